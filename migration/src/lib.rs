@@ -1,0 +1,33 @@
+//! The schema of the CRM cell's database, for SQLite and PostgreSQL from the same code: one file per table,
+//! applied in the order of [`Migrator::migrations`].
+//!
+//! Rules every table keeps:
+//! - primary and foreign keys begin with `tenant_id`, so a row can never belong to, or point into, another tenant;
+//! - what the service promises about a row (a stage's status, one primary contact, references) is a constraint here too;
+//! - a list has an index for its filter and its order: `(tenant_id, [filter,] created_at, id)`.
+//!
+//! A migration never imports the service's entities: it describes the schema of its own day.
+
+use sea_orm_migration::prelude::*;
+
+mod m20261122_000001_customers;
+mod m20261122_000002_contacts;
+mod m20261122_000003_opportunities;
+mod m20261122_000004_follow_ups;
+mod m20261122_000005_idempotent;
+
+/// All migrations, oldest first.
+#[derive(Debug)]
+pub struct Migrator;
+
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![
+            Box::new(m20261122_000001_customers::Migration),
+            Box::new(m20261122_000002_contacts::Migration),
+            Box::new(m20261122_000003_opportunities::Migration),
+            Box::new(m20261122_000004_follow_ups::Migration),
+            Box::new(m20261122_000005_idempotent::Migration),
+        ]
+    }
+}

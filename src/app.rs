@@ -1,0 +1,131 @@
+//! What every request shares: [`App`]. There is no other shared state and there are no statics.
+//!
+//! Time and identifiers come from here and only from here, so that tests own both.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, AtomicU64, Ordering},
+};
+
+use chrono::{DateTime, Utc};
+use uuid::{ContextV7, NoContext, Uuid};
+
+use crate::{auth::Keys, config::Config, database::Database, values::Timestamp};
+
+/// The service: its configuration, keys, database, clock and source of ids. Cheap to clone.
+#[derive(Clone)]
+pub struct App {
+    parts: Arc<Parts>,
+}
+
+/// What an [`App`] is made of.
+pub struct Parts {
+    /// The configuration, as read at start.
+    pub config: Config,
+    /// What verifies tokens.
+    pub keys: Keys,
+    /// The one database.
+    pub database: Database,
+    /// The clock.
+    pub clock: Clock,
+    /// The source of ids.
+    pub ids: Ids,
+}
+
+impl App {
+    /// Puts the parts together.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        Self { parts: Arc::new(parts) }
+    }
+
+    /// The configuration.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.parts.config
+    }
+
+    /// What verifies tokens.
+    #[must_use]
+    pub fn keys(&self) -> &Keys {
+        &self.parts.keys
+    }
+
+    /// The database.
+    #[must_use]
+    pub fn database(&self) -> &Database {
+        &self.parts.database
+    }
+
+    /// The present instant.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.parts.clock.now()
+    }
+
+    /// A new id, later in order than the ones before.
+    #[must_use]
+    pub fn new_id(&self) -> Uuid {
+        self.parts.ids.next(self.now())
+    }
+}
+
+/// Where the time comes from.
+#[derive(Debug, Clone)]
+pub enum Clock {
+    /// The machine's clock.
+    System,
+    /// A clock that a test moves: milliseconds since 1970.
+    Manual(Arc<AtomicI64>),
+}
+
+impl Clock {
+    /// The present instant.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        match self {
+            #[expect(clippy::disallowed_methods, reason = "this is the place where the time comes from")]
+            Self::System => Timestamp::new(Utc::now()),
+            Self::Manual(millis) => {
+                Timestamp(DateTime::from_timestamp_millis(millis.load(Ordering::SeqCst)).unwrap_or_default())
+            }
+        }
+    }
+}
+
+/// Where ids come from.
+pub enum Ids {
+    /// UUIDv7 with random bits and a counter, so that ids of one process ascend (RFC 9562, section 6.2).
+    Random(ContextV7Lock),
+    /// UUIDv7 whose random bits count up: the same in every run of a test.
+    Sequence(AtomicU64),
+}
+
+/// The counter of [`Ids::Random`].
+pub type ContextV7Lock = std::sync::Mutex<ContextV7>;
+
+impl Ids {
+    /// Ids for a running service.
+    #[must_use]
+    pub fn random() -> Self {
+        Self::Random(std::sync::Mutex::new(ContextV7::new()))
+    }
+
+    fn next(&self, now: Timestamp) -> Uuid {
+        let millis = u64::try_from(now.0.timestamp_millis()).unwrap_or_default();
+        let (seconds, nanos) = (millis / 1000, u32::try_from(millis % 1000).unwrap_or_default() * 1_000_000);
+        #[expect(clippy::disallowed_methods, reason = "this is the place where ids come from")]
+        match self {
+            Self::Random(context) => {
+                let context = context.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                Uuid::new_v7(uuid::Timestamp::from_unix(&*context, seconds, nanos))
+            }
+            Self::Sequence(count) => {
+                let count = u128::from(count.fetch_add(1, Ordering::SeqCst));
+                let random_bits = Uuid::new_v7(uuid::Timestamp::from_unix(NoContext, seconds, nanos)).as_u128();
+                // The last 62 bits are free in a UUIDv7; version and variant stay.
+                Uuid::from_u128((random_bits >> 76 << 76) | (1 << 63) | count)
+            }
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! The row of `idempotent`: an accepted request id and what it made or changed (archive 3.1).
+
+use sea_orm::entity::prelude::*;
+
+use crate::database::tenancy::Tenanted;
+
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "idempotent")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub tenant_id: String,
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub request_id: String,
+    pub resource_type: String,
+    pub resource_id: Uuid,
+    pub created_at: DateTimeUtc,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+impl Tenanted for Entity {
+    const TENANT: Column = Column::TenantId;
+}

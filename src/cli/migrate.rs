@@ -1,0 +1,36 @@
+//! `crm migrate up|down|status`: the schema, by hand.
+
+use clap::Subcommand;
+
+use super::{Outcome, print};
+use crate::{config::Config, database::migrate};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Direction {
+    /// Apply what is missing
+    Up {
+        /// How many migrations to apply; all by default
+        steps: Option<u32>,
+    },
+    /// Take back the last migrations, and the data in what they made
+    Down {
+        /// How many migrations to take back
+        #[arg(default_value_t = 1)]
+        steps: u32,
+    },
+    /// Show what is applied
+    Status,
+}
+
+pub(super) async fn run(config: &Config, direction: Direction) -> Outcome {
+    let url = &config.database_url;
+    match direction {
+        Direction::Up { steps } => migrate::up(url, steps).await?,
+        Direction::Down { steps } => migrate::down(url, steps).await?,
+        Direction::Status => {}
+    }
+    for step in migrate::status(url).await? {
+        print(&format!("{} {}", if step.applied { "applied" } else { "pending" }, step.name))?;
+    }
+    Ok(())
+}

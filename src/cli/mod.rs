@@ -1,0 +1,97 @@
+//! The commands of the binary: one file each.
+
+mod healthcheck;
+mod migrate;
+mod openapi;
+mod serve;
+mod token;
+
+use std::{
+    error::Error,
+    fmt::Write as _,
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::config::Config;
+
+/// What a command ends with: an error is printed for the operator.
+type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
+
+/// The CRM cell: customers, contacts, opportunities and follow-ups for many tenants.
+#[derive(Debug, Parser)]
+#[command(name = "crm", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the API (the default)
+    Serve,
+    /// Change or show the database's schema
+    #[command(subcommand)]
+    Migrate(migrate::Direction),
+    /// Print the OpenAPI contract as YAML
+    Openapi,
+    /// Print a development token, signed with the configured secret
+    Token(token::Wishes),
+    /// Ask the running service for its health: exit code 0 or 1
+    Healthcheck,
+}
+
+/// Runs the command that the command line names.
+#[must_use]
+pub fn main() -> ExitCode {
+    let parser = Cli::command().mut_subcommand("serve", |serve| serve.after_help(variables()));
+    let cli = match parser.try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches)) {
+        Ok(cli) => cli,
+        Err(usage) => usage.exit(),
+    };
+    match run(cli.command.unwrap_or(Command::Serve)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _unwritable = writeln!(io::stderr(), "crm: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Outcome {
+    if let Command::Openapi = command {
+        return openapi::run();
+    }
+    let config = Config::from_env()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        match command {
+            Command::Serve => serve::run(config).await,
+            Command::Migrate(direction) => migrate::run(&config, direction).await,
+            Command::Openapi => openapi::run(),
+            Command::Token(wishes) => token::run(&config, &wishes),
+            Command::Healthcheck => healthcheck::run(&config).await,
+        }
+    })
+}
+
+/// The list of environment variables for `crm serve --help`.
+fn variables() -> String {
+    let mut list = "Environment:".to_owned();
+    for variable in Config::variables() {
+        let _infallible = write!(list, "\n  {:<24} {}", variable.name, variable.meaning);
+        if !variable.default.is_empty() {
+            let _infallible = write!(list, " [{}]", variable.default);
+        }
+    }
+    list
+}
+
+/// Prints a line for programs to read.
+fn print(line: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{line}")?;
+    out.flush()
+}

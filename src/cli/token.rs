@@ -1,0 +1,44 @@
+//! `crm token`: a token for trying the service out.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use super::{Outcome, print};
+use crate::{
+    app::Clock,
+    auth::{development_secret, sign},
+    config::{Config, JwtKey},
+    http::caller::Tenant,
+};
+
+#[derive(Debug, Args)]
+pub(super) struct Wishes {
+    /// The tenant that the token is held to; by default it is held to none
+    #[arg(long)]
+    tenant: Option<String>,
+    /// The scopes that the token is held to, separated by spaces
+    #[arg(long, default_value = "crm:read crm:write crm:pii:read")]
+    scope: String,
+    /// How long the token is valid
+    #[arg(long, default_value = "1h", value_parser = humantime::parse_duration)]
+    ttl: Duration,
+}
+
+pub(super) fn run(config: &Config, wishes: &Wishes) -> Outcome {
+    let secret = match &config.jwt_key {
+        JwtKey::Secret(secret) => secret.clone(),
+        JwtKey::Development => development_secret(&config.data_dir)?.0,
+        JwtKey::PublicKeyFile(_) => {
+            return Err("tokens are signed by whoever holds the private key of CRM_JWT_PUBLIC_KEY_FILE".into());
+        }
+    };
+    if let Some(tenant) = &wishes.tenant
+        && Tenant::parse(tenant).is_none()
+    {
+        return Err(format!("--tenant {}", Tenant::EXPECTED).into());
+    }
+    let now = Clock::System.now();
+    let token = sign(&secret, config, now, wishes.ttl, wishes.tenant.as_deref(), Some(&wishes.scope))?;
+    Ok(print(&token)?)
+}

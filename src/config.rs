@@ -1,0 +1,348 @@
+//! The configuration: every variable stands once, in [`Config::read`], with its default and its meaning.
+//!
+//! All mistakes are reported together, by the variable's name. `crm serve --help` prints the list by reading an empty
+//! environment and keeping what was asked for.
+
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    str::FromStr,
+};
+
+use crate::{http::caller::Tenant, opportunities::Currency, telemetry::LogFormat, values::ContractValue};
+
+/// What the service is told from outside. Secrets in it print as `***`.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The address to listen on.
+    pub host: IpAddr,
+    /// The port to listen on; 0 lets the system choose.
+    pub port: u16,
+    /// The directory of the SQLite file and the development secret.
+    pub data_dir: PathBuf,
+    /// The database.
+    pub database_url: DatabaseUrl,
+    /// The tenant of a request that names none.
+    pub default_tenant: Tenant,
+    /// The currency of an opportunity that names none.
+    pub default_currency: Currency,
+    /// What tokens are signed with.
+    pub jwt_key: JwtKey,
+    /// The `iss` that a token must have.
+    pub jwt_issuer: Option<String>,
+    /// The `aud` that a token must name.
+    pub jwt_audience: Option<String>,
+    /// Which events are logged.
+    pub log: String,
+    /// How they are written.
+    pub log_format: LogFormat,
+    /// The largest request body, in bytes.
+    pub body_limit: usize,
+    /// What to do at start about a database that is behind.
+    pub migrate: Migrate,
+    /// Who sees phone numbers and e-mail addresses in clear.
+    pub pii_display: PiiDisplay,
+}
+
+/// What tokens are signed with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JwtKey {
+    /// A shared secret: HS256.
+    Secret(Secret),
+    /// A PEM file with the issuer's public key: RS256 or PS256, ES256, EdDSA, as the key is.
+    PublicKeyFile(PathBuf),
+    /// Nothing was said: a development secret, only on a loopback address.
+    Development,
+}
+
+/// What to do at start about a database that is behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Migrate {
+    /// Bring it up to date.
+    Auto,
+    /// Refuse to start.
+    Check,
+}
+
+/// Who sees phone numbers and e-mail addresses in clear.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PiiDisplay {
+    /// Tokens with the scope `crm:pii:read`; everybody else sees them masked.
+    Scoped,
+    /// Everybody: the platform masks elsewhere.
+    Clear,
+}
+
+/// A value that must not be seen in a log.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Keeps a secret.
+    #[must_use]
+    pub fn new(secret: String) -> Self {
+        Self(secret)
+    }
+
+    /// The secret itself.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// Where the data is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DatabaseUrl {
+    /// A file, made when missing.
+    Sqlite(PathBuf),
+    /// A PostgreSQL database; the address may hold a password.
+    Postgres(Secret),
+}
+
+impl FromStr for DatabaseUrl {
+    type Err = String;
+
+    fn from_str(url: &str) -> Result<Self, String> {
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            return Ok(Self::Postgres(Secret::new(url.to_owned())));
+        }
+        let path = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:"));
+        let path = path.and_then(|path| path.split('?').next()).unwrap_or_default();
+        match path {
+            "" => Err("must begin with sqlite:// and name a file, or with postgres://".to_owned()),
+            ":memory:" => Err("must name a file: a database in memory loses every accepted write".to_owned()),
+            path => Ok(Self::Sqlite(PathBuf::from(path))),
+        }
+    }
+}
+
+/// A variable, for the list in `crm serve --help`.
+#[derive(Debug, Clone)]
+pub struct Variable {
+    /// Its name.
+    pub name: &'static str,
+    /// Its value where none is set; empty where there is none.
+    pub default: String,
+    /// What it does.
+    pub meaning: &'static str,
+}
+
+/// Everything that is wrong with the environment, a line each.
+#[derive(Debug)]
+pub struct Mistakes(Vec<String>);
+
+impl fmt::Display for Mistakes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the environment is not valid:")?;
+        self.0.iter().try_for_each(|mistake| write!(f, "\n  {mistake}"))
+    }
+}
+
+impl std::error::Error for Mistakes {}
+
+/// Reads variables, keeping the list of them and of the mistakes.
+struct Reader<'a> {
+    get: &'a dyn Fn(&str) -> Option<String>,
+    variables: Vec<Variable>,
+    mistakes: Vec<String>,
+}
+
+impl Reader<'_> {
+    /// The value of a variable, or of its default. `None` after a mistake, which is noted.
+    fn value<T>(
+        &mut self,
+        name: &'static str,
+        default: &str,
+        meaning: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        self.variables.push(Variable { name, default: default.to_owned(), meaning });
+        let text = self.set(name).unwrap_or_else(|| default.to_owned());
+        self.parsed(name, &text, parse)
+    }
+
+    /// The value of a variable that may be missing. `None` where it is, and after a mistake.
+    fn optional<T>(
+        &mut self,
+        name: &'static str,
+        meaning: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        self.variables.push(Variable { name, default: String::new(), meaning });
+        self.set(name).and_then(|text| self.parsed(name, &text, parse))
+    }
+
+    /// An empty variable counts as not set.
+    fn set(&self, name: &str) -> Option<String> {
+        (self.get)(name).filter(|text| !text.is_empty())
+    }
+
+    fn parsed<T>(&mut self, name: &str, text: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
+        parse(text).map_err(|mistake| self.mistakes.push(format!("{name}: {mistake}"))).ok()
+    }
+}
+
+impl Config {
+    /// Reads the configuration of this process.
+    ///
+    /// # Errors
+    /// Every variable that is wrong, and how.
+    pub fn from_env() -> Result<Self, Mistakes> {
+        #[expect(clippy::disallowed_methods, reason = "this is the place where the environment is read")]
+        Self::read(&|name| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())).0
+    }
+
+    /// The variables there are, in the order of reading.
+    #[must_use]
+    pub fn variables() -> Vec<Variable> {
+        Self::read(&|_| None).1
+    }
+
+    /// Reads the configuration from `get`, and lists the variables asked for.
+    pub fn read(get: &dyn Fn(&str) -> Option<String>) -> (Result<Self, Mistakes>, Vec<Variable>) {
+        let mut env = Reader { get, variables: Vec::new(), mistakes: Vec::new() };
+        let host = env.value("CRM_HOST", "127.0.0.1", "address to listen on", host);
+        let port = env.optional("PORT", "port to listen on where CRM_PORT is not set", port_number);
+        let port = env.value("CRM_PORT", &port.unwrap_or(8080).to_string(), "port to listen on", port_number);
+        let data_dir = env.value("CRM_DATA_DIR", "data", "directory of the SQLite file and the development secret", path);
+        let default_url = data_dir.as_deref().unwrap_or(Path::new("data")).join("crm.db");
+        let default_url = format!("sqlite://{}", default_url.display());
+        let database_url =
+            env.value("CRM_DATABASE_URL", &default_url, "database: sqlite://FILE or postgres://USER@HOST/NAME", str::parse);
+        let default_tenant =
+            env.value("CRM_DEFAULT_TENANT", "default", "tenant of a request that names none", |text| {
+                Tenant::parse(text).ok_or_else(|| Tenant::EXPECTED.to_owned())
+            });
+        let default_currency =
+            env.value("CRM_DEFAULT_CURRENCY", "CNY", "currency of an opportunity that names none", |text| {
+                Currency::from_value(text.into()).map_err(String::from)
+            });
+        let jwt_secret = env.optional("CRM_JWT_SECRET", "shared secret of HS256 tokens, at least 32 bytes", secret);
+        let jwt_file = env.optional(
+            "CRM_JWT_PUBLIC_KEY_FILE",
+            "PEM file with the public key of RS256, PS256, ES256 or EdDSA tokens",
+            path,
+        );
+        let jwt_issuer = env.optional("CRM_JWT_ISSUER", "the iss that every token must have", text);
+        let jwt_audience = env.optional("CRM_JWT_AUDIENCE", "the aud that every token must name", text);
+        let log = env.value("CRM_LOG", "info", "what to log: error, warn, info, debug, trace, or a filter by module", filter);
+        let log_format = env.value("CRM_LOG_FORMAT", "json", "how to log: json or text", str::parse);
+        let body_limit = env.value("CRM_BODY_LIMIT", "262144", "largest request body in bytes", body_limit);
+        let migrate =
+            env.value("CRM_MIGRATE", "auto", "a database that is behind is migrated (auto) or refused (check)", |text| {
+                match text {
+                    "auto" => Ok(Migrate::Auto),
+                    "check" => Ok(Migrate::Check),
+                    _ => Err("must be auto or check".to_owned()),
+                }
+            });
+        let pii_display = env.value(
+            "CRM_PII_DISPLAY",
+            "scoped",
+            "phones and e-mails in replies: masked without the scope crm:pii:read (scoped), or never (clear)",
+            |text| match text {
+                "scoped" => Ok(PiiDisplay::Scoped),
+                "clear" => Ok(PiiDisplay::Clear),
+                _ => Err("must be scoped or clear".to_owned()),
+            },
+        );
+
+        let jwt_key = match (jwt_secret, jwt_file) {
+            (Some(_), Some(_)) => {
+                env.mistakes.push("CRM_JWT_SECRET, CRM_JWT_PUBLIC_KEY_FILE: set one of the two, not both".to_owned());
+                None
+            }
+            (Some(secret), None) => Some(JwtKey::Secret(secret)),
+            (None, Some(file)) => Some(JwtKey::PublicKeyFile(file)),
+            (None, None) => {
+                let not_set = env.set("CRM_JWT_SECRET").is_none() && env.set("CRM_JWT_PUBLIC_KEY_FILE").is_none();
+                if not_set && host.is_some_and(|host| !host.is_loopback()) {
+                    env.mistakes.push(
+                        "CRM_JWT_SECRET or CRM_JWT_PUBLIC_KEY_FILE: one is needed where CRM_HOST is not a loopback address"
+                            .to_owned(),
+                    );
+                }
+                Some(JwtKey::Development)
+            }
+        };
+
+        let Reader { variables, mistakes, .. } = env;
+        let config = (|| {
+            Some(Self {
+                host: host?,
+                port: port?,
+                data_dir: data_dir?,
+                database_url: database_url?,
+                default_tenant: default_tenant?,
+                default_currency: default_currency?,
+                jwt_key: jwt_key?,
+                jwt_issuer,
+                jwt_audience,
+                log: log?,
+                log_format: log_format?,
+                body_limit: body_limit?,
+                migrate: migrate?,
+                pii_display: pii_display?,
+            })
+        })();
+        match config {
+            Some(config) if mistakes.is_empty() => (Ok(config), variables),
+            _ => (Err(Mistakes(mistakes)), variables),
+        }
+    }
+
+    /// The address to listen on.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::new(self.host, self.port)
+    }
+}
+
+fn host(text: &str) -> Result<IpAddr, String> {
+    match text {
+        "localhost" => Ok(Ipv4Addr::LOCALHOST.into()),
+        text => text.parse().map_err(|_| "must be an IP address or localhost".to_owned()),
+    }
+}
+
+fn port_number(text: &str) -> Result<u16, String> {
+    text.parse().map_err(|_| "must be a port, 0 to 65535".to_owned())
+}
+
+fn path(text: &str) -> Result<PathBuf, String> {
+    Ok(PathBuf::from(text))
+}
+
+fn text(text: &str) -> Result<String, String> {
+    Ok(text.to_owned())
+}
+
+fn secret(text: &str) -> Result<Secret, String> {
+    // A public key is no secret: whoever has it could sign with it (RFC 8725, section 2.1).
+    if text.trim_start().starts_with("-----BEGIN") {
+        return Err("is a PEM key; name its file in CRM_JWT_PUBLIC_KEY_FILE".to_owned());
+    }
+    match text.len() {
+        ..32 => Err("must be at least 32 bytes".to_owned()),
+        _ => Ok(Secret::new(text.to_owned())),
+    }
+}
+
+fn filter(text: &str) -> Result<String, String> {
+    crate::telemetry::check_filter(text).map(|()| text.to_owned())
+}
+
+fn body_limit(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(limit @ 1024..=16_777_216) => Ok(limit),
+        _ => Err("must be 1024 to 16777216 bytes".to_owned()),
+    }
+}

@@ -1,0 +1,20 @@
+//! Contacts: the people at a customer.
+//!
+//! Rules: a contact belongs to one customer for good. At most one contact of a customer is primary; making one primary
+//! demotes the former in the same change, and deleting the primary promotes nobody. Deleting a contact keeps its
+//! follow-ups and clears their reference.
+//!
+//! Reading order: [`api`] the operations · [`types`] the contract · [`store`] the queries · `entity` the row.
+
+pub mod api;
+mod entity;
+pub(crate) mod store;
+pub mod types;
+
+pub use api::ContactsApi;
+pub use types::{Contact, ContactCreate, ContactUpdate};
+
+use crate::change::Kind;
+
+/// Contacts as a kind of resource.
+pub const CONTACTS: Kind = Kind("contacts");

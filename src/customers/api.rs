@@ -1,0 +1,113 @@
+//! The operations on customers.
+
+use futures_util::FutureExt;
+use poem::web::Data;
+use poem_openapi::{OpenApi, param::Path};
+
+use super::{CUSTOMERS, Customer, CustomerCreate, CustomerUpdate, store};
+use crate::{
+    app::App,
+    change::Intent,
+    error::Result,
+    http::{
+        body::Body,
+        caller::{CanRead, CanWrite, Caller},
+        contract::Tag,
+        page::{List, PageNumber, PageSize, Paging},
+        query::Query,
+        reply::{Created, Found, NoContent},
+        request_id::RequestId,
+    },
+    values::id::PathId,
+};
+
+/// The operations on customers.
+pub struct CustomersApi;
+
+#[OpenApi(tag = "Tag::Customers")]
+impl CustomersApi {
+    /// List customers
+    ///
+    /// The tenant's customers, newest first.
+    #[oai(path = "/customers", method = "get", operation_id = "listCustomers")]
+    async fn list(
+        &self,
+        caller: Caller<CanRead>,
+        app: Data<&App>,
+        /// Which page, counted from 1.
+        page: Query<PageNumber>,
+        /// How many customers a page holds.
+        #[oai(name = "pageSize")]
+        page_size: Query<PageSize>,
+    ) -> Result<Found<List<Customer>>> {
+        let rows = store::list(app.database().read(), &caller.tenant, Paging::new(page, page_size)).await?;
+        Ok(Found(rows.map(|row| Customer::shown(row, caller.sight))))
+    }
+
+    /// Create a customer
+    ///
+    /// The new customer is a prospect (`status` 0).
+    #[oai(path = "/customers", method = "post", operation_id = "createCustomer")]
+    async fn create(
+        &self,
+        caller: Caller<CanWrite>,
+        app: Data<&App>,
+        request_id: RequestId,
+        body: Body<CustomerCreate>,
+    ) -> Result<Created<Customer>> {
+        let (id, sight) = (app.new_id(), caller.sight);
+        let intent = Intent::once(caller, request_id, CUSTOMERS, id);
+        let row = app.change(intent, move |change| store::insert(change, body.0.clone()).boxed()).await?;
+        Ok(Created { location: CUSTOMERS.address(id), resource: Customer::shown(row, sight) })
+    }
+
+    /// Get a customer
+    ///
+    /// One customer of the tenant.
+    #[oai(path = "/customers/:customer_id", method = "get", operation_id = "getCustomer")]
+    async fn get(
+        &self,
+        caller: Caller<CanRead>,
+        app: Data<&App>,
+        /// The customer's id.
+        customer_id: Path<PathId>,
+    ) -> Result<Found<Customer>> {
+        let row = store::find(app.database().read(), &caller.tenant, customer_id.0.0).await?;
+        Ok(Found(Customer::shown(row, caller.sight)))
+    }
+
+    /// Change a customer
+    ///
+    /// Changes the fields in the body and leaves the others; `{}` changes nothing and is accepted.
+    #[oai(path = "/customers/:customer_id", method = "patch", operation_id = "updateCustomer")]
+    async fn update(
+        &self,
+        caller: Caller<CanWrite>,
+        app: Data<&App>,
+        request_id: RequestId,
+        /// The customer's id.
+        customer_id: Path<PathId>,
+        body: Body<CustomerUpdate>,
+    ) -> Result<Found<Customer>> {
+        let sight = caller.sight;
+        let intent = Intent::once(caller, request_id, CUSTOMERS, customer_id.0.0);
+        let row = app.change(intent, move |change| store::update(change, body.0.clone()).boxed()).await?;
+        Ok(Found(Customer::shown(row, sight)))
+    }
+
+    /// Delete a customer
+    ///
+    /// Deletes the customer and, with it, its contacts, opportunities and follow-ups.
+    #[oai(path = "/customers/:customer_id", method = "delete", operation_id = "deleteCustomer")]
+    async fn delete(
+        &self,
+        caller: Caller<CanWrite>,
+        app: Data<&App>,
+        /// The customer's id.
+        customer_id: Path<PathId>,
+    ) -> Result<NoContent> {
+        let intent = Intent::unkeyed(caller, CUSTOMERS, customer_id.0.0);
+        app.change(intent, |change| store::delete(change).boxed()).await?;
+        Ok(NoContent)
+    }
+}

@@ -1,0 +1,114 @@
+//! Customers in the contract.
+
+use poem_openapi::Object;
+use sea_orm::{DeriveActiveEnum, EnumIter};
+use serde::{Deserialize, Serialize};
+
+use super::entity::Model;
+use crate::{
+    pii::{Email, EmailRule, Phone, PhoneRule, Shown, Sight},
+    values::{
+        Clearable, Field, Id, Name, Nullable, Timestamp,
+        code::{Code, coded},
+    },
+};
+
+/// A new customer.
+#[derive(Debug, Clone, Object, Deserialize)]
+#[oai(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CustomerCreate {
+    /// The name of the organisation or person.
+    pub name: Name,
+    /// A telephone number; masked in replies without the scope `crm:pii:read`.
+    #[serde(default)]
+    pub contact_phone: Clearable<Phone>,
+    /// An e-mail address; masked in replies without the scope `crm:pii:read`.
+    #[serde(default)]
+    pub contact_email: Clearable<Email>,
+}
+
+/// Changes to a customer: an absent field stays as it is.
+#[derive(Debug, Clone, Object, Deserialize)]
+#[oai(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CustomerUpdate {
+    /// The name of the organisation or person.
+    #[serde(default)]
+    pub name: Field<Name>,
+    /// A telephone number; `null` clears it.
+    #[serde(default)]
+    pub contact_phone: Clearable<Phone>,
+    /// An e-mail address; `null` clears it.
+    #[serde(default)]
+    pub contact_email: Clearable<Email>,
+}
+
+/// A customer.
+#[derive(Debug, Object, Serialize)]
+#[oai(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
+pub struct Customer {
+    /// The customer's id.
+    pub customer_id: Id,
+    /// The tenant that the customer belongs to.
+    pub tenant_id: String,
+    /// The name of the organisation or person.
+    pub name: Name,
+    /// A telephone number, masked without the scope `crm:pii:read`.
+    pub contact_phone: Nullable<Shown<PhoneRule>>,
+    /// An e-mail address, masked without the scope `crm:pii:read`.
+    pub contact_email: Nullable<Shown<EmailRule>>,
+    /// Whether a contract is signed.
+    pub status: CustomerStatus,
+    /// When the customer was created.
+    pub created_at: Timestamp,
+    /// When the customer was last changed.
+    pub updated_at: Timestamp,
+}
+
+/// Whether a contract is signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumIter, DeriveActiveEnum)]
+#[sea_orm(rs_type = "i32", db_type = "Integer")]
+pub enum CustomerStatus {
+    /// No contract yet.
+    #[sea_orm(num_value = 0)]
+    Prospect,
+    /// A contract is signed.
+    #[sea_orm(num_value = 1)]
+    Signed,
+}
+
+impl Code for CustomerStatus {
+    const NAME: &'static str = "CustomerStatus";
+    const DESCRIPTION: &'static str =
+        "0 prospect, 1 signed. A new customer is a prospect; a signed contract, not this API, makes it signed.";
+    const ALL: &'static [Self] = &[Self::Prospect, Self::Signed];
+
+    fn code(self) -> i32 {
+        match self {
+            Self::Prospect => 0,
+            Self::Signed => 1,
+        }
+    }
+}
+
+coded!(CustomerStatus);
+
+impl Customer {
+    /// The customer as a caller with this sight sees it.
+    #[must_use]
+    pub(super) fn shown(row: Model, sight: Sight) -> Self {
+        let Model { tenant_id, customer_id, name, contact_phone, contact_email, status, created_at, updated_at } = row;
+        Self {
+            customer_id: Id(customer_id),
+            tenant_id,
+            name: Name::stored(name),
+            contact_phone: Shown::to(sight, contact_phone),
+            contact_email: Shown::to(sight, contact_email),
+            status,
+            created_at: Timestamp(created_at),
+            updated_at: Timestamp(updated_at),
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! The one database: SQLite in this process or PostgreSQL, behind the same two doors.
+//!
+//! Reads take [`Database::read`]. Every write goes through [`Database::transact`] ([`door`]), and nothing but
+//! [`crate::change`] calls it. [`connect`] knows the pragmas, [`migrate`] the schema, [`tenancy`] how a query stays within
+//! its tenant, [`list`] how a page is read.
+
+mod connect;
+mod door;
+pub mod list;
+pub mod migrate;
+pub mod tenancy;
+
+use sea_orm::{DatabaseConnection, DatabaseTransaction, DbErr};
+
+pub use door::Work;
+use door::Door;
+
+use crate::{config::DatabaseUrl, error::Result};
+
+/// The database of the service.
+pub struct Database {
+    read: DatabaseConnection,
+    door: Door,
+}
+
+impl Database {
+    /// Connects. The schema must be up to date: see [`migrate`].
+    ///
+    /// # Errors
+    /// A database that cannot be reached or opened.
+    pub async fn open(url: &DatabaseUrl) -> std::result::Result<Self, DbErr> {
+        match url {
+            DatabaseUrl::Sqlite(file) => {
+                let writer = connect::sqlite_writer(file).await?;
+                let read = connect::sqlite_readers(file).await?;
+                Ok(Self { read, door: Door::one_writer(writer) })
+            }
+            DatabaseUrl::Postgres(url) => {
+                let pool = connect::postgres(url).await?;
+                Ok(Self { read: pool.clone(), door: Door::pool(pool) })
+            }
+        }
+    }
+
+    /// Where to read: never sees half a change.
+    #[must_use]
+    pub fn read(&self) -> &DatabaseConnection {
+        &self.read
+    }
+
+    /// Runs `work` in a transaction: either it returned `Ok` and is committed and safe on disk, or nothing of it is.
+    /// Goes on to its end even if the caller stops waiting. After contention on PostgreSQL it is run again from the start.
+    ///
+    /// # Errors
+    /// What `work` returned, or a failure to commit.
+    pub async fn transact<T: Send + 'static>(&self, work: impl Work<T>) -> Result<T> {
+        self.door.transact(work).await
+    }
+
+    /// Finishes the waiting changes and closes all connections.
+    ///
+    /// # Errors
+    /// A fault while closing.
+    pub async fn close(&self) -> std::result::Result<(), DbErr> {
+        self.door.close().await;
+        self.read.clone().close().await
+    }
+}
+
+/// The transaction that a piece of work runs in.
+pub type Transaction = DatabaseTransaction;

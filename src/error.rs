@@ -1,0 +1,334 @@
+//! The one error: [`ApiError`] inside, [`ErrorBody`] outside.
+//!
+//! Whatever goes wrong becomes an [`ApiError`] with one of eleven codes, and the membrane ([`crate::http`]) writes it as
+//! an [`ErrorBody`]. What the client reads is chosen here and where the error is made; an error's own text (SQL, file
+//! names, panics) goes to the log and no further.
+
+use std::fmt;
+
+use poem::{
+    IntoResponse, Response,
+    error::ResponseError,
+    http::{HeaderValue, StatusCode, header},
+};
+use poem_openapi::{
+    ApiResponse, Enum, Object,
+    registry::{MetaResponses, Registry},
+};
+use sea_orm::{DbErr, RuntimeErr, SqlErr, sqlx};
+use serde::Serialize;
+
+use crate::values::Nullable;
+
+/// The result of everything that can be refused or fail.
+pub type Result<T> = std::result::Result<T, ApiError>;
+
+/// What went wrong, for programs: each code has one HTTP status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum, Serialize)]
+#[oai(rename_all = "SCREAMING_SNAKE_CASE")]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ErrorCode {
+    /// 400
+    BadRequest,
+    /// 401
+    Unauthorized,
+    /// 403
+    Forbidden,
+    /// 404
+    NotFound,
+    /// 405
+    MethodNotAllowed,
+    /// 409
+    IdempotentConflict,
+    /// 413
+    PayloadTooLarge,
+    /// 415
+    UnsupportedMediaType,
+    /// 429
+    TooManyRequests,
+    /// 500
+    InternalError,
+    /// 503
+    ServiceUnavailable,
+}
+
+impl ErrorCode {
+    /// The HTTP status that goes with the code.
+    #[must_use]
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::BadRequest => StatusCode::BAD_REQUEST,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::IdempotentConflict => StatusCode::CONFLICT,
+            Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
+            Self::InternalError => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::ServiceUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// The code for a status that something outside our own code answered with.
+    #[must_use]
+    pub fn of(status: StatusCode) -> Self {
+        match status {
+            StatusCode::UNAUTHORIZED => Self::Unauthorized,
+            StatusCode::FORBIDDEN => Self::Forbidden,
+            StatusCode::NOT_FOUND => Self::NotFound,
+            StatusCode::METHOD_NOT_ALLOWED => Self::MethodNotAllowed,
+            StatusCode::CONFLICT => Self::IdempotentConflict,
+            StatusCode::PAYLOAD_TOO_LARGE => Self::PayloadTooLarge,
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => Self::UnsupportedMediaType,
+            StatusCode::TOO_MANY_REQUESTS => Self::TooManyRequests,
+            StatusCode::SERVICE_UNAVAILABLE => Self::ServiceUnavailable,
+            status if status.is_client_error() => Self::BadRequest,
+            _ => Self::InternalError,
+        }
+    }
+
+    /// The code in a sentence, the same for every error with this code.
+    #[must_use]
+    pub fn message(self) -> &'static str {
+        match self {
+            Self::BadRequest => "The request is not valid.",
+            Self::Unauthorized => "A valid bearer token is required.",
+            Self::Forbidden => "The token does not allow this.",
+            Self::NotFound => "There is no such resource.",
+            Self::MethodNotAllowed => "The resource does not support this method.",
+            Self::IdempotentConflict => "A request with this X-Request-ID was already accepted.",
+            Self::PayloadTooLarge => "The request body is too large.",
+            Self::UnsupportedMediaType => "The request body must be application/json.",
+            Self::TooManyRequests => "Too many requests; try again later.",
+            Self::InternalError => "The service failed to answer this request.",
+            Self::ServiceUnavailable => "The service cannot answer right now; try again later.",
+        }
+    }
+}
+
+/// An error: the same shape for every status, whatever produced it.
+#[derive(Debug, Object, Serialize)]
+#[oai(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
+pub struct ErrorBody {
+    /// What went wrong, for programs.
+    pub code: ErrorCode,
+    /// What went wrong, in a sentence.
+    pub message: String,
+    /// What exactly, naming the field, parameter or header at fault, where there is more to say.
+    pub details: Nullable<Details>,
+    /// The request's `X-Request-ID`, or the one the server made: quote it when asking for help.
+    pub request_id: String,
+}
+
+/// The text of [`ErrorBody::details`].
+pub type Details = crate::values::Text<DetailsRule>;
+
+/// The rule of [`Details`]: any text.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DetailsRule;
+
+impl crate::values::TextRule for DetailsRule {
+    const NAME: &'static str = "Details";
+    const MIN: usize = 0;
+    const MAX: usize = 1000;
+    const PATTERN: &'static str = "^";
+    const EXPECTED: &'static str = "must be at most 1,000 characters";
+    const EXAMPLE: &'static str = "name: must be 1 to 200 characters without control characters";
+
+    fn accepts(_: &str) -> bool {
+        true
+    }
+}
+
+/// Why a request is not answered as asked.
+#[derive(Debug, Clone)]
+pub struct ApiError {
+    code: ErrorCode,
+    details: Option<String>,
+    /// The address of the resource an earlier request with the same id made or changed.
+    location: Option<String>,
+    /// What our log should say; never shown to the client.
+    cause: Option<String>,
+}
+
+impl ApiError {
+    fn new(code: ErrorCode, details: impl Into<String>) -> Self {
+        Self { code, details: Some(details.into()), location: None, cause: None }
+    }
+
+    /// 400: `details` names what is wrong.
+    pub fn bad_request(details: impl Into<String>) -> Self {
+        Self::new(ErrorCode::BadRequest, details)
+    }
+
+    /// 400: the field refers to a resource that the tenant does not have.
+    #[must_use]
+    pub fn bad_reference(field: &str) -> Self {
+        Self::bad_request(format!("{field}: must be the id of an existing resource"))
+    }
+
+    /// 401: `details` says what is missing or wrong with the token, without repeating it.
+    pub fn unauthorized(details: impl Into<String>) -> Self {
+        Self::new(ErrorCode::Unauthorized, details)
+    }
+
+    /// 403: `details` names the scope or tenant that the token lacks.
+    pub fn forbidden(details: impl Into<String>) -> Self {
+        Self::new(ErrorCode::Forbidden, details)
+    }
+
+    /// 404: the same answer for an unknown, a malformed and another tenant's id.
+    #[must_use]
+    pub fn not_found() -> Self {
+        Self { code: ErrorCode::NotFound, details: None, location: None, cause: None }
+    }
+
+    /// 409: a request with the same id was accepted before; `location` is the resource it made or changed.
+    #[must_use]
+    pub fn conflict(location: String) -> Self {
+        let details =
+            format!("X-Request-ID: already used by an accepted request, see {location}; nothing was changed now");
+        Self { location: Some(location), ..Self::new(ErrorCode::IdempotentConflict, details) }
+    }
+
+    /// 413: the body is larger than `limit` bytes.
+    #[must_use]
+    pub fn payload_too_large(limit: usize) -> Self {
+        Self::new(ErrorCode::PayloadTooLarge, format!("the body must not be larger than {limit} bytes"))
+    }
+
+    /// 415.
+    #[must_use]
+    pub fn unsupported_media_type() -> Self {
+        Self::new(ErrorCode::UnsupportedMediaType, "Content-Type: must be application/json")
+    }
+
+    /// 500: `cause` is for our log.
+    pub fn internal(cause: impl fmt::Display) -> Self {
+        Self { code: ErrorCode::InternalError, details: None, location: None, cause: Some(cause.to_string()) }
+    }
+
+    /// 503: `cause` is for our log. The client may send the same request again.
+    pub fn unavailable(cause: impl fmt::Display) -> Self {
+        Self { code: ErrorCode::ServiceUnavailable, details: None, location: None, cause: Some(cause.to_string()) }
+    }
+
+    /// The error for a status that something outside our own code answered with.
+    #[must_use]
+    pub fn of_status(status: StatusCode) -> Self {
+        Self { code: ErrorCode::of(status), details: None, location: None, cause: None }
+    }
+
+    /// What went wrong.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        self.code
+    }
+
+    /// What our log should say and the client must not see.
+    #[must_use]
+    pub fn cause(&self) -> Option<&str> {
+        self.cause.as_deref()
+    }
+
+    /// Writes the error: the only place where an error becomes a response.
+    #[must_use]
+    pub fn render(self, request_id: &str) -> Response {
+        let body = ErrorBody {
+            code: self.code,
+            message: self.code.message().to_owned(),
+            details: Nullable(self.details.map(Details::stored)),
+            request_id: request_id.to_owned(),
+        };
+        let mut response = poem::web::Json(body).with_status(self.code.status()).into_response();
+        let headers = response.headers_mut();
+        match self.code {
+            ErrorCode::Unauthorized => {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            ErrorCode::TooManyRequests | ErrorCode::ServiceUnavailable => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            _ => {}
+        }
+        if let Some(location) = self.location.and_then(|location| HeaderValue::try_from(location).ok()) {
+            headers.insert(header::LOCATION, location);
+        }
+        response
+    }
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.code)
+    }
+}
+
+impl std::error::Error for ApiError {}
+
+impl ResponseError for ApiError {
+    fn status(&self) -> StatusCode {
+        self.code.status()
+    }
+
+    /// Carries the error to the membrane, which knows the request id and renders it.
+    fn as_response(&self) -> Response {
+        let mut response = Response::builder().status(self.status()).finish();
+        response.extensions_mut().insert(self.clone());
+        response
+    }
+}
+
+/// The statuses of errors are added to the contract for all operations by one rule, in [`crate::http::contract`].
+impl ApiResponse for ApiError {
+    fn meta() -> MetaResponses {
+        MetaResponses { responses: Vec::new() }
+    }
+
+    fn register(registry: &mut Registry) {
+        <ErrorBody as poem_openapi::types::Type>::register(registry);
+    }
+}
+
+/// What the database refuses, in the one place where its errors become ours.
+///
+/// Stores look before they write and answer what a client can mend; what is left here are races that only the database
+/// sees (a referenced row deleted in the same instant), contention, and faults.
+impl From<DbErr> for ApiError {
+    fn from(error: DbErr) -> Self {
+        if matches!(error.sql_err(), Some(SqlErr::ForeignKeyConstraintViolation(_))) || is_sqlite_restrict(&error) {
+            return Self::bad_request("a resource that the request refers to was deleted in the meantime");
+        }
+        match sqlx_error(&error) {
+            Some(sqlx::Error::Database(database)) if is_contention(database.code().as_deref()) => {
+                Self::unavailable(&error)
+            }
+            Some(sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed) => Self::unavailable(&error),
+            _ if matches!(error, DbErr::ConnectionAcquire(_)) => Self::unavailable(&error),
+            _ => Self::internal(&error),
+        }
+    }
+}
+
+fn sqlx_error(error: &DbErr) -> Option<&sqlx::Error> {
+    match error {
+        DbErr::Conn(RuntimeErr::SqlxError(error))
+        | DbErr::Exec(RuntimeErr::SqlxError(error))
+        | DbErr::Query(RuntimeErr::SqlxError(error)) => Some(error),
+        _ => None,
+    }
+}
+
+/// PostgreSQL: serialization failure, deadlock, lock not available, too many connections, shutting down, starting up
+/// (appendix A of its manual). SQLite: BUSY and BUSY_SNAPSHOT (<https://sqlite.org/rescode.html>).
+fn is_contention(code: Option<&str>) -> bool {
+    matches!(code, Some("40001" | "40P01" | "55P03" | "53300" | "57P01" | "57P03" | "5" | "517"))
+}
+
+/// `SQLITE_CONSTRAINT_TRIGGER`: how SQLite reports an immediate foreign key that a delete breaks.
+fn is_sqlite_restrict(error: &DbErr) -> bool {
+    matches!(sqlx_error(error), Some(sqlx::Error::Database(database)) if database.code().as_deref() == Some("1811"))
+}

@@ -1,0 +1,120 @@
+//! The operations on follow-ups.
+
+use futures_util::FutureExt;
+use poem::web::Data;
+use poem_openapi::{OpenApi, param::Path};
+
+use super::{FOLLOW_UPS, FollowUp, FollowUpCreate, FollowUpUpdate, store::{self, About}};
+use crate::{
+    app::App,
+    change::Intent,
+    error::Result,
+    http::{
+        body::Body,
+        caller::{CanRead, CanWrite, Caller},
+        contract::Tag,
+        page::{List, PageNumber, PageSize, Paging},
+        query::{IdFilter, Query},
+        reply::{Created, Found, NoContent},
+        request_id::RequestId,
+    },
+    values::id::PathId,
+};
+
+/// The operations on follow-ups.
+pub struct FollowUpsApi;
+
+#[OpenApi(tag = "Tag::FollowUps")]
+impl FollowUpsApi {
+    /// List follow-ups
+    ///
+    /// The tenant's follow-ups, or those of one customer, one opportunity, or both, newest first.
+    #[oai(path = "/follow-ups", method = "get", operation_id = "listFollowUps")]
+    async fn list(
+        &self,
+        caller: Caller<CanRead>,
+        app: Data<&App>,
+        /// Only those of this customer.
+        #[oai(name = "customerId")]
+        customer: Query<IdFilter>,
+        /// Only those of this opportunity.
+        #[oai(name = "opportunityId")]
+        opportunity: Query<IdFilter>,
+        /// Which page, counted from 1.
+        page: Query<PageNumber>,
+        /// How many follow-ups a page holds.
+        #[oai(name = "pageSize")]
+        page_size: Query<PageSize>,
+    ) -> Result<Found<List<FollowUp>>> {
+        let about = About { customer: customer.0.0, opportunity: opportunity.0.0 };
+        let rows = store::list(app.database().read(), &caller.tenant, about, Paging::new(page, page_size)).await?;
+        Ok(Found(rows.map(FollowUp::shown)))
+    }
+
+    /// Create a follow-up
+    ///
+    /// The opportunity and the contact must belong to the customer; without `customerId` it is taken from them.
+    #[oai(path = "/follow-ups", method = "post", operation_id = "createFollowUp")]
+    async fn create(
+        &self,
+        caller: Caller<CanWrite>,
+        app: Data<&App>,
+        request_id: RequestId,
+        body: Body<FollowUpCreate>,
+    ) -> Result<Created<FollowUp>> {
+        let id = app.new_id();
+        let intent = Intent::once(caller, request_id, FOLLOW_UPS, id);
+        let row = app.change(intent, move |change| store::insert(change, body.0.clone()).boxed()).await?;
+        Ok(Created { location: FOLLOW_UPS.address(id), resource: FollowUp::shown(row) })
+    }
+
+    /// Get a follow-up
+    ///
+    /// One follow-up of the tenant.
+    #[oai(path = "/follow-ups/:follow_up_id", method = "get", operation_id = "getFollowUp")]
+    async fn get(
+        &self,
+        caller: Caller<CanRead>,
+        app: Data<&App>,
+        /// The follow-up's id.
+        follow_up_id: Path<PathId>,
+    ) -> Result<Found<FollowUp>> {
+        let row = store::find(app.database().read(), &caller.tenant, follow_up_id.0.0).await?;
+        Ok(Found(FollowUp::shown(row)))
+    }
+
+    /// Change a follow-up
+    ///
+    /// Changes the fields in the body and leaves the others; `{}` changes nothing and is accepted. After the change the
+    /// opportunity and the contact must belong to the customer.
+    #[oai(path = "/follow-ups/:follow_up_id", method = "patch", operation_id = "updateFollowUp")]
+    async fn update(
+        &self,
+        caller: Caller<CanWrite>,
+        app: Data<&App>,
+        request_id: RequestId,
+        /// The follow-up's id.
+        follow_up_id: Path<PathId>,
+        body: Body<FollowUpUpdate>,
+    ) -> Result<Found<FollowUp>> {
+        let intent = Intent::once(caller, request_id, FOLLOW_UPS, follow_up_id.0.0);
+        let row = app.change(intent, move |change| store::update(change, body.0.clone()).boxed()).await?;
+        Ok(Found(FollowUp::shown(row)))
+    }
+
+    /// Delete a follow-up
+    ///
+    /// Deletes the follow-up.
+    #[oai(path = "/follow-ups/:follow_up_id", method = "delete", operation_id = "deleteFollowUp")]
+    async fn delete(
+        &self,
+        caller: Caller<CanWrite>,
+        app: Data<&App>,
+        /// The follow-up's id.
+        follow_up_id: Path<PathId>,
+    ) -> Result<NoContent> {
+        let intent = Intent::unkeyed(caller, FOLLOW_UPS, follow_up_id.0.0);
+        app.change(intent, |change| store::delete(change).boxed()).await?;
+        Ok(NoContent)
+    }
+}

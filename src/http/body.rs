@@ -1,0 +1,114 @@
+//! Request bodies: [`Body<T>`] is a JSON object read strictly into `T`.
+//!
+//! Refused: another media type (415), more bytes than the limit (413), anything that is not one JSON object, unknown,
+//! repeated, missing and ill-typed fields (400, naming the field and never repeating its value). Size and nesting are
+//! bounded before anything is kept.
+
+use poem::{Request, RequestBody, error::ReadBodyError, http::header};
+use poem_openapi::{
+    ApiExtractor, ApiExtractorType, ExtractParamOptions,
+    registry::{MetaMediaType, MetaRequest, Registry},
+    types::Type,
+};
+use serde::de::DeserializeOwned;
+
+use crate::{
+    app::App,
+    error::{ApiError, Result},
+};
+
+/// A JSON object of the contract's type `T`.
+#[derive(Debug)]
+pub struct Body<T>(pub T);
+
+impl<T: DeserializeOwned> Body<T> {
+    async fn read(request: &Request, body: &mut RequestBody) -> Result<Self> {
+        let app = request.data::<App>().ok_or_else(|| ApiError::internal("the service has no App"))?;
+        let limit = app.config().body_limit;
+        let body = body.take().map_err(ApiError::internal)?;
+        if body.is_empty() {
+            return Err(ApiError::bad_request("the body must be a JSON object"));
+        }
+        check_content_type(request)?;
+        let declared = request.header(header::CONTENT_LENGTH).and_then(|length| length.parse::<usize>().ok());
+        if declared.is_some_and(|declared| declared > limit) {
+            return Err(ApiError::payload_too_large(limit));
+        }
+        let bytes = body.into_bytes_limit(limit).await.map_err(|error| match error {
+            ReadBodyError::PayloadTooLarge => ApiError::payload_too_large(limit),
+            _ => ApiError::bad_request("the body did not arrive whole"),
+        })?;
+        parse(&bytes).map(Self)
+    }
+}
+
+fn check_content_type(request: &Request) -> Result<()> {
+    let mut values = request.headers().get_all(header::CONTENT_TYPE).iter();
+    let media_type = match (values.next(), values.next()) {
+        (Some(value), None) => value.to_str().unwrap_or_default(),
+        _ => return Err(ApiError::unsupported_media_type()),
+    };
+    let essence = media_type.split(';').next().unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case("application/json") { Ok(()) } else { Err(ApiError::unsupported_media_type()) }
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    // serde would also read a struct from an array of its fields.
+    if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
+        return Err(ApiError::bad_request("the body must be a JSON object"));
+    }
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let field = error.path().to_string();
+        let error = error.into_inner();
+        match error.classify() {
+            serde_json::error::Category::Data => ApiError::bad_request(describe(&field, &error)),
+            _ => not_json(&error),
+        }
+    })?;
+    json.end().map_err(|error| not_json(&error))?;
+    Ok(value)
+}
+
+/// Names the field: unknown, repeated and missing ones are named by serde's message, the rest by the path.
+fn describe(field: &str, error: &serde_json::Error) -> String {
+    let message = error.to_string();
+    // The position in the text is of no use to someone who sent an object.
+    let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(message, _)| message);
+    match message.strip_prefix("unknown field ") {
+        Some(_) if field.chars().count() > 100 => "a field is unknown".to_owned(),
+        Some(_) => format!("{field}: is not a field of this body"),
+        None if field == "." => message.to_owned(),
+        None => format!("{field}: {message}"),
+    }
+}
+
+fn not_json(error: &serde_json::Error) -> ApiError {
+    ApiError::bad_request(format!("the body is not valid JSON (line {}, column {})", error.line(), error.column()))
+}
+
+impl<'a, T: Type + DeserializeOwned> ApiExtractor<'a> for Body<T> {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+
+    fn request_meta() -> Option<MetaRequest> {
+        Some(MetaRequest {
+            description: None,
+            content: vec![MetaMediaType { content_type: "application/json", schema: T::schema_ref() }],
+            required: true,
+        })
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        body: &mut RequestBody,
+        _options: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
+        Ok(Self::read(request, body).await?)
+    }
+}

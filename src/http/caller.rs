@@ -1,0 +1,203 @@
+//! Who calls, for whom, and what they may do: [`Caller`], the security scheme's result and the first argument of every
+//! operation but `/health`. There is no check to remember: without a caller nothing can be reached, and the type says
+//! whether it may write ([`CanRead`], [`CanWrite`]).
+//!
+//! Order of judgement: token (401), scope (403), tenant header (400), tenant of the token (403).
+
+use std::{fmt, marker::PhantomData};
+
+use poem::{
+    Request, RequestBody,
+    http::{HeaderMap, header},
+};
+use poem_openapi::{
+    ApiExtractor, ApiExtractorType, ExtractParamOptions,
+    registry::{MetaSecurityScheme, Registry},
+};
+
+use crate::{
+    app::App,
+    auth::Claims,
+    config::PiiDisplay,
+    error::{ApiError, Result},
+    pii::Sight,
+};
+
+/// The header that names the tenant, as the contract spells it.
+pub const TENANT_HEADER: &str = "X-Tenant-Id";
+
+/// The security scheme's name in the contract.
+pub const SECURITY_SCHEME: &str = "bearerAuth";
+
+/// The scope that shows phone numbers and e-mail addresses in clear.
+const PII_SCOPE: &str = "crm:pii:read";
+
+/// The name of a tenant.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Tenant(String);
+
+impl Tenant {
+    /// What a tenant's name looks like, in words.
+    pub const EXPECTED: &str = "must be 1 to 64 of A-Z a-z 0-9 . _ -";
+
+    /// Reads a tenant's name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        let valid = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+        ((1..=64).contains(&name.len()) && name.bytes().all(valid)).then(|| Self(name.to_owned()))
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Tenant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What an operation demands of a token.
+pub trait Access: Send + Sync + 'static {
+    /// The scope that a token with any `crm:` scope must name.
+    const SCOPE: &'static str;
+}
+
+/// The caller may read.
+#[derive(Debug, Clone)]
+pub struct CanRead;
+
+/// The caller may change.
+#[derive(Debug, Clone)]
+pub struct CanWrite;
+
+impl Access for CanRead {
+    const SCOPE: &'static str = "crm:read";
+}
+
+impl Access for CanWrite {
+    const SCOPE: &'static str = "crm:write";
+}
+
+/// Who calls, for which tenant.
+#[derive(Debug, Clone)]
+pub struct Caller<A> {
+    /// The tenant whose data the request is about.
+    pub tenant: Tenant,
+    /// Who acts: the token's subject, or its client, or `unknown`.
+    pub actor: String,
+    /// How the caller sees phone numbers and e-mail addresses.
+    pub sight: Sight,
+    access: PhantomData<A>,
+}
+
+impl<A: Access> Caller<A> {
+    fn of(request: &Request) -> Result<Self> {
+        let app = request.data::<App>().ok_or_else(|| ApiError::internal("the service has no App"))?;
+        let claims = authenticate(app, request.headers())?;
+        authorize(&claims, A::SCOPE)?;
+        let tenant = tenant(app, &claims, request.headers())?;
+        let sight = match app.config().pii_display {
+            PiiDisplay::Clear => Sight::Clear,
+            PiiDisplay::Scoped if claims.scopes.iter().any(|scope| scope == PII_SCOPE) => Sight::Clear,
+            PiiDisplay::Scoped => Sight::Masked,
+        };
+        let actor = claims.subject.or(claims.client).unwrap_or_else(|| "unknown".to_owned());
+        Ok(Self { tenant, actor, sight, access: PhantomData })
+    }
+}
+
+/// The token of the one `Authorization` header, verified.
+fn authenticate(app: &App, headers: &HeaderMap) -> Result<Claims> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let value = match (values.next(), values.next()) {
+        (Some(value), None) => value.to_str().unwrap_or_default(),
+        (Some(_), Some(_)) => return Err(ApiError::unauthorized("Authorization: must be sent once")),
+        (None, _) => return Err(ApiError::unauthorized("Authorization: is required")),
+    };
+    match value.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => app
+            .keys()
+            .verify(token.trim(), app.now())
+            .map_err(|refusal| ApiError::unauthorized(format!("Authorization: {}", refusal.0))),
+        _ => Err(ApiError::unauthorized("Authorization: must be Bearer and a token")),
+    }
+}
+
+/// A token that names any `crm:` scope is held to what it names; one that names none was let through by the platform.
+fn authorize(claims: &Claims, scope: &str) -> Result<()> {
+    let held = claims.scopes.iter().any(|scope| scope.starts_with("crm:"));
+    if held && !claims.scopes.iter().any(|held| held == scope) {
+        return Err(ApiError::forbidden(format!("the token lacks the scope {scope}")));
+    }
+    Ok(())
+}
+
+/// The tenant of the header, else of the token, else the configured one.
+fn tenant(app: &App, claims: &Claims, headers: &HeaderMap) -> Result<Tenant> {
+    let mut values = headers.get_all(TENANT_HEADER).iter();
+    let asked = match (values.next(), values.next()) {
+        (None, _) => None,
+        (Some(_), Some(_)) => return Err(ApiError::bad_request(format!("{TENANT_HEADER}: must be sent once"))),
+        (Some(value), None) => Some(
+            std::str::from_utf8(value.as_bytes())
+                .ok()
+                .and_then(Tenant::parse)
+                .ok_or_else(|| ApiError::bad_request(format!("{TENANT_HEADER}: {}", Tenant::EXPECTED)))?,
+        ),
+    };
+    match (asked, claims.tenants.as_deref()) {
+        (Some(asked), None) => Ok(asked),
+        (None, None) => Ok(app.config().default_tenant.clone()),
+        (Some(asked), Some(named)) if named.iter().any(|named| named == asked.as_str()) => Ok(asked),
+        (Some(_), Some(_)) => Err(ApiError::forbidden(format!("{TENANT_HEADER}: the token does not name this tenant"))),
+        (None, Some([named])) => Tenant::parse(named)
+            .ok_or_else(|| ApiError::unauthorized(format!("the claim tenant_id {}", Tenant::EXPECTED))),
+        (None, Some([])) => Err(ApiError::forbidden("the token names no tenant")),
+        (None, Some(_)) => {
+            Err(ApiError::bad_request(format!("{TENANT_HEADER}: is required, because the token names several tenants")))
+        }
+    }
+}
+
+impl<'a, A: Access> ApiExtractor<'a> for Caller<A> {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::SecurityScheme];
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(registry: &mut Registry) {
+        registry.create_security_scheme(
+            SECURITY_SCHEME,
+            MetaSecurityScheme {
+                ty: "http",
+                description: Some(
+                    "A JSON Web Token of the platform. A token that names no `crm:` scope may read and write its tenant; \
+                     one that names any is held to them: `crm:read` for GET, `crm:write` for POST, PATCH and DELETE, \
+                     `crm:pii:read` to see phone numbers and e-mail addresses in clear. A token with the claim \
+                     `tenant_id` (a string or an array of strings) is held to those tenants.",
+                ),
+                name: None,
+                key_in: None,
+                scheme: Some("bearer"),
+                bearer_format: Some("JWT"),
+                flows: None,
+                openid_connect_url: None,
+            },
+        );
+    }
+
+    fn security_schemes() -> Vec<&'static str> {
+        vec![SECURITY_SCHEME]
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        _body: &mut RequestBody,
+        _options: ExtractParamOptions<()>,
+    ) -> poem::Result<Self> {
+        Ok(Self::of(request)?)
+    }
+}

@@ -1,0 +1,388 @@
+//! The OpenAPI 3.0 contract: emitted from the operations and their types, the same for `crm openapi`, for
+//! `/openapi.yaml` and for the frozen `openapi/api_contract.yaml`.
+//!
+//! A new resource adds its API to [`Apis`] and its tag to [`Tag`]. [`emit`] is the one place where the framework's
+//! document is put right: what holds for every operation (headers, errors) is added by rule, so that a new operation
+//! has it, and what the framework gets wrong is mended. Nothing repairs the document afterwards.
+
+use std::collections::BTreeSet;
+
+use poem_openapi::{ContactObject, LicenseObject, OpenApiService, ServerObject, Tags};
+use serde_json::{Map, Value, json};
+
+use super::{BASE_PATH, caller, probes::ProbesApi, request_id};
+use crate::{
+    contacts::ContactsApi, customers::CustomersApi, error::ErrorCode, follow_ups::FollowUpsApi,
+    opportunities::OpportunitiesApi,
+};
+
+/// The version of the contract, which is not that of the program: see `openapi/README.md` for what raises it.
+pub const VERSION: &str = "1.0.0";
+
+/// Every operation there is.
+pub type Apis = (ProbesApi, CustomersApi, ContactsApi, OpportunitiesApi, FollowUpsApi);
+
+/// How operations are grouped.
+#[derive(Tags)]
+pub enum Tag {
+    /// The state of the service, for gateways and operators.
+    Health,
+    /// Customers: the organisations and people the company sells to.
+    Customers,
+    /// Contacts: the people at a customer.
+    Contacts,
+    /// Opportunities: possible sales to a customer, by stage and amount.
+    Opportunities,
+    /// Follow-ups: what was said and done, about a customer, an opportunity, a contact, or none of them.
+    #[oai(rename = "Follow-ups")]
+    FollowUps,
+}
+
+/// The operations as the framework serves them.
+#[must_use]
+pub fn service() -> OpenApiService<Apis, ()> {
+    let apis = (ProbesApi, CustomersApi, ContactsApi, OpportunitiesApi, FollowUpsApi);
+    OpenApiService::new(apis, "CRM cell", VERSION)
+        .description(
+            "Customers, contacts, opportunities and follow-ups for many tenants.\n\n\
+             **Tenants.** Every request is about one tenant: the header `X-Tenant-Id`, else the token's claim \
+             `tenant_id`, else the service's default tenant. Tenants never see each other's data; another tenant's id \
+             is answered like an unknown one.\n\n\
+             **Idempotency.** POST and PATCH need an `X-Request-ID`. The first accepted request with an id takes \
+             effect; any further one of the tenant with the same id, whatever its method and path, is answered 409 with \
+             the address of the resource in `Location` and changes nothing. A refused request leaves its id free.\n\n\
+             **Order of judgement.** Token (401), scope and tenant (403), headers and query (400), body (415, 413, 400), \
+             duplicate (409), existence (404), references (400).\n\n\
+             **Bodies.** Unknown fields are refused. Strings are trimmed before they are checked; lengths count Unicode \
+             characters. In a PATCH an absent field stays as it is and `null` clears a field that may be empty. \
+             Replies always carry every field of their schema.\n\n\
+             **Lists.** Newest first, by creation time and then id, in pages; `total` counts all pages exactly. A \
+             filter by an id the tenant does not have finds nothing. Unknown query parameters are ignored.\n\n\
+             **Personal data.** Phone numbers and e-mail addresses are masked (`138****5678`, `a***@b.com`) unless \
+             the token has the scope `crm:pii:read`. A masked value is refused in a write.\n\n\
+             **Errors.** Every 4xx and 5xx has the body `ErrorBody`. Other methods on a known path are answered 405 \
+             with `Allow`. Requests that are not HTTP at all are refused by the HTTP library with an empty body.",
+        )
+        .contact(ContactObject::new().name("CRM cell maintainers"))
+        .license(LicenseObject::new("MIT").url("https://opensource.org/license/mit"))
+        .server(ServerObject::new(BASE_PATH).description("Behind the gateway, and on the service itself"))
+}
+
+/// The contract and what is derived from it.
+pub struct Contract {
+    document: Value,
+    paths: Vec<(Vec<String>, String)>,
+}
+
+impl Contract {
+    /// Emits the contract. Needs no environment, no database and no configuration.
+    #[must_use]
+    pub fn new() -> Self {
+        let document = emit();
+        let paths = document.get("paths").and_then(Value::as_object).into_iter().flatten();
+        let mut paths: Vec<_> = paths.map(|(path, methods)| (segments(path), allow(methods))).collect();
+        paths.extend(["/openapi.json", "/openapi.yaml", "/docs"].map(|path| (segments(path), "GET, HEAD".to_owned())));
+        Self { document, paths }
+    }
+
+    /// The OpenAPI document.
+    #[must_use]
+    pub fn document(&self) -> &Value {
+        &self.document
+    }
+
+    /// The document as JSON.
+    #[must_use]
+    pub fn json(&self) -> String {
+        format!("{:#}", self.document)
+    }
+
+    /// The document as YAML: the bytes of `openapi/api_contract.yaml`.
+    #[must_use]
+    pub fn yaml(&self) -> String {
+        serde_yaml::to_string(&self.document).unwrap_or_default()
+    }
+
+    /// Swagger UI with the document in it; it loads nothing from elsewhere.
+    #[must_use]
+    pub fn swagger_ui(&self) -> String {
+        // The framework's page holds the framework's document; ours takes its place. `</` would end the script.
+        let service = service();
+        service.swagger_ui_html().replace(&service.spec(), &self.json().replace("</", "<\\/"))
+    }
+
+    /// The methods that the path supports, for `Allow`.
+    #[must_use]
+    pub fn allowed(&self, path: &str) -> String {
+        let path = segments(path);
+        let fits = |template: &[String]| {
+            template.len() == path.len()
+                && template.iter().zip(&path).all(|(part, actual)| part.starts_with('{') || part == actual)
+        };
+        self.paths.iter().find(|(template, _)| fits(template)).map_or_else(String::new, |(_, allow)| allow.clone())
+    }
+}
+
+impl Default for Contract {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn segments(path: &str) -> Vec<String> {
+    path.split('/').map(str::to_owned).collect()
+}
+
+fn allow(methods: &Value) -> String {
+    let methods = methods.as_object().into_iter().flat_map(Map::keys).map(|method| method.to_uppercase());
+    let methods: Vec<String> =
+        methods.flat_map(|method| if method == "GET" { vec![method, "HEAD".to_owned()] } else { vec![method] }).collect();
+    methods.join(", ")
+}
+
+/// The framework's document, completed and put right. Pure.
+fn emit() -> Value {
+    let mut document: Value = serde_json::from_str(&service().spec()).unwrap_or_default();
+    let mut request_bodies = BTreeSet::new();
+    for (_, item) in entries(document.get_mut("paths")) {
+        for (method, operation) in entries(Some(item)) {
+            request_bodies.extend(schema_names(operation.get("requestBody")));
+            complete(method, operation);
+        }
+    }
+    mend(&mut document);
+    for (name, schema) in entries(document.pointer_mut("/components/schemas")) {
+        if request_bodies.contains(name) {
+            set(schema, "additionalProperties", json!(false));
+        }
+    }
+    set(&mut document, "openapi", json!("3.0.3"));
+    if let Some(components) = document.get_mut("components") {
+        set(components, "parameters", parameters());
+        set(components, "headers", headers());
+        set(components, "responses", error_responses());
+    }
+    document
+}
+
+/// Adds to an operation what every operation of its kind has: headers in and out, and the errors it can answer.
+fn complete(method: &str, operation: &mut Value) {
+    let secured = operation.get("security").is_some();
+    let has_body = operation.get("requestBody").is_some();
+    let mut own = operation.get("parameters").and_then(Value::as_array).into_iter().flatten();
+    let has_path_id = own.any(|parameter| parameter.get("in") == Some(&json!("path")));
+
+    let request_id = if has_body { "RequiredRequestId" } else { "RequestId" };
+    let mut parameters = vec![reference("parameters", request_id)];
+    if secured {
+        parameters.push(reference("parameters", "TenantId"));
+    } else {
+        set(operation, "security", json!([]));
+    }
+    match operation.get_mut("parameters").and_then(Value::as_array_mut) {
+        Some(own) => own.append(&mut parameters),
+        None => set(operation, "parameters", Value::from(parameters)),
+    }
+
+    for (status, response) in entries(operation.get_mut("responses")) {
+        let mut headers = response.get("headers").cloned().unwrap_or_else(|| json!({}));
+        set(&mut headers, "X-Request-ID", reference("headers", "RequestId"));
+        set(&mut headers, "X-Response-Time", reference("headers", "ResponseTime"));
+        set(response, "headers", headers);
+        if status == "200" && method == "patch" {
+            set(response, "description", json!("OK: the resource after the change."));
+        }
+    }
+    let errors = [
+        (ErrorCode::BadRequest, secured),
+        (ErrorCode::Unauthorized, secured),
+        (ErrorCode::Forbidden, secured),
+        (ErrorCode::NotFound, has_path_id),
+        (ErrorCode::IdempotentConflict, has_body),
+        (ErrorCode::PayloadTooLarge, has_body),
+        (ErrorCode::UnsupportedMediaType, has_body),
+        (ErrorCode::InternalError, true),
+        (ErrorCode::ServiceUnavailable, true),
+    ];
+    if let Some(responses) = operation.get_mut("responses") {
+        for (code, _) in errors.into_iter().filter(|(_, answers)| *answers) {
+            set(responses, code.status().as_str(), reference("responses", &response_name(code)));
+        }
+    }
+}
+
+/// Mends what the framework writes for every schema and parameter.
+fn mend(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(mend),
+        Value::Object(object) => {
+            // A reference with a description of its own becomes an anonymous schema; the named one describes itself.
+            let named = object.get("allOf").and_then(Value::as_array).and_then(|parts| parts.first()).cloned();
+            if let Some(named) = named.filter(|part| part.get("$ref").is_some()) {
+                *value = named;
+                return;
+            }
+            // Said where it is so; `false` is what a missing key means.
+            object.retain(|key, value| !(key == "deprecated" && value == &json!(false)));
+            object.retain(|key, value| !(key == "explode" && value == &json!(true)));
+            if object.contains_key("properties") {
+                object.remove("title");
+            }
+            for bound in ["minimum", "maximum"] {
+                let whole = object.get(bound).and_then(Value::as_f64).filter(|bound| bound.fract() == 0.0);
+                if let Some(whole) = whole {
+                    object.insert(bound.to_owned(), json!(whole as i64));
+                }
+            }
+            object.values_mut().for_each(mend);
+        }
+        _ => {}
+    }
+}
+
+fn parameters() -> Value {
+    let request_id = |required: bool, description: &str| {
+        json!({
+            "name": request_id::HEADER,
+            "in": "header",
+            "required": required,
+            "description": description,
+            "schema": {
+                "type": "string",
+                "minLength": 1,
+                "maxLength": request_id::MAX_LENGTH,
+                "pattern": "^[!-~]+$",
+            },
+            "example": "4f1c0f3e-2d4b-4c58-9a57-0d6a6f0f6a11",
+        })
+    };
+    json!({
+        "RequiredRequestId": request_id(
+            true,
+            "Names the request and makes it idempotent: use a new one for each change, and the same one to repeat a \
+             request whose answer was lost.",
+        ),
+        "RequestId": request_id(
+            false,
+            "Names the request in the reply and in logs; the server makes one where it is missing or malformed.",
+        ),
+        "TenantId": {
+            "name": caller::TENANT_HEADER,
+            "in": "header",
+            "required": false,
+            "description": "The tenant that the request is about; by default the token's, else the service's default tenant.",
+            "schema": { "type": "string", "minLength": 1, "maxLength": 64, "pattern": "^[A-Za-z0-9._-]+$" },
+            "example": "default",
+        },
+    })
+}
+
+fn headers() -> Value {
+    json!({
+        "RequestId": {
+            "description": "The request's `X-Request-ID`, or the one the server made.",
+            "required": true,
+            "schema": { "type": "string", "minLength": 1, "maxLength": request_id::MAX_LENGTH },
+            "example": "4f1c0f3e-2d4b-4c58-9a57-0d6a6f0f6a11",
+        },
+        "ResponseTime": {
+            "description": "How long the service took, in milliseconds.",
+            "required": true,
+            "schema": { "type": "number", "minimum": 0 },
+            "example": 0.84,
+        },
+        "Authenticate": {
+            "description": "How to authenticate.",
+            "required": true,
+            "schema": { "type": "string" },
+            "example": "Bearer",
+        },
+        "RetryAfter": {
+            "description": "After how many seconds to try again.",
+            "required": true,
+            "schema": { "type": "integer", "format": "int32", "minimum": 0 },
+            "example": 1,
+        },
+        "ConflictLocation": {
+            "description": "The address of the resource that the accepted request made or changed.",
+            "required": true,
+            "schema": { "type": "string", "format": "uri-reference" },
+            "example": "/api/v1/crm/customers/019aa5c8-7d40-7c1e-b3a2-5f0e6d1c2b3a",
+        },
+    })
+}
+
+/// One response for each code, described once and referred to by every operation that can answer it.
+fn error_responses() -> Value {
+    let errors = [
+        (ErrorCode::BadRequest, "A header, parameter or the body is not valid; `details` names it.",
+         Some("name: must be 1 to 200 characters without control characters")),
+        (ErrorCode::Unauthorized, "The token is missing or not valid.", Some("Authorization: is required")),
+        (ErrorCode::Forbidden, "The token lacks the scope, or does not name the tenant.",
+         Some("the token lacks the scope crm:write")),
+        (ErrorCode::NotFound, "The tenant has no resource with this id.", None),
+        (ErrorCode::IdempotentConflict, "A request with this `X-Request-ID` was accepted before; nothing was changed now.",
+         Some("X-Request-ID: already used by an accepted request, see \
+               /api/v1/crm/customers/019aa5c8-7d40-7c1e-b3a2-5f0e6d1c2b3a; nothing was changed now")),
+        (ErrorCode::PayloadTooLarge, "The body is larger than the service's limit (by default 256 KiB).",
+         Some("the body must not be larger than 262144 bytes")),
+        (ErrorCode::UnsupportedMediaType, "The body is not `application/json`.",
+         Some("Content-Type: must be application/json")),
+        (ErrorCode::InternalError, "The service failed; the log has the reason under the request id.", None),
+        (ErrorCode::ServiceUnavailable, "The service cannot answer right now; nothing was changed.", None),
+    ];
+    let mut responses = json!({});
+    for (code, description, details) in errors {
+        let mut headers = json!({
+            "X-Request-ID": reference("headers", "RequestId"),
+            "X-Response-Time": reference("headers", "ResponseTime"),
+        });
+        match code {
+            ErrorCode::Unauthorized => set(&mut headers, "WWW-Authenticate", reference("headers", "Authenticate")),
+            ErrorCode::IdempotentConflict => set(&mut headers, "Location", reference("headers", "ConflictLocation")),
+            ErrorCode::ServiceUnavailable => set(&mut headers, "Retry-After", reference("headers", "RetryAfter")),
+            _ => {}
+        }
+        let example = json!({
+            "code": code,
+            "message": code.message(),
+            "details": details,
+            "requestId": "4f1c0f3e-2d4b-4c58-9a57-0d6a6f0f6a11",
+        });
+        let content = json!({ "application/json": { "schema": reference("schemas", "ErrorBody"), "example": example } });
+        let response = json!({ "description": description, "headers": headers, "content": content });
+        set(&mut responses, &response_name(code), response);
+    }
+    responses
+}
+
+/// `NotFound` for the code `NOT_FOUND`.
+fn response_name(code: ErrorCode) -> String {
+    format!("{code:?}")
+}
+
+fn reference(kind: &str, name: &str) -> Value {
+    json!({ "$ref": format!("#/components/{kind}/{name}") })
+}
+
+/// The names of the schemas that a part of the document refers to.
+fn schema_names(part: Option<&Value>) -> Vec<String> {
+    match part {
+        Some(Value::Object(object)) => {
+            let own = object.get("$ref").and_then(Value::as_str).and_then(|path| path.rsplit('/').next());
+            own.map(str::to_owned).into_iter().chain(object.values().flat_map(|part| schema_names(Some(part)))).collect()
+        }
+        Some(Value::Array(items)) => items.iter().flat_map(|item| schema_names(Some(item))).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn entries(value: Option<&mut Value>) -> Vec<(&String, &mut Value)> {
+    value.and_then(Value::as_object_mut).into_iter().flatten().collect()
+}
+
+fn set(object: &mut Value, key: &str, value: Value) {
+    if let Some(object) = object.as_object_mut() {
+        object.insert(key.to_owned(), value);
+    }
+}

@@ -1,0 +1,140 @@
+//! Lists: which page is asked for ([`Paging`]) and how one is answered ([`List`]).
+
+use std::borrow::Cow;
+
+use poem_openapi::{
+    registry::{MetaSchema, MetaSchemaRef, Registry},
+    types::Type,
+};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::query::{Query, QueryValue};
+use crate::values::{ContractValue, Flaw, contract_type};
+
+/// The largest page number: the largest integer every JSON reader keeps exact.
+const LAST_PAGE: u64 = 9_007_199_254_740_991;
+const LARGEST_PAGE: u64 = 100;
+
+/// The parameter `page`, counted from 1.
+#[derive(Debug, Clone, Copy)]
+pub struct PageNumber(u64);
+
+/// The parameter `pageSize`.
+#[derive(Debug, Clone, Copy)]
+pub struct PageSize(u64);
+
+impl QueryValue for PageNumber {
+    fn schema() -> MetaSchema {
+        MetaSchema {
+            minimum: Some(1.0),
+            maximum: Some(LAST_PAGE as f64),
+            default: Some(Value::from(1)),
+            ..MetaSchema::new_with_format("integer", "int64")
+        }
+    }
+
+    fn read(value: Option<&str>) -> Result<Self, Flaw> {
+        whole_number(value, 1, 1, LAST_PAGE).map(Self)
+    }
+}
+
+impl QueryValue for PageSize {
+    fn schema() -> MetaSchema {
+        MetaSchema {
+            minimum: Some(1.0),
+            maximum: Some(LARGEST_PAGE as f64),
+            default: Some(Value::from(20)),
+            ..MetaSchema::new_with_format("integer", "int32")
+        }
+    }
+
+    fn read(value: Option<&str>) -> Result<Self, Flaw> {
+        whole_number(value, 20, 1, LARGEST_PAGE).map(Self)
+    }
+}
+
+fn whole_number(value: Option<&str>, default: u64, min: u64, max: u64) -> Result<u64, Flaw> {
+    let Some(text) = value else { return Ok(default) };
+    let number = if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None };
+    number
+        .filter(|number| (min..=max).contains(number))
+        .ok_or_else(|| format!("must be a whole number from {min} to {max}").into())
+}
+
+/// Which part of a list is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Paging {
+    /// How many items come before it.
+    pub offset: u64,
+    /// The most items it holds.
+    pub limit: u64,
+}
+
+impl Paging {
+    /// The page asked for by `page` and `pageSize`.
+    #[must_use]
+    pub fn new(Query(PageNumber(page)): Query<PageNumber>, Query(PageSize(size)): Query<PageSize>) -> Self {
+        Self { offset: (page - 1) * size, limit: size }
+    }
+}
+
+/// A page of a list, newest first.
+#[derive(Debug, Serialize)]
+pub struct List<T> {
+    /// The items of the page.
+    pub data: Vec<T>,
+    /// How many items the list has on all pages.
+    pub total: u64,
+}
+
+impl<T> List<T> {
+    /// The same page with its items shown as `U`.
+    pub fn map<U>(self, show: impl FnMut(T) -> U) -> List<U> {
+        List { data: self.data.into_iter().map(show).collect(), total: self.total }
+    }
+}
+
+/// Named `CustomerList` for a `List<Customer>`: the framework would name it `List_Customer`.
+impl<T: Type + Serialize> ContractValue for List<T> {
+    fn name() -> Cow<'static, str> {
+        format!("{}List", T::name()).into()
+    }
+
+    fn schema_ref() -> MetaSchemaRef {
+        MetaSchemaRef::Reference(<Self as ContractValue>::name().into_owned())
+    }
+
+    fn register(registry: &mut Registry) {
+        registry.create_schema::<Self, _>(<Self as ContractValue>::name().into_owned(), |registry| {
+            T::register(registry);
+            let items = MetaSchema {
+                description: Some("The items of the page, newest first; empty past the last page."),
+                items: Some(Box::new(T::schema_ref())),
+                max_items: Some(LARGEST_PAGE as usize),
+                ..MetaSchema::new("array")
+            };
+            let total = MetaSchema {
+                description: Some("How many items there are on all pages, exactly."),
+                minimum: Some(0.0),
+                example: Some(Value::from(1)),
+                ..MetaSchema::new_with_format("integer", "int64")
+            };
+            MetaSchema {
+                description: Some("A page of a list."),
+                required: vec!["data", "total"],
+                properties: vec![
+                    ("data", MetaSchemaRef::Inline(Box::new(items))),
+                    ("total", MetaSchemaRef::Inline(Box::new(total))),
+                ],
+                ..MetaSchema::new("object")
+            }
+        });
+    }
+
+    fn from_value(_: Value) -> Result<Self, Flaw> {
+        Err("is only ever answered".into())
+    }
+}
+
+contract_type!(List<T>, T: Type + Serialize);

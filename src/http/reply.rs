@@ -1,0 +1,94 @@
+//! What a successful operation answers: [`Created`], [`Found`], [`NoContent`]. One 2xx status per operation.
+
+use poem::{
+    IntoResponse, Response,
+    http::{StatusCode, header},
+    web::Json,
+};
+use poem_openapi::{
+    ApiResponse,
+    registry::{MetaHeader, MetaMediaType, MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry},
+    types::Type,
+};
+use serde::Serialize;
+
+/// 201 with the new resource and, in `Location`, its address.
+#[derive(Debug)]
+pub struct Created<T> {
+    /// The address of the resource.
+    pub location: String,
+    /// The resource.
+    pub resource: T,
+}
+
+/// 200 with what was asked for, or with what was changed.
+#[derive(Debug)]
+pub struct Found<T>(pub T);
+
+/// 204.
+#[derive(Debug)]
+pub struct NoContent;
+
+fn meta(status: StatusCode, description: &'static str, schema: Option<MetaSchemaRef>) -> MetaResponse {
+    MetaResponse {
+        description,
+        status: Some(status.as_u16()),
+        status_range: None,
+        content: schema.into_iter().map(|schema| MetaMediaType { content_type: "application/json", schema }).collect(),
+        headers: Vec::new(),
+    }
+}
+
+impl<T: Type + Serialize> ApiResponse for Created<T> {
+    fn meta() -> MetaResponses {
+        let location = MetaHeader {
+            name: "Location".to_owned(),
+            description: Some("The address of the new resource.".to_owned()),
+            required: true,
+            deprecated: false,
+            schema: MetaSchemaRef::Inline(Box::new(MetaSchema::new_with_format("string", "uri-reference"))),
+        };
+        let created = meta(StatusCode::CREATED, "Created: the new resource.", Some(T::schema_ref()));
+        MetaResponses { responses: vec![MetaResponse { headers: vec![location], ..created }] }
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+}
+
+impl<T: Serialize + Send> IntoResponse for Created<T> {
+    fn into_response(self) -> Response {
+        Json(self.resource).with_status(StatusCode::CREATED).with_header(header::LOCATION, self.location).into_response()
+    }
+}
+
+impl<T: Type + Serialize> ApiResponse for Found<T> {
+    fn meta() -> MetaResponses {
+        MetaResponses { responses: vec![meta(StatusCode::OK, "OK: what was asked for.", Some(T::schema_ref()))] }
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+}
+
+impl<T: Serialize + Send> IntoResponse for Found<T> {
+    fn into_response(self) -> Response {
+        Json(self.0).into_response()
+    }
+}
+
+impl ApiResponse for NoContent {
+    fn meta() -> MetaResponses {
+        MetaResponses { responses: vec![meta(StatusCode::NO_CONTENT, "Deleted.", None)] }
+    }
+
+    fn register(_registry: &mut Registry) {}
+}
+
+impl IntoResponse for NoContent {
+    fn into_response(self) -> Response {
+        StatusCode::NO_CONTENT.into_response()
+    }
+}

@@ -1,0 +1,31 @@
+//! The CRM cell: customers, contacts, opportunities and follow-ups for many tenants, behind one truthful contract.
+//!
+//! In reading order, with a `POST /customers` in hand:
+//!
+//! 1. [`http`] the membrane: request id, one error shape, response time, routing, the contract.
+//! 2. [`http::caller`] the token becomes a [`http::caller::Caller`] with a tenant. 401, 403.
+//! 3. [`customers::types`] the body is read strictly into the contract's types ([`values`], [`pii`]). 400.
+//! 4. [`customers::api`] the story of the operation, in about ten lines.
+//! 5. [`change`] opens the one transaction and claims the request id. 409.
+//! 6. [`customers::store`] writes the row.
+//! 7. [`database`] commits; the reply is made.
+//!
+//! Around them: [`app`] what requests share · [`config`] the environment · [`error`] the one error · [`auth`] tokens ·
+//! [`telemetry`] logs · [`cli`] the commands.
+
+pub mod app;
+pub mod auth;
+pub mod change;
+pub mod cli;
+pub mod config;
+pub mod database;
+pub mod error;
+pub mod http;
+pub mod pii;
+pub mod telemetry;
+pub mod values;
+
+pub mod contacts;
+pub mod customers;
+pub mod follow_ups;
+pub mod opportunities;

@@ -1,0 +1,116 @@
+//! The operations on opportunities.
+
+use futures_util::FutureExt;
+use poem::web::Data;
+use poem_openapi::{OpenApi, param::Path};
+
+use super::{OPPORTUNITIES, Opportunity, OpportunityCreate, OpportunityUpdate, store};
+use crate::{
+    app::App,
+    change::Intent,
+    error::Result,
+    http::{
+        body::Body,
+        caller::{CanRead, CanWrite, Caller},
+        contract::Tag,
+        page::{List, PageNumber, PageSize, Paging},
+        query::{IdFilter, Query},
+        reply::{Created, Found, NoContent},
+        request_id::RequestId,
+    },
+    values::id::PathId,
+};
+
+/// The operations on opportunities.
+pub struct OpportunitiesApi;
+
+#[OpenApi(tag = "Tag::Opportunities")]
+impl OpportunitiesApi {
+    /// List opportunities
+    ///
+    /// The tenant's opportunities, or those of one customer, newest first.
+    #[oai(path = "/opportunities", method = "get", operation_id = "listOpportunities")]
+    async fn list(
+        &self,
+        caller: Caller<CanRead>,
+        app: Data<&App>,
+        /// Only those of this customer.
+        #[oai(name = "customerId")]
+        customer: Query<IdFilter>,
+        /// Which page, counted from 1.
+        page: Query<PageNumber>,
+        /// How many opportunities a page holds.
+        #[oai(name = "pageSize")]
+        page_size: Query<PageSize>,
+    ) -> Result<Found<List<Opportunity>>> {
+        let rows = store::list(app.database().read(), &caller.tenant, customer.0.0, Paging::new(page, page_size)).await?;
+        Ok(Found(rows.map(Opportunity::shown)))
+    }
+
+    /// Create an opportunity
+    ///
+    /// `status` follows from the stage.
+    #[oai(path = "/opportunities", method = "post", operation_id = "createOpportunity")]
+    async fn create(
+        &self,
+        caller: Caller<CanWrite>,
+        app: Data<&App>,
+        request_id: RequestId,
+        body: Body<OpportunityCreate>,
+    ) -> Result<Created<Opportunity>> {
+        let id = app.new_id();
+        let intent = Intent::once(caller, request_id, OPPORTUNITIES, id);
+        let row = app.change(intent, move |change| store::insert(change, body.0.clone()).boxed()).await?;
+        Ok(Created { location: OPPORTUNITIES.address(id), resource: Opportunity::shown(row) })
+    }
+
+    /// Get an opportunity
+    ///
+    /// One opportunity of the tenant.
+    #[oai(path = "/opportunities/:opportunity_id", method = "get", operation_id = "getOpportunity")]
+    async fn get(
+        &self,
+        caller: Caller<CanRead>,
+        app: Data<&App>,
+        /// The opportunity's id.
+        opportunity_id: Path<PathId>,
+    ) -> Result<Found<Opportunity>> {
+        let row = store::find(app.database().read(), &caller.tenant, opportunity_id.0.0).await?;
+        Ok(Found(Opportunity::shown(row)))
+    }
+
+    /// Change an opportunity
+    ///
+    /// Changes the fields in the body and leaves the others; `{}` changes nothing and is accepted. A stage moves the
+    /// status with it; a status alone moves the stage: to Won, to Lost, or back to the last open stage.
+    #[oai(path = "/opportunities/:opportunity_id", method = "patch", operation_id = "updateOpportunity")]
+    async fn update(
+        &self,
+        caller: Caller<CanWrite>,
+        app: Data<&App>,
+        request_id: RequestId,
+        /// The opportunity's id.
+        opportunity_id: Path<PathId>,
+        body: Body<OpportunityUpdate>,
+    ) -> Result<Found<Opportunity>> {
+        let intent = Intent::once(caller, request_id, OPPORTUNITIES, opportunity_id.0.0);
+        let row = app.change(intent, move |change| store::update(change, body.0.clone()).boxed()).await?;
+        Ok(Found(Opportunity::shown(row)))
+    }
+
+    /// Delete an opportunity
+    ///
+    /// Deletes the opportunity; its follow-ups stay, without the reference.
+    #[oai(path = "/opportunities/:opportunity_id", method = "delete", operation_id = "deleteOpportunity")]
+    async fn delete(
+        &self,
+        caller: Caller<CanWrite>,
+        app: Data<&App>,
+        /// The opportunity's id.
+        opportunity_id: Path<PathId>,
+    ) -> Result<NoContent> {
+        let intent = Intent::unkeyed(caller, OPPORTUNITIES, opportunity_id.0.0);
+        app.change(intent, |change| store::delete(change).boxed()).await?;
+        Ok(NoContent)
+    }
+}

@@ -1,0 +1,81 @@
+//! Currencies: the active codes of ISO 4217.
+
+use std::borrow::Cow;
+
+use iso_currency::IntoEnumIterator;
+use poem_openapi::registry::{MetaSchema, MetaSchemaRef, Registry};
+use serde::{Serialize, Serializer};
+use serde_json::Value;
+
+use crate::values::{ContractValue, Flaw, contract_type};
+
+/// A currency: active when it came with a request; what is stored stays readable when a code is withdrawn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Currency(Cow<'static, str>);
+
+impl Currency {
+    /// Takes a code that was checked when it was stored.
+    #[must_use]
+    pub fn stored(code: String) -> Self {
+        Self(code.into())
+    }
+
+    /// The code, in three capitals.
+    #[must_use]
+    pub fn code(&self) -> &str {
+        &self.0
+    }
+
+    /// Every active currency, in the order of the codes.
+    #[must_use]
+    pub fn all() -> Vec<Self> {
+        let active = iso_currency::Currency::iter().filter(|currency| is_active(*currency));
+        let mut codes: Vec<&'static str> = active.map(|currency| currency.code()).collect();
+        codes.sort_unstable();
+        codes.into_iter().map(|code| Self(code.into())).collect()
+    }
+}
+
+/// The library marks codes that were withdrawn as superseded. It marks VES too, which ISO 4217 keeps beside VED.
+fn is_active(currency: iso_currency::Currency) -> bool {
+    currency.is_superseded().is_none() || currency == iso_currency::Currency::VES
+}
+
+impl ContractValue for Currency {
+    fn name() -> Cow<'static, str> {
+        "Currency".into()
+    }
+
+    fn schema_ref() -> MetaSchemaRef {
+        MetaSchemaRef::Reference(Self::name().into_owned())
+    }
+
+    fn register(registry: &mut Registry) {
+        registry.create_schema::<Self, _>(Self::name().into_owned(), |_| MetaSchema {
+            description: Some(
+                "An active currency code (ISO 4217). A new opportunity that names none has the service's default \
+                 currency (CNY unless configured otherwise).",
+            ),
+            enum_items: Self::all().into_iter().map(|currency| Value::from(currency.code())).collect(),
+            example: Some(Value::from("CNY")),
+            ..MetaSchema::new("string")
+        });
+    }
+
+    fn from_value(value: Value) -> Result<Self, Flaw> {
+        value
+            .as_str()
+            .and_then(iso_currency::Currency::from_code)
+            .filter(|currency| is_active(*currency))
+            .map(|currency| Self(currency.code().into()))
+            .ok_or(Cow::Borrowed("must be an active ISO 4217 code in capitals, like CNY"))
+    }
+}
+
+impl Serialize for Currency {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.code())
+    }
+}
+
+contract_type!(Currency);

@@ -1,0 +1,25 @@
+//! Opportunities: possible sales to a customer.
+//!
+//! Rules: an opportunity belongs to one customer for good. `status` is always the kind of the `stage` ([`stage`]), by
+//! the type that decides both and by a constraint of the table. Amounts are in the currency's minor unit. Deleting an
+//! opportunity keeps its follow-ups and clears their reference.
+//!
+//! Reading order: [`api`] the operations · [`types`] the contract · [`stage`] stages and status · [`currency`] ·
+//! [`store`] the queries · `entity` the row.
+
+pub mod api;
+pub mod currency;
+mod entity;
+pub mod stage;
+pub(crate) mod store;
+pub mod types;
+
+pub use api::OpportunitiesApi;
+pub use currency::Currency;
+pub use stage::{OpportunityStage, OpportunityStatus};
+pub use types::{AmountCents, Opportunity, OpportunityCreate, OpportunityUpdate};
+
+use crate::change::Kind;
+
+/// Opportunities as a kind of resource.
+pub const OPPORTUNITIES: Kind = Kind("opportunities");

@@ -1,0 +1,148 @@
+//! Stages and status: how far an opportunity is, and whether it is decided.
+
+use sea_orm::{DeriveActiveEnum, EnumIter};
+
+use crate::values::{
+    Flaw,
+    code::{Code, coded},
+};
+
+/// How far an opportunity is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumIter, DeriveActiveEnum)]
+#[sea_orm(rs_type = "i32", db_type = "Integer")]
+pub enum OpportunityStage {
+    /// Nothing is known yet.
+    #[sea_orm(num_value = 0)]
+    New,
+    /// The customer is being approached.
+    #[sea_orm(num_value = 1)]
+    Prospecting,
+    /// Need and budget are being found out.
+    #[sea_orm(num_value = 2)]
+    Qualification,
+    /// An offer is made.
+    #[sea_orm(num_value = 3)]
+    Proposal,
+    /// The offer is being negotiated.
+    #[sea_orm(num_value = 4)]
+    Negotiation,
+    /// The customer buys.
+    #[sea_orm(num_value = 5)]
+    Won,
+    /// The customer does not buy.
+    #[sea_orm(num_value = 6)]
+    Lost,
+}
+
+/// Whether an opportunity is decided: always the kind of its stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumIter, DeriveActiveEnum)]
+#[sea_orm(rs_type = "i32", db_type = "Integer")]
+pub enum OpportunityStatus {
+    /// Not decided.
+    #[sea_orm(num_value = 0)]
+    Open,
+    /// The customer buys.
+    #[sea_orm(num_value = 1)]
+    Won,
+    /// The customer does not buy.
+    #[sea_orm(num_value = 2)]
+    Lost,
+}
+
+impl Code for OpportunityStage {
+    const NAME: &'static str = "OpportunityStage";
+    const DESCRIPTION: &'static str = "How far the opportunity is, with its probability: 0 New 5 % (the default), \
+         1 Prospecting 10 %, 2 Qualification 20 %, 3 Proposal 50 %, 4 Negotiation 80 %, 5 Won 100 %, 6 Lost 0 %.";
+    const ALL: &'static [Self] = &[
+        Self::New,
+        Self::Prospecting,
+        Self::Qualification,
+        Self::Proposal,
+        Self::Negotiation,
+        Self::Won,
+        Self::Lost,
+    ];
+
+    fn code(self) -> i32 {
+        match self {
+            Self::New => 0,
+            Self::Prospecting => 1,
+            Self::Qualification => 2,
+            Self::Proposal => 3,
+            Self::Negotiation => 4,
+            Self::Won => 5,
+            Self::Lost => 6,
+        }
+    }
+}
+
+impl Code for OpportunityStatus {
+    const NAME: &'static str = "OpportunityStatus";
+    const DESCRIPTION: &'static str =
+        "Whether the opportunity is decided, always as its stage says: 0 open (stages 0 to 4), 1 won (5), 2 lost (6).";
+    const ALL: &'static [Self] = &[Self::Open, Self::Won, Self::Lost];
+
+    fn code(self) -> i32 {
+        match self {
+            Self::Open => 0,
+            Self::Won => 1,
+            Self::Lost => 2,
+        }
+    }
+}
+
+coded!(OpportunityStage);
+coded!(OpportunityStatus);
+
+impl OpportunityStage {
+    /// The status that goes with the stage.
+    #[must_use]
+    pub fn kind(self) -> OpportunityStatus {
+        match self {
+            Self::New | Self::Prospecting | Self::Qualification | Self::Proposal | Self::Negotiation => {
+                OpportunityStatus::Open
+            }
+            Self::Won => OpportunityStatus::Won,
+            Self::Lost => OpportunityStatus::Lost,
+        }
+    }
+}
+
+/// Where an opportunity stands: its stage, and the stage it returns to when it is reopened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// The stage.
+    pub stage: OpportunityStage,
+    /// The last stage in which it was open.
+    pub last_open: OpportunityStage,
+}
+
+impl Standing {
+    /// The standing of a new opportunity.
+    #[must_use]
+    pub fn new(stage: OpportunityStage) -> Self {
+        Self { stage: OpportunityStage::New, last_open: OpportunityStage::New }.moved_to(stage)
+    }
+
+    /// Moves by stage, by status, by both if they agree, or not at all.
+    ///
+    /// # Errors
+    /// A stage and a status that contradict each other.
+    pub fn moved(self, stage: Option<OpportunityStage>, status: Option<OpportunityStatus>) -> Result<Self, Flaw> {
+        match (stage, status) {
+            (None, None) => Ok(self),
+            (Some(stage), None) => Ok(self.moved_to(stage)),
+            (None, Some(status)) if status == self.stage.kind() => Ok(self),
+            (None, Some(OpportunityStatus::Open)) => Ok(self.moved_to(self.last_open)),
+            (None, Some(OpportunityStatus::Won)) => Ok(self.moved_to(OpportunityStage::Won)),
+            (None, Some(OpportunityStatus::Lost)) => Ok(self.moved_to(OpportunityStage::Lost)),
+            (Some(stage), Some(status)) if stage.kind() == status => Ok(self.moved_to(stage)),
+            (Some(_), Some(_)) => Err("contradicts the stage".into()),
+        }
+    }
+
+    fn moved_to(self, stage: OpportunityStage) -> Self {
+        let last_open = if stage.kind() == OpportunityStatus::Open { stage } else { self.last_open };
+        Self { stage, last_open }
+    }
+}

@@ -1,0 +1,143 @@
+//! Queries on opportunities.
+
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect,
+    QueryTrait, sea_query::LockType,
+};
+use uuid::Uuid;
+
+use super::entity::Model;
+use super::{
+    AmountCents, Currency, OpportunityCreate, OpportunityStage, OpportunityUpdate,
+    entity::{Column, Entity},
+    stage::Standing,
+};
+use crate::{
+    change::Change,
+    customers,
+    database::{
+        list,
+        tenancy::{Resource, Tenanted},
+    },
+    error::{ApiError, Result},
+    follow_ups,
+    http::{
+        caller::Tenant,
+        page::{List, Paging},
+    },
+    values::Text,
+};
+
+/// The tenant's opportunities, of one customer or of all.
+///
+/// # Errors
+/// A fault of the database.
+pub async fn list(
+    db: &impl ConnectionTrait,
+    tenant: &Tenant,
+    customer: Option<Uuid>,
+    paging: Paging,
+) -> Result<List<Model>> {
+    let rows = Entity::of(tenant).apply_if(customer, |rows, id| rows.filter(Column::CustomerId.eq(id)));
+    list::page(db, rows, paging).await
+}
+
+/// One opportunity.
+///
+/// # Errors
+/// 404, or a fault of the database.
+pub async fn find(db: &impl ConnectionTrait, tenant: &Tenant, id: Uuid) -> Result<Model> {
+    Entity::one(tenant, id).all(db).await?.pop().ok_or_else(ApiError::not_found)
+}
+
+/// The customer that an opportunity belongs to for good, if it exists.
+///
+/// # Errors
+/// A fault of the database.
+pub async fn owner(db: &impl ConnectionTrait, tenant: &Tenant, id: Uuid) -> Result<Option<Uuid>> {
+    Ok(Entity::one(tenant, id).all(db).await?.pop().map(|row| row.customer_id))
+}
+
+/// The opportunity, if it exists, locked until the change ends: after its customer (see [`customers::store::hold`]).
+///
+/// # Errors
+/// A fault of the database.
+pub async fn hold(change: &Change<'_>, id: Uuid, lock: LockType) -> Result<Option<Model>> {
+    Ok(Entity::one(change.tenant(), id).lock(lock).all(change.db()).await?.pop())
+}
+
+/// Stores a new opportunity under the change's id.
+///
+/// # Errors
+/// 400 where the customer does not exist, or a fault of the database.
+pub async fn insert(change: &Change<'_>, body: OpportunityCreate) -> Result<Model> {
+    let OpportunityCreate { customer_id, title, amount_cents, currency, stage } = body;
+    if customers::store::hold(change, customer_id.0, LockType::KeyShare).await?.is_none() {
+        return Err(ApiError::bad_reference("customerId"));
+    }
+    let Standing { stage, last_open } = Standing::new(stage.into_option().unwrap_or(OpportunityStage::New));
+    let AmountCents(amount_cents) = amount_cents.into_option().unwrap_or(AmountCents(0));
+    let row = Model {
+        tenant_id: change.tenant().as_str().to_owned(),
+        opportunity_id: change.id(),
+        customer_id: customer_id.0,
+        title: title.into_string(),
+        amount_cents,
+        currency: currency.into_option().as_ref().unwrap_or(change.default_currency()).code().to_owned(),
+        stage,
+        status: stage.kind(),
+        last_open_stage: last_open,
+        created_at: change.now().0,
+        updated_at: change.now().0,
+    };
+    Entity::insert(row.clone().into_active_model()).exec_without_returning(change.db()).await?;
+    Ok(row)
+}
+
+/// Changes the opportunity of the change.
+///
+/// # Errors
+/// 404, 400 where stage and status contradict each other, or a fault of the database.
+pub async fn update(change: &Change<'_>, body: OpportunityUpdate) -> Result<Model> {
+    let OpportunityUpdate { title, amount_cents, currency, stage, status } = body;
+    let before = hold(change, change.id(), LockType::Update).await?.ok_or_else(ApiError::not_found)?;
+    let standing = Standing { stage: before.stage, last_open: before.last_open_stage };
+    let standing = standing
+        .moved(stage.into_option(), status.into_option())
+        .map_err(|flaw| ApiError::bad_request(format!("status: {flaw}")))?;
+    let mut row = before.clone();
+    row.title = title.into_option().map_or(row.title, Text::into_string);
+    row.amount_cents = amount_cents.into_option().map_or(row.amount_cents, |amount| amount.0);
+    row.currency = currency.into_option().map_or(row.currency, |currency: Currency| currency.code().to_owned());
+    row.stage = standing.stage;
+    row.status = standing.stage.kind();
+    row.last_open_stage = standing.last_open;
+    if row == before {
+        return Ok(row);
+    }
+    row.updated_at = change.after(before.updated_at);
+    Ok(row.into_active_model().reset_all().update(change.db()).await?)
+}
+
+/// Deletes the opportunity of the change; its follow-ups stay, without the reference.
+///
+/// # Errors
+/// 404, or a fault of the database.
+pub async fn delete(change: &Change<'_>) -> Result<()> {
+    let id = change.id();
+    let customer = owner(change.db(), change.tenant(), id).await?.ok_or_else(ApiError::not_found)?;
+    customers::store::hold(change, customer, LockType::KeyShare).await?;
+    hold(change, id, LockType::Update).await?.ok_or_else(ApiError::not_found)?;
+    follow_ups::store::clear_opportunity(change, id).await?;
+    Entity::delete_of(change.tenant()).filter(Entity::ID.eq(id)).exec(change.db()).await?;
+    Ok(())
+}
+
+/// Deletes the opportunities of a customer that is being deleted.
+///
+/// # Errors
+/// A fault of the database.
+pub async fn delete_of_customer(change: &Change<'_>, customer: Uuid) -> Result<()> {
+    Entity::delete_of(change.tenant()).filter(Column::CustomerId.eq(customer)).exec(change.db()).await?;
+    Ok(())
+}

@@ -1,0 +1,170 @@
+//! Opportunities in the contract.
+
+use std::borrow::Cow;
+
+use poem_openapi::{
+    Object,
+    registry::{MetaSchema, MetaSchemaRef},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Currency, OpportunityStage, OpportunityStatus, entity::Model};
+use crate::{
+    values::{ContractValue, Field, Flaw, Id, Text, TextRule, Timestamp, contract_type, text},
+};
+
+/// A new opportunity.
+#[derive(Debug, Clone, Object, Deserialize)]
+#[oai(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct OpportunityCreate {
+    /// The customer that the opportunity belongs to; it must exist and cannot be changed later.
+    pub customer_id: Id,
+    /// What might be sold.
+    pub title: Title,
+    /// The amount in the currency's minor unit (cents, fen). Without it: 0.
+    #[serde(default)]
+    pub amount_cents: Field<AmountCents>,
+    /// The currency of the amount. Without it: the service's default currency.
+    #[serde(default)]
+    pub currency: Field<Currency>,
+    /// How far the opportunity is. Without it: 0 (New).
+    #[serde(default)]
+    pub stage: Field<OpportunityStage>,
+}
+
+/// Changes to an opportunity: an absent field stays as it is.
+#[derive(Debug, Clone, Object, Deserialize)]
+#[oai(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct OpportunityUpdate {
+    /// What might be sold.
+    #[serde(default)]
+    pub title: Field<Title>,
+    /// The amount in the currency's minor unit (cents, fen).
+    #[serde(default)]
+    pub amount_cents: Field<AmountCents>,
+    /// The currency of the amount.
+    #[serde(default)]
+    pub currency: Field<Currency>,
+    /// How far the opportunity is; the status moves with it.
+    #[serde(default)]
+    pub stage: Field<OpportunityStage>,
+    /// Whether the opportunity is decided; alone it moves the stage, with a stage it must agree.
+    #[serde(default)]
+    pub status: Field<OpportunityStatus>,
+}
+
+/// A possible sale to a customer.
+#[derive(Debug, Object, Serialize)]
+#[oai(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
+pub struct Opportunity {
+    /// The opportunity's id.
+    pub opportunity_id: Id,
+    /// The tenant that the opportunity belongs to.
+    pub tenant_id: String,
+    /// The customer that the opportunity belongs to.
+    pub customer_id: Id,
+    /// What might be sold.
+    pub title: Title,
+    /// The amount in the currency's minor unit (cents, fen).
+    pub amount_cents: AmountCents,
+    /// The currency of the amount.
+    pub currency: Currency,
+    /// How far the opportunity is.
+    pub stage: OpportunityStage,
+    /// Whether the opportunity is decided.
+    pub status: OpportunityStatus,
+    /// When the opportunity was created.
+    pub created_at: Timestamp,
+    /// When the opportunity was last changed.
+    pub updated_at: Timestamp,
+}
+
+impl Opportunity {
+    /// The opportunity as the API shows it.
+    #[must_use]
+    pub(super) fn shown(row: Model) -> Self {
+        let Model {
+            tenant_id,
+            opportunity_id,
+            customer_id,
+            title,
+            amount_cents,
+            currency,
+            stage,
+            status,
+            last_open_stage: _,
+            created_at,
+            updated_at,
+        } = row;
+        Self {
+            opportunity_id: Id(opportunity_id),
+            tenant_id,
+            customer_id: Id(customer_id),
+            title: Title::stored(title),
+            amount_cents: AmountCents(amount_cents),
+            currency: Currency::stored(currency),
+            stage,
+            status,
+            created_at: Timestamp(created_at),
+            updated_at: Timestamp(updated_at),
+        }
+    }
+}
+
+/// The rule of [`Title`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TitleRule;
+
+impl TextRule for TitleRule {
+    const NAME: &'static str = "Title";
+    const MIN: usize = 1;
+    const MAX: usize = 200;
+    const PATTERN: &'static str = text::LINE;
+    const EXPECTED: &'static str = "must be 1 to 200 characters without control characters";
+    const EXAMPLE: &'static str = "Annual licence, 40 seats";
+
+    fn accepts(text: &str) -> bool {
+        text::is_line(text)
+    }
+}
+
+/// What might be sold, in a line.
+pub type Title = Text<TitleRule>;
+
+/// An amount of money in the currency's minor unit, from 0 to the largest integer every JSON reader keeps exact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct AmountCents(pub i64);
+
+impl AmountCents {
+    const MAX: i64 = 9_007_199_254_740_991;
+}
+
+impl ContractValue for AmountCents {
+    fn name() -> Cow<'static, str> {
+        "AmountCents".into()
+    }
+
+    fn schema_ref() -> MetaSchemaRef {
+        MetaSchemaRef::Inline(Box::new(MetaSchema {
+            minimum: Some(0.0),
+            maximum: Some(Self::MAX as f64),
+            example: Some(Value::from(1_250_000)),
+            ..MetaSchema::new_with_format("integer", "int64")
+        }))
+    }
+
+    fn from_value(value: Value) -> Result<Self, Flaw> {
+        value
+            .as_i64()
+            .filter(|amount| (0..=Self::MAX).contains(amount))
+            .map(Self)
+            .ok_or(Cow::Borrowed("must be a whole number from 0 to 9007199254740991"))
+    }
+}
+
+contract_type!(AmountCents);

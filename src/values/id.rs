@@ -1,0 +1,74 @@
+//! Identifiers of resources: UUIDs of version 7 (RFC 9562), strings in the contract.
+
+use std::borrow::Cow;
+
+use poem_openapi::{
+    registry::{MetaSchema, MetaSchemaRef},
+    types::{ParseFromParameter, ParseResult},
+};
+use serde::Serialize;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{ContractValue, Flaw, contract_type};
+
+/// The identifier of a resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Id(pub Uuid);
+
+impl Id {
+    /// Reads an id in its one canonical form, `0198c0de-…` in lower case.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let id = Uuid::try_parse(text).ok()?;
+        (id.hyphenated().encode_lower(&mut Uuid::encode_buffer()) == text).then_some(Self(id))
+    }
+}
+
+impl ContractValue for Id {
+    fn name() -> Cow<'static, str> {
+        "Id".into()
+    }
+
+    fn schema_ref() -> MetaSchemaRef {
+        MetaSchemaRef::Inline(Box::new(MetaSchema {
+            example: Some(Value::from("019aa5c8-7d40-7c1e-b3a2-5f0e6d1c2b3a")),
+            ..MetaSchema::new_with_format("string", "uuid")
+        }))
+    }
+
+    fn from_value(value: Value) -> Result<Self, Flaw> {
+        value.as_str().and_then(Self::parse).ok_or(Cow::Borrowed("must be the id of an existing resource"))
+    }
+}
+
+contract_type!(Id);
+
+/// An id in a path. A malformed one becomes the nil UUID, which no resource has: it takes the same way, through the same
+/// checks in the same order, to the same 404 as an unknown one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct PathId(pub Uuid);
+
+impl ContractValue for PathId {
+    fn name() -> Cow<'static, str> {
+        "PathId".into()
+    }
+
+    fn schema_ref() -> MetaSchemaRef {
+        Id::schema_ref()
+    }
+
+    fn from_value(value: Value) -> Result<Self, Flaw> {
+        Ok(Self(value.as_str().and_then(Id::parse).map_or(Uuid::nil(), |id| id.0)))
+    }
+}
+
+contract_type!(PathId);
+
+impl ParseFromParameter for PathId {
+    fn parse_from_parameter(value: &str) -> ParseResult<Self> {
+        Ok(Self(Id::parse(value).map_or(Uuid::nil(), |id| id.0)))
+    }
+}

@@ -1,0 +1,51 @@
+//! Instants: RFC 3339 in UTC, with milliseconds and `Z`.
+
+use std::borrow::Cow;
+
+use chrono::{DateTime, SecondsFormat, SubsecRound, Utc};
+use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
+use serde::{Serialize, Serializer};
+use serde_json::Value;
+
+use super::{ContractValue, Flaw, contract_type};
+
+/// An instant, exact to the millisecond.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Timestamp(pub DateTime<Utc>);
+
+impl Timestamp {
+    /// Drops what is finer than a millisecond: stored, compared and shown values are the same.
+    #[must_use]
+    pub fn new(instant: DateTime<Utc>) -> Self {
+        Self(instant.trunc_subsecs(3))
+    }
+}
+
+impl ContractValue for Timestamp {
+    fn name() -> Cow<'static, str> {
+        "Timestamp".into()
+    }
+
+    fn schema_ref() -> MetaSchemaRef {
+        MetaSchemaRef::Inline(Box::new(MetaSchema {
+            example: Some(Value::from("2026-01-31T09:30:00.125Z")),
+            ..MetaSchema::new_with_format("string", "date-time")
+        }))
+    }
+
+    fn from_value(value: Value) -> Result<Self, Flaw> {
+        value
+            .as_str()
+            .and_then(|text| DateTime::parse_from_rfc3339(text).ok())
+            .map(|instant| Self::new(instant.to_utc()))
+            .ok_or(Cow::Borrowed("must be an RFC 3339 timestamp"))
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0.to_rfc3339_opts(SecondsFormat::Millis, true))
+    }
+}
+
+contract_type!(Timestamp);
