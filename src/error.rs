@@ -7,8 +7,7 @@
 use std::fmt;
 
 use poem::{
-    IntoResponse, Response,
-    error::ResponseError,
+    Response,
     http::{HeaderValue, StatusCode, header},
 };
 use poem_openapi::{
@@ -18,7 +17,7 @@ use poem_openapi::{
 use sea_orm::{DbErr, RuntimeErr, SqlErr, sqlx};
 use serde::Serialize;
 
-use crate::values::Nullable;
+use crate::{http::reply, values::Nullable};
 
 /// The result of everything that can be refused or fail.
 pub type Result<T> = std::result::Result<T, ApiError>;
@@ -243,7 +242,7 @@ impl ApiError {
             details: Nullable(self.details.map(Details::stored)),
             request_id: request_id.to_owned(),
         };
-        let mut response = poem::web::Json(body).with_status(self.code.status()).into_response();
+        let mut response = reply::json(self.code.status(), &body);
         let headers = response.headers_mut();
         match self.code {
             ErrorCode::Unauthorized => {
@@ -269,16 +268,12 @@ impl fmt::Display for ApiError {
 
 impl std::error::Error for ApiError {}
 
-impl ResponseError for ApiError {
-    fn status(&self) -> StatusCode {
-        self.code.status()
-    }
-
-    /// Carries the error to the membrane, which knows the request id and renders it.
-    fn as_response(&self) -> Response {
-        let mut response = Response::builder().status(self.status()).finish();
-        response.extensions_mut().insert(self.clone());
-        response
+/// Carries the error through the framework to the membrane, which knows the request id and renders it.
+impl From<ApiError> for poem::Error {
+    fn from(error: ApiError) -> Self {
+        let mut carrier = Self::from_status(error.code.status());
+        carrier.set_data(error);
+        carrier
     }
 }
 

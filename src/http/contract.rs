@@ -7,12 +7,12 @@
 
 use std::collections::BTreeSet;
 
-use poem_openapi::{ContactObject, LicenseObject, OpenApiService, ServerObject, Tags};
+use poem_openapi::{ContactObject, LicenseObject, OpenApiService, ServerObject, Tags, registry::Registry, types::Type};
 use serde_json::{Map, Value, json};
 
 use super::{BASE_PATH, caller, probes::ProbesApi, request_id};
 use crate::{
-    contacts::ContactsApi, customers::CustomersApi, error::ErrorCode, follow_ups::FollowUpsApi,
+    contacts::ContactsApi, customers::CustomersApi, error::{ErrorBody, ErrorCode}, follow_ups::FollowUpsApi,
     opportunities::OpportunitiesApi,
 };
 
@@ -150,6 +150,19 @@ fn emit() -> Value {
             complete(method, operation);
         }
     }
+    // The framework drops schemas that no operation names by itself: the errors' are named by rule, below.
+    let mut registry = Registry::new();
+    ErrorBody::register(&mut registry);
+    let mut schemas = document.pointer("/components/schemas").cloned().unwrap_or_default();
+    for (name, schema) in &registry.schemas {
+        set(&mut schemas, name, serde_json::to_value(schema).unwrap_or_default());
+    }
+    if let Some(schemas) = schemas.as_object_mut() {
+        schemas.sort_keys();
+    }
+    if let Some(components) = document.get_mut("components") {
+        set(components, "schemas", schemas);
+    }
     mend(&mut document);
     for (name, schema) in entries(document.pointer_mut("/components/schemas")) {
         if request_bodies.contains(name) {
@@ -209,6 +222,10 @@ fn complete(method: &str, operation: &mut Value) {
             set(responses, code.status().as_str(), reference("responses", &response_name(code)));
         }
     }
+    let order = ["tags", "summary", "description", "operationId", "security", "parameters", "requestBody", "responses"];
+    let mut rest = operation.take();
+    let mut take = |key: &str| rest.as_object_mut().and_then(|rest| rest.shift_remove(key)).map(|value| (key.to_owned(), value));
+    *operation = order.into_iter().filter_map(&mut take).collect();
 }
 
 /// Mends what the framework writes for every schema and parameter.
@@ -241,30 +258,30 @@ fn mend(value: &mut Value) {
 }
 
 fn parameters() -> Value {
-    let request_id = |required: bool, description: &str| {
+    let request_id = |required: bool, schema: Value, description: &str| {
         json!({
             "name": request_id::HEADER,
             "in": "header",
             "required": required,
             "description": description,
-            "schema": {
-                "type": "string",
-                "minLength": 1,
-                "maxLength": request_id::MAX_LENGTH,
-                "pattern": "^[!-~]+$",
-            },
+            "schema": schema,
             "example": "4f1c0f3e-2d4b-4c58-9a57-0d6a6f0f6a11",
         })
     };
+    let bounded =
+        json!({ "type": "string", "minLength": 1, "maxLength": request_id::MAX_LENGTH, "pattern": "^[!-~]+$" });
     json!({
         "RequiredRequestId": request_id(
             true,
+            bounded,
             "Names the request and makes it idempotent: use a new one for each change, and the same one to repeat a \
              request whose answer was lost.",
         ),
         "RequestId": request_id(
             false,
-            "Names the request in the reply and in logs; the server makes one where it is missing or malformed.",
+            json!({ "type": "string" }),
+            "Names the request in the reply and in logs: 1 to 128 visible ASCII characters. The server makes one where \
+             it is missing or malformed.",
         ),
         "TenantId": {
             "name": caller::TENANT_HEADER,

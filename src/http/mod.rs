@@ -24,7 +24,6 @@ use futures_util::FutureExt;
 use poem::{
     Endpoint, EndpointExt, Request, Response, Route,
     endpoint::make_sync,
-    error::ResponseError,
     get,
     http::{HeaderName, HeaderValue, Uri, header},
     web::Html,
@@ -82,7 +81,7 @@ impl<E: Endpoint + 'static> Endpoint for Membrane<E> {
 
         let answer = async {
             let handled = AssertUnwindSafe(self.routes.get_response(request)).catch_unwind().await;
-            let response = handled.unwrap_or_else(|_| ApiError::internal("a panic").as_response());
+            let response = handled.unwrap_or_else(|_| poem::Error::from(ApiError::internal("a panic")).into_response());
             let operation = response.data::<OperationId>().map_or("none", |id| id.0);
             let mut response = self.one_error_shape(response, &path, &request_id);
             set_header(&mut response, request_id::HEADER, &request_id);
@@ -97,11 +96,11 @@ impl<E: Endpoint + 'static> Endpoint for Membrane<E> {
 
 impl<E> Membrane<E> {
     /// Gives every 4xx and 5xx the one body, whoever made it.
-    fn one_error_shape(&self, mut response: Response, path: &str, request_id: &str) -> Response {
+    fn one_error_shape(&self, response: Response, path: &str, request_id: &str) -> Response {
         if !response.status().is_client_error() && !response.status().is_server_error() {
             return response;
         }
-        let error = response.extensions_mut().remove::<ApiError>();
+        let error = response.data::<ApiError>().cloned();
         let error = error.unwrap_or_else(|| ApiError::of_status(response.status()));
         log(&error);
         let not_allowed = error.code() == ErrorCode::MethodNotAllowed;

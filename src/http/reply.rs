@@ -3,7 +3,6 @@
 use poem::{
     IntoResponse, Response,
     http::{StatusCode, header},
-    web::Json,
 };
 use poem_openapi::{
     ApiResponse,
@@ -11,6 +10,8 @@ use poem_openapi::{
     types::Type,
 };
 use serde::Serialize;
+
+use crate::error::ApiError;
 
 /// 201 with the new resource and, in `Location`, its address.
 #[derive(Debug)]
@@ -39,6 +40,15 @@ fn meta(status: StatusCode, description: &'static str, schema: Option<MetaSchema
     }
 }
 
+/// A response with a JSON body. A value that cannot be written as JSON would be a fault of ours.
+#[must_use]
+pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
+    match serde_json::to_vec(body) {
+        Ok(body) => Response::builder().status(status).content_type("application/json").body(body),
+        Err(error) => poem::Error::from(ApiError::internal(error)).into_response(),
+    }
+}
+
 impl<T: Type + Serialize> ApiResponse for Created<T> {
     fn meta() -> MetaResponses {
         let location = MetaHeader {
@@ -59,7 +69,7 @@ impl<T: Type + Serialize> ApiResponse for Created<T> {
 
 impl<T: Serialize + Send> IntoResponse for Created<T> {
     fn into_response(self) -> Response {
-        Json(self.resource).with_status(StatusCode::CREATED).with_header(header::LOCATION, self.location).into_response()
+        json(StatusCode::CREATED, &self.resource).with_header(header::LOCATION, self.location).into_response()
     }
 }
 
@@ -75,7 +85,7 @@ impl<T: Type + Serialize> ApiResponse for Found<T> {
 
 impl<T: Serialize + Send> IntoResponse for Found<T> {
     fn into_response(self) -> Response {
-        Json(self.0).into_response()
+        json(StatusCode::OK, &self.0)
     }
 }
 
