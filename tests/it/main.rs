@@ -1,1 +1,33 @@
+//! The whole service, driven in process through HTTP semantics: see `harness` for how, `coverage` for what is tried on
+//! every operation of the contract, and one file per resource and per concern for the rest.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test that meets the unexpected must fail, loudly"
+)]
+
+mod harness;
+
+mod bodies;
+mod cli;
+mod config;
+mod contacts;
+mod contract;
+mod coverage;
+mod crash;
+mod customers;
+mod database;
+mod errors;
+mod follow_ups;
+mod headers;
+mod idempotency;
+mod lists;
+mod migrations;
+mod opportunities;
+mod personal_data;
+mod tenants;
+mod tokens;

@@ -1,0 +1,151 @@
+//! What the database itself holds: constraints for a bug's sake, indexes for the lists, durability for the writes.
+
+use sea_orm::{ConnectionTrait, DatabaseConnection, Statement};
+use serde_json::json;
+
+use crate::harness::{Service, on_postgres};
+
+async fn rows(database: &DatabaseConnection, sql: &str) -> Vec<sea_orm::QueryResult> {
+    let statement = Statement::from_string(database.get_database_backend(), sql);
+    database.query_all_raw(statement).await.unwrap()
+}
+
+/// Fails unless the statement is refused by a constraint.
+async fn refused(database: &DatabaseConnection, sql: &str) {
+    let outcome = database.execute_unprepared(sql).await;
+    let error = outcome.expect_err(sql).to_string().to_lowercase();
+    assert!(error.contains("constraint"), "{sql}: {error}");
+}
+
+#[tokio::test]
+async fn references_across_tenants_and_customers_are_impossible_even_for_a_bug() {
+    let service = Service::start().await;
+    let (one, other) = (service.customer().await, service.customer().await);
+    let contact = service.contact(&one).await;
+    let opportunity = service.opportunity(&one).await;
+    let follow_up = service.follow_up(json!({ "content": "x", "contactId": contact, "opportunityId": opportunity })).await;
+    let database = service.database.connect().await;
+    let id = |id: &str| if on_postgres() { format!("'{id}'") } else { format!("x'{}'", id.replace('-', "")) };
+    let (other, opportunity, contact, follow_up) = (id(&other), id(&opportunity), id(&contact), id(&follow_up));
+    for sql in [
+        format!("UPDATE contacts SET tenant_id = 'b' WHERE contact_id = {contact}"),
+        format!("UPDATE opportunities SET tenant_id = 'b' WHERE opportunity_id = {opportunity}"),
+        format!("UPDATE follow_ups SET tenant_id = 'b' WHERE follow_up_id = {follow_up}"),
+        format!("UPDATE follow_ups SET customer_id = {other} WHERE follow_up_id = {follow_up}"),
+        format!("UPDATE follow_ups SET customer_id = NULL WHERE follow_up_id = {follow_up}"),
+        format!("UPDATE follow_ups SET opportunity_id = NULL, contact_id = {opportunity} WHERE follow_up_id = {follow_up}"),
+        format!("UPDATE opportunities SET customer_id = {other} WHERE opportunity_id = {opportunity}"),
+        "DELETE FROM customers".to_owned(),
+        "DELETE FROM contacts".to_owned(),
+        "DELETE FROM opportunities".to_owned(),
+    ] {
+        refused(&database, &sql).await;
+    }
+}
+
+#[tokio::test]
+async fn one_primary_contact_and_the_status_of_the_stage_are_held_by_the_table() {
+    let service = Service::start().await;
+    let customer = service.customer().await;
+    service.contact(&customer).await;
+    service.contact(&customer).await;
+    service.opportunity(&customer).await;
+    let database = service.database.connect().await;
+    refused(&database, "UPDATE contacts SET is_primary = TRUE").await;
+    for wrong in [
+        "status = 1",
+        "stage = 5",
+        "stage = 6, status = 1",
+        "stage = 7, status = 0",
+        "stage = -1",
+        "stage = 3",
+        "last_open_stage = 5",
+        "amount_cents = -1",
+        "amount_cents = 9007199254740992",
+    ] {
+        refused(&database, &format!("UPDATE opportunities SET {wrong}")).await;
+    }
+    database.execute_unprepared("UPDATE opportunities SET stage = 6, status = 2").await.unwrap();
+    refused(&database, "UPDATE customers SET status = 2").await;
+}
+
+#[tokio::test]
+async fn every_list_reads_its_page_from_an_index_in_order() {
+    let service = Service::start().await;
+    let database = service.database.connect().await;
+    let id = if on_postgres() { "'019aa5c8-7d40-7c1e-b3a2-5f0e6d1c2b3a'" } else { "x'019aa5c87d407c1eb3a25f0e6d1c2b3a'" };
+    for (table, key, filters) in [
+        ("customers", "customer_id", &[""][..]),
+        ("contacts", "contact_id", &["", "customer_id"]),
+        ("opportunities", "opportunity_id", &["", "customer_id"]),
+        ("follow_ups", "follow_up_id", &["", "customer_id", "opportunity_id", "contact_id"]),
+    ] {
+        for filter in filters {
+            let and = if filter.is_empty() { String::new() } else { format!("AND {filter} = {id}") };
+            let query = format!(
+                "SELECT * FROM {table} WHERE tenant_id = 'a' {and} ORDER BY created_at DESC, {key} DESC LIMIT 20"
+            );
+            let plan = plan(&database, &query).await;
+            let index = if filter.is_empty() {
+                format!("{table}_newest")
+            } else {
+                format!("{table}_of_{}", filter.strip_suffix("_id").unwrap())
+            };
+            assert!(plan.contains(&index), "{query}\n{plan}");
+            assert!(!plan.contains("TEMP B-TREE") && !plan.contains("Sort"), "{query}\n{plan}");
+        }
+    }
+}
+
+async fn plan(database: &DatabaseConnection, query: &str) -> String {
+    let (explain, column) =
+        if on_postgres() { ("EXPLAIN", "QUERY PLAN") } else { ("EXPLAIN QUERY PLAN", "detail") };
+    // An empty table is cheaper to read whole; the question is what the indexes allow.
+    let transaction = sea_orm::TransactionTrait::begin(database).await.unwrap();
+    if on_postgres() {
+        transaction.execute_unprepared("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off").await.unwrap();
+    }
+    let statement = Statement::from_string(database.get_database_backend(), format!("{explain} {query}"));
+    let lines = transaction.query_all_raw(statement).await.unwrap();
+    lines.iter().map(|line| line.try_get::<String>("", column).unwrap()).collect::<Vec<_>>().join("\n")
+}
+
+#[tokio::test]
+async fn sqlite_syncs_at_each_commit_and_its_readers_cannot_write() {
+    if on_postgres() {
+        return;
+    }
+    let service = Service::start().await;
+    service.customer().await;
+    let pragma = |name: &'static str| {
+        let app = service.app.clone();
+        async move {
+            app.database()
+                .transact(move |transaction| {
+                    Box::pin(async move {
+                        let statement = Statement::from_string(transaction.get_database_backend(), format!("PRAGMA {name}"));
+                        let row = transaction.query_one_raw(statement).await?.unwrap();
+                        Ok(row.try_get_by_index::<String>(0).or_else(|_| row.try_get_by_index::<i64>(0).map(|n| n.to_string()))?)
+                    })
+                })
+                .await
+                .unwrap()
+        }
+    };
+    assert_eq!(pragma("journal_mode").await, "wal");
+    assert_eq!(pragma("synchronous").await, "2");
+    assert_eq!(pragma("foreign_keys").await, "1");
+    let reader = service.app.database().read();
+    let error = reader.execute_unprepared("DELETE FROM customers").await.unwrap_err().to_string();
+    assert!(error.contains("readonly"), "{error}");
+}
+
+#[tokio::test]
+async fn instants_are_stored_to_the_millisecond() {
+    let service = Service::start().await;
+    service.customer().await;
+    let database = service.database.connect().await;
+    let row = rows(&database, "SELECT created_at FROM customers").await.pop().unwrap();
+    let stored: sea_orm::prelude::DateTimeUtc = row.try_get("", "created_at").unwrap();
+    assert_eq!(stored.to_rfc3339(), "2026-01-31T09:30:00.125+00:00");
+}

@@ -1,0 +1,57 @@
+//! Faults: a panic and a broken database are answered in the one shape and tell nothing of the inside.
+
+use sea_orm::ConnectionTrait;
+use serde_json::{Value, json};
+
+use crate::harness::Service;
+
+#[tokio::test]
+async fn a_fault_of_the_database_is_500_tells_nothing_and_leaves_nothing() {
+    let service = Service::start().await;
+    let customer = service.customer().await;
+    let database = service.database.connect().await;
+    database.execute_unprepared("ALTER TABLE customers RENAME COLUMN name TO title").await.unwrap();
+    for reply in [
+        service.get("/customers").send().await,
+        service.get(&format!("/customers/{customer}")).send().await,
+        service.post("/customers", json!({ "name": "x" })).request_id("kept").send().await,
+    ] {
+        let reply = reply.expect(500);
+        assert_eq!((&reply.body["code"], &reply.body["details"]), (&json!("INTERNAL_ERROR"), &Value::Null));
+        for inside in ["name", "customers", "SQL", "column", "sqlx"] {
+            assert!(!reply.text.contains(inside), "{}", reply.text);
+        }
+    }
+    database.execute_unprepared("ALTER TABLE customers RENAME COLUMN title TO name").await.unwrap();
+    service.post("/customers", json!({ "name": "x" })).request_id("kept").send().await.expect(201);
+    assert_eq!(service.read("/customers").await["total"], 2);
+}
+
+#[tokio::test]
+async fn a_fault_in_one_change_does_not_touch_the_others_that_share_its_commit() {
+    let service = Service::start().await;
+    let database = service.database.connect().await;
+    database.execute_unprepared("ALTER TABLE contacts RENAME COLUMN name TO title").await.unwrap();
+    let customer = service.customer().await;
+    let (mut good, mut bad) = (Vec::new(), Vec::new());
+    for _ in 0..20 {
+        good.push(service.post("/customers", json!({ "name": "x" })).send());
+        bad.push(service.post("/contacts", json!({ "name": "x", "customerId": customer })).send());
+    }
+    let (good, bad) = futures_util::join!(futures_util::future::join_all(good), futures_util::future::join_all(bad));
+    good.into_iter().for_each(|reply| drop(reply.expect(201)));
+    bad.into_iter().for_each(|reply| drop(reply.expect(500)));
+    assert_eq!(service.read("/customers").await["total"], 21);
+}
+
+#[tokio::test]
+async fn a_panic_in_a_change_is_500_and_the_door_stays_open() {
+    use crm::{change::{Change, Intent, Kind}, error::{ErrorCode, Result}};
+    use futures_util::FutureExt;
+
+    let service = Service::start().await;
+    let intent = Intent::unkeyed(crate::harness::caller(&service).await, Kind("customers"), service.app.new_id());
+    let outcome: Result<()> = service.app.change(intent, |_: &Change<'_>| async { panic!("a secret") }.boxed()).await;
+    assert_eq!(outcome.unwrap_err().code(), ErrorCode::InternalError);
+    service.post("/customers", json!({ "name": "x" })).send().await.expect(201);
+}

@@ -1,0 +1,150 @@
+//! The contract as the tests read it: its operations, and whether a reply keeps it.
+
+use poem::http::Method;
+use serde_json::{Map, Value, json};
+
+use super::Reply;
+
+/// The contract of the service under test.
+pub struct Contract {
+    pub document: Value,
+}
+
+/// An operation of the contract.
+#[derive(Debug, Clone)]
+pub struct Operation {
+    pub method: Method,
+    pub template: String,
+    pub definition: Value,
+}
+
+impl Operation {
+    pub fn is_secured(&self) -> bool {
+        self.definition["security"] != json!([])
+    }
+
+    pub fn has_body(&self) -> bool {
+        !self.definition["requestBody"].is_null()
+    }
+
+    /// The name of the body's schema.
+    pub fn body_schema(&self) -> &str {
+        let path = self.definition["requestBody"]["content"]["application/json"]["schema"]["$ref"].as_str().unwrap();
+        path.rsplit('/').next().unwrap()
+    }
+
+    pub fn success(&self) -> u16 {
+        let mut statuses = self.definition["responses"].as_object().unwrap().keys().filter(|key| key.starts_with('2'));
+        let status = statuses.next().unwrap().parse().unwrap();
+        assert_eq!(statuses.next(), None, "one 2xx status per operation: {self:?}");
+        status
+    }
+}
+
+impl Contract {
+    pub fn emitted() -> Self {
+        Self { document: crm::http::contract::Contract::new().document().clone() }
+    }
+
+    pub fn operations(&self) -> Vec<Operation> {
+        let paths = self.document["paths"].as_object().unwrap();
+        let of_path = |(template, methods): (&String, &Value)| {
+            let methods = methods.as_object().unwrap().clone();
+            let template = template.clone();
+            methods.into_iter().map(move |(method, definition)| Operation {
+                method: method.to_uppercase().parse().unwrap(),
+                template: template.clone(),
+                definition,
+            })
+        };
+        paths.iter().flat_map(of_path).collect()
+    }
+
+    pub fn schema(&self, name: &str) -> &Value {
+        &self.document["components"]["schemas"][name]
+    }
+
+    /// Fails if the reply to this request is not what the contract says.
+    pub fn check(&self, method: &Method, path: &str, reply: &Reply) {
+        let path = path.strip_prefix("/api/v1/crm").unwrap_or(path);
+        let status = reply.status.as_u16();
+        assert!(!reply.header("X-Request-ID").is_empty(), "no X-Request-ID: {reply:?}");
+        assert!(reply.header("X-Response-Time").parse::<f64>().is_ok(), "no X-Response-Time: {reply:?}");
+        if reply.status.is_client_error() || reply.status.is_server_error() {
+            self.check_schema(&json!({ "$ref": "#/components/schemas/ErrorBody" }), &reply.body);
+            assert_eq!(reply.body["requestId"], reply.header("X-Request-ID"));
+        }
+        let operation = self.operations().into_iter().find(|operation| {
+            &operation.method == method && fits(&operation.template, path)
+        });
+        let Some(operation) = operation else { return };
+        let response = &operation.definition["responses"][status.to_string()];
+        assert!(!response.is_null(), "{method} {path} answers {status}, which the contract does not name: {}", reply.text);
+        let response = self.resolve(response);
+        for (name, header) in response["headers"].as_object().into_iter().flatten() {
+            let header = self.resolve(header);
+            assert!(header["required"] != json!(true) || !reply.header(name).is_empty(), "no header {name}: {reply:?}");
+        }
+        match response["content"].as_object() {
+            Some(content) => {
+                let media_type = reply.header("Content-Type");
+                let schema = content.get(media_type).unwrap_or_else(|| panic!("the contract has no {media_type}"));
+                self.check_schema(&schema["schema"], &reply.body);
+            }
+            None => assert_eq!(reply.text, "", "the contract names no body"),
+        }
+    }
+
+    fn resolve<'c>(&'c self, part: &'c Value) -> &'c Value {
+        match part["$ref"].as_str() {
+            Some(path) => self.document.pointer(&path[1..]).unwrap(),
+            None => part,
+        }
+    }
+
+    /// Fails unless `value` keeps the schema, and has no field that the schema does not name.
+    pub fn check_schema(&self, schema: &Value, value: &Value) {
+        let errors = self.violations(schema, value);
+        assert!(errors.is_empty(), "{value} breaks the contract: {errors:?}");
+    }
+
+    pub fn violations(&self, schema: &Value, value: &Value) -> Vec<String> {
+        let mut root = schema.as_object().unwrap().clone();
+        if schema.to_string().contains("$ref") {
+            root.insert("components".to_owned(), json!({ "schemas": self.document["components"]["schemas"] }));
+        }
+        let mut root = Value::Object(root);
+        to_json_schema(&mut root);
+        let validator = jsonschema::options().with_draft(jsonschema::Draft::Draft7).build(&root).unwrap();
+        validator.iter_errors(value).map(|error| format!("{error} at {}", error.instance_path())).collect()
+    }
+}
+
+/// Says what OpenAPI 3.0 says as JSON Schema: `nullable` becomes a type. Objects are closed, so that a reply with a field
+/// that the contract does not name is found.
+fn to_json_schema(schema: &mut Value) {
+    match schema {
+        Value::Object(object) => {
+            if object.get("nullable") == Some(&json!(true)) {
+                let own = object["type"].clone();
+                object.insert("type".to_owned(), json!([own, "null"]));
+            }
+            if object.get("properties").is_some_and(Value::is_object) && object.get("type") == Some(&json!("object")) {
+                object.insert("additionalProperties".to_owned(), json!(false));
+            }
+            object.values_mut().for_each(to_json_schema);
+        }
+        Value::Array(items) => items.iter_mut().for_each(to_json_schema),
+        _ => {}
+    }
+}
+
+fn fits(template: &str, path: &str) -> bool {
+    let (template, path): (Vec<_>, Vec<_>) = (template.split('/').collect(), path.split('/').collect());
+    template.len() == path.len() && template.iter().zip(path).all(|(part, actual)| part.starts_with('{') || *part == actual)
+}
+
+/// The entries of an object.
+pub fn entries(value: &Value) -> &Map<String, Value> {
+    value.as_object().unwrap()
+}

@@ -1,0 +1,86 @@
+//! A database per test, made empty and deleted with the test.
+
+use crm::config::DatabaseUrl;
+use sea_orm::{ConnectionTrait, Database, DatabaseConnection};
+use tempfile::TempDir;
+
+/// Whether this run is on PostgreSQL.
+#[expect(clippy::disallowed_methods, reason = "the test run is told from outside where to run")]
+pub fn on_postgres() -> bool {
+    match std::env::var("TEST_DATABASE").as_deref() {
+        Ok("postgres") => true,
+        Ok("sqlite") | Err(_) => false,
+        Ok(other) => panic!("TEST_DATABASE must be sqlite or postgres, not {other}"),
+    }
+}
+
+/// The server on which PostgreSQL databases are made.
+#[expect(clippy::disallowed_methods, reason = "the test run is told from outside where to run")]
+fn postgres_url() -> String {
+    std::env::var("TEST_POSTGRES_URL").unwrap_or_else(|_| "postgres://postgres@127.0.0.1:5432/postgres".to_owned())
+}
+
+/// An empty database.
+pub enum TestDatabase {
+    Sqlite { directory: TempDir },
+    Postgres { name: String },
+}
+
+impl TestDatabase {
+    pub async fn new() -> Self {
+        if on_postgres() { Self::postgres().await } else { Self::sqlite() }
+    }
+
+    pub fn sqlite() -> Self {
+        Self::Sqlite { directory: tempfile::tempdir().unwrap() }
+    }
+
+    async fn postgres() -> Self {
+        #[expect(clippy::disallowed_methods, reason = "a name that no other test has")]
+        let name = format!("crm_test_{}", uuid::Uuid::now_v7().simple());
+        on_server(format!("CREATE DATABASE {name}")).await;
+        Self::Postgres { name }
+    }
+
+    pub fn url(&self) -> String {
+        match self {
+            Self::Sqlite { directory } => format!("sqlite://{}", directory.path().join("crm.db").display()),
+            Self::Postgres { name } => {
+                let (server, _) = postgres_url().rsplit_once('/').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+                format!("{server}/{name}")
+            }
+        }
+    }
+
+    pub fn parsed_url(&self) -> DatabaseUrl {
+        self.url().parse().unwrap()
+    }
+
+    /// A connection around the service, to look at what is stored or to break it.
+    pub async fn connect(&self) -> DatabaseConnection {
+        Database::connect(self.url()).await.unwrap()
+    }
+}
+
+impl Drop for TestDatabase {
+    fn drop(&mut self) {
+        if let Self::Postgres { name } = self {
+            let statement = format!("DROP DATABASE {name} WITH (FORCE)");
+            let dropping = std::thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                runtime.block_on(on_server(statement));
+            });
+            if dropping.join().is_err() {
+                eprintln!("a test database is left behind");
+            }
+        }
+    }
+}
+
+async fn on_server(statement: String) {
+    let server = postgres_url();
+    let connection = Database::connect(server.as_str()).await;
+    let connection = connection.unwrap_or_else(|error| panic!("no PostgreSQL at TEST_POSTGRES_URL ({server}): {error}"));
+    connection.execute_unprepared(&statement).await.unwrap();
+    connection.close().await.unwrap();
+}

@@ -1,0 +1,283 @@
+//! How a test drives the service: [`Service::start`] makes one on a database of its own, with a clock and ids of its own;
+//! [`Call`] is a request, [`Reply`] its answer. Every reply is held against the contract before the test sees it.
+//!
+//! `TEST_DATABASE` says on which database: `sqlite` (the default) or `postgres`, at `TEST_POSTGRES_URL`.
+
+pub mod contract;
+mod database;
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, AtomicU64, Ordering},
+    },
+};
+
+use crm::{
+    app::{App, Clock, Ids, Parts},
+    auth::Keys,
+    config::Config,
+    database::{Database, migrate},
+    http::{
+        self,
+        caller::{CanWrite, Caller},
+    },
+};
+use poem::{
+    Body, Endpoint, Request, Response,
+    endpoint::{DynEndpoint, ToDynEndpoint},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode},
+};
+use poem_openapi::{ApiExtractor, ExtractParamOptions};
+use serde_json::{Value, json};
+
+pub use contract::Contract;
+pub use database::{TestDatabase, on_postgres};
+
+/// The secret that test tokens are signed with.
+pub const SECRET: &str = "a secret for tests, longer than 32 bytes";
+
+/// The instant at which every test begins: 2026-01-31T09:30:00.125Z.
+pub const START: i64 = 1_769_851_800_125;
+
+/// A service on a database of its own.
+pub struct Service {
+    pub app: App,
+    pub database: TestDatabase,
+    pub contract: Contract,
+    endpoint: Arc<dyn DynEndpoint<Output = Response>>,
+    clock: Arc<AtomicI64>,
+    requests: AtomicU64,
+}
+
+impl Service {
+    pub async fn start() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// A service with these variables set.
+    pub async fn with(variables: &[(&str, &str)]) -> Self {
+        Self::on(TestDatabase::new().await, variables).await
+    }
+
+    pub async fn on(database: TestDatabase, variables: &[(&str, &str)]) -> Self {
+        let url = database.url();
+        let mut environment = HashMap::from([("CRM_JWT_SECRET", SECRET), ("CRM_DATABASE_URL", url.as_str())]);
+        environment.extend(variables.iter().copied());
+        let config = Config::read(&|name| environment.get(name).map(|value| (*value).to_owned())).0.unwrap();
+        migrate::up(&config.database_url, None).await.unwrap();
+        let clock = Arc::new(AtomicI64::new(START));
+        let app = App::new(Parts {
+            keys: Keys::from_config(&config).unwrap(),
+            database: Database::open(&config.database_url).await.unwrap(),
+            clock: Clock::Manual(Arc::clone(&clock)),
+            ids: Ids::Sequence(AtomicU64::new(1)),
+            config,
+        });
+        let endpoint = Arc::new(ToDynEndpoint(http::service(&app)));
+        Self { app, database, contract: Contract::emitted(), endpoint, clock, requests: AtomicU64::new(1) }
+    }
+
+    /// Moves the clock.
+    pub fn pass(&self, millis: i64) {
+        self.clock.fetch_add(millis, Ordering::SeqCst);
+    }
+
+    pub fn get(&self, path: &str) -> Call<'_> {
+        self.call(Method::GET, path)
+    }
+
+    /// A POST with a body, a fresh request id and a token that may do everything.
+    pub fn post(&self, path: &str, body: Value) -> Call<'_> {
+        self.call(Method::POST, path).fresh_request_id().json(&body)
+    }
+
+    pub fn patch(&self, path: &str, body: Value) -> Call<'_> {
+        self.call(Method::PATCH, path).fresh_request_id().json(&body)
+    }
+
+    pub fn delete(&self, path: &str) -> Call<'_> {
+        self.call(Method::DELETE, path)
+    }
+
+    pub fn call(&self, method: Method, path: &str) -> Call<'_> {
+        let request = Request::builder().method(method).uri_str(format!("/api/v1/crm{path}")).finish();
+        Call { service: self, request }.token(&token(json!({ "scope": "crm:read crm:write crm:pii:read" })))
+    }
+
+    pub async fn create(&self, path: &str, body: Value) -> Value {
+        self.post(path, body).send().await.expect(201).body
+    }
+
+    pub async fn customer(&self) -> String {
+        id(&self.create("/customers", json!({ "name": "Acme" })).await, "customerId")
+    }
+
+    pub async fn contact(&self, customer: &str) -> String {
+        id(&self.create("/contacts", json!({ "customerId": customer, "name": "Li Lei" })).await, "contactId")
+    }
+
+    pub async fn opportunity(&self, customer: &str) -> String {
+        let body = json!({ "customerId": customer, "title": "Licence" });
+        id(&self.create("/opportunities", body).await, "opportunityId")
+    }
+
+    pub async fn follow_up(&self, body: Value) -> String {
+        id(&self.create("/follow-ups", body).await, "followUpId")
+    }
+
+    pub async fn read(&self, path: &str) -> Value {
+        self.get(path).send().await.expect(200).body
+    }
+}
+
+/// The id in a field of a reply's body.
+pub fn id(body: &Value, field: &str) -> String {
+    body[field].as_str().unwrap_or_else(|| panic!("no {field} in {body}")).to_owned()
+}
+
+/// A token with these claims, valid for an hour.
+pub fn token(claims: Value) -> String {
+    let mut all = json!({ "sub": "tester", "exp": START / 1000 + 3600 });
+    for (name, value) in claims.as_object().unwrap() {
+        all[name] = value.clone();
+    }
+    sign_hs256(&all, SECRET)
+}
+
+pub fn sign_hs256(claims: &Value, secret: &str) -> String {
+    let key = jsonwebtoken::EncodingKey::from_secret(secret.as_bytes());
+    jsonwebtoken::encode(&jsonwebtoken::Header::default(), claims, &key).unwrap()
+}
+
+/// A request that is being put together.
+pub struct Call<'s> {
+    service: &'s Service,
+    request: Request,
+}
+
+impl Call<'_> {
+    /// Sets a header, in place of what is there.
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        let (name, value) = (HeaderName::try_from(name).unwrap(), HeaderValue::try_from(value).unwrap());
+        self.request.headers_mut().insert(name, value);
+        self
+    }
+
+    /// Sends a header once more.
+    pub fn again(mut self, name: &str, value: &[u8]) -> Self {
+        let (name, value) = (HeaderName::try_from(name).unwrap(), HeaderValue::from_bytes(value).unwrap());
+        self.request.headers_mut().append(name, value);
+        self
+    }
+
+    pub fn without(mut self, name: &str) -> Self {
+        self.request.headers_mut().remove(name);
+        self
+    }
+
+    pub fn token(self, token: &str) -> Self {
+        self.header("Authorization", &format!("Bearer {token}"))
+    }
+
+    pub fn claims(self, claims: Value) -> Self {
+        self.token(&token(claims))
+    }
+
+    pub fn tenant(self, tenant: &str) -> Self {
+        self.header("X-Tenant-Id", tenant)
+    }
+
+    pub fn request_id(self, id: &str) -> Self {
+        self.header("X-Request-ID", id)
+    }
+
+    fn fresh_request_id(self) -> Self {
+        let number = self.service.requests.fetch_add(1, Ordering::SeqCst);
+        self.request_id(&format!("test-{number}"))
+    }
+
+    pub fn json(self, body: &Value) -> Self {
+        self.header("Content-Type", "application/json").body(body.to_string())
+    }
+
+    pub fn body(mut self, body: impl Into<Body>) -> Self {
+        self.request.set_body(body);
+        self
+    }
+
+    /// Asks at the address without the gateway's prefix.
+    pub fn stripped(mut self) -> Self {
+        let uri = self.request.uri().to_string();
+        *self.request.uri_mut() = uri.strip_prefix("/api/v1/crm").unwrap().parse().unwrap();
+        self
+    }
+
+    /// Sends the request, and holds the reply against the contract.
+    pub async fn send(self) -> Reply {
+        let method = self.request.method().clone();
+        let path = self.request.uri().path().to_owned();
+        let mut response = self.service.endpoint.get_response(self.request).await;
+        let text = response.take_body().into_string().await.unwrap();
+        let body = serde_json::from_str(&text).unwrap_or(Value::Null);
+        let reply = Reply { status: response.status(), headers: response.headers().clone(), text, body };
+        self.service.contract.check(&method, &path, &reply);
+        reply
+    }
+
+    /// Sends the request and hangs up after a moment.
+    pub async fn hang_up_after(self, polls: usize) {
+        let mut answer = Box::pin(self.service.endpoint.get_response(self.request));
+        for _ in 0..polls {
+            tokio::select! {
+                biased;
+                _ = &mut answer => return,
+                () = tokio::task::yield_now() => {}
+            }
+        }
+    }
+}
+
+/// An answer.
+#[derive(Debug)]
+pub struct Reply {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub text: String,
+    pub body: Value,
+}
+
+impl Reply {
+    /// Fails unless the reply has this status.
+    pub fn expect(self, status: u16) -> Self {
+        assert_eq!(self.status.as_u16(), status, "{}", self.text);
+        self
+    }
+
+    /// Fails unless the reply is this error, with details that contain `details`.
+    pub fn refused(self, status: u16, details: &str) -> Self {
+        let reply = self.expect(status);
+        let given = reply.body["details"].as_str().unwrap_or_default();
+        assert!(given.contains(details), "the details are {given:?}, not {details:?}");
+        reply
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+}
+
+/// The items of a list, by a field.
+pub fn fields<'b>(list: &'b Value, field: &str) -> Vec<&'b str> {
+    list["data"].as_array().unwrap().iter().map(|item| item[field].as_str().unwrap()).collect()
+}
+
+/// A caller who may write, as the membrane would make it.
+pub async fn caller(service: &Service) -> Caller<CanWrite> {
+    let call = service.get("/customers");
+    let mut request = call.request;
+    request.set_data(service.app.clone());
+    let (request, mut body) = request.split();
+    Caller::from_request(&request, &mut body, ExtractParamOptions::default()).await.unwrap()
+}

@@ -1,0 +1,55 @@
+//! Phone numbers and e-mail addresses: masked in sight, refused when masked.
+
+use serde_json::{Value, json};
+
+use crate::harness::{Service, id};
+
+async fn made(service: &Service) -> Value {
+    let body = json!({ "name": "x", "contactPhone": "+86 138-1234-5678", "contactEmail": "alice@b.com" });
+    service.create("/customers", body).await
+}
+
+#[tokio::test]
+async fn personal_data_is_clear_with_the_scope_and_masked_without() {
+    let service = Service::start().await;
+    let customer = made(&service).await;
+    assert_eq!(customer["contactPhone"], "+86 138-1234-5678");
+    let path = format!("/customers/{}", id(&customer, "customerId"));
+    for claims in [json!({ "scope": "crm:read crm:write" }), json!({ "scope": "crm:read" }), json!({})] {
+        let seen = service.get(&path).claims(claims.clone()).send().await.expect(200).body;
+        assert_eq!((&seen["contactPhone"], &seen["contactEmail"]), (&json!("+861****5678"), &json!("a***@b.com")));
+        let list = service.get("/customers").claims(claims).send().await.expect(200).body;
+        assert_eq!(list["data"][0], seen);
+    }
+    let clear = service.get(&path).claims(json!({ "scope": "crm:read crm:pii:read" })).send().await.expect(200).body;
+    assert_eq!(clear, customer);
+}
+
+#[tokio::test]
+async fn masking_can_be_left_to_the_platform() {
+    let service = Service::with(&[("CRM_PII_DISPLAY", "clear")]).await;
+    let customer = made(&service).await;
+    let seen = service.get("/customers").claims(json!({ "scope": "crm:read" })).send().await.expect(200).body;
+    assert_eq!(seen["data"][0], customer);
+}
+
+#[tokio::test]
+async fn a_masked_value_sent_back_is_refused_so_that_no_stars_are_stored() {
+    let service = Service::start().await;
+    let customer = made(&service).await;
+    let path = format!("/customers/{}", id(&customer, "customerId"));
+    let masked = service.get(&path).claims(json!({ "scope": "crm:read" })).send().await.expect(200).body;
+    for field in ["contactPhone", "contactEmail"] {
+        service.patch(&path, json!({ field: masked[field] })).send().await.refused(400, &format!("{field}: must be"));
+    }
+    assert_eq!(service.read(&path).await, customer);
+}
+
+#[tokio::test]
+async fn a_refused_value_is_not_repeated_in_the_error() {
+    let service = Service::start().await;
+    for (field, canary) in [("contactPhone", "canary-13800138000-canary"), ("contactEmail", "canary@nowhere")] {
+        let reply = service.post("/customers", json!({ "name": "x", field: canary })).send().await.expect(400);
+        assert!(!reply.text.contains("canary"), "{}", reply.text);
+    }
+}
