@@ -48,26 +48,25 @@ pub const RESPONSE_TIME_HEADER: &str = "X-Response-Time";
 pub fn service(app: &App) -> impl Endpoint<Output = Response> + 'static {
     let contract = Contract::new();
     let (json, yaml, docs) = (contract.json(), contract.yaml(), contract.swagger_ui());
-    let routes = Route::new()
-        .nest("/", contract::service())
+    let documents = Route::new()
         .at("/openapi.json", get(make_sync(move |_| document("application/json", &json))))
         .at("/openapi.yaml", get(make_sync(move |_| document("application/yaml", &yaml))))
-        .at("/docs", get(make_sync(move |_| Html(docs.clone()))))
-        .data(app.clone());
-    Membrane { app: app.clone(), contract, routes }
+        .at("/docs", get(make_sync(move |_| Html(docs.clone()))));
+    Membrane { app: app.clone(), contract, documents, operations: contract::service().data(app.clone()) }
 }
 
 fn document(media_type: &'static str, text: &str) -> Response {
     Response::builder().content_type(media_type).body(text.to_owned())
 }
 
-struct Membrane<E> {
+struct Membrane<O> {
     app: App,
     contract: Contract,
-    routes: E,
+    documents: Route,
+    operations: O,
 }
 
-impl<E: Endpoint + 'static> Endpoint for Membrane<E> {
+impl<O: Endpoint> Endpoint for Membrane<O> {
     type Output = Response;
 
     async fn call(&self, mut request: Request) -> poem::Result<Response> {
@@ -80,7 +79,7 @@ impl<E: Endpoint + 'static> Endpoint for Membrane<E> {
         let span = tracing::info_span!("request", request_id, %method);
 
         let answer = async {
-            let handled = AssertUnwindSafe(self.routes.get_response(request)).catch_unwind().await;
+            let handled = AssertUnwindSafe(self.route(request)).catch_unwind().await;
             let response = handled.unwrap_or_else(|_| poem::Error::from(ApiError::internal("a panic")).into_response());
             let operation = response.data::<OperationId>().map_or("none", |id| id.0);
             let mut response = self.one_error_shape(response, &path, &request_id);
@@ -94,7 +93,14 @@ impl<E: Endpoint + 'static> Endpoint for Membrane<E> {
     }
 }
 
-impl<E> Membrane<E> {
+impl<O: Endpoint> Membrane<O> {
+    async fn route(&self, request: Request) -> Response {
+        match request.uri().path() {
+            "/openapi.json" | "/openapi.yaml" | "/docs" => self.documents.get_response(request).await,
+            _ => self.operations.get_response(request).await,
+        }
+    }
+
     /// Gives every 4xx and 5xx the one body, whoever made it.
     fn one_error_shape(&self, response: Response, path: &str, request_id: &str) -> Response {
         if !response.status().is_client_error() && !response.status().is_server_error() {

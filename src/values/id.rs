@@ -71,4 +71,9 @@ impl ParseFromParameter for PathId {
     fn parse_from_parameter(value: &str) -> ParseResult<Self> {
         Ok(Self(Id::parse(value).map_or(Uuid::nil(), |id| id.0)))
     }
+
+    /// The router has no value where the text in the path is not UTF-8.
+    fn parse_from_parameters<I: IntoIterator<Item = A>, A: AsRef<str>>(values: I) -> ParseResult<Self> {
+        Self::parse_from_parameter(values.into_iter().next().as_ref().map_or("", AsRef::as_ref))
+    }
 }

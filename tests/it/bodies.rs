@@ -103,6 +103,7 @@ fn text() -> impl Strategy<Value = String> {
         "[0-9 +().#ext*-]{0,36}",
         "[a-c@.* \u{a0}é]{0,12}",
     ]
+    .prop_map(|text| text.trim().to_owned())
 }
 
 proptest! {
@@ -111,7 +112,6 @@ proptest! {
     /// What the contract's patterns and lengths accept is what the service accepts, for text without white space around.
     #[test]
     fn the_contract_and_the_service_agree_on_text(text in text()) {
-        prop_assume!(text.trim() == text);
         let contract = contract();
         for (schema, field, accepted) in [
             ("CustomerCreate", "name", serde_json::from_value::<CustomerCreate>(json!({ "name": text })).is_ok()),

@@ -89,8 +89,9 @@ impl Client {
             .header("Authorization", format!("Bearer {}", self.token))
             .header("X-Request-ID", request_id)
             .header("Content-Type", "application/json")
-            .body(Full::from(body.to_string()))
+            .body(if body.is_null() { Full::default() } else { Full::from(body.to_string()) })
             .unwrap();
+        self.sender.ready().await.ok()?;
         let response = self.sender.send_request(request).await.ok()?;
         let status = response.status().as_u16();
         let bytes = response.into_body().collect().await.ok()?.to_bytes();
@@ -139,7 +140,7 @@ async fn killed_under_load_the_service_has_every_acknowledged_write_and_no_key_w
     let mut client = process.client().await;
     let acknowledged = acknowledged.lock().unwrap().clone();
     for (request_id, id) in &acknowledged {
-        let (status, body) = client.send("GET", &format!("/customers/{id}"), "look", json!({})).await.unwrap();
+        let (status, body) = client.send("GET", &format!("/customers/{id}"), "look", Value::Null).await.unwrap();
         assert_eq!((status, body["name"].as_str()), (200, Some(request_id.as_str())));
         let again = client.send("POST", "/customers", request_id, json!({ "name": request_id })).await.unwrap();
         assert_eq!(again.0, 409);
