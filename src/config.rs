@@ -212,11 +212,16 @@ impl Config {
         let host = env.value("CRM_HOST", "127.0.0.1", "address to listen on", host);
         let port = env.optional("PORT", "port to listen on where CRM_PORT is not set", port_number);
         let port = env.value("CRM_PORT", &port.unwrap_or(8080).to_string(), "port to listen on", port_number);
-        let data_dir = env.value("CRM_DATA_DIR", "data", "directory of the SQLite file and the development secret", path);
+        let data_dir =
+            env.value("CRM_DATA_DIR", "data", "directory of the SQLite file and the development secret", path);
         let default_url = data_dir.as_deref().unwrap_or(Path::new("data")).join("crm.db");
         let default_url = format!("sqlite://{}", default_url.display());
-        let database_url =
-            env.value("CRM_DATABASE_URL", &default_url, "database: sqlite://FILE or postgres://USER@HOST/NAME", str::parse);
+        let database_url = env.value(
+            "CRM_DATABASE_URL",
+            &default_url,
+            "database: sqlite://FILE or postgres://USER@HOST/NAME",
+            str::parse,
+        );
         let default_tenant =
             env.value("CRM_DEFAULT_TENANT", "default", "tenant of a request that names none", |text| {
                 Tenant::parse(text).ok_or_else(|| Tenant::EXPECTED.to_owned())
@@ -233,17 +238,20 @@ impl Config {
         );
         let jwt_issuer = env.optional("CRM_JWT_ISSUER", "the iss that every token must have", text);
         let jwt_audience = env.optional("CRM_JWT_AUDIENCE", "the aud that every token must name", text);
-        let log = env.value("CRM_LOG", "info", "what to log: error, warn, info, debug, trace, or a filter by module", filter);
+        let log =
+            env.value("CRM_LOG", "info", "what to log: error, warn, info, debug, trace, or a filter by module", filter);
         let log_format = env.value("CRM_LOG_FORMAT", "json", "how to log: json or text", str::parse);
         let body_limit = env.value("CRM_BODY_LIMIT", "262144", "largest request body in bytes", body_limit);
-        let migrate =
-            env.value("CRM_MIGRATE", "auto", "a database that is behind is migrated (auto) or refused (check)", |text| {
-                match text {
-                    "auto" => Ok(Migrate::Auto),
-                    "check" => Ok(Migrate::Check),
-                    _ => Err("must be auto or check".to_owned()),
-                }
-            });
+        let migrate = env.value(
+            "CRM_MIGRATE",
+            "auto",
+            "a database that is behind is migrated (auto) or refused (check)",
+            |text| match text {
+                "auto" => Ok(Migrate::Auto),
+                "check" => Ok(Migrate::Check),
+                _ => Err("must be auto or check".to_owned()),
+            },
+        );
         let pii_display = env.value(
             "CRM_PII_DISPLAY",
             "scoped",

@@ -46,9 +46,7 @@ impl MigrationTrait for Migration {
                             .to("contacts", ("tenant_id", "customer_id", "contact_id")),
                     )
                     // A foreign key with a NULL in it is not checked: the customer may be missing only with the rest.
-                    .check(Expr::cust(
-                        "customer_id IS NOT NULL OR (opportunity_id IS NULL AND contact_id IS NULL)",
-                    ))
+                    .check(Expr::cust("customer_id IS NOT NULL OR (opportunity_id IS NULL AND contact_id IS NULL)"))
                     .to_owned(),
             )
             .await?;

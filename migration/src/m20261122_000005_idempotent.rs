@@ -27,9 +27,7 @@ impl MigrationTrait for Migration {
             .await?;
         // Keys are purged by age.
         manager
-            .create_index(
-                Index::create().name("idempotent_age").table("idempotent").col("created_at").to_owned(),
-            )
+            .create_index(Index::create().name("idempotent_age").table("idempotent").col("created_at").to_owned())
             .await
     }
 

@@ -7,6 +7,7 @@
 //! - Clocks may differ by [`LEEWAY`].
 
 use std::{
+    collections::HashSet,
     fs::{self, OpenOptions},
     io::{self, Write},
     path::Path,
@@ -61,17 +62,18 @@ impl Keys {
             JwtKey::Development => hs256(&development_secret(&config.data_dir)?.0),
             JwtKey::PublicKeyFile(file) => {
                 let pem = fs::read(file).map_err(|error| about(file, &error.to_string()))?;
-                public_key(&pem).ok_or_else(|| {
-                    about(file, "holds no public key of type RSA, EC P-256 or Ed25519 in PEM form")
-                })?
+                public_key(&pem)
+                    .ok_or_else(|| about(file, "holds no public key of type RSA, EC P-256 or Ed25519 in PEM form"))?
             }
         };
-        let mut validation = Validation::default();
-        validation.algorithms = algorithms;
-        // The claims are checked below, against the service's own clock and by type.
-        validation.required_spec_claims.clear();
-        validation.validate_exp = false;
-        validation.validate_aud = false;
+        // The library checks the signature; the claims are checked below, by type and against the service's own clock.
+        let validation = Validation {
+            algorithms,
+            required_spec_claims: HashSet::new(),
+            validate_exp: false,
+            validate_aud: false,
+            ..Validation::default()
+        };
         Ok(Self { key, validation, issuer: config.jwt_issuer.clone(), audience: config.jwt_audience.clone() })
     }
 
@@ -123,7 +125,11 @@ impl Keys {
             subject: text(claims, "sub", Refusal("the claim sub must be a string"))?,
             client: client.or(party),
             scopes: scope.split(' ').chain(scp.split(' ')).filter(|s| !s.is_empty()).map(str::to_owned).collect(),
-            tenants: texts(claims, "tenant_id", Refusal("the claim tenant_id must be a string or an array of strings"))?,
+            tenants: texts(
+                claims,
+                "tenant_id",
+                Refusal("the claim tenant_id must be a string or an array of strings"),
+            )?,
         })
     }
 }

@@ -18,7 +18,7 @@ use crate::{
     error::Result,
     http::{
         BASE_PATH,
-        caller::{CanWrite, Caller, Tenant},
+        caller::{Caller, CanWrite, Tenant},
         request_id::RequestId,
     },
     opportunities::Currency,

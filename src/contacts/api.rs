@@ -11,7 +11,7 @@ use crate::{
     error::Result,
     http::{
         body::Body,
-        caller::{CanRead, CanWrite, Caller},
+        caller::{Caller, CanRead, CanWrite},
         contract::Tag,
         page::{List, PageNumber, PageSize, Paging},
         query::{IdFilter, Query},
@@ -43,7 +43,8 @@ impl ContactsApi {
         #[oai(name = "pageSize")]
         page_size: Query<PageSize>,
     ) -> Result<Found<List<Contact>>> {
-        let rows = store::list(app.database().read(), &caller.tenant, customer.0.0, Paging::new(page, page_size)).await?;
+        let rows =
+            store::list(app.database().read(), &caller.tenant, customer.0.0, Paging::new(page, page_size)).await?;
         Ok(Found(rows.map(|row| Contact::shown(row, caller.sight))))
     }
 

@@ -11,7 +11,7 @@ use crate::{
     error::Result,
     http::{
         body::Body,
-        caller::{CanRead, CanWrite, Caller},
+        caller::{Caller, CanRead, CanWrite},
         contract::Tag,
         page::{List, PageNumber, PageSize, Paging},
         query::Query,

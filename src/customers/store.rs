@@ -6,8 +6,8 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{CustomerCreate, CustomerStatus, CustomerUpdate, entity::Entity};
 use super::entity::Model;
+use super::{CustomerCreate, CustomerStatus, CustomerUpdate, entity::Entity};
 use crate::{
     change::Change,
     contacts,

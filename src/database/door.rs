@@ -37,15 +37,10 @@ const IDLE: Duration = Duration::from_secs(10);
 const ATTEMPTS: u32 = 4;
 
 /// A piece of work on a transaction. It may be run more than once, so it must not have other effects.
-pub trait Work<T>:
-    for<'t> Fn(&'t DatabaseTransaction) -> BoxFuture<'t, Result<T>> + Send + Sync + 'static
-{
-}
+pub trait Work<T>: for<'t> Fn(&'t DatabaseTransaction) -> BoxFuture<'t, Result<T>> + Send + Sync + 'static {}
 
-impl<T, W> Work<T> for W where
-    W: for<'t> Fn(&'t DatabaseTransaction) -> BoxFuture<'t, Result<T>> + Send + Sync + 'static
-{
-}
+impl<T, W> Work<T> for W where W: for<'t> Fn(&'t DatabaseTransaction) -> BoxFuture<'t, Result<T>> + Send + Sync + 'static
+{}
 
 /// A piece of work in the queue: runs in the group's transaction, or learns that there is none, and says how to answer
 /// once that is decided.

@@ -12,8 +12,8 @@ pub mod tenancy;
 
 use sea_orm::{DatabaseConnection, DatabaseTransaction, DbErr};
 
-pub use door::Work;
 use door::Door;
+pub use door::Work;
 
 use crate::{config::DatabaseUrl, error::Result};
 

@@ -4,14 +4,17 @@ use futures_util::FutureExt;
 use poem::web::Data;
 use poem_openapi::{OpenApi, param::Path};
 
-use super::{FOLLOW_UPS, FollowUp, FollowUpCreate, FollowUpUpdate, store::{self, About}};
+use super::{
+    FOLLOW_UPS, FollowUp, FollowUpCreate, FollowUpUpdate,
+    store::{self, About},
+};
 use crate::{
     app::App,
     change::Intent,
     error::Result,
     http::{
         body::Body,
-        caller::{CanRead, CanWrite, Caller},
+        caller::{Caller, CanRead, CanWrite},
         contract::Tag,
         page::{List, PageNumber, PageSize, Paging},
         query::{IdFilter, Query},

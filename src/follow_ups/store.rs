@@ -1,8 +1,8 @@
 //! Queries on follow-ups.
 
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect,
-    QueryTrait, Value,
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect, QueryTrait,
+    Value,
     sea_query::{CaseStatement, Expr, ExprTrait, LockType},
 };
 use uuid::Uuid;
@@ -117,11 +117,17 @@ pub async fn update(change: &Change<'_>, body: FollowUpUpdate) -> Result<Model> 
 async fn hold_references(change: &Change<'_>, row: &mut Model) -> Result<()> {
     let (db, tenant) = (change.db(), change.tenant());
     let of_opportunity = match row.opportunity_id {
-        Some(id) => Some(opportunities::store::owner(db, tenant, id).await?.ok_or_else(|| ApiError::bad_reference("opportunityId"))?),
+        Some(id) => Some(
+            opportunities::store::owner(db, tenant, id)
+                .await?
+                .ok_or_else(|| ApiError::bad_reference("opportunityId"))?,
+        ),
         None => None,
     };
     let of_contact = match row.contact_id {
-        Some(id) => Some(contacts::store::owner(db, tenant, id).await?.ok_or_else(|| ApiError::bad_reference("contactId"))?),
+        Some(id) => {
+            Some(contacts::store::owner(db, tenant, id).await?.ok_or_else(|| ApiError::bad_reference("contactId"))?)
+        }
         None => None,
     };
     row.customer_id = row.customer_id.or(of_opportunity).or(of_contact);

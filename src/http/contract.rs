@@ -12,7 +12,10 @@ use serde_json::{Map, Value, json};
 
 use super::{BASE_PATH, caller, probes::ProbesApi, request_id};
 use crate::{
-    contacts::ContactsApi, customers::CustomersApi, error::{ErrorBody, ErrorCode}, follow_ups::FollowUpsApi,
+    contacts::ContactsApi,
+    customers::CustomersApi,
+    error::{ErrorBody, ErrorCode},
+    follow_ups::FollowUpsApi,
     opportunities::OpportunitiesApi,
 };
 
@@ -135,8 +138,9 @@ fn segments(path: &str) -> Vec<String> {
 
 fn allow(methods: &Value) -> String {
     let methods = methods.as_object().into_iter().flat_map(Map::keys).map(|method| method.to_uppercase());
-    let methods: Vec<String> =
-        methods.flat_map(|method| if method == "GET" { vec![method, "HEAD".to_owned()] } else { vec![method] }).collect();
+    let methods: Vec<String> = methods
+        .flat_map(|method| if method == "GET" { vec![method, "HEAD".to_owned()] } else { vec![method] })
+        .collect();
     methods.join(", ")
 }
 
@@ -224,7 +228,8 @@ fn complete(method: &str, operation: &mut Value) {
     }
     let order = ["tags", "summary", "description", "operationId", "security", "parameters", "requestBody", "responses"];
     let mut rest = operation.take();
-    let mut take = |key: &str| rest.as_object_mut().and_then(|rest| rest.shift_remove(key)).map(|value| (key.to_owned(), value));
+    let mut take =
+        |key: &str| rest.as_object_mut().and_then(|rest| rest.shift_remove(key)).map(|value| (key.to_owned(), value));
     *operation = order.into_iter().filter_map(&mut take).collect();
 }
 
@@ -332,19 +337,36 @@ fn headers() -> Value {
 /// One response for each code, described once and referred to by every operation that can answer it.
 fn error_responses() -> Value {
     let errors = [
-        (ErrorCode::BadRequest, "A header, parameter or the body is not valid; `details` names it.",
-         Some("name: must be 1 to 200 characters without control characters")),
+        (
+            ErrorCode::BadRequest,
+            "A header, parameter or the body is not valid; `details` names it.",
+            Some("name: must be 1 to 200 characters without control characters"),
+        ),
         (ErrorCode::Unauthorized, "The token is missing or not valid.", Some("Authorization: is required")),
-        (ErrorCode::Forbidden, "The token lacks the scope, or does not name the tenant.",
-         Some("the token lacks the scope crm:write")),
+        (
+            ErrorCode::Forbidden,
+            "The token lacks the scope, or does not name the tenant.",
+            Some("the token lacks the scope crm:write"),
+        ),
         (ErrorCode::NotFound, "The tenant has no resource with this id.", None),
-        (ErrorCode::IdempotentConflict, "A request with this `X-Request-ID` was accepted before; nothing was changed now.",
-         Some("X-Request-ID: already used by an accepted request, see \
-               /api/v1/crm/customers/019aa5c8-7d40-7c1e-b3a2-5f0e6d1c2b3a; nothing was changed now")),
-        (ErrorCode::PayloadTooLarge, "The body is larger than the service's limit (by default 256 KiB).",
-         Some("the body must not be larger than 262144 bytes")),
-        (ErrorCode::UnsupportedMediaType, "The body is not `application/json`.",
-         Some("Content-Type: must be application/json")),
+        (
+            ErrorCode::IdempotentConflict,
+            "A request with this `X-Request-ID` was accepted before; nothing was changed now.",
+            Some(
+                "X-Request-ID: already used by an accepted request, see \
+               /api/v1/crm/customers/019aa5c8-7d40-7c1e-b3a2-5f0e6d1c2b3a; nothing was changed now",
+            ),
+        ),
+        (
+            ErrorCode::PayloadTooLarge,
+            "The body is larger than the service's limit (by default 256 KiB).",
+            Some("the body must not be larger than 262144 bytes"),
+        ),
+        (
+            ErrorCode::UnsupportedMediaType,
+            "The body is not `application/json`.",
+            Some("Content-Type: must be application/json"),
+        ),
         (ErrorCode::InternalError, "The service failed; the log has the reason under the request id.", None),
         (ErrorCode::ServiceUnavailable, "The service cannot answer right now; nothing was changed.", None),
     ];
@@ -366,7 +388,8 @@ fn error_responses() -> Value {
             "details": details,
             "requestId": "4f1c0f3e-2d4b-4c58-9a57-0d6a6f0f6a11",
         });
-        let content = json!({ "application/json": { "schema": reference("schemas", "ErrorBody"), "example": example } });
+        let content =
+            json!({ "application/json": { "schema": reference("schemas", "ErrorBody"), "example": example } });
         let response = json!({ "description": description, "headers": headers, "content": content });
         set(&mut responses, &response_name(code), response);
     }
@@ -387,7 +410,10 @@ fn schema_names(part: Option<&Value>) -> Vec<String> {
     match part {
         Some(Value::Object(object)) => {
             let own = object.get("$ref").and_then(Value::as_str).and_then(|path| path.rsplit('/').next());
-            own.map(str::to_owned).into_iter().chain(object.values().flat_map(|part| schema_names(Some(part)))).collect()
+            own.map(str::to_owned)
+                .into_iter()
+                .chain(object.values().flat_map(|part| schema_names(Some(part))))
+                .collect()
         }
         Some(Value::Array(items)) => items.iter().flat_map(|item| schema_names(Some(item))).collect(),
         _ => Vec::new(),

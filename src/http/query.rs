@@ -29,7 +29,8 @@ pub struct Query<T>(pub T);
 
 impl<T: QueryValue> Query<T> {
     fn of(request: &Request, name: &str) -> Result<Self> {
-        let all: Vec<(String, String)> = request.params().map_err(|_| ApiError::bad_request("the query is malformed"))?;
+        let all: Vec<(String, String)> =
+            request.params().map_err(|_| ApiError::bad_request("the query is malformed"))?;
         let mut values = all.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str());
         let value = values.next();
         if values.next().is_some() {
@@ -67,10 +68,7 @@ pub struct IdFilter(pub Option<uuid::Uuid>);
 
 impl QueryValue for IdFilter {
     fn schema() -> MetaSchema {
-        MetaSchema {
-            example: Some("019aa5c8-7d40-7c1e-b3a2-5f0e6d1c2b3a".into()),
-            ..MetaSchema::new("string")
-        }
+        MetaSchema { example: Some("019aa5c8-7d40-7c1e-b3a2-5f0e6d1c2b3a".into()), ..MetaSchema::new("string") }
     }
 
     fn read(value: Option<&str>) -> std::result::Result<Self, Flaw> {

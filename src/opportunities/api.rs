@@ -11,7 +11,7 @@ use crate::{
     error::Result,
     http::{
         body::Body,
-        caller::{CanRead, CanWrite, Caller},
+        caller::{Caller, CanRead, CanWrite},
         contract::Tag,
         page::{List, PageNumber, PageSize, Paging},
         query::{IdFilter, Query},
@@ -43,7 +43,8 @@ impl OpportunitiesApi {
         #[oai(name = "pageSize")]
         page_size: Query<PageSize>,
     ) -> Result<Found<List<Opportunity>>> {
-        let rows = store::list(app.database().read(), &caller.tenant, customer.0.0, Paging::new(page, page_size)).await?;
+        let rows =
+            store::list(app.database().read(), &caller.tenant, customer.0.0, Paging::new(page, page_size)).await?;
         Ok(Found(rows.map(Opportunity::shown)))
     }
 

@@ -53,15 +53,8 @@ impl Code for OpportunityStage {
     const NAME: &'static str = "OpportunityStage";
     const DESCRIPTION: &'static str = "How far the opportunity is, with its probability: 0 New 5 % (the default), \
          1 Prospecting 10 %, 2 Qualification 20 %, 3 Proposal 50 %, 4 Negotiation 80 %, 5 Won 100 %, 6 Lost 0 %.";
-    const ALL: &'static [Self] = &[
-        Self::New,
-        Self::Prospecting,
-        Self::Qualification,
-        Self::Proposal,
-        Self::Negotiation,
-        Self::Won,
-        Self::Lost,
-    ];
+    const ALL: &'static [Self] =
+        &[Self::New, Self::Prospecting, Self::Qualification, Self::Proposal, Self::Negotiation, Self::Won, Self::Lost];
 
     fn code(self) -> i32 {
         match self {

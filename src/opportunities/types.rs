@@ -10,9 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Currency, OpportunityStage, OpportunityStatus, entity::Model};
-use crate::{
-    values::{ContractValue, Field, Flaw, Id, Text, TextRule, Timestamp, contract_type, text},
-};
+use crate::values::{ContractValue, Field, Flaw, Id, Text, TextRule, Timestamp, contract_type, text};
 
 /// A new opportunity.
 #[derive(Debug, Clone, Object, Deserialize)]

@@ -49,11 +49,9 @@ mod tests {
 
     #[test]
     fn emails_show_the_first_letter_and_the_domain() {
-        for (clear, masked) in [
-            ("alice@b.com", "a***@b.com"),
-            ("a@b.com", "***@b.com"),
-            ("李雷@例子.公司", "李***@例子.公司"),
-        ] {
+        for (clear, masked) in
+            [("alice@b.com", "a***@b.com"), ("a@b.com", "***@b.com"), ("李雷@例子.公司", "李***@例子.公司")]
+        {
             assert_eq!(email(clear), masked);
         }
     }

@@ -18,11 +18,19 @@ async fn lengths_count_characters_after_trimming() {
         assert_eq!(service.read(&format!("/customers/{}", id(&customer, "customerId"))).await, customer);
     }
     for name in ["x".repeat(201), "界".repeat(201), String::new(), "   ".to_owned(), "\u{3000}\u{a0}".to_owned()] {
-        service.post("/customers", json!({ "name": name })).send().await.refused(400, "name: must be 1 to 200 characters");
+        service
+            .post("/customers", json!({ "name": name }))
+            .send()
+            .await
+            .refused(400, "name: must be 1 to 200 characters");
     }
     let content = "x".repeat(10_000);
     service.post("/follow-ups", json!({ "content": content })).send().await.expect(201);
-    service.post("/follow-ups", json!({ "content": content + "x" })).send().await.refused(400, "content: must be 1 to 10000");
+    service
+        .post("/follow-ups", json!({ "content": content + "x" }))
+        .send()
+        .await
+        .refused(400, "content: must be 1 to 10000");
     let kind = json!({ "content": "x", "followUpType": "x".repeat(51) });
     service.post("/follow-ups", kind).send().await.refused(400, "followUpType: must be 1 to 50");
 }
@@ -58,7 +66,9 @@ async fn phones_and_emails_are_plausible() {
         assert_eq!(made["contactEmail"], email);
     }
     let too_long = format!("a{longest}");
-    for email in ["", "a", "@b.c", "a@b", "a@@b.c", "a@b@c.d", "a b@c.d", "a***@b.com", "a@.b", "a@b.", too_long.as_str()] {
+    for email in
+        ["", "a", "@b.c", "a@b", "a@@b.c", "a@b@c.d", "a b@c.d", "a***@b.com", "a@.b", "a@b.", too_long.as_str()]
+    {
         let body = json!({ "name": "x", "contactEmail": email });
         service.post("/customers", body).send().await.refused(400, "contactEmail: must be an e-mail address");
     }

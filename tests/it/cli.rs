@@ -7,7 +7,12 @@ use std::{
 
 /// Runs the binary with an empty environment but for these variables.
 fn crm(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_crm")).args(arguments).env_clear().envs(variables.iter().copied()).output().unwrap()
+    Command::new(env!("CARGO_BIN_EXE_crm"))
+        .args(arguments)
+        .env_clear()
+        .envs(variables.iter().copied())
+        .output()
+        .unwrap()
 }
 
 fn text(bytes: &[u8]) -> String {

@@ -23,7 +23,8 @@ fn an_empty_environment_is_enough() {
 
 #[test]
 fn variables_are_read_and_empty_ones_count_as_not_set() {
-    let config = read(&[("CRM_HOST", "localhost"), ("PORT", "9000"), ("CRM_DATA_DIR", "/var/lib/crm"), ("CRM_LOG", "")]);
+    let config =
+        read(&[("CRM_HOST", "localhost"), ("PORT", "9000"), ("CRM_DATA_DIR", "/var/lib/crm"), ("CRM_LOG", "")]);
     let config = config.unwrap();
     assert_eq!((config.host, config.port), (IpAddr::from([127, 0, 0, 1]), 9000));
     assert_eq!(config.database_url, DatabaseUrl::Sqlite("/var/lib/crm/crm.db".into()));

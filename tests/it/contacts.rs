@@ -44,7 +44,7 @@ async fn a_new_primary_contact_demotes_the_former_and_moves_its_updated_at() {
     let first = primary(&service, &customer).await;
     service.pass(1000);
     let second = primary(&service, &customer).await;
-    assert_eq!(primaries(&service, &customer).await, [second.clone()]);
+    assert_eq!(primaries(&service, &customer).await, [second]);
     assert_eq!(service.read(&format!("/contacts/{first}")).await["updatedAt"], "2026-01-31T09:30:01.125Z");
 
     service.patch(&format!("/contacts/{first}"), json!({ "isPrimary": true })).send().await.expect(200);
@@ -80,9 +80,9 @@ async fn concurrent_claims_to_be_primary_leave_exactly_one() {
     let service = Service::start().await;
     let customer = service.customer().await;
     let contacts = futures_util::future::join_all((0..8).map(|_| service.contact(&customer))).await;
-    let claims = contacts.iter().map(|contact| {
-        service.patch(&format!("/contacts/{contact}"), json!({ "isPrimary": true })).send()
-    });
+    let claims = contacts
+        .iter()
+        .map(|contact| service.patch(&format!("/contacts/{contact}"), json!({ "isPrimary": true })).send());
     for reply in futures_util::future::join_all(claims).await {
         reply.expect(200);
     }

@@ -85,7 +85,10 @@ fn every_operation_and_field_is_described_and_ids_are_lower_camel() {
             assert!(definition[text].as_str().is_some_and(|text| text.len() > 5), "no {text}: {operation:?}");
         }
         let id = definition["operationId"].as_str().unwrap();
-        assert!(id.starts_with(|c: char| c.is_ascii_lowercase()) && id.chars().all(|c| c.is_ascii_alphanumeric()), "{id}");
+        assert!(
+            id.starts_with(|c: char| c.is_ascii_lowercase()) && id.chars().all(|c| c.is_ascii_alphanumeric()),
+            "{id}"
+        );
         assert!(ids.insert(id.to_owned()), "{id} twice");
     }
     assert_eq!(ids.len(), 21);
@@ -118,8 +121,17 @@ fn all_codes_are_one_named_enum() {
     assert_eq!(
         contract.schema("ErrorCode")["enum"],
         json!([
-            "BAD_REQUEST", "UNAUTHORIZED", "FORBIDDEN", "NOT_FOUND", "METHOD_NOT_ALLOWED", "IDEMPOTENT_CONFLICT",
-            "PAYLOAD_TOO_LARGE", "UNSUPPORTED_MEDIA_TYPE", "TOO_MANY_REQUESTS", "INTERNAL_ERROR", "SERVICE_UNAVAILABLE"
+            "BAD_REQUEST",
+            "UNAUTHORIZED",
+            "FORBIDDEN",
+            "NOT_FOUND",
+            "METHOD_NOT_ALLOWED",
+            "IDEMPOTENT_CONFLICT",
+            "PAYLOAD_TOO_LARGE",
+            "UNSUPPORTED_MEDIA_TYPE",
+            "TOO_MANY_REQUESTS",
+            "INTERNAL_ERROR",
+            "SERVICE_UNAVAILABLE"
         ])
     );
 }

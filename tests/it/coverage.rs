@@ -8,7 +8,10 @@ use std::collections::HashMap;
 use poem::http::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Call, Service, contract::{Operation, entries}};
+use crate::harness::{
+    Call, Service,
+    contract::{Operation, entries},
+};
 
 /// One resource of each kind, by the name of its id: `customerId`.
 type World = HashMap<String, String>;
@@ -62,7 +65,8 @@ fn request<'s>(service: &'s Service, operation: &Operation, world: &World) -> Ca
     let path = path(operation, world);
     if operation.has_body() {
         let body = body(service, operation, world);
-        let call = if operation.method == Method::POST { service.post(&path, body) } else { service.patch(&path, body) };
+        let call =
+            if operation.method == Method::POST { service.post(&path, body) } else { service.patch(&path, body) };
         assert_eq!(
             operation.definition["parameters"].to_string().contains("RequiredRequestId"),
             matches!(operation.method, Method::POST | Method::PATCH)
@@ -138,7 +142,12 @@ async fn every_operation_shows_and_changes_nothing_of_another_tenant() {
         match &operation.method {
             _ if operation.template.contains('{') => drop(reply.expect(404)),
             &Method::GET => assert_eq!(reply.expect(200).body, json!({ "data": [], "total": 0 })),
-            _ if body(&service, &operation, &world).as_object().unwrap().keys().any(|field| world.contains_key(field)) => {
+            _ if body(&service, &operation, &world)
+                .as_object()
+                .unwrap()
+                .keys()
+                .any(|field| world.contains_key(field)) =>
+            {
                 drop(reply.refused(400, "must be the id of an existing resource"));
             }
             _ => assert_eq!(reply.expect(201).body["tenantId"], "other"),
@@ -156,7 +165,9 @@ async fn every_operation_answers_a_malformed_id_like_an_unknown_one() {
     let with_id = |operation: &Operation| operation.template.contains('{');
     for operation in operations(&service).into_iter().filter(with_id) {
         let mut bodies = Vec::new();
-        for id in ["019aa5c8-7d40-7c1e-b3a2-5f0e6d1c2b3a", "0", "%00", "%ff", "..%2f", "019AA5C8-7D40-7C1E-B3A2-5F0E6D1C2B3A"] {
+        for id in
+            ["019aa5c8-7d40-7c1e-b3a2-5f0e6d1c2b3a", "0", "%00", "%ff", "..%2f", "019AA5C8-7D40-7C1E-B3A2-5F0E6D1C2B3A"]
+        {
             let mut elsewhere = world.clone();
             elsewhere.values_mut().for_each(|own| id.clone_into(own));
             let path = path(&operation, &elsewhere);

@@ -115,7 +115,9 @@ async fn killed_under_load_the_service_has_every_acknowledged_write_and_no_key_w
                 for _ in 0..5_000 {
                     let request_id = format!("r-{}", numbers.fetch_add(1, Ordering::SeqCst));
                     let body = json!({ "name": request_id });
-                    let Some((status, body)) = client.send("POST", "/customers", &request_id, body).await else { return };
+                    let Some((status, body)) = client.send("POST", "/customers", &request_id, body).await else {
+                        return;
+                    };
                     assert_eq!(status, 201, "{body}");
                     let id = body["customerId"].as_str().unwrap().to_owned();
                     acknowledged.lock().unwrap().insert(request_id, id);
@@ -153,7 +155,8 @@ async fn killed_under_load_the_service_has_every_acknowledged_write_and_no_key_w
     };
     let keys = count("SELECT COUNT(*) FROM idempotent").await;
     assert_eq!(count("SELECT COUNT(*) FROM customers").await, keys);
-    let pairs = "SELECT COUNT(*) FROM customers c JOIN idempotent i ON i.resource_id = c.customer_id AND i.request_id = c.name";
+    let pairs =
+        "SELECT COUNT(*) FROM customers c JOIN idempotent i ON i.resource_id = c.customer_id AND i.request_id = c.name";
     assert_eq!(count(pairs).await, keys, "a key without its effect, or an effect without its key");
     if !on_postgres() {
         let statement = Statement::from_string(connection.get_database_backend(), "PRAGMA integrity_check");

@@ -23,7 +23,8 @@ async fn references_across_tenants_and_customers_are_impossible_even_for_a_bug()
     let (one, other) = (service.customer().await, service.customer().await);
     let contact = service.contact(&one).await;
     let opportunity = service.opportunity(&one).await;
-    let follow_up = service.follow_up(json!({ "content": "x", "contactId": contact, "opportunityId": opportunity })).await;
+    let follow_up =
+        service.follow_up(json!({ "content": "x", "contactId": contact, "opportunityId": opportunity })).await;
     let database = service.database.connect().await;
     let id = |id: &str| if on_postgres() { format!("'{id}'") } else { format!("x'{}'", id.replace('-', "")) };
     let (other, opportunity, contact, follow_up) = (id(&other), id(&opportunity), id(&contact), id(&follow_up));
@@ -33,7 +34,9 @@ async fn references_across_tenants_and_customers_are_impossible_even_for_a_bug()
         format!("UPDATE follow_ups SET tenant_id = 'b' WHERE follow_up_id = {follow_up}"),
         format!("UPDATE follow_ups SET customer_id = {other} WHERE follow_up_id = {follow_up}"),
         format!("UPDATE follow_ups SET customer_id = NULL WHERE follow_up_id = {follow_up}"),
-        format!("UPDATE follow_ups SET opportunity_id = NULL, contact_id = {opportunity} WHERE follow_up_id = {follow_up}"),
+        format!(
+            "UPDATE follow_ups SET opportunity_id = NULL, contact_id = {opportunity} WHERE follow_up_id = {follow_up}"
+        ),
         format!("UPDATE opportunities SET customer_id = {other} WHERE opportunity_id = {opportunity}"),
         "DELETE FROM customers".to_owned(),
         "DELETE FROM contacts".to_owned(),
@@ -73,7 +76,8 @@ async fn one_primary_contact_and_the_status_of_the_stage_are_held_by_the_table()
 async fn every_list_reads_its_page_from_an_index_in_order() {
     let service = Service::start().await;
     let database = service.database.connect().await;
-    let id = if on_postgres() { "'019aa5c8-7d40-7c1e-b3a2-5f0e6d1c2b3a'" } else { "x'019aa5c87d407c1eb3a25f0e6d1c2b3a'" };
+    let id =
+        if on_postgres() { "'019aa5c8-7d40-7c1e-b3a2-5f0e6d1c2b3a'" } else { "x'019aa5c87d407c1eb3a25f0e6d1c2b3a'" };
     for (table, key, filters) in [
         ("customers", "customer_id", &[""][..]),
         ("contacts", "contact_id", &["", "customer_id"]),
@@ -98,12 +102,16 @@ async fn every_list_reads_its_page_from_an_index_in_order() {
 }
 
 async fn plan(database: &DatabaseConnection, query: &str) -> String {
-    let (explain, column) =
-        if on_postgres() { ("EXPLAIN", "QUERY PLAN") } else { ("EXPLAIN QUERY PLAN", "detail") };
+    let (explain, column) = if on_postgres() { ("EXPLAIN", "QUERY PLAN") } else { ("EXPLAIN QUERY PLAN", "detail") };
     // An empty table is cheaper to read whole; the question is what the indexes allow.
     let transaction = sea_orm::TransactionTrait::begin(database).await.unwrap();
     if on_postgres() {
-        transaction.execute_unprepared("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off").await.unwrap();
+        transaction
+            .execute_unprepared(
+                "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off",
+            )
+            .await
+            .unwrap();
     }
     let statement = Statement::from_string(database.get_database_backend(), format!("{explain} {query}"));
     let lines = transaction.query_all_raw(statement).await.unwrap();
@@ -123,9 +131,12 @@ async fn sqlite_syncs_at_each_commit_and_its_readers_cannot_write() {
             app.database()
                 .transact(move |transaction| {
                     Box::pin(async move {
-                        let statement = Statement::from_string(transaction.get_database_backend(), format!("PRAGMA {name}"));
+                        let statement =
+                            Statement::from_string(transaction.get_database_backend(), format!("PRAGMA {name}"));
                         let row = transaction.query_one_raw(statement).await?.unwrap();
-                        Ok(row.try_get_by_index::<String>(0).or_else(|_| row.try_get_by_index::<i64>(0).map(|n| n.to_string()))?)
+                        Ok(row
+                            .try_get_by_index::<String>(0)
+                            .or_else(|_| row.try_get_by_index::<i64>(0).map(|n| n.to_string()))?)
                     })
                 })
                 .await

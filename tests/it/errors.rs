@@ -46,7 +46,10 @@ async fn a_fault_in_one_change_does_not_touch_the_others_that_share_its_commit()
 
 #[tokio::test]
 async fn a_panic_in_a_change_is_500_and_the_door_stays_open() {
-    use crm::{change::{Change, Intent, Kind}, error::{ErrorCode, Result}};
+    use crm::{
+        change::{Change, Intent, Kind},
+        error::{ErrorCode, Result},
+    };
     use futures_util::FutureExt;
 
     let service = Service::start().await;

@@ -38,7 +38,8 @@ async fn the_response_time_is_a_plain_decimal_number() {
 #[tokio::test]
 async fn an_unknown_route_is_404_with_and_without_a_token() {
     let service = Service::start().await;
-    for path in ["/nowhere", "/customers/", "/customers/x/y", "//customers", "/api/v1/crm/customers", "/Customers", ""] {
+    for path in ["/nowhere", "/customers/", "/customers/x/y", "//customers", "/api/v1/crm/customers", "/Customers", ""]
+    {
         service.get(path).send().await.expect(404);
         service.get(path).without("Authorization").send().await.expect(404);
         service.post(path, json!({})).without("Authorization").send().await.expect(404);

@@ -23,9 +23,8 @@ async fn of_64_concurrent_duplicates_exactly_one_takes_effect() {
 async fn of_concurrent_duplicate_changes_exactly_one_takes_effect() {
     let service = Service::start().await;
     let path = format!("/customers/{}", service.customer().await);
-    let calls = (0..32).map(|number| {
-        service.patch(&path, json!({ "name": format!("name {number}") })).request_id("the-same").send()
-    });
+    let calls = (0..32)
+        .map(|number| service.patch(&path, json!({ "name": format!("name {number}") })).request_id("the-same").send());
     let replies = join_all(calls).await;
     let made: Vec<_> = replies.iter().filter(|reply| reply.status == 200).collect();
     assert_eq!(made.len(), 1);

@@ -44,7 +44,11 @@ async fn page_and_size_outside_their_range_are_refused_and_never_clamped() {
     let service = Service::start().await;
     for list in ["/customers", "/contacts", "/opportunities", "/follow-ups"] {
         for page in ["0", "-1", "9007199254740992", "x", "", "1.0", "%2B1", "1e3", "99999999999999999999999999"] {
-            service.get(&format!("{list}?page={page}")).send().await.refused(400, "page: must be a whole number from 1");
+            service
+                .get(&format!("{list}?page={page}"))
+                .send()
+                .await
+                .refused(400, "page: must be a whole number from 1");
         }
         for size in ["0", "101", "-5", "ten", ""] {
             let details = "pageSize: must be a whole number from 1 to 100";

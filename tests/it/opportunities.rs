@@ -107,7 +107,11 @@ async fn currencies_are_active_codes_in_capitals_and_the_default_is_configured()
 async fn an_opportunity_needs_an_existing_customer_and_keeps_it() {
     let service = Service::start().await;
     let body = json!({ "customerId": "019aa5c8-7d40-7c1e-b3a2-5f0e6d1c2b3a", "title": "x" });
-    service.post("/opportunities", body).send().await.refused(400, "customerId: must be the id of an existing resource");
+    service
+        .post("/opportunities", body)
+        .send()
+        .await
+        .refused(400, "customerId: must be the id of an existing resource");
     let customer = service.customer().await;
     let path = format!("/opportunities/{}", service.opportunity(&customer).await);
     let body = json!({ "customerId": customer });

@@ -110,13 +110,13 @@ async fn another_secret_a_changed_token_and_no_signature_are_refused() {
 
 #[tokio::test]
 async fn the_configured_key_decides_the_algorithm() {
-    let private = |name: &str| std::fs::read(format!("{}/tests/it/keys/{name}.pem", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let private =
+        |name: &str| std::fs::read(format!("{}/tests/it/keys/{name}.pem", env!("CARGO_MANIFEST_DIR"))).unwrap();
     let rsa = EncodingKey::from_rsa_pem(&private("rsa")).unwrap();
     let ec = EncodingKey::from_ec_pem(&private("ec")).unwrap();
     let ed = EncodingKey::from_ed_pem(&private("ed")).unwrap();
-    let sign = |algorithm, key: &EncodingKey| {
-        jsonwebtoken::encode(&Header::new(algorithm), &claims(json!({})), key).unwrap()
-    };
+    let sign =
+        |algorithm, key: &EncodingKey| jsonwebtoken::encode(&Header::new(algorithm), &claims(json!({})), key).unwrap();
     let tokens = [
         ("rsa", sign(Algorithm::RS256, &rsa)),
         ("rsa", sign(Algorithm::PS256, &rsa)),

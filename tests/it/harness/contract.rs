@@ -74,12 +74,17 @@ impl Contract {
             self.check_schema(&json!({ "$ref": "#/components/schemas/ErrorBody" }), &reply.body);
             assert_eq!(reply.body["requestId"], reply.header("X-Request-ID"));
         }
-        let operation = self.operations().into_iter().find(|operation| {
-            &operation.method == method && fits(&operation.template, path)
-        });
+        let operation = self
+            .operations()
+            .into_iter()
+            .find(|operation| operation.method == method && fits(&operation.template, path));
         let Some(operation) = operation else { return };
         let response = &operation.definition["responses"][status.to_string()];
-        assert!(!response.is_null(), "{method} {path} answers {status}, which the contract does not name: {}", reply.text);
+        assert!(
+            !response.is_null(),
+            "{method} {path} answers {status}, which the contract does not name: {}",
+            reply.text
+        );
         let response = self.resolve(response);
         for (name, header) in response["headers"].as_object().into_iter().flatten() {
             let header = self.resolve(header);
@@ -141,7 +146,8 @@ fn to_json_schema(schema: &mut Value) {
 
 fn fits(template: &str, path: &str) -> bool {
     let (template, path): (Vec<_>, Vec<_>) = (template.split('/').collect(), path.split('/').collect());
-    template.len() == path.len() && template.iter().zip(path).all(|(part, actual)| part.starts_with('{') || *part == actual)
+    template.len() == path.len()
+        && template.iter().zip(path).all(|(part, actual)| part.starts_with('{') || *part == actual)
 }
 
 /// The entries of an object.

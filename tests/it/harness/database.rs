@@ -80,7 +80,8 @@ impl Drop for TestDatabase {
 async fn on_server(statement: String) {
     let server = postgres_url();
     let connection = Database::connect(server.as_str()).await;
-    let connection = connection.unwrap_or_else(|error| panic!("no PostgreSQL at TEST_POSTGRES_URL ({server}): {error}"));
+    let connection =
+        connection.unwrap_or_else(|error| panic!("no PostgreSQL at TEST_POSTGRES_URL ({server}): {error}"));
     connection.execute_unprepared(&statement).await.unwrap();
     connection.close().await.unwrap();
 }

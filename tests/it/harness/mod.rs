@@ -21,7 +21,7 @@ use crm::{
     database::{Database, migrate},
     http::{
         self,
-        caller::{CanWrite, Caller},
+        caller::{Caller, CanWrite},
     },
 };
 use poem::{

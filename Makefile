@@ -1,0 +1,90 @@
+# `make` lists what there is to do.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+CRM := target/debug/crm
+CONTRACT := openapi/api_contract.yaml
+TEST_POSTGRES_URL ?= postgres://postgres@127.0.0.1:5432/postgres
+export TEST_POSTGRES_URL
+
+# cargo-nextest where it is installed, cargo test where not.
+NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
+TESTS := $(if $(NEXTEST),cargo nextest run --workspace,cargo test --workspace)
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build:
+	@[ -x $(CRM) ] || echo "Building the service; the first time this takes about three minutes on two cores."
+	@cargo build --bin crm
+
+.PHONY: run
+run: build ## Start the service on SQLite and print the first requests
+	@echo
+	@echo "The service is starting. In another terminal, from this directory:"
+	@echo
+	@sed -n '/^<!-- first requests -->/,/^<!-- end of first requests -->/p' README.md | grep -v -e '^<!--' -e '^```' | sed 's/^/  /'
+	@echo
+	@CRM_LOG_FORMAT=$${CRM_LOG_FORMAT:-text} exec $(CRM) serve
+
+.PHONY: first-requests
+first-requests: ## Send the first requests of the README to the running service
+	@sed -n '/^<!-- first requests -->/,/^<!-- end of first requests -->/p' README.md | grep -v -e '^<!--' -e '^```' | bash -eu
+
+.PHONY: test
+test: ## Run all tests: on SQLite, and on PostgreSQL where it answers
+	@echo "== Tests on SQLite"
+	TEST_DATABASE=sqlite $(TESTS)
+	@if [ "$${CI:-}" = true ] || .ci/answers "$$TEST_POSTGRES_URL"; then \
+	  echo "== Tests on PostgreSQL"; \
+	  echo TEST_DATABASE=postgres $(TESTS); \
+	  TEST_DATABASE=postgres $(TESTS); \
+	else \
+	  skipped=$$(cargo test --workspace --test it -- --list 2>/dev/null | grep -c ': test$$'); \
+	  echo "== SKIPPED: $$skipped tests on PostgreSQL, because nothing answers at TEST_POSTGRES_URL"; \
+	fi
+
+.PHONY: check
+check: ## Check format, lints, docs and the contract
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
+	cargo run --quiet --bin crm -- openapi | diff -u $(CONTRACT) - || \
+	  { echo "The contract changed. If that is meant, run 'make contract' and see openapi/README.md."; exit 1; }
+
+.PHONY: fix
+fix: ## Format, and mend what the lints can mend
+	cargo clippy --workspace --all-targets --fix --allow-dirty --allow-staged
+	cargo fmt --all
+
+.PHONY: contract
+contract: ## Write the emitted contract to openapi/api_contract.yaml
+	cargo run --quiet --bin crm -- openapi > $(CONTRACT).new
+	mv $(CONTRACT).new $(CONTRACT)
+	git --no-pager diff --stat $(CONTRACT)
+
+.PHONY: lint-contract
+lint-contract: ## Validate the contract with openapi-spec-validator, Redocly and Spectral (installed into .venv and node_modules)
+	[ -x .venv/bin/openapi-spec-validator ] || { python3 -m venv .venv && .venv/bin/pip -q install openapi-spec-validator; }
+	[ -x node_modules/.bin/spectral ] || npm install --no-save --no-audit --no-fund @redocly/cli @stoplight/spectral-cli
+	.venv/bin/openapi-spec-validator $(CONTRACT)
+	node_modules/.bin/redocly lint --config .redocly.yaml $(CONTRACT)
+	node_modules/.bin/spectral lint --fail-severity=warn --ruleset .spectral.yaml $(CONTRACT)
+
+.PHONY: fuzz
+fuzz: ## Fuzz the running service with Schemathesis (installed into .venv)
+	[ -x .venv/bin/schemathesis ] || { python3 -m venv .venv && .venv/bin/pip -q install schemathesis; }
+	.venv/bin/schemathesis --config-file .schemathesis.toml run http://127.0.0.1:$${CRM_PORT:-8080}/openapi.yaml \
+	  --url http://127.0.0.1:$${CRM_PORT:-8080}/api/v1/crm --checks all \
+	  -H "Authorization: Bearer $$($(CRM) token)"
+
+.PHONY: verify
+verify: check ## Check the delivery: its documents, and that the contract is what is served
+	delivery/verify
+
+.PHONY: image
+image: ## Build the container image
+	docker build -t crm .
