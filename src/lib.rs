@@ -7,7 +7,7 @@
 //! 3. [`customers::types`] the body is read strictly into the contract's types ([`values`], [`pii`]). 400.
 //! 4. [`customers::api`] the story of the operation, in about ten lines.
 //! 5. [`change`] opens the one transaction and claims the request id. 409.
-//! 6. [`customers::store`] writes the row.
+//! 6. `customers::store` writes the row.
 //! 7. [`database`] commits; the reply is made.
 //!
 //! Around them: [`app`] what requests share · [`config`] the environment · [`error`] the one error · [`auth`] tokens ·

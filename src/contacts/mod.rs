@@ -4,7 +4,7 @@
 //! demotes the former in the same change, and deleting the primary promotes nobody. Deleting a contact keeps its
 //! follow-ups and clears their reference.
 //!
-//! Reading order: [`api`] the operations · [`types`] the contract · [`store`] the queries · `entity` the row.
+//! Reading order: [`api`] the operations · [`types`] the contract · `store` the queries · `entity` the row.
 
 pub mod api;
 mod entity;

@@ -3,7 +3,7 @@
 //! Rules: `status` is 0 for a prospect and 1 once a contract is signed; the API shows it and never sets it. Deleting a
 //! customer deletes its contacts, opportunities and follow-ups in the same change.
 //!
-//! Reading order: [`api`] the operations · [`types`] the contract · [`store`] the queries · `entity` the row.
+//! Reading order: [`api`] the operations · [`types`] the contract · `store` the queries · `entity` the row.
 
 pub mod api;
 mod entity;

@@ -9,7 +9,7 @@ use std::{
 
 use migration::Migrator;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr};
-use sea_orm_migration::{MigrationStatus, MigratorTrait};
+use sea_orm_migration::{MigrationStatus, MigratorTrait, SchemaManager};
 
 use super::connect;
 use crate::config::DatabaseUrl;
@@ -99,7 +99,7 @@ pub async fn down(url: &DatabaseUrl, steps: u32) -> Result<(), SchemaError> {
 pub async fn status(url: &DatabaseUrl) -> Result<Vec<Step>, SchemaError> {
     let locked = Locked::open(url).await?;
     locked.refuse_newer().await?;
-    let steps = Migrator::get_migration_with_status(&locked.connection).await?;
+    let steps = Migrator::get_migration_with_status_read_only(&locked.connection).await?;
     locked.release().await?;
     let step = |migration: sea_orm_migration::Migration| Step {
         name: migration.name().to_owned(),
@@ -141,7 +141,9 @@ impl Locked {
     }
 
     async fn refuse_newer(&self) -> Result<(), SchemaError> {
-        Migrator::install(&self.connection).await?;
+        if !SchemaManager::new(&self.connection).has_table("seaql_migrations").await? {
+            return Ok(());
+        }
         let known: Vec<String> = Migrator::get_migration_files().iter().map(|file| file.name().to_owned()).collect();
         let applied = Migrator::get_migration_models(&self.connection).await?;
         let unknown: Vec<String> =

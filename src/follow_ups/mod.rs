@@ -3,7 +3,7 @@
 //! Rules: the opportunity and the contact belong to the follow-up's customer, by a check with a clear answer here and by
 //! foreign keys in the table; where the customer is not named it is taken from them.
 //!
-//! Reading order: [`api`] the operations · [`types`] the contract · [`store`] the queries · `entity` the row.
+//! Reading order: [`api`] the operations · [`types`] the contract · `store` the queries · `entity` the row.
 
 pub mod api;
 mod entity;

@@ -1,7 +1,7 @@
 //! The OpenAPI 3.0 contract: emitted from the operations and their types, the same for `crm openapi`, for
 //! `/openapi.yaml` and for the frozen `openapi/api_contract.yaml`.
 //!
-//! A new resource adds its API to [`Apis`] and its tag to [`Tag`]. [`emit`] is the one place where the framework's
+//! A new resource adds its API to [`Apis`] and its tag to [`Tag`]. `emit` is the one place where the framework's
 //! document is put right: what holds for every operation (headers, errors) is added by rule, so that a new operation
 //! has it, and what the framework gets wrong is mended. Nothing repairs the document afterwards.
 

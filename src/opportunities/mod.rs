@@ -5,7 +5,7 @@
 //! opportunity keeps its follow-ups and clears their reference.
 //!
 //! Reading order: [`api`] the operations · [`types`] the contract · [`stage`] stages and status · [`currency`] ·
-//! [`store`] the queries · `entity` the row.
+//! `store` the queries · `entity` the row.
 
 pub mod api;
 pub mod currency;

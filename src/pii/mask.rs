@@ -27,32 +27,3 @@ pub fn email(clear: &str) -> String {
     let first = characters.next().filter(|_| characters.next().is_some());
     format!("{}***@{domain}", first.map(String::from).unwrap_or_default())
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn phones_show_their_ends_and_short_ones_less() {
-        for (clear, masked) in [
-            ("13812345678", "138****5678"),
-            ("+86 138-1234-5678", "+861****5678"),
-            ("010-12345678", "010****5678"),
-            ("12345678", "12****78"),
-            ("12345", "****5"),
-            ("110", "****"),
-            ("ext", "****"),
-        ] {
-            assert_eq!(phone(clear), masked);
-        }
-    }
-
-    #[test]
-    fn emails_show_the_first_letter_and_the_domain() {
-        for (clear, masked) in
-            [("alice@b.com", "a***@b.com"), ("a@b.com", "***@b.com"), ("李雷@例子.公司", "李***@例子.公司")]
-        {
-            assert_eq!(email(clear), masked);
-        }
-    }
-}

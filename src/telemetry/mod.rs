@@ -47,4 +47,8 @@ pub fn start(filter: &str, format: LogFormat) {
         LogFormat::Json => logs.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init(),
         LogFormat::Text => logs.try_init(),
     };
+    // A panic's text may hold anything; where it happened is what a developer needs.
+    std::panic::set_hook(Box::new(|panic| {
+        tracing::error!(location = panic.location().map(ToString::to_string), "a panic");
+    }));
 }

@@ -1,5 +1,6 @@
 //! Phone numbers and e-mail addresses: masked in sight, refused when masked.
 
+use crm::pii::mask;
 use serde_json::{Value, json};
 
 use crate::harness::{Service, id};
@@ -51,5 +52,29 @@ async fn a_refused_value_is_not_repeated_in_the_error() {
     for (field, canary) in [("contactPhone", "canary-13800138000-canary"), ("contactEmail", "canary@nowhere")] {
         let reply = service.post("/customers", json!({ "name": "x", field: canary })).send().await.expect(400);
         assert!(!reply.text.contains("canary"), "{}", reply.text);
+    }
+}
+
+#[test]
+fn phones_show_their_ends_and_short_ones_less() {
+    for (clear, masked) in [
+        ("13812345678", "138****5678"),
+        ("+86 138-1234-5678", "+861****5678"),
+        ("010-12345678", "010****5678"),
+        ("12345678", "12****78"),
+        ("12345", "****5"),
+        ("110", "****"),
+        ("ext", "****"),
+    ] {
+        assert_eq!(mask::phone(clear), masked);
+    }
+}
+
+#[test]
+fn emails_show_the_first_letter_and_the_domain() {
+    for (clear, masked) in
+        [("alice@b.com", "a***@b.com"), ("a@b.com", "***@b.com"), ("李雷@例子.公司", "李***@例子.公司")]
+    {
+        assert_eq!(mask::email(clear), masked);
     }
 }
