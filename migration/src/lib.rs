@@ -31,3 +31,17 @@ impl MigratorTrait for Migrator {
         ]
     }
 }
+
+/// An index over these columns.
+fn index<const COLUMNS: usize>(
+    name: &'static str,
+    table: &'static str,
+    columns: [&'static str; COLUMNS],
+) -> IndexCreateStatement {
+    let mut index = Index::create();
+    index.name(name).table(table);
+    for column in columns {
+        index.col(column);
+    }
+    index
+}

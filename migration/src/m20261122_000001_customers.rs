@@ -2,6 +2,8 @@
 
 use sea_orm_migration::prelude::*;
 
+use crate::index;
+
 #[derive(DeriveMigrationName)]
 pub struct Migration;
 
@@ -29,15 +31,7 @@ impl MigrationTrait for Migration {
             )
             .await?;
         manager
-            .create_index(
-                Index::create()
-                    .name("customers_newest")
-                    .table("customers")
-                    .col("tenant_id")
-                    .col("created_at")
-                    .col("customer_id")
-                    .to_owned(),
-            )
+            .create_index(index("customers_newest", "customers", ["tenant_id", "created_at", "customer_id"]).to_owned())
             .await
     }
 

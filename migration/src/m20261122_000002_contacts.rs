@@ -2,6 +2,8 @@
 
 use sea_orm_migration::prelude::*;
 
+use crate::index;
+
 #[derive(DeriveMigrationName)]
 pub struct Migration;
 
@@ -36,49 +38,26 @@ impl MigrationTrait for Migration {
             )
             .await?;
         manager
-            .create_index(
-                Index::create()
-                    .name("contacts_newest")
-                    .table("contacts")
-                    .col("tenant_id")
-                    .col("created_at")
-                    .col("contact_id")
-                    .to_owned(),
-            )
+            .create_index(index("contacts_newest", "contacts", ["tenant_id", "created_at", "contact_id"]).to_owned())
             .await?;
         manager
             .create_index(
-                Index::create()
-                    .name("contacts_of_customer")
-                    .table("contacts")
-                    .col("tenant_id")
-                    .col("customer_id")
-                    .col("created_at")
-                    .col("contact_id")
+                index("contacts_of_customer", "contacts", ["tenant_id", "customer_id", "created_at", "contact_id"])
                     .to_owned(),
             )
             .await?;
         // Lets a follow-up's foreign key say "a contact of this very customer".
         manager
             .create_index(
-                Index::create()
-                    .name("contacts_within_customer")
-                    .table("contacts")
+                index("contacts_within_customer", "contacts", ["tenant_id", "customer_id", "contact_id"])
                     .unique()
-                    .col("tenant_id")
-                    .col("customer_id")
-                    .col("contact_id")
                     .to_owned(),
             )
             .await?;
         manager
             .create_index(
-                Index::create()
-                    .name("contacts_one_primary")
-                    .table("contacts")
+                index("contacts_one_primary", "contacts", ["tenant_id", "customer_id"])
                     .unique()
-                    .col("tenant_id")
-                    .col("customer_id")
                     .and_where(Expr::col("is_primary").eq(true))
                     .to_owned(),
             )

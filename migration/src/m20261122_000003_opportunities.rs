@@ -2,6 +2,8 @@
 
 use sea_orm_migration::prelude::*;
 
+use crate::index;
+
 #[derive(DeriveMigrationName)]
 pub struct Migration;
 
@@ -53,37 +55,25 @@ impl MigrationTrait for Migration {
             .await?;
         manager
             .create_index(
-                Index::create()
-                    .name("opportunities_newest")
-                    .table("opportunities")
-                    .col("tenant_id")
-                    .col("created_at")
-                    .col("opportunity_id")
+                index("opportunities_newest", "opportunities", ["tenant_id", "created_at", "opportunity_id"])
                     .to_owned(),
             )
             .await?;
         manager
             .create_index(
-                Index::create()
-                    .name("opportunities_of_customer")
-                    .table("opportunities")
-                    .col("tenant_id")
-                    .col("customer_id")
-                    .col("created_at")
-                    .col("opportunity_id")
-                    .to_owned(),
+                index(
+                    "opportunities_of_customer",
+                    "opportunities",
+                    ["tenant_id", "customer_id", "created_at", "opportunity_id"],
+                )
+                .to_owned(),
             )
             .await?;
         // Lets a follow-up's foreign key say "an opportunity of this very customer".
         manager
             .create_index(
-                Index::create()
-                    .name("opportunities_within_customer")
-                    .table("opportunities")
+                index("opportunities_within_customer", "opportunities", ["tenant_id", "customer_id", "opportunity_id"])
                     .unique()
-                    .col("tenant_id")
-                    .col("customer_id")
-                    .col("opportunity_id")
                     .to_owned(),
             )
             .await

@@ -2,6 +2,8 @@
 
 use sea_orm_migration::prelude::*;
 
+use crate::index;
+
 #[derive(DeriveMigrationName)]
 pub struct Migration;
 
@@ -52,13 +54,7 @@ impl MigrationTrait for Migration {
             .await?;
         manager
             .create_index(
-                Index::create()
-                    .name("follow_ups_newest")
-                    .table("follow_ups")
-                    .col("tenant_id")
-                    .col("created_at")
-                    .col("follow_up_id")
-                    .to_owned(),
+                index("follow_ups_newest", "follow_ups", ["tenant_id", "created_at", "follow_up_id"]).to_owned(),
             )
             .await?;
         for (name, reference) in [
@@ -68,14 +64,7 @@ impl MigrationTrait for Migration {
         ] {
             manager
                 .create_index(
-                    Index::create()
-                        .name(name)
-                        .table("follow_ups")
-                        .col("tenant_id")
-                        .col(reference)
-                        .col("created_at")
-                        .col("follow_up_id")
-                        .to_owned(),
+                    index(name, "follow_ups", ["tenant_id", reference, "created_at", "follow_up_id"]).to_owned(),
                 )
                 .await?;
         }

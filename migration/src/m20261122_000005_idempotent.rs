@@ -2,6 +2,8 @@
 
 use sea_orm_migration::prelude::*;
 
+use crate::index;
+
 #[derive(DeriveMigrationName)]
 pub struct Migration;
 
@@ -26,9 +28,7 @@ impl MigrationTrait for Migration {
             )
             .await?;
         // Keys are purged by age.
-        manager
-            .create_index(Index::create().name("idempotent_age").table("idempotent").col("created_at").to_owned())
-            .await
+        manager.create_index(index("idempotent_age", "idempotent", ["created_at"]).to_owned()).await
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {

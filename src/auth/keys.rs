@@ -14,7 +14,10 @@ use std::{
     time::Duration,
 };
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde_json::{Map, Value, json};
 
@@ -217,9 +220,19 @@ fn public_key(pem: &[u8]) -> Option<(DecodingKey, Vec<Algorithm>)> {
         return Some((key, vec![Algorithm::RS256, Algorithm::PS256]));
     }
     if let Ok(key) = DecodingKey::from_ec_pem(pem) {
-        return Some((key, vec![Algorithm::ES256]));
+        return is_p256(pem).then(|| (key, vec![Algorithm::ES256]));
     }
     DecodingKey::from_ed_pem(pem).ok().map(|key| (key, vec![Algorithm::EdDSA]))
+}
+
+/// Whether an elliptic curve key is on the curve of ES256: with another one no token would ever verify.
+fn is_p256(pem: &[u8]) -> bool {
+    /// The curve's object identifier, 1.2.840.10045.3.1.7, in DER (RFC 5480, section 2.1.1.1).
+    const PRIME256V1: [u8; 10] = [0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
+    let text = String::from_utf8_lossy(pem);
+    let base64: String = text.lines().filter(|line| !line.starts_with("-----")).map(str::trim).collect();
+    let der = STANDARD.decode(base64).unwrap_or_default();
+    der.windows(PRIME256V1.len()).any(|window| window == PRIME256V1)
 }
 
 /// A claim that is a NumericDate (RFC 7519, section 2): seconds since 1970, perhaps with a fraction.

@@ -10,11 +10,12 @@ mod claim;
 mod idempotent;
 
 use futures_util::{FutureExt, future::BoxFuture};
+use sea_orm::{QuerySelect, sea_query::LockType};
 use uuid::Uuid;
 
 use crate::{
     app::App,
-    database::Transaction,
+    database::{Transaction, tenancy::Resource},
     error::Result,
     http::{
         BASE_PATH,
@@ -88,6 +89,16 @@ impl Change<'_> {
     #[must_use]
     pub fn id(&self) -> Uuid {
         self.intent.resource.1
+    }
+
+    /// The row with this id, if the tenant has it, locked until the change ends: against deletion (`KeyShare`), or against
+    /// everything (`Update`). Locks are taken from the customer down to its follow-ups, so that changes never wait for
+    /// each other in a circle.
+    ///
+    /// # Errors
+    /// A fault of the database.
+    pub async fn lock<E: Resource>(&self, id: Uuid, lock: LockType) -> Result<Option<E::Model>> {
+        Ok(E::one(self.tenant(), id).lock(lock).all(self.db()).await?.pop())
     }
 
     /// The currency of an opportunity that names none.

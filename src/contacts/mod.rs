@@ -12,6 +12,7 @@ pub(crate) mod store;
 pub mod types;
 
 pub use api::ContactsApi;
+pub(crate) use entity::Entity;
 pub use types::{Contact, ContactCreate, ContactUpdate};
 
 use crate::change::Kind;

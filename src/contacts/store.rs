@@ -1,21 +1,20 @@
 //! Queries on contacts.
 
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect, QueryTrait,
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryTrait,
     sea_query::LockType,
 };
 use uuid::Uuid;
 
-use super::entity::Model;
 use super::{
     ContactCreate, ContactUpdate,
-    entity::{Column, Entity},
+    entity::{Column, Entity, Model},
 };
 use crate::{
     change::Change,
     customers,
     database::{
-        list,
+        read,
         tenancy::{Resource, Tenanted},
     },
     error::{ApiError, Result},
@@ -39,7 +38,7 @@ pub async fn list(
     paging: Paging,
 ) -> Result<List<Model>> {
     let rows = Entity::of(tenant).apply_if(customer, |rows, id| rows.filter(Column::CustomerId.eq(id)));
-    list::page(db, rows, paging).await
+    read::page(db, rows, paging).await
 }
 
 /// One contact.
@@ -47,7 +46,7 @@ pub async fn list(
 /// # Errors
 /// 404, or a fault of the database.
 pub async fn find(db: &impl ConnectionTrait, tenant: &Tenant, id: Uuid) -> Result<Model> {
-    Entity::one(tenant, id).all(db).await?.pop().ok_or_else(ApiError::not_found)
+    read::one::<Entity>(db, tenant, id).await
 }
 
 /// The customer that a contact belongs to for good, if it exists.
@@ -58,14 +57,6 @@ pub async fn owner(db: &impl ConnectionTrait, tenant: &Tenant, id: Uuid) -> Resu
     Ok(Entity::one(tenant, id).all(db).await?.pop().map(|row| row.customer_id))
 }
 
-/// The contact, if it exists, locked until the change ends: after its customer (see [`customers::store::hold`]).
-///
-/// # Errors
-/// A fault of the database.
-pub async fn hold(change: &Change<'_>, id: Uuid, lock: LockType) -> Result<Option<Model>> {
-    Ok(Entity::one(change.tenant(), id).lock(lock).all(change.db()).await?.pop())
-}
-
 /// Stores a new contact under the change's id.
 ///
 /// # Errors
@@ -74,7 +65,7 @@ pub async fn insert(change: &Change<'_>, body: ContactCreate) -> Result<Model> {
     let ContactCreate { customer_id, name, phone, email, is_primary } = body;
     let is_primary = is_primary.into_option().unwrap_or(false);
     let lock = if is_primary { LockType::Update } else { LockType::KeyShare };
-    if customers::store::hold(change, customer_id.0, lock).await?.is_none() {
+    if change.lock::<customers::Entity>(customer_id.0, lock).await?.is_none() {
         return Err(ApiError::bad_reference("customerId"));
     }
     if is_primary {
@@ -104,9 +95,9 @@ pub async fn update(change: &Change<'_>, body: ContactUpdate) -> Result<Model> {
     let is_primary = is_primary.into_option();
     if is_primary == Some(true) {
         let customer = owner(change.db(), change.tenant(), change.id()).await?.ok_or_else(ApiError::not_found)?;
-        customers::store::hold(change, customer, LockType::Update).await?;
+        change.lock::<customers::Entity>(customer, LockType::Update).await?;
     }
-    let before = hold(change, change.id(), LockType::Update).await?.ok_or_else(ApiError::not_found)?;
+    let before = change.lock::<Entity>(change.id(), LockType::Update).await?.ok_or_else(ApiError::not_found)?;
     let mut row = before.clone();
     row.name = name.into_option().map_or(row.name, Text::into_string);
     phone.apply(&mut row.phone, Pii::into_stored);
@@ -144,8 +135,8 @@ async fn demote_primary(change: &Change<'_>, customer: Uuid) -> Result<()> {
 pub async fn delete(change: &Change<'_>) -> Result<()> {
     let id = change.id();
     let customer = owner(change.db(), change.tenant(), id).await?.ok_or_else(ApiError::not_found)?;
-    customers::store::hold(change, customer, LockType::KeyShare).await?;
-    hold(change, id, LockType::Update).await?.ok_or_else(ApiError::not_found)?;
+    change.lock::<customers::Entity>(customer, LockType::KeyShare).await?;
+    change.lock::<Entity>(id, LockType::Update).await?.ok_or_else(ApiError::not_found)?;
     follow_ups::store::clear_contact(change, id).await?;
     Entity::delete_of(change.tenant()).filter(Entity::ID.eq(id)).exec(change.db()).await?;
     Ok(())

@@ -11,6 +11,7 @@ pub(crate) mod store;
 pub mod types;
 
 pub use api::CustomersApi;
+pub(crate) use entity::Entity;
 pub use types::{Customer, CustomerCreate, CustomerStatus, CustomerUpdate};
 
 use crate::change::Kind;

@@ -1,18 +1,19 @@
 //! Queries on customers.
 
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect,
-    sea_query::LockType,
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, sea_query::LockType,
 };
 use uuid::Uuid;
 
-use super::entity::Model;
-use super::{CustomerCreate, CustomerStatus, CustomerUpdate, entity::Entity};
+use super::{
+    CustomerCreate, CustomerStatus, CustomerUpdate,
+    entity::{Entity, Model},
+};
 use crate::{
     change::Change,
     contacts,
     database::{
-        list,
+        read,
         tenancy::{Resource, Tenanted},
     },
     error::{ApiError, Result},
@@ -31,7 +32,7 @@ use crate::{
 /// # Errors
 /// A fault of the database.
 pub async fn list(db: &impl ConnectionTrait, tenant: &Tenant, paging: Paging) -> Result<List<Model>> {
-    list::page(db, Entity::of(tenant), paging).await
+    read::page(db, Entity::of(tenant), paging).await
 }
 
 /// One customer.
@@ -39,17 +40,7 @@ pub async fn list(db: &impl ConnectionTrait, tenant: &Tenant, paging: Paging) ->
 /// # Errors
 /// 404, or a fault of the database.
 pub async fn find(db: &impl ConnectionTrait, tenant: &Tenant, id: Uuid) -> Result<Model> {
-    Entity::one(tenant, id).all(db).await?.pop().ok_or_else(ApiError::not_found)
-}
-
-/// The customer, if it exists, locked until the change ends: against deletion (`KeyShare`), or against everything
-/// (`Update`). Locks are taken from the customer down to its follow-ups, so that changes never wait for each other in a
-/// circle.
-///
-/// # Errors
-/// A fault of the database.
-pub async fn hold(change: &Change<'_>, id: Uuid, lock: LockType) -> Result<Option<Model>> {
-    Ok(Entity::one(change.tenant(), id).lock(lock).all(change.db()).await?.pop())
+    read::one::<Entity>(db, tenant, id).await
 }
 
 /// Stores a new customer under the change's id.
@@ -78,7 +69,7 @@ pub async fn insert(change: &Change<'_>, body: CustomerCreate) -> Result<Model> 
 /// 404, or a fault of the database.
 pub async fn update(change: &Change<'_>, body: CustomerUpdate) -> Result<Model> {
     let CustomerUpdate { name, contact_phone, contact_email } = body;
-    let before = hold(change, change.id(), LockType::Update).await?.ok_or_else(ApiError::not_found)?;
+    let before = change.lock::<Entity>(change.id(), LockType::Update).await?.ok_or_else(ApiError::not_found)?;
     let mut row = before.clone();
     row.name = name.into_option().map_or(row.name, Text::into_string);
     contact_phone.apply(&mut row.contact_phone, Pii::into_stored);
@@ -96,7 +87,7 @@ pub async fn update(change: &Change<'_>, body: CustomerUpdate) -> Result<Model> 
 /// 404, or a fault of the database.
 pub async fn delete(change: &Change<'_>) -> Result<()> {
     let id = change.id();
-    hold(change, id, LockType::Update).await?.ok_or_else(ApiError::not_found)?;
+    change.lock::<Entity>(id, LockType::Update).await?.ok_or_else(ApiError::not_found)?;
     follow_ups::store::delete_of_customer(change, id).await?;
     opportunities::store::delete_of_customer(change, id).await?;
     contacts::store::delete_of_customer(change, id).await?;

@@ -2,12 +2,12 @@
 //!
 //! Reads take [`Database::read`]. Every write goes through [`Database::transact`] ([`door`]), and nothing but
 //! [`crate::change`] calls it. [`connect`] knows the pragmas, [`migrate`] the schema, [`tenancy`] how a query stays within
-//! its tenant, [`list`] how a page is read.
+//! its tenant, [`read`] how a row and a page are read.
 
 mod connect;
 mod door;
-pub mod list;
 pub mod migrate;
+pub mod read;
 pub mod tenancy;
 
 use sea_orm::{DatabaseConnection, DatabaseTransaction, DbErr};

@@ -1,23 +1,21 @@
 //! Queries on follow-ups.
 
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect, QueryTrait,
-    Value,
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryTrait, Value,
     sea_query::{CaseStatement, Expr, ExprTrait, LockType},
 };
 use uuid::Uuid;
 
-use super::entity::Model;
 use super::{
     FollowUpCreate, FollowUpUpdate,
-    entity::{Column, Entity},
+    entity::{Column, Entity, Model},
     types::FollowUpType,
 };
 use crate::{
     change::Change,
     contacts, customers,
     database::{
-        list,
+        read,
         tenancy::{Resource, Tenanted},
     },
     error::{ApiError, Result},
@@ -46,7 +44,7 @@ pub async fn list(db: &impl ConnectionTrait, tenant: &Tenant, about: About, pagi
     let rows = Entity::of(tenant)
         .apply_if(about.customer, |rows, id| rows.filter(Column::CustomerId.eq(id)))
         .apply_if(about.opportunity, |rows, id| rows.filter(Column::OpportunityId.eq(id)));
-    list::page(db, rows, paging).await
+    read::page(db, rows, paging).await
 }
 
 /// One follow-up.
@@ -54,7 +52,7 @@ pub async fn list(db: &impl ConnectionTrait, tenant: &Tenant, about: About, pagi
 /// # Errors
 /// 404, or a fault of the database.
 pub async fn find(db: &impl ConnectionTrait, tenant: &Tenant, id: Uuid) -> Result<Model> {
-    Entity::one(tenant, id).all(db).await?.pop().ok_or_else(ApiError::not_found)
+    read::one::<Entity>(db, tenant, id).await
 }
 
 /// Stores a new follow-up under the change's id.
@@ -104,7 +102,7 @@ pub async fn update(change: &Change<'_>, body: FollowUpUpdate) -> Result<Model> 
     }
     hold_references(change, &mut row).await?;
     // What the change leaves alone is taken from the row as it is once it is locked.
-    let locked = Entity::one(change.tenant(), change.id()).lock(LockType::Update).all(change.db()).await?.pop();
+    let locked = change.lock::<Entity>(change.id(), LockType::Update).await?;
     if locked.ok_or_else(ApiError::not_found)? != before {
         return Err(ApiError::unavailable("the follow-up was changed at the same time"));
     }
@@ -113,7 +111,7 @@ pub async fn update(change: &Change<'_>, body: FollowUpUpdate) -> Result<Model> 
 }
 
 /// Checks that what the follow-up refers to exists and belongs to one customer, which is filled in where it is missing,
-/// and locks it against deletion: from the customer down (see [`customers::store::hold`]).
+/// and locks it against deletion: from the customer down (see [`Change::lock`]).
 async fn hold_references(change: &Change<'_>, row: &mut Model) -> Result<()> {
     let (db, tenant) = (change.db(), change.tenant());
     let of_opportunity = match row.opportunity_id {
@@ -133,7 +131,8 @@ async fn hold_references(change: &Change<'_>, row: &mut Model) -> Result<()> {
     row.customer_id = row.customer_id.or(of_opportunity).or(of_contact);
     let Some(customer) = row.customer_id else { return Ok(()) };
 
-    customers::store::hold(change, customer, LockType::KeyShare)
+    change
+        .lock::<customers::Entity>(customer, LockType::KeyShare)
         .await?
         .ok_or_else(|| ApiError::bad_reference("customerId"))?;
     for (field, owner) in [("opportunityId", of_opportunity), ("contactId", of_contact)] {
@@ -142,11 +141,11 @@ async fn hold_references(change: &Change<'_>, row: &mut Model) -> Result<()> {
         }
     }
     if let Some(id) = row.opportunity_id {
-        let held = opportunities::store::hold(change, id, LockType::KeyShare).await?;
+        let held = change.lock::<opportunities::Entity>(id, LockType::KeyShare).await?;
         held.ok_or_else(|| ApiError::bad_reference("opportunityId"))?;
     }
     if let Some(id) = row.contact_id {
-        let held = contacts::store::hold(change, id, LockType::KeyShare).await?;
+        let held = change.lock::<contacts::Entity>(id, LockType::KeyShare).await?;
         held.ok_or_else(|| ApiError::bad_reference("contactId"))?;
     }
     Ok(())

@@ -16,6 +16,7 @@ pub mod types;
 
 pub use api::OpportunitiesApi;
 pub use currency::Currency;
+pub(crate) use entity::Entity;
 pub use stage::{OpportunityStage, OpportunityStatus};
 pub use types::{AmountCents, Opportunity, OpportunityCreate, OpportunityUpdate};
 

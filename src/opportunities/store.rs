@@ -1,22 +1,21 @@
 //! Queries on opportunities.
 
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect, QueryTrait,
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryTrait,
     sea_query::LockType,
 };
 use uuid::Uuid;
 
-use super::entity::Model;
 use super::{
     AmountCents, Currency, OpportunityCreate, OpportunityStage, OpportunityUpdate,
-    entity::{Column, Entity},
+    entity::{Column, Entity, Model},
     stage::Standing,
 };
 use crate::{
     change::Change,
     customers,
     database::{
-        list,
+        read,
         tenancy::{Resource, Tenanted},
     },
     error::{ApiError, Result},
@@ -39,7 +38,7 @@ pub async fn list(
     paging: Paging,
 ) -> Result<List<Model>> {
     let rows = Entity::of(tenant).apply_if(customer, |rows, id| rows.filter(Column::CustomerId.eq(id)));
-    list::page(db, rows, paging).await
+    read::page(db, rows, paging).await
 }
 
 /// One opportunity.
@@ -47,7 +46,7 @@ pub async fn list(
 /// # Errors
 /// 404, or a fault of the database.
 pub async fn find(db: &impl ConnectionTrait, tenant: &Tenant, id: Uuid) -> Result<Model> {
-    Entity::one(tenant, id).all(db).await?.pop().ok_or_else(ApiError::not_found)
+    read::one::<Entity>(db, tenant, id).await
 }
 
 /// The customer that an opportunity belongs to for good, if it exists.
@@ -58,21 +57,13 @@ pub async fn owner(db: &impl ConnectionTrait, tenant: &Tenant, id: Uuid) -> Resu
     Ok(Entity::one(tenant, id).all(db).await?.pop().map(|row| row.customer_id))
 }
 
-/// The opportunity, if it exists, locked until the change ends: after its customer (see [`customers::store::hold`]).
-///
-/// # Errors
-/// A fault of the database.
-pub async fn hold(change: &Change<'_>, id: Uuid, lock: LockType) -> Result<Option<Model>> {
-    Ok(Entity::one(change.tenant(), id).lock(lock).all(change.db()).await?.pop())
-}
-
 /// Stores a new opportunity under the change's id.
 ///
 /// # Errors
 /// 400 where the customer does not exist, or a fault of the database.
 pub async fn insert(change: &Change<'_>, body: OpportunityCreate) -> Result<Model> {
     let OpportunityCreate { customer_id, title, amount_cents, currency, stage } = body;
-    if customers::store::hold(change, customer_id.0, LockType::KeyShare).await?.is_none() {
+    if change.lock::<customers::Entity>(customer_id.0, LockType::KeyShare).await?.is_none() {
         return Err(ApiError::bad_reference("customerId"));
     }
     let Standing { stage, last_open } = Standing::new(stage.into_option().unwrap_or(OpportunityStage::New));
@@ -100,7 +91,7 @@ pub async fn insert(change: &Change<'_>, body: OpportunityCreate) -> Result<Mode
 /// 404, 400 where stage and status contradict each other, or a fault of the database.
 pub async fn update(change: &Change<'_>, body: OpportunityUpdate) -> Result<Model> {
     let OpportunityUpdate { title, amount_cents, currency, stage, status } = body;
-    let before = hold(change, change.id(), LockType::Update).await?.ok_or_else(ApiError::not_found)?;
+    let before = change.lock::<Entity>(change.id(), LockType::Update).await?.ok_or_else(ApiError::not_found)?;
     let standing = Standing { stage: before.stage, last_open: before.last_open_stage };
     let standing = standing
         .moved(stage.into_option(), status.into_option())
@@ -126,8 +117,8 @@ pub async fn update(change: &Change<'_>, body: OpportunityUpdate) -> Result<Mode
 pub async fn delete(change: &Change<'_>) -> Result<()> {
     let id = change.id();
     let customer = owner(change.db(), change.tenant(), id).await?.ok_or_else(ApiError::not_found)?;
-    customers::store::hold(change, customer, LockType::KeyShare).await?;
-    hold(change, id, LockType::Update).await?.ok_or_else(ApiError::not_found)?;
+    change.lock::<customers::Entity>(customer, LockType::KeyShare).await?;
+    change.lock::<Entity>(id, LockType::Update).await?.ok_or_else(ApiError::not_found)?;
     follow_ups::store::clear_opportunity(change, id).await?;
     Entity::delete_of(change.tenant()).filter(Entity::ID.eq(id)).exec(change.db()).await?;
     Ok(())

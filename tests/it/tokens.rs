@@ -141,6 +141,17 @@ async fn the_configured_key_decides_the_algorithm() {
     }
 }
 
+#[test]
+fn a_key_that_could_never_verify_a_token_is_refused_at_start() {
+    use crm::{auth::Keys, config::Config};
+    for file in ["ec384.pub.pem", "../tokens.rs", "missing.pem"] {
+        let file = format!("{}/tests/it/keys/{file}", env!("CARGO_MANIFEST_DIR"));
+        let config = Config::read(&|name| (name == "CRM_JWT_PUBLIC_KEY_FILE").then(|| file.clone())).0.unwrap();
+        let error = Keys::from_config(&config).err().unwrap().to_string();
+        assert!(error.contains(&file), "{error}");
+    }
+}
+
 #[tokio::test]
 async fn extensions_that_must_be_understood_are_refused() {
     let service = Service::start().await;

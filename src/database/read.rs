@@ -1,12 +1,25 @@
-//! Reading a page of a list: newest first, by creation time and then id, with the exact total.
+//! Reading: one row by its id, or a page of a list, newest first, by creation time and then id, with the exact total.
 
 use sea_orm::{ConnectionTrait, Order, PaginatorTrait, QueryOrder, QuerySelect, Select};
 
+use uuid::Uuid;
+
 use super::tenancy::Resource;
 use crate::{
-    error::Result,
-    http::page::{List, Paging},
+    error::{ApiError, Result},
+    http::{
+        caller::Tenant,
+        page::{List, Paging},
+    },
 };
+
+/// Reads the tenant's row with this id.
+///
+/// # Errors
+/// 404, or a fault of the database.
+pub async fn one<E: Resource>(db: &impl ConnectionTrait, tenant: &Tenant, id: Uuid) -> Result<E::Model> {
+    E::one(tenant, id).all(db).await?.pop().ok_or_else(ApiError::not_found)
+}
 
 /// Reads the page of `rows` that is asked for.
 ///
