@@ -24,9 +24,10 @@ build:
 .PHONY: run
 run: build ## Start the service on SQLite and print the first requests
 	@echo
-	@echo "The service is starting. In another terminal, from this directory:"
+	@echo "The service is starting. Once it says 'serving', in another terminal, from this directory:"
 	@echo
-	@sed -n '/^<!-- first requests -->/,/^<!-- end of first requests -->/p' README.md | grep -v -e '^<!--' -e '^```' | sed 's/^/  /'
+	@sed -n '/^<!-- first requests -->/,/^<!-- end of first requests -->/p' README.md | grep -v -e '^<!--' -e '^```' \
+	  | sed -e 's/^/  /' -e "s/\$${CRM_PORT:-8080}/$${CRM_PORT:-$${PORT:-8080}}/"
 	@echo
 	@CRM_LOG_FORMAT=$${CRM_LOG_FORMAT:-text} exec $(CRM) serve
 

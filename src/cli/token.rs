@@ -17,9 +17,10 @@ pub(super) struct Wishes {
     /// The tenant that the token is held to; by default it is held to none
     #[arg(long)]
     tenant: Option<String>,
-    /// The scopes that the token is held to, separated by spaces
-    #[arg(long, default_value = "crm:read crm:write crm:pii:read")]
-    scope: String,
+    /// The scopes that the token is held to, separated by spaces; by default it may read and write, and sees personal
+    /// data masked
+    #[arg(long)]
+    scope: Option<String>,
     /// How long the token is valid
     #[arg(long, default_value = "1h", value_parser = humantime::parse_duration)]
     ttl: Duration,
@@ -39,6 +40,6 @@ pub(super) fn run(config: &Config, wishes: &Wishes) -> Outcome {
         return Err(format!("--tenant {}", Tenant::EXPECTED).into());
     }
     let now = Clock::System.now();
-    let token = sign(&secret, config, now, wishes.ttl, wishes.tenant.as_deref(), Some(&wishes.scope))?;
+    let token = sign(&secret, config, now, wishes.ttl, wishes.tenant.as_deref(), wishes.scope.as_deref())?;
     Ok(print(&token)?)
 }

@@ -13,8 +13,10 @@ use crate::config::Secret;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Readers of the SQLite file.
 const SQLITE_READERS: u32 = 4;
-/// Connections to PostgreSQL.
-const POSTGRES_POOL: u32 = 16;
+/// Connections that read PostgreSQL.
+const POSTGRES_READERS: u32 = 8;
+/// Connections that write PostgreSQL.
+const POSTGRES_WRITERS: u32 = 16;
 
 fn options(url: String, connections: u32) -> ConnectOptions {
     let mut options = ConnectOptions::new(url);
@@ -62,9 +64,16 @@ pub(super) async fn sqlite_readers(file: &Path) -> Result<DatabaseConnection, Db
     sea_orm::Database::connect(options).await
 }
 
-/// The pool for reading and writing PostgreSQL.
-pub(super) async fn postgres(url: &Secret) -> Result<DatabaseConnection, DbErr> {
-    sea_orm::Database::connect(options(url.reveal().to_owned(), POSTGRES_POOL)).await
+/// The pool that PostgreSQL is written through.
+pub(super) async fn postgres_writers(url: &Secret) -> Result<DatabaseConnection, DbErr> {
+    sea_orm::Database::connect(options(url.reveal().to_owned(), POSTGRES_WRITERS)).await
+}
+
+/// Connections that cannot write: the server refuses it, so that a change outside the door is impossible here too.
+pub(super) async fn postgres_readers(url: &Secret) -> Result<DatabaseConnection, DbErr> {
+    let mut options = options(url.reveal().to_owned(), POSTGRES_READERS);
+    options.map_sqlx_postgres_opts(|options| options.options([("default_transaction_read_only", "on")]));
+    sea_orm::Database::connect(options).await
 }
 
 /// A single connection, for migrations: session locks hold for all that is run on it.

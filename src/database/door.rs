@@ -17,7 +17,7 @@ use std::{
 
 use futures_util::{FutureExt, future::BoxFuture};
 use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseTransaction, SqliteTransactionMode, TransactionOptions,
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, SqliteTransactionMode, TransactionOptions,
     TransactionTrait,
 };
 use tokio::{
@@ -87,15 +87,17 @@ impl Door {
     }
 
     /// Finishes what waits; takes nothing more.
-    pub(super) async fn close(&self) {
-        if let Self::OneWriter { queue, writer } = self {
-            drop(queue.lock().unwrap_or_else(PoisonError::into_inner).take());
-            let writer = writer.lock().unwrap_or_else(PoisonError::into_inner).take();
-            if let Some(writer) = writer
-                && writer.await.is_err()
-            {
-                tracing::error!("the writer panicked");
+    pub(super) async fn close(&self) -> std::result::Result<(), DbErr> {
+        match self {
+            Self::OneWriter { queue, writer } => {
+                drop(queue.lock().unwrap_or_else(PoisonError::into_inner).take());
+                let writer = writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+                match writer {
+                    Some(writer) => writer.await.map_err(|error| DbErr::Custom(error.to_string())),
+                    None => Ok(()),
+                }
             }
+            Self::Pool(pool) => pool.clone().close().await,
         }
     }
 }

@@ -36,13 +36,14 @@ impl Database {
                 Ok(Self { read, door: Door::one_writer(writer) })
             }
             DatabaseUrl::Postgres(url) => {
-                let pool = connect::postgres(url).await?;
-                Ok(Self { read: pool.clone(), door: Door::pool(pool) })
+                let writers = connect::postgres_writers(url).await?;
+                let read = connect::postgres_readers(url).await?;
+                Ok(Self { read, door: Door::pool(writers) })
             }
         }
     }
 
-    /// Where to read: never sees half a change.
+    /// Where to read: never sees half a change, and cannot write.
     #[must_use]
     pub fn read(&self) -> &DatabaseConnection {
         &self.read
@@ -62,7 +63,7 @@ impl Database {
     /// # Errors
     /// A fault while closing.
     pub async fn close(&self) -> std::result::Result<(), DbErr> {
-        self.door.close().await;
+        self.door.close().await?;
         self.read.clone().close().await
     }
 }

@@ -22,7 +22,7 @@ use std::{panic::AssertUnwindSafe, time::Instant};
 
 use futures_util::FutureExt;
 use poem::{
-    Endpoint, EndpointExt, Request, Response, Route,
+    Endpoint, EndpointExt, IntoEndpoint, Request, Response, Route,
     endpoint::make_sync,
     get,
     http::{HeaderName, HeaderValue, Uri, header},
@@ -46,13 +46,18 @@ pub const RESPONSE_TIME_HEADER: &str = "X-Response-Time";
 /// The whole service as one endpoint.
 #[must_use]
 pub fn service(app: &App) -> impl Endpoint<Output = Response> + 'static {
+    membrane(app, contract::service().into_endpoint())
+}
+
+/// The membrane around `operations`.
+pub fn membrane(app: &App, operations: impl Endpoint + 'static) -> impl Endpoint<Output = Response> + 'static {
     let contract = Contract::new();
     let (json, yaml, docs) = (contract.json(), contract.yaml(), contract.swagger_ui());
     let documents = Route::new()
         .at("/openapi.json", get(make_sync(move |_| document("application/json", &json))))
         .at("/openapi.yaml", get(make_sync(move |_| document("application/yaml", &yaml))))
         .at("/docs", get(make_sync(move |_| Html(docs.clone()))));
-    Membrane { app: app.clone(), contract, documents, operations: contract::service().data(app.clone()) }
+    Membrane { app: app.clone(), contract, documents, operations: operations.data(app.clone()) }
 }
 
 fn document(media_type: &'static str, text: &str) -> Response {

@@ -58,3 +58,44 @@ async fn a_panic_in_a_change_is_500_and_the_door_stays_open() {
     assert_eq!(outcome.unwrap_err().code(), ErrorCode::InternalError);
     service.post("/customers", json!({ "name": "x" })).send().await.expect(201);
 }
+
+#[tokio::test]
+async fn a_panic_in_an_operation_is_500_in_the_one_shape_with_every_header() {
+    let fails = poem::endpoint::make(|_| async {
+        panic!("a secret");
+        #[expect(unreachable_code, reason = "gives the endpoint its type")]
+        Ok::<_, poem::Error>(())
+    });
+    let service = Service::start().await.with_operations(fails);
+    let reply = service.get("/customers").request_id("mine").send().await.expect(500);
+    assert_eq!(reply.header("Content-Type"), "application/json");
+    assert_eq!(
+        reply.body,
+        json!({
+            "code": "INTERNAL_ERROR",
+            "message": "The service failed to answer this request.",
+            "details": null,
+            "requestId": "mine",
+        })
+    );
+}
+
+#[tokio::test]
+async fn what_the_framework_answers_gets_the_one_shape() {
+    for (status, code) in [
+        (400, "BAD_REQUEST"),
+        (406, "BAD_REQUEST"),
+        (413, "PAYLOAD_TOO_LARGE"),
+        (429, "TOO_MANY_REQUESTS"),
+        (502, "INTERNAL_ERROR"),
+        (503, "SERVICE_UNAVAILABLE"),
+    ] {
+        let status = poem::http::StatusCode::from_u16(status).unwrap();
+        let answers = poem::endpoint::make_sync(move |_| poem::Response::builder().status(status).body("inside text"));
+        let service = Service::start().await.with_operations(answers);
+        let reply = service.get("/elsewhere").send().await;
+        assert_eq!((&reply.body["code"], &reply.body["details"]), (&json!(code), &Value::Null));
+        let waits = reply.status == 429 || reply.status == 503;
+        assert_eq!(reply.header("Retry-After"), if waits { "1" } else { "" });
+    }
+}

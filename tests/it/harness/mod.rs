@@ -61,6 +61,12 @@ impl Service {
         Self::on(TestDatabase::new().await, variables).await
     }
 
+    /// The same service with other operations behind its membrane.
+    pub fn with_operations(mut self, operations: impl Endpoint + 'static) -> Self {
+        self.endpoint = Arc::new(ToDynEndpoint(http::membrane(&self.app, operations)));
+        self
+    }
+
     pub async fn on(database: TestDatabase, variables: &[(&str, &str)]) -> Self {
         let url = database.url();
         let mut environment = HashMap::from([("CRM_JWT_SECRET", SECRET), ("CRM_DATABASE_URL", url.as_str())]);
