@@ -14,6 +14,7 @@ mod harness;
 
 mod bodies;
 mod cli;
+mod concurrency;
 mod config;
 mod contacts;
 mod contract;
