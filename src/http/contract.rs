@@ -30,13 +30,13 @@ pub type Apis = (ProbesApi, CustomersApi, ContactsApi, OpportunitiesApi, FollowU
 pub enum Tag {
     /// The state of the service, for gateways and operators.
     Health,
-    /// Customers: the organisations and people the company sells to.
+    /// The organisations and people the company sells to.
     Customers,
-    /// Contacts: the people at a customer.
+    /// The people at a customer.
     Contacts,
-    /// Opportunities: possible sales to a customer, by stage and amount.
+    /// Possible sales to a customer, by stage and amount.
     Opportunities,
-    /// Follow-ups: what was said and done, about a customer, an opportunity, a contact, or none of them.
+    /// What was said and done, about a customer, an opportunity, a contact, or none of them.
     #[oai(rename = "Follow-ups")]
     FollowUps,
 }
@@ -148,11 +148,17 @@ fn allow(methods: &Value) -> String {
 fn emit() -> Value {
     let mut document: Value = serde_json::from_str(&service().spec()).unwrap_or_default();
     let mut request_bodies = BTreeSet::new();
+    let mut tags = Vec::new();
     for (_, item) in entries(document.get_mut("paths")) {
         for (method, operation) in entries(Some(item)) {
             request_bodies.extend(schema_names(operation.get("requestBody")));
+            tags.push(operation.pointer("/tags/0").cloned());
             complete(method, operation);
         }
+    }
+    // The framework sorts the tags by name; readers meet them in the order of the operations.
+    if let Some(known) = document.get_mut("tags").and_then(Value::as_array_mut) {
+        known.sort_by_key(|tag| tags.iter().position(|used| used.as_ref() == tag.get("name")));
     }
     // The framework drops schemas that no operation names by itself: the errors' are named by rule, below.
     let mut registry = Registry::new();
@@ -270,7 +276,6 @@ fn parameters() -> Value {
             "required": required,
             "description": description,
             "schema": schema,
-            "example": "4f1c0f3e-2d4b-4c58-9a57-0d6a6f0f6a11",
         })
     };
     let bounded =
