@@ -76,7 +76,7 @@ lint-contract: ## Validate the contract with openapi-spec-validator, Redocly and
 	node_modules/.bin/spectral lint --fail-severity=warn --ruleset .spectral.yaml $(CONTRACT)
 
 .PHONY: fuzz
-fuzz: ## Fuzz the running service with Schemathesis (installed into .venv)
+fuzz: build ## Fuzz the running service with Schemathesis (installed into .venv)
 	[ -x .venv/bin/schemathesis ] || { python3 -m venv .venv && .venv/bin/pip -q install schemathesis; }
 	.venv/bin/schemathesis --config-file .schemathesis.toml run http://127.0.0.1:$${CRM_PORT:-8080}/openapi.yaml \
 	  --url http://127.0.0.1:$${CRM_PORT:-8080}/api/v1/crm --checks all \
