@@ -10,7 +10,10 @@ use std::{
     str::FromStr,
 };
 
-use crate::{http::caller::Tenant, opportunities::Currency, telemetry::LogFormat, values::ContractValue};
+use crate::{
+    telemetry::LogFormat,
+    values::{ContractValue, Currency, Tenant},
+};
 
 /// What the service is told from outside. Secrets in it print as `***`.
 #[derive(Debug, Clone)]

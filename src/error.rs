@@ -17,7 +17,7 @@ use poem_openapi::{
 use sea_orm::{DbErr, RuntimeErr, SqlErr, sqlx};
 use serde::Serialize;
 
-use crate::{http::reply, values::Nullable};
+use crate::values::Nullable;
 
 /// The result of everything that can be refused or fail.
 pub type Result<T> = std::result::Result<T, ApiError>;
@@ -242,7 +242,8 @@ impl ApiError {
             details: Nullable(self.details.map(Details::stored)),
             request_id: request_id.to_owned(),
         };
-        let mut response = reply::json(self.code.status(), &body);
+        let body = serde_json::to_vec(&body).unwrap_or_default();
+        let mut response = Response::builder().status(self.code.status()).content_type("application/json").body(body);
         let headers = response.headers_mut();
         match self.code {
             ErrorCode::Unauthorized => {

@@ -19,11 +19,10 @@ use crate::{
     error::Result,
     http::{
         BASE_PATH,
-        caller::{Caller, CanWrite, Tenant},
+        caller::{Caller, CanWrite},
         request_id::RequestId,
     },
-    opportunities::Currency,
-    values::Timestamp,
+    values::{Currency, Tenant, Timestamp},
 };
 
 /// A kind of resource, by the name of its collection: `customers`.

@@ -9,7 +9,7 @@ use crate::{
     app::Clock,
     auth::{development_secret, sign},
     config::{Config, JwtKey},
-    http::caller::Tenant,
+    values::Tenant,
 };
 
 #[derive(Debug, Args)]

@@ -19,12 +19,9 @@ use crate::{
     },
     error::{ApiError, Result},
     follow_ups,
-    http::{
-        caller::Tenant,
-        page::{List, Paging},
-    },
+    http::page::{List, Paging},
     pii::Pii,
-    values::Text,
+    values::{Tenant, Text},
 };
 
 /// The tenant's contacts, of one customer or of all.

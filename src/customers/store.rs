@@ -18,13 +18,10 @@ use crate::{
     },
     error::{ApiError, Result},
     follow_ups,
-    http::{
-        caller::Tenant,
-        page::{List, Paging},
-    },
+    http::page::{List, Paging},
     opportunities,
     pii::Pii,
-    values::Text,
+    values::{Tenant, Text},
 };
 
 /// The tenant's customers.

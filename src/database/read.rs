@@ -7,10 +7,8 @@ use uuid::Uuid;
 use super::tenancy::Resource;
 use crate::{
     error::{ApiError, Result},
-    http::{
-        caller::Tenant,
-        page::{List, Paging},
-    },
+    http::page::{List, Paging},
+    values::Tenant,
 };
 
 /// Reads the tenant's row with this id.

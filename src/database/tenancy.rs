@@ -6,7 +6,7 @@
 use sea_orm::{ColumnTrait, DeleteMany, EntityTrait, QueryFilter, Select, UpdateMany};
 use uuid::Uuid;
 
-use crate::http::caller::Tenant;
+use crate::values::Tenant;
 
 /// An entity whose rows belong to tenants.
 pub trait Tenanted: EntityTrait {

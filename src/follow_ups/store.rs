@@ -19,12 +19,9 @@ use crate::{
         tenancy::{Resource, Tenanted},
     },
     error::{ApiError, Result},
-    http::{
-        caller::Tenant,
-        page::{List, Paging},
-    },
+    http::page::{List, Paging},
     opportunities,
-    values::{Clearable, Id, Text},
+    values::{Clearable, Id, Tenant, Text},
 };
 
 /// Which follow-ups a list holds.

@@ -4,7 +4,7 @@
 //!
 //! Order of judgement: token (401), scope (403), tenant header (400), tenant of the token (403).
 
-use std::{fmt, marker::PhantomData};
+use std::marker::PhantomData;
 
 use poem::{
     Request, RequestBody,
@@ -21,6 +21,7 @@ use crate::{
     config::PiiDisplay,
     error::{ApiError, Result},
     pii::Sight,
+    values::Tenant,
 };
 
 /// The header that names the tenant, as the contract spells it.
@@ -31,34 +32,6 @@ pub const SECURITY_SCHEME: &str = "bearerAuth";
 
 /// The scope that shows phone numbers and e-mail addresses in clear.
 const PII_SCOPE: &str = "crm:pii:read";
-
-/// The name of a tenant.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Tenant(String);
-
-impl Tenant {
-    /// What a tenant's name looks like, in words.
-    pub const EXPECTED: &str = "must be 1 to 64 of A-Z a-z 0-9 . _ -";
-
-    /// Reads a tenant's name.
-    #[must_use]
-    pub fn parse(name: &str) -> Option<Self> {
-        let valid = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-        ((1..=64).contains(&name.len()) && name.bytes().all(valid)).then(|| Self(name.to_owned()))
-    }
-
-    /// The name.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Tenant {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// What an operation demands of a token.
 pub trait Access: Send + Sync + 'static {

@@ -4,18 +4,16 @@
 //! the type that decides both and by a constraint of the table. Amounts are in the currency's minor unit. Deleting an
 //! opportunity keeps its follow-ups and clears their reference.
 //!
-//! Reading order: [`api`] the operations · [`types`] the contract · [`stage`] stages and status · [`currency`] ·
+//! Reading order: [`api`] the operations · [`types`] the contract · [`stage`] stages and status ·
 //! `store` the queries · `entity` the row.
 
 pub mod api;
-pub mod currency;
 mod entity;
 pub mod stage;
 pub(crate) mod store;
 pub mod types;
 
 pub use api::OpportunitiesApi;
-pub use currency::Currency;
 pub(crate) use entity::Entity;
 pub use stage::{OpportunityStage, OpportunityStatus};
 pub use types::{AmountCents, Opportunity, OpportunityCreate, OpportunityUpdate};

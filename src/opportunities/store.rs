@@ -7,7 +7,7 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::{
-    AmountCents, Currency, OpportunityCreate, OpportunityStage, OpportunityUpdate,
+    AmountCents, OpportunityCreate, OpportunityStage, OpportunityUpdate,
     entity::{Column, Entity, Model},
     stage::Standing,
 };
@@ -20,11 +20,8 @@ use crate::{
     },
     error::{ApiError, Result},
     follow_ups,
-    http::{
-        caller::Tenant,
-        page::{List, Paging},
-    },
-    values::Text,
+    http::page::{List, Paging},
+    values::{Currency, Tenant, Text},
 };
 
 /// The tenant's opportunities, of one customer or of all.

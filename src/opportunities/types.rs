@@ -9,8 +9,8 @@ use poem_openapi::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Currency, OpportunityStage, OpportunityStatus, entity::Model};
-use crate::values::{ContractValue, Field, Flaw, Id, Text, TextRule, Timestamp, contract_type, text};
+use super::{OpportunityStage, OpportunityStatus, entity::Model};
+use crate::values::{ContractValue, Currency, Field, Flaw, Id, Text, TextRule, Timestamp, contract_type, text};
 
 /// A new opportunity.
 #[derive(Debug, Clone, Object, Deserialize)]

@@ -5,11 +5,14 @@
 //! framework's own `String`, `Option` and integers accept more than their schema says and repeat a client's value in
 //! their messages.
 //!
-//! Reading order: this file, then [`text`], [`optional`], [`id`], [`timestamp`], [`code`].
+//! Reading order: this file, then [`text`], [`optional`], [`id`], [`timestamp`], [`code`], [`tenant`],
+//! [`currency`].
 
 pub mod code;
+pub mod currency;
 pub mod id;
 pub mod optional;
+pub mod tenant;
 pub mod text;
 pub mod timestamp;
 
@@ -18,8 +21,10 @@ use std::borrow::Cow;
 use poem_openapi::registry::{MetaSchemaRef, Registry};
 use serde_json::Value;
 
+pub use currency::Currency;
 pub use id::Id;
 pub use optional::{Clearable, Field, Nullable};
+pub use tenant::Tenant;
 pub use text::{Name, Text, TextRule};
 pub use timestamp::Timestamp;
 

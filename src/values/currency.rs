@@ -7,7 +7,7 @@ use poem_openapi::registry::{MetaSchema, MetaSchemaRef, Registry};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use crate::values::{ContractValue, Flaw, contract_type};
+use super::{ContractValue, Flaw, contract_type};
 
 /// A currency: active when it came with a request; what is stored stays readable when a code is withdrawn.
 #[derive(Debug, Clone, PartialEq, Eq)]
