@@ -18,7 +18,7 @@ use crate::{
         read,
         tenancy::{Resource, Tenanted},
     },
-    error::{ApiError, Result},
+    error::{ApiError, ErrorCode, Result},
     http::page::{List, Paging},
     opportunities,
     values::{Clearable, Id, Tenant, Text},
@@ -97,12 +97,19 @@ pub async fn update(change: &Change<'_>, body: FollowUpUpdate) -> Result<Model> 
     if row == before {
         return Ok(row);
     }
-    hold_references(change, &mut row).await?;
-    // What the change leaves alone is taken from the row as it is once it is locked.
+    let held = hold_references(change, &mut row).await;
+    if let Err(fault) = &held
+        && fault.code() != ErrorCode::BadRequest
+    {
+        return Err(fault.clone());
+    }
+    // References are locked before what refers to them, so the row may have changed since it was read: then all of this
+    // was judged by what is no more, a refusal too, and is done again.
     let locked = change.lock::<Entity>(change.id(), LockType::Update).await?;
     if locked.ok_or_else(ApiError::not_found)? != before {
         return Err(ApiError::unavailable("the follow-up was changed at the same time"));
     }
+    held?;
     row.updated_at = change.after(before.updated_at);
     Ok(row.into_active_model().reset_all().update(change.db()).await?)
 }
