@@ -167,3 +167,30 @@ async fn instants_are_stored_to_the_millisecond() {
     let stored: sea_orm::prelude::DateTimeUtc = row.try_get("", "created_at").unwrap();
     assert_eq!(stored.to_rfc3339(), "2026-01-31T09:30:00.125+00:00");
 }
+
+#[tokio::test]
+async fn changes_that_wait_share_a_commit_on_sqlite() {
+    if on_postgres() {
+        return;
+    }
+    let service = Service::start().await;
+    service.customer().await;
+    let before = commits(&service);
+    let changes = (0..64).map(|_| service.post("/customers", json!({ "name": "x" })).send());
+    for reply in futures_util::future::join_all(changes).await {
+        reply.expect(201);
+    }
+    let shared = commits(&service) - before;
+    assert!((1..32).contains(&shared), "{shared} commits for 64 changes");
+}
+
+/// How many commits the write-ahead log holds: frames that say how large the database is after them
+/// (<https://sqlite.org/fileformat2.html#the_write_ahead_log>).
+fn commits(service: &Service) -> usize {
+    let crate::harness::TestDatabase::Sqlite { directory } = &service.database else { panic!("not on SQLite") };
+    let log = std::fs::read(directory.path().join("crm.db-wal")).unwrap();
+    let word = |bytes: &[u8], at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap());
+    let page = word(&log, 8) as usize;
+    let salt = &log[16..24];
+    log[32..].chunks_exact(24 + page).filter(|frame| frame[8..16] == *salt && word(frame, 4) != 0).count()
+}
