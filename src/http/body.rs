@@ -4,7 +4,11 @@
 //! repeated, missing and ill-typed fields (400, naming the field and never repeating its value). Size and nesting are
 //! bounded before anything is kept.
 
-use poem::{Request, RequestBody, error::ReadBodyError, http::header};
+use poem::{
+    Request, RequestBody,
+    error::ReadBodyError,
+    http::header::{CONTENT_LENGTH, CONTENT_TYPE},
+};
 use poem_openapi::{
     ApiExtractor, ApiExtractorType, ExtractParamOptions,
     registry::{MetaMediaType, MetaRequest, Registry},
@@ -12,6 +16,7 @@ use poem_openapi::{
 };
 use serde::de::DeserializeOwned;
 
+use super::header::{Sent, sent, text};
 use crate::{
     app::App,
     error::{ApiError, Result},
@@ -30,7 +35,7 @@ impl<T: DeserializeOwned> Body<T> {
             return Err(ApiError::bad_request("the body must be a JSON object"));
         }
         check_content_type(request)?;
-        let declared = request.header(header::CONTENT_LENGTH).and_then(|length| length.parse::<usize>().ok());
+        let declared = request.header(CONTENT_LENGTH).and_then(|length| length.parse::<usize>().ok());
         if declared.is_some_and(|declared| declared > limit) {
             return Err(ApiError::payload_too_large(limit));
         }
@@ -43,13 +48,12 @@ impl<T: DeserializeOwned> Body<T> {
 }
 
 fn check_content_type(request: &Request) -> Result<()> {
-    let mut values = request.headers().get_all(header::CONTENT_TYPE).iter();
-    let media_type = match (values.next(), values.next()) {
-        (Some(value), None) => value.to_str().unwrap_or_default(),
-        _ => return Err(ApiError::unsupported_media_type()),
+    let media_type = match sent(request.headers(), CONTENT_TYPE) {
+        Sent::Once(value) => text(value).and_then(|media_type| media_type.split(';').next()).unwrap_or_default(),
+        Sent::Never | Sent::Repeatedly => "",
     };
-    let essence = media_type.split(';').next().unwrap_or_default().trim();
-    if essence.eq_ignore_ascii_case("application/json") { Ok(()) } else { Err(ApiError::unsupported_media_type()) }
+    let is_json = media_type.trim().eq_ignore_ascii_case("application/json");
+    if is_json { Ok(()) } else { Err(ApiError::unsupported_media_type()) }
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {

@@ -8,13 +8,14 @@ use std::marker::PhantomData;
 
 use poem::{
     Request, RequestBody,
-    http::{HeaderMap, header},
+    http::{HeaderMap, header::AUTHORIZATION},
 };
 use poem_openapi::{
     ApiExtractor, ApiExtractorType, ExtractParamOptions,
     registry::{MetaSecurityScheme, Registry},
 };
 
+use super::header::{Sent, sent, text};
 use crate::{
     app::App,
     auth::Claims,
@@ -79,17 +80,17 @@ impl<A: Access> Caller<A> {
             PiiDisplay::Scoped => Sight::Masked,
         };
         let actor = claims.subject.or(claims.client).unwrap_or_else(|| "unknown".to_owned());
+        tracing::Span::current().record("tenant_id", tenant.as_str()).record("actor", &actor);
         Ok(Self { tenant, actor, sight, access: PhantomData })
     }
 }
 
 /// The token of the one `Authorization` header, verified.
 fn authenticate(app: &App, headers: &HeaderMap) -> Result<Claims> {
-    let mut values = headers.get_all(header::AUTHORIZATION).iter();
-    let value = match (values.next(), values.next()) {
-        (Some(value), None) => value.to_str().unwrap_or_default(),
-        (Some(_), Some(_)) => return Err(ApiError::unauthorized("Authorization: must be sent once")),
-        (None, _) => return Err(ApiError::unauthorized("Authorization: is required")),
+    let value = match sent(headers, AUTHORIZATION) {
+        Sent::Once(value) => text(value).unwrap_or_default(),
+        Sent::Repeatedly => return Err(ApiError::unauthorized("Authorization: must be sent once")),
+        Sent::Never => return Err(ApiError::unauthorized("Authorization: is required")),
     };
     match value.split_once(' ') {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => app
@@ -111,13 +112,11 @@ fn authorize(claims: &Claims, scope: &str) -> Result<()> {
 
 /// The tenant of the header, else of the token, else the configured one.
 fn tenant(app: &App, claims: &Claims, headers: &HeaderMap) -> Result<Tenant> {
-    let mut values = headers.get_all(TENANT_HEADER).iter();
-    let asked = match (values.next(), values.next()) {
-        (None, _) => None,
-        (Some(_), Some(_)) => return Err(ApiError::bad_request(format!("{TENANT_HEADER}: must be sent once"))),
-        (Some(value), None) => Some(
-            std::str::from_utf8(value.as_bytes())
-                .ok()
+    let asked = match sent(headers, TENANT_HEADER) {
+        Sent::Never => None,
+        Sent::Repeatedly => return Err(ApiError::bad_request(format!("{TENANT_HEADER}: must be sent once"))),
+        Sent::Once(value) => Some(
+            text(value)
                 .and_then(Tenant::parse)
                 .ok_or_else(|| ApiError::bad_request(format!("{TENANT_HEADER}: {}", Tenant::EXPECTED)))?,
         ),

@@ -11,6 +11,7 @@
 pub mod body;
 pub mod caller;
 pub mod contract;
+pub mod header;
 pub mod page;
 pub mod probes;
 pub mod query;
@@ -25,11 +26,11 @@ use poem::{
     Endpoint, EndpointExt, IntoEndpoint, Request, Response, Route,
     endpoint::make_sync,
     get,
-    http::{HeaderName, HeaderValue, Uri, header},
+    http::{HeaderName, HeaderValue, Uri, header::ALLOW},
     web::Html,
 };
 use poem_openapi::OperationId;
-use tracing::Instrument;
+use tracing::{Instrument, field::Empty};
 
 use crate::{
     app::App,
@@ -81,7 +82,7 @@ impl<O: Endpoint> Endpoint for Membrane<O> {
         request.extensions_mut().insert(received);
         strip_base_path(&mut request);
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        let span = tracing::info_span!("request", request_id, %method);
+        let span = tracing::info_span!("request", request_id, %method, tenant_id = Empty, actor = Empty);
 
         let answer = async {
             let handled = AssertUnwindSafe(self.route(request)).catch_unwind().await;
@@ -117,7 +118,7 @@ impl<O: Endpoint> Membrane<O> {
         let not_allowed = error.code() == ErrorCode::MethodNotAllowed;
         let mut response = error.render(request_id);
         if not_allowed {
-            set_header(&mut response, header::ALLOW.as_str(), &self.contract.allowed(path));
+            set_header(&mut response, ALLOW.as_str(), &self.contract.allowed(path));
         }
         response
     }

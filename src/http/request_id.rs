@@ -5,6 +5,7 @@
 
 use poem::{FromRequest, Request, RequestBody, http::HeaderMap};
 
+use super::header::{Sent, sent, text};
 use crate::error::ApiError;
 
 /// The header's name, as the contract spells it.
@@ -25,13 +26,12 @@ pub struct Received {
 impl Received {
     /// Reads the header; `make` makes an id where there is no usable one.
     pub fn of(headers: &HeaderMap, make: impl FnOnce() -> String) -> Self {
-        let mut values = headers.get_all(HEADER).iter();
-        let (flaw, id) = match (values.next(), values.next()) {
-            (None, _) => (Some("is required"), None),
-            (Some(_), Some(_)) => (Some("must be sent once"), None),
-            (Some(value), None) => match std::str::from_utf8(value.as_bytes()) {
-                Ok(id) if is_valid(id) => (None, Some(id.to_owned())),
-                _ => (Some("must be 1 to 128 visible ASCII characters"), None),
+        let (flaw, id) = match sent(headers, HEADER) {
+            Sent::Never => (Some("is required"), None),
+            Sent::Repeatedly => (Some("must be sent once"), None),
+            Sent::Once(value) => match text(value).filter(|id| is_valid(id)) {
+                Some(id) => (None, Some(id.to_owned())),
+                None => (Some("must be 1 to 128 visible ASCII characters"), None),
             },
         };
         Self { id: id.unwrap_or_else(make), flaw }
