@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::entity::Model;
 use crate::{
     pii::{Email, EmailRule, Phone, PhoneRule, Shown, Sight},
-    values::{Clearable, Field, Id, Name, Nullable, Timestamp},
+    values::{Clearable, Field, Id, Name, Nullable, Tenant, Timestamp},
 };
 
 /// A new contact.
@@ -56,7 +56,7 @@ pub struct Contact {
     /// The contact's id.
     pub contact_id: Id,
     /// The tenant that the contact belongs to.
-    pub tenant_id: String,
+    pub tenant_id: Tenant,
     /// The customer that the contact belongs to.
     pub customer_id: Id,
     /// The person's name.
@@ -80,7 +80,7 @@ impl Contact {
         let Model { tenant_id, contact_id, customer_id, name, phone, email, is_primary, created_at, updated_at } = row;
         Self {
             contact_id: Id(contact_id),
-            tenant_id,
+            tenant_id: Tenant::stored(tenant_id),
             customer_id: Id(customer_id),
             name: Name::stored(name),
             phone: Shown::to(sight, phone),

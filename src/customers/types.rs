@@ -8,7 +8,7 @@ use super::entity::Model;
 use crate::{
     pii::{Email, EmailRule, Phone, PhoneRule, Shown, Sight},
     values::{
-        Clearable, Field, Id, Name, Nullable, Timestamp,
+        Clearable, Field, Id, Name, Nullable, Tenant, Timestamp,
         code::{Code, coded},
     },
 };
@@ -52,7 +52,7 @@ pub struct Customer {
     /// The customer's id.
     pub customer_id: Id,
     /// The tenant that the customer belongs to.
-    pub tenant_id: String,
+    pub tenant_id: Tenant,
     /// The name of the organisation or person.
     pub name: Name,
     /// A telephone number, masked without the scope `crm:pii:read`.
@@ -102,7 +102,7 @@ impl Customer {
         let Model { tenant_id, customer_id, name, contact_phone, contact_email, status, created_at, updated_at } = row;
         Self {
             customer_id: Id(customer_id),
-            tenant_id,
+            tenant_id: Tenant::stored(tenant_id),
             name: Name::stored(name),
             contact_phone: Shown::to(sight, contact_phone),
             contact_email: Shown::to(sight, contact_email),

@@ -54,7 +54,7 @@ impl Database {
     ///
     /// # Errors
     /// What `work` returned, or a failure to commit.
-    pub async fn transact<T: Send + 'static>(&self, work: impl Work<T>) -> Result<T> {
+    pub(crate) async fn transact<T: Send + 'static>(&self, work: impl Work<T>) -> Result<T> {
         self.door.transact(work).await
     }
 

@@ -4,7 +4,7 @@ use poem_openapi::Object;
 use serde::{Deserialize, Serialize};
 
 use super::entity::Model;
-use crate::values::{Clearable, Field, Id, Nullable, Text, TextRule, Timestamp, text};
+use crate::values::{Clearable, Field, Id, Nullable, Tenant, Text, TextRule, Timestamp, text};
 
 /// A new follow-up.
 #[derive(Debug, Clone, Object, Deserialize)]
@@ -57,7 +57,7 @@ pub struct FollowUp {
     /// The follow-up's id.
     pub follow_up_id: Id,
     /// The tenant that the follow-up belongs to.
-    pub tenant_id: String,
+    pub tenant_id: Tenant,
     /// The customer it is about.
     pub customer_id: Nullable<Id>,
     /// The opportunity it is about.
@@ -91,7 +91,7 @@ impl FollowUp {
         } = row;
         Self {
             follow_up_id: Id(follow_up_id),
-            tenant_id,
+            tenant_id: Tenant::stored(tenant_id),
             customer_id: Nullable(customer_id.map(Id)),
             opportunity_id: Nullable(opportunity_id.map(Id)),
             contact_id: Nullable(contact_id.map(Id)),

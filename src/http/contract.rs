@@ -17,6 +17,7 @@ use crate::{
     error::{ErrorBody, ErrorCode},
     follow_ups::FollowUpsApi,
     opportunities::OpportunitiesApi,
+    values::Tenant,
 };
 
 /// The version of the contract, which is not that of the program: see `openapi/README.md` for what raises it.
@@ -298,8 +299,7 @@ fn parameters() -> Value {
             "in": "header",
             "required": false,
             "description": "The tenant that the request is about; by default the token's, else the service's default tenant.",
-            "schema": { "type": "string", "minLength": 1, "maxLength": 64, "pattern": "^[A-Za-z0-9._-]+$" },
-            "example": "default",
+            "schema": <Tenant as Type>::schema_ref(),
         },
     })
 }

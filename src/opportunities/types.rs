@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{OpportunityStage, OpportunityStatus, entity::Model};
-use crate::values::{ContractValue, Currency, Field, Flaw, Id, Text, TextRule, Timestamp, contract_type, text};
+use crate::values::{ContractValue, Currency, Field, Flaw, Id, Tenant, Text, TextRule, Timestamp, contract_type, text};
 
 /// A new opportunity.
 #[derive(Debug, Clone, Object, Deserialize)]
@@ -62,7 +62,7 @@ pub struct Opportunity {
     /// The opportunity's id.
     pub opportunity_id: Id,
     /// The tenant that the opportunity belongs to.
-    pub tenant_id: String,
+    pub tenant_id: Tenant,
     /// The customer that the opportunity belongs to.
     pub customer_id: Id,
     /// What might be sold.
@@ -100,7 +100,7 @@ impl Opportunity {
         } = row;
         Self {
             opportunity_id: Id(opportunity_id),
-            tenant_id,
+            tenant_id: Tenant::stored(tenant_id),
             customer_id: Id(customer_id),
             title: Title::stored(title),
             amount_cents: AmountCents(amount_cents),

@@ -1,9 +1,16 @@
 //! Tenants, by name.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
+
+use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{ContractValue, Flaw, contract_type};
 
 /// The name of a tenant.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
 pub struct Tenant(String);
 
 impl Tenant {
@@ -15,6 +22,12 @@ impl Tenant {
     pub fn parse(name: &str) -> Option<Self> {
         let valid = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
         ((1..=64).contains(&name.len()) && name.bytes().all(valid)).then(|| Self(name.to_owned()))
+    }
+
+    /// Takes a name that was checked when it was stored.
+    #[must_use]
+    pub fn stored(name: String) -> Self {
+        Self(name)
     }
 
     /// The name.
@@ -29,3 +42,25 @@ impl fmt::Debug for Tenant {
         f.write_str(&self.0)
     }
 }
+
+impl ContractValue for Tenant {
+    fn name() -> Cow<'static, str> {
+        "Tenant".into()
+    }
+
+    fn schema_ref() -> MetaSchemaRef {
+        MetaSchemaRef::Inline(Box::new(MetaSchema {
+            min_length: Some(1),
+            max_length: Some(64),
+            pattern: Some("^[A-Za-z0-9._-]+$".to_owned()),
+            example: Some(Value::from("default")),
+            ..MetaSchema::new("string")
+        }))
+    }
+
+    fn from_value(value: Value) -> Result<Self, Flaw> {
+        value.as_str().and_then(Self::parse).ok_or(Cow::Borrowed(Self::EXPECTED))
+    }
+}
+
+contract_type!(Tenant);

@@ -1,6 +1,7 @@
 //! What the database itself holds: constraints for a bug's sake, indexes for the lists, durability for the writes.
 
-use sea_orm::{ConnectionTrait, DatabaseConnection, Statement};
+use crm::change::{Intent, Kind};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, Statement};
 use serde_json::json;
 
 use crate::harness::{Service, on_postgres};
@@ -125,27 +126,21 @@ async fn sqlite_syncs_at_each_commit_and_holds_its_foreign_keys() {
     }
     let service = Service::start().await;
     service.customer().await;
+    let caller = crate::harness::caller(&service).await;
     let pragma = |name: &'static str| {
-        let app = service.app.clone();
-        async move {
-            app.database()
-                .transact(move |transaction| {
-                    Box::pin(async move {
-                        let statement =
-                            Statement::from_string(transaction.get_database_backend(), format!("PRAGMA {name}"));
-                        let row = transaction.query_one_raw(statement).await?.unwrap();
-                        Ok(row
-                            .try_get_by_index::<String>(0)
-                            .or_else(|_| row.try_get_by_index::<i64>(0).map(|n| n.to_string()))?)
-                    })
-                })
-                .await
-                .unwrap()
-        }
+        let intent = Intent::unkeyed(caller.clone(), Kind("customers"), service.app.new_id());
+        service.app.change(intent, move |change| {
+            Box::pin(async move {
+                let statement = Statement::from_string(DbBackend::Sqlite, format!("PRAGMA {name}"));
+                let row = change.db().query_one_raw(statement).await?.unwrap();
+                let number = |_| row.try_get_by_index::<i64>(0).map(|number| number.to_string());
+                Ok(row.try_get_by_index::<String>(0).or_else(number)?)
+            })
+        })
     };
-    assert_eq!(pragma("journal_mode").await, "wal");
-    assert_eq!(pragma("synchronous").await, "2");
-    assert_eq!(pragma("foreign_keys").await, "1");
+    assert_eq!(pragma("journal_mode").await.unwrap(), "wal");
+    assert_eq!(pragma("synchronous").await.unwrap(), "2");
+    assert_eq!(pragma("foreign_keys").await.unwrap(), "1");
 }
 
 #[tokio::test]
