@@ -34,7 +34,7 @@ const QUEUE: usize = 4096;
 /// How long the SQLite writer is idle before it moves the write-ahead log into the database file.
 const IDLE: Duration = Duration::from_secs(10);
 /// How often work is run again after contention on PostgreSQL.
-const ATTEMPTS: u32 = 4;
+const ATTEMPTS: u32 = 10;
 
 /// A piece of work on a transaction. It may be run more than once, so it must not have other effects.
 pub trait Work<T>: for<'t> Fn(&'t DatabaseTransaction) -> BoxFuture<'t, Result<T>> + Send + Sync + 'static {}

@@ -125,7 +125,7 @@ async fn killed_under_load_the_service_has_every_acknowledged_write_and_no_key_w
             }));
         }
         let enough = acknowledged.lock().unwrap().len() + 150;
-        for _ in 0..2_000 {
+        for _ in 0..12_000 {
             if acknowledged.lock().unwrap().len() >= enough {
                 break;
             }
