@@ -151,16 +151,26 @@ pub struct ApiError {
     location: Option<String>,
     /// What our log should say; never shown to the client.
     cause: Option<String>,
+    /// Whether the same change may succeed when it is run again at once.
+    contention: bool,
 }
 
 impl ApiError {
-    fn new(code: ErrorCode, details: impl Into<String>) -> Self {
-        Self { code, details: Some(details.into()), location: None, cause: None }
+    fn new(code: ErrorCode) -> Self {
+        Self { code, details: None, location: None, cause: None, contention: false }
+    }
+
+    fn detailed(code: ErrorCode, details: impl Into<String>) -> Self {
+        Self { details: Some(details.into()), ..Self::new(code) }
+    }
+
+    fn caused(code: ErrorCode, cause: impl fmt::Display) -> Self {
+        Self { cause: Some(cause.to_string()), ..Self::new(code) }
     }
 
     /// 400: `details` names what is wrong.
     pub fn bad_request(details: impl Into<String>) -> Self {
-        Self::new(ErrorCode::BadRequest, details)
+        Self::detailed(ErrorCode::BadRequest, details)
     }
 
     /// 400: the field refers to a resource that the tenant does not have.
@@ -171,18 +181,18 @@ impl ApiError {
 
     /// 401: `details` says what is missing or wrong with the token, without repeating it.
     pub fn unauthorized(details: impl Into<String>) -> Self {
-        Self::new(ErrorCode::Unauthorized, details)
+        Self::detailed(ErrorCode::Unauthorized, details)
     }
 
     /// 403: `details` names the scope or tenant that the token lacks.
     pub fn forbidden(details: impl Into<String>) -> Self {
-        Self::new(ErrorCode::Forbidden, details)
+        Self::detailed(ErrorCode::Forbidden, details)
     }
 
     /// 404: the same answer for an unknown, a malformed and another tenant's id.
     #[must_use]
     pub fn not_found() -> Self {
-        Self { code: ErrorCode::NotFound, details: None, location: None, cause: None }
+        Self::new(ErrorCode::NotFound)
     }
 
     /// 409: a request with the same id was accepted before; `location` is the resource it made or changed.
@@ -190,41 +200,53 @@ impl ApiError {
     pub fn conflict(location: String) -> Self {
         let details =
             format!("X-Request-ID: already used by an accepted request, see {location}; nothing was changed now");
-        Self { location: Some(location), ..Self::new(ErrorCode::IdempotentConflict, details) }
+        Self { location: Some(location), ..Self::detailed(ErrorCode::IdempotentConflict, details) }
     }
 
     /// 413: the body is larger than `limit` bytes.
     #[must_use]
     pub fn payload_too_large(limit: usize) -> Self {
-        Self::new(ErrorCode::PayloadTooLarge, format!("the body must not be larger than {limit} bytes"))
+        Self::detailed(ErrorCode::PayloadTooLarge, format!("the body must not be larger than {limit} bytes"))
     }
 
     /// 415.
     #[must_use]
     pub fn unsupported_media_type() -> Self {
-        Self::new(ErrorCode::UnsupportedMediaType, "Content-Type: must be application/json")
+        Self::detailed(ErrorCode::UnsupportedMediaType, "Content-Type: must be application/json")
     }
 
     /// 500: `cause` is for our log.
     pub fn internal(cause: impl fmt::Display) -> Self {
-        Self { code: ErrorCode::InternalError, details: None, location: None, cause: Some(cause.to_string()) }
+        Self::caused(ErrorCode::InternalError, cause)
     }
 
     /// 503: `cause` is for our log. The client may send the same request again.
     pub fn unavailable(cause: impl fmt::Display) -> Self {
-        Self { code: ErrorCode::ServiceUnavailable, details: None, location: None, cause: Some(cause.to_string()) }
+        Self::caused(ErrorCode::ServiceUnavailable, cause)
+    }
+
+    /// 503 where two changes met and this one gave way: the write door runs it again before the client hears of it.
+    #[must_use]
+    pub fn contention(cause: impl fmt::Display) -> Self {
+        Self { contention: true, ..Self::unavailable(cause) }
     }
 
     /// The error for a status that something outside our own code answered with.
     #[must_use]
     pub fn of_status(status: StatusCode) -> Self {
-        Self { code: ErrorCode::of(status), details: None, location: None, cause: None }
+        Self::new(ErrorCode::of(status))
     }
 
     /// What went wrong.
     #[must_use]
     pub fn code(&self) -> ErrorCode {
         self.code
+    }
+
+    /// Whether the same change may succeed when it is run again at once.
+    #[must_use]
+    pub fn is_contention(&self) -> bool {
+        self.contention
     }
 
     /// What our log should say and the client must not see.
@@ -299,9 +321,11 @@ impl From<DbErr> for ApiError {
             return Self::bad_request("a resource that the request refers to was deleted in the meantime");
         }
         match sqlx_error(&error) {
-            Some(sqlx::Error::Database(database)) if is_contention(database.code().as_deref()) => {
-                Self::unavailable(&error)
-            }
+            Some(sqlx::Error::Database(database)) => match database.code().as_deref() {
+                Some(code) if CONTENTION.contains(&code) => Self::contention(&error),
+                Some(code) if NO_SERVER.contains(&code) => Self::unavailable(&error),
+                _ => Self::internal(&error),
+            },
             Some(sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed) => Self::unavailable(&error),
             _ if matches!(error, DbErr::ConnectionAcquire(_)) => Self::unavailable(&error),
             _ => Self::internal(&error),
@@ -318,11 +342,12 @@ fn sqlx_error(error: &DbErr) -> Option<&sqlx::Error> {
     }
 }
 
-/// PostgreSQL: serialization failure, deadlock, lock not available, too many connections, shutting down, starting up
-/// (appendix A of its manual). SQLite: BUSY and BUSY_SNAPSHOT (<https://sqlite.org/rescode.html>).
-fn is_contention(code: Option<&str>) -> bool {
-    matches!(code, Some("40001" | "40P01" | "55P03" | "53300" | "57P01" | "57P03" | "5" | "517"))
-}
+/// PostgreSQL: serialization failure, deadlock, lock not available (appendix A of its manual). SQLite: BUSY and
+/// BUSY_SNAPSHOT (<https://sqlite.org/rescode.html>).
+const CONTENTION: [&str; 5] = ["40001", "40P01", "55P03", "5", "517"];
+
+/// PostgreSQL: too many connections, shutting down, starting up.
+const NO_SERVER: [&str; 3] = ["53300", "57P01", "57P03"];
 
 /// `SQLITE_CONSTRAINT_TRIGGER`: how SQLite reports an immediate foreign key that a delete breaks.
 fn is_sqlite_restrict(error: &DbErr) -> bool {

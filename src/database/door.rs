@@ -25,12 +25,12 @@ use tokio::{
     task::JoinHandle,
 };
 
-use crate::error::{ApiError, ErrorCode, Result};
+use crate::error::{ApiError, Result};
 
 /// The most pieces of work that share a commit.
 const GROUP: usize = 128;
 /// The most pieces that wait; further ones are answered 503.
-const QUEUE: usize = 4096;
+const QUEUE: usize = 1024;
 /// How long the SQLite writer is idle before it moves the write-ahead log into the database file.
 const IDLE: Duration = Duration::from_secs(10);
 /// How often work is run again after contention on PostgreSQL.
@@ -106,9 +106,9 @@ impl Door {
 async fn attempt<T: Send + 'static>(pool: DatabaseConnection, work: Arc<impl Work<T>>) -> Result<T> {
     let mut attempts = 1;
     loop {
-        let outcome = once(&pool, &*work).await;
+        let outcome = in_transaction(&pool, &*work).await;
         match &outcome {
-            Err(error) if error.code() == ErrorCode::ServiceUnavailable && attempts < ATTEMPTS => {
+            Err(error) if error.is_contention() && attempts < ATTEMPTS => {
                 tracing::debug!(attempts, cause = error.cause(), "running a change again");
                 tokio::time::sleep(Duration::from_millis(10) * attempts).await;
                 attempts += 1;
@@ -118,8 +118,12 @@ async fn attempt<T: Send + 'static>(pool: DatabaseConnection, work: Arc<impl Wor
     }
 }
 
-async fn once<T: Send + 'static>(pool: &DatabaseConnection, work: &impl Work<T>) -> Result<T> {
-    let transaction = pool.begin().await?;
+/// Runs work in a transaction of the pool, or in a savepoint of a group.
+async fn in_transaction<T: Send + 'static>(
+    outer: &impl TransactionTrait<Transaction = DatabaseTransaction>,
+    work: &impl Work<T>,
+) -> Result<T> {
+    let transaction = outer.begin().await?;
     match work(&transaction).await {
         Ok(value) => transaction.commit().await.map(|()| value).map_err(ApiError::from),
         Err(error) => {
@@ -138,34 +142,21 @@ fn job<T: Send + 'static>(work: impl Work<T>, answer: oneshot::Sender<Result<T>>
                 return Done { sound: true, answer: Box::new(|_| ()) };
             }
             let outcome = match group {
-                Ok(group) => AssertUnwindSafe(in_savepoint(group, &work)).catch_unwind().await,
+                Ok(group) => AssertUnwindSafe(in_transaction(group, &work)).catch_unwind().await,
                 Err(error) => Ok(Err(error)),
             };
             let outcome = outcome.unwrap_or_else(|_| Err(ApiError::internal("a change panicked")));
             let fault = |error: &ApiError| error.code().status().is_server_error();
             let sound = !outcome.as_ref().is_err_and(fault);
             let answer = move |committed: Result<()>| {
+                // A refusal, too, was judged by what the group had written: where that is not committed, neither holds.
                 // Where nobody waits any more the change stands all the same.
-                let _gone = answer.send(match (outcome, committed) {
-                    (Ok(_), Err(error)) => Err(error),
-                    (outcome, _) => outcome,
-                });
+                let _gone = answer.send(committed.and(outcome));
             };
             Done { sound, answer: Box::new(answer) }
         }
         .boxed()
     })
-}
-
-async fn in_savepoint<T: Send + 'static>(group: &DatabaseTransaction, work: &impl Work<T>) -> Result<T> {
-    let savepoint = group.begin().await?;
-    match work(&savepoint).await {
-        Ok(value) => savepoint.commit().await.map(|()| value).map_err(ApiError::from),
-        Err(error) => {
-            savepoint.rollback().await?;
-            Err(error)
-        }
-    }
 }
 
 /// The writer: takes what waits, commits it together, answers.

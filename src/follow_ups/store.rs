@@ -107,7 +107,7 @@ pub async fn update(change: &Change<'_>, body: FollowUpUpdate) -> Result<Model> 
     // was judged by what is no more, a refusal too, and is done again.
     let locked = change.lock::<Entity>(change.id(), LockType::Update).await?;
     if locked.ok_or_else(ApiError::not_found)? != before {
-        return Err(ApiError::unavailable("the follow-up was changed at the same time"));
+        return Err(ApiError::contention("the follow-up was changed at the same time"));
     }
     held?;
     row.updated_at = change.after(before.updated_at);

@@ -18,7 +18,7 @@ use tokio::{
 };
 
 /// The most connections at a time; further ones wait to be accepted.
-const MOST_CONNECTIONS: usize = 10_000;
+const MOST_CONNECTIONS: usize = 4096;
 /// How long a connection may be silent.
 const IDLE: Duration = Duration::from_secs(75);
 /// How long running requests may take to finish after a stop was asked for.
