@@ -46,7 +46,7 @@ pub(super) async fn run(config: Config) -> Outcome {
         }
         tracing::info!("stopping: running requests are finished");
     };
-    http::server::serve(listener, http::service(&app), stop).await?;
+    http::server::serve(listener, http::service(&app), stop, http::server::IDLE).await?;
     app.database().close().await?;
     tracing::info!("stopped");
     Ok(())

@@ -16,6 +16,7 @@ mod bodies;
 mod cli;
 mod concurrency;
 mod config;
+mod connections;
 mod contacts;
 mod contract;
 mod coverage;
