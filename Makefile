@@ -53,7 +53,7 @@ check: ## Check format, lints, docs and the contract
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
-	cargo run --quiet --bin crm -- openapi | diff -u $(CONTRACT) - || \
+	@cargo run --quiet --bin crm -- openapi | diff -u $(CONTRACT) - || \
 	  { echo "The contract changed. If that is meant, run 'make contract' and see openapi/README.md."; exit 1; }
 
 .PHONY: fix

@@ -13,11 +13,11 @@ use serde_json::{Map, Value, json};
 use super::{BASE_PATH, caller, probes::ProbesApi, request_id};
 use crate::{
     contacts::ContactsApi,
-    customers::CustomersApi,
+    customers::{CustomerStatus, CustomersApi},
     error::{ErrorBody, ErrorCode},
     follow_ups::FollowUpsApi,
-    opportunities::OpportunitiesApi,
-    values::Tenant,
+    opportunities::{OpportunitiesApi, OpportunityStage, OpportunityStatus},
+    values::{Tenant, code},
 };
 
 /// The version of the contract, which is not that of the program: see `openapi/README.md` for what raises it.
@@ -180,6 +180,11 @@ fn emit() -> Value {
             set(schema, "additionalProperties", json!(false));
         }
     }
+    for (name, names) in enum_names() {
+        if let Some(schema) = document.pointer_mut(&format!("/components/schemas/{name}")) {
+            set(schema, "x-enum-varnames", json!(names));
+        }
+    }
     set(&mut document, "openapi", json!("3.0.3"));
     if let Some(components) = document.get_mut("components") {
         set(components, "parameters", parameters());
@@ -187,6 +192,11 @@ fn emit() -> Value {
         set(components, "responses", error_responses());
     }
     document
+}
+
+/// What the values of integer enumerations are called in generated clients: without it, `NUMBER_0`.
+fn enum_names() -> [(&'static str, Vec<String>); 3] {
+    [code::names::<CustomerStatus>(), code::names::<OpportunityStage>(), code::names::<OpportunityStatus>()]
 }
 
 /// Adds to an operation what every operation of its kind has: headers in and out, and the errors it can answer.

@@ -1,5 +1,7 @@
 //! Small closed sets that the contract shows as integers: each is a named schema with its values listed.
 
+use std::fmt::Debug;
+
 use poem_openapi::registry::{MetaSchema, MetaSchemaRef, Registry};
 use serde_json::Value;
 
@@ -16,6 +18,12 @@ pub trait Code: Copy + Send + Sync + 'static {
 
     /// The integer that stands for the value.
     fn code(self) -> i32;
+}
+
+/// The name of the schema of `C` and the names of its values in capitals, for client generators (`x-enum-varnames`).
+#[must_use]
+pub fn names<C: Code + Debug>() -> (&'static str, Vec<String>) {
+    (C::NAME, C::ALL.iter().map(|value| format!("{value:?}").to_uppercase()).collect())
 }
 
 /// The reference to the named schema of `C`.

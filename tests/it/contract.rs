@@ -61,6 +61,19 @@ fn generators_meet_only_named_objects_and_enums_and_no_choices() {
 }
 
 #[test]
+fn generators_know_what_the_integers_of_an_enum_are_called() {
+    let contract = Contract::new();
+    let mut seen = 0;
+    walk(contract.document(), "", &mut |address, part| {
+        let Some(values) = part["enum"].as_array().filter(|_| part["type"] == "integer") else { return };
+        seen += 1;
+        let names: BTreeSet<_> = part["x-enum-varnames"].as_array().into_iter().flatten().map(Value::as_str).collect();
+        assert_eq!(names.len(), values.len(), "x-enum-varnames at {address}");
+    });
+    assert_eq!(seen, 3);
+}
+
+#[test]
 fn every_example_keeps_its_schema() {
     let contract = crate::harness::Contract::emitted();
     let mut seen = 0;

@@ -1,4 +1,4 @@
-//! Tokens by the book (RFC 7519, RFC 8725).
+//! Tokens by the book (RFC 7519, RFC 8725). The key pairs in `keys/` were made for these tests and are used nowhere else.
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
