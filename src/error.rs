@@ -117,29 +117,9 @@ pub struct ErrorBody {
     /// What went wrong, in a sentence.
     pub message: String,
     /// What exactly, naming the field, parameter or header at fault, where there is more to say.
-    pub details: Nullable<Details>,
+    pub details: Nullable<String>,
     /// The request's `X-Request-ID`, or the one the server made: quote it when asking for help.
     pub request_id: String,
-}
-
-/// The text of [`ErrorBody::details`].
-pub type Details = crate::values::Text<DetailsRule>;
-
-/// The rule of [`Details`]: any text.
-#[derive(Clone, PartialEq, Eq)]
-pub struct DetailsRule;
-
-impl crate::values::TextRule for DetailsRule {
-    const NAME: &'static str = "Details";
-    const MIN: usize = 0;
-    const MAX: usize = 1000;
-    const PATTERN: &'static str = "^";
-    const EXPECTED: &'static str = "must be at most 1,000 characters";
-    const EXAMPLE: &'static str = "name: must be 1 to 200 characters without control characters";
-
-    fn accepts(_: &str) -> bool {
-        true
-    }
 }
 
 /// Why a request is not answered as asked.
@@ -261,7 +241,7 @@ impl ApiError {
         let body = ErrorBody {
             code: self.code,
             message: self.code.message().to_owned(),
-            details: Nullable(self.details.map(Details::stored)),
+            details: Nullable(self.details),
             request_id: request_id.to_owned(),
         };
         let body = serde_json::to_vec(&body).unwrap_or_default();

@@ -34,11 +34,11 @@ pub(super) async fn run(config: Config) -> Outcome {
         ids: Ids::random(),
         config,
     });
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let listener = TcpListener::bind(address).await.map_err(|error| format!("cannot listen on {address}: {error}"))?;
     let address = listener.local_addr()?;
     tracing::info!(%address, docs = format!("http://{address}/docs"), "serving");
 
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let stop = async move {
         tokio::select! {
             _ = interrupt.recv() => {}

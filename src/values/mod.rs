@@ -105,6 +105,23 @@ macro_rules! contract_type {
 }
 pub(crate) use contract_type;
 
+impl ContractValue for String {
+    fn name() -> Cow<'static, str> {
+        <String as poem_openapi::types::Type>::name()
+    }
+
+    fn schema_ref() -> MetaSchemaRef {
+        <String as poem_openapi::types::Type>::schema_ref()
+    }
+
+    fn from_value(value: Value) -> Result<Self, Flaw> {
+        match value {
+            Value::String(text) => Ok(text),
+            _ => Err("must be a string".into()),
+        }
+    }
+}
+
 impl ContractValue for bool {
     fn name() -> Cow<'static, str> {
         <bool as poem_openapi::types::Type>::name()
