@@ -3,12 +3,12 @@
 //! Time and identifiers come from here and only from here, so that tests own both.
 
 use std::sync::{
-    Arc,
+    Arc, Mutex, PoisonError,
     atomic::{AtomicI64, AtomicU64, Ordering},
 };
 
 use chrono::{DateTime, Utc};
-use uuid::{ContextV7, NoContext, Uuid};
+use uuid::{Builder, ContextV7, Uuid};
 
 use crate::{auth::Keys, config::Config, database::Database, values::Timestamp};
 
@@ -96,35 +96,32 @@ impl Clock {
 /// Where ids come from.
 pub enum Ids {
     /// UUIDv7 with random bits and a counter, so that ids of one process ascend (RFC 9562, section 6.2).
-    Random(ContextV7Lock),
-    /// UUIDv7 whose random bits count up: the same in every run of a test.
+    Random(Mutex<ContextV7>),
+    /// UUIDv7 that count up in place of random bits: the same in every run of a test.
     Sequence(AtomicU64),
 }
-
-/// The counter of [`Ids::Random`].
-pub type ContextV7Lock = std::sync::Mutex<ContextV7>;
 
 impl Ids {
     /// Ids for a running service.
     #[must_use]
     pub fn random() -> Self {
-        Self::Random(std::sync::Mutex::new(ContextV7::new()))
+        Self::Random(Mutex::new(ContextV7::new()))
     }
 
     fn next(&self, now: Timestamp) -> Uuid {
         let millis = u64::try_from(now.0.timestamp_millis()).unwrap_or_default();
-        let (seconds, nanos) = (millis / 1000, u32::try_from(millis % 1000).unwrap_or_default() * 1_000_000);
-        #[expect(clippy::disallowed_methods, reason = "this is the place where ids come from")]
         match self {
+            #[expect(clippy::disallowed_methods, reason = "this is the place where ids come from")]
             Self::Random(context) => {
-                let context = context.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                let (seconds, nanos) = (millis / 1000, u32::try_from(millis % 1000).unwrap_or_default() * 1_000_000);
+                let context = context.lock().unwrap_or_else(PoisonError::into_inner);
                 Uuid::new_v7(uuid::Timestamp::from_unix(&*context, seconds, nanos))
             }
             Self::Sequence(count) => {
-                let count = u128::from(count.fetch_add(1, Ordering::SeqCst));
-                let random_bits = Uuid::new_v7(uuid::Timestamp::from_unix(NoContext, seconds, nanos)).as_u128();
-                // The last 62 bits are free in a UUIDv7; version and variant stay.
-                Uuid::from_u128((random_bits >> 76 << 76) | (1 << 63) | count)
+                let mut in_place_of_random = [0; 10];
+                let count = count.fetch_add(1, Ordering::SeqCst).to_be_bytes();
+                in_place_of_random.iter_mut().rev().zip(count.iter().rev()).for_each(|(to, from)| *to = *from);
+                Builder::from_unix_timestamp_millis(millis, &in_place_of_random).into_uuid()
             }
         }
     }

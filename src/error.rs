@@ -235,16 +235,21 @@ impl ApiError {
         self.cause.as_deref()
     }
 
+    /// What the client reads of the error.
+    #[must_use]
+    pub fn body(&self, request_id: &str) -> ErrorBody {
+        ErrorBody {
+            code: self.code,
+            message: self.code.message().to_owned(),
+            details: Nullable(self.details.clone()),
+            request_id: request_id.to_owned(),
+        }
+    }
+
     /// Writes the error: the only place where an error becomes a response.
     #[must_use]
     pub fn render(self, request_id: &str) -> Response {
-        let body = ErrorBody {
-            code: self.code,
-            message: self.code.message().to_owned(),
-            details: Nullable(self.details),
-            request_id: request_id.to_owned(),
-        };
-        let body = serde_json::to_vec(&body).unwrap_or_default();
+        let body = serde_json::to_vec(&self.body(request_id)).unwrap_or_default();
         let mut response = Response::builder().status(self.code.status()).content_type("application/json").body(body);
         let headers = response.headers_mut();
         match self.code {

@@ -62,7 +62,7 @@ impl Keys {
     pub fn from_config(config: &Config) -> io::Result<Self> {
         let (key, algorithms) = match &config.jwt_key {
             JwtKey::Secret(secret) => hs256(secret),
-            JwtKey::Development => hs256(&development_secret(&config.data_dir)?.0),
+            JwtKey::Development => hs256(&development_secret(&config.data_dir)?),
             JwtKey::PublicKeyFile(file) => {
                 let pem = fs::read(file).map_err(|error| about(file, &error.to_string()))?;
                 public_key(&pem)
@@ -165,27 +165,26 @@ pub fn sign(
     jsonwebtoken::encode(&Header::default(), &claims, &EncodingKey::from_secret(secret.reveal().as_bytes()))
 }
 
-/// The development secret: 32 random bytes, made once in the data directory, readable by its owner only. Also says
-/// whether it was made now.
+/// The development secret: 32 random bytes, made once in the data directory, readable by its owner only.
 ///
 /// # Errors
 /// A data directory that cannot be read or written.
-pub fn development_secret(data_dir: &Path) -> io::Result<(Secret, bool)> {
+pub fn development_secret(data_dir: &Path) -> io::Result<Secret> {
     let file = data_dir.join("jwt_secret");
     fs::create_dir_all(data_dir).map_err(|error| about(data_dir, &error.to_string()))?;
-    let made = make_secret(data_dir, &file).map_err(|error| about(&file, &error.to_string()))?;
+    make_secret(data_dir, &file).map_err(|error| about(&file, &error.to_string()))?;
     let secret = fs::read_to_string(&file).map_err(|error| about(&file, &error.to_string()))?;
     match secret.trim() {
-        secret if secret.len() >= 32 => Ok((Secret::new(secret.to_owned()), made)),
+        secret if secret.len() >= 32 => Ok(Secret::new(secret.to_owned())),
         _ => Err(about(&file, "holds less than 32 bytes; delete it and a new one is made")),
     }
 }
 
 /// Written beside its place and linked into it: two processes that start together agree on one secret, and neither reads
 /// half of it.
-fn make_secret(data_dir: &Path, file: &Path) -> io::Result<bool> {
+fn make_secret(data_dir: &Path, file: &Path) -> io::Result<()> {
     if file.exists() {
-        return Ok(false);
+        return Ok(());
     }
     let mut bytes = [0_u8; 32];
     getrandom::fill(&mut bytes).map_err(io::Error::other)?;
@@ -200,9 +199,8 @@ fn make_secret(data_dir: &Path, file: &Path) -> io::Result<bool> {
     let linked = fs::hard_link(&draft, file);
     fs::remove_file(&draft)?;
     match linked {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-        Err(error) => Err(error),
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
     }
 }
 

@@ -61,20 +61,17 @@ pub fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> Outcome {
-    if let Command::Openapi = command {
-        return openapi::run();
+    match command {
+        Command::Serve => wait(serve::run(Config::from_env()?)),
+        Command::Migrate(direction) => wait(migrate::run(&Config::from_env()?, direction)),
+        Command::Openapi => openapi::run(),
+        Command::Token(wishes) => token::run(&Config::from_env()?, &wishes),
+        Command::Healthcheck => wait(healthcheck::run(&Config::from_env()?)),
     }
-    let config = Config::from_env()?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
-        match command {
-            Command::Serve => serve::run(config).await,
-            Command::Migrate(direction) => migrate::run(&config, direction).await,
-            Command::Openapi => openapi::run(),
-            Command::Token(wishes) => token::run(&config, &wishes),
-            Command::Healthcheck => healthcheck::run(&config).await,
-        }
-    })
+}
+
+fn wait(command: impl Future<Output = Outcome>) -> Outcome {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(command)
 }
 
 /// The list of environment variables for `crm serve --help`.

@@ -8,7 +8,7 @@ use tokio::{
 use super::Outcome;
 use crate::{
     app::{App, Clock, Ids, Parts},
-    auth::{Keys, development_secret},
+    auth::Keys,
     config::{Config, JwtKey, Migrate},
     database::{Database, migrate},
     http, telemetry,
@@ -17,10 +17,9 @@ use crate::{
 pub(super) async fn run(config: Config) -> Outcome {
     telemetry::start(&config.log, config.log_format);
     if config.jwt_key == JwtKey::Development {
-        let (_, made) = development_secret(&config.data_dir)?;
         let file = config.data_dir.join("jwt_secret");
         let message = "no CRM_JWT_SECRET or CRM_JWT_PUBLIC_KEY_FILE: tokens are verified with a development secret";
-        tracing::warn!(file = %file.display(), made, "{message}");
+        tracing::warn!(file = %file.display(), "{message}");
     }
     match config.migrate {
         Migrate::Auto => migrate::up(&config.database_url, None).await?,

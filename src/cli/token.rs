@@ -29,7 +29,7 @@ pub(super) struct Wishes {
 pub(super) fn run(config: &Config, wishes: &Wishes) -> Outcome {
     let secret = match &config.jwt_key {
         JwtKey::Secret(secret) => secret.clone(),
-        JwtKey::Development => development_secret(&config.data_dir)?.0,
+        JwtKey::Development => development_secret(&config.data_dir)?,
         JwtKey::PublicKeyFile(_) => {
             return Err("tokens are signed by whoever holds the private key of CRM_JWT_PUBLIC_KEY_FILE".into());
         }

@@ -25,7 +25,7 @@ fn options(url: String, connections: u32) -> ConnectOptions {
         .max_connections(connections)
         .acquire_timeout(PATIENCE)
         .connect_timeout(PATIENCE)
-        // A ping before each use costs as much as the query.
+        // A ping before each use would be a round trip more for every query.
         .test_before_acquire(false)
         // Statements carry personal data.
         .sqlx_logging(false);
@@ -48,7 +48,7 @@ pub(super) async fn sqlite_writer(file: &Path) -> Result<DatabaseConnection, DbE
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(PATIENCE)
-            // The default of 1,000 pages checkpoints so often that it halves the speed of writing.
+            // Checkpoints make writers wait; the default of 1,000 pages is reached within a burst.
             .pragma("wal_autocheckpoint", "10000")
     });
     sea_orm::Database::connect(options).await

@@ -74,7 +74,6 @@ pub struct Step {
 /// A newer database, or a fault.
 pub async fn up(url: &DatabaseUrl, steps: Option<u32>) -> Result<(), SchemaError> {
     let locked = Locked::open(url).await?;
-    locked.refuse_newer().await?;
     let done = Migrator::up(&locked.connection, steps).await;
     locked.release().await?;
     Ok(done?)
@@ -86,7 +85,6 @@ pub async fn up(url: &DatabaseUrl, steps: Option<u32>) -> Result<(), SchemaError
 /// A newer database, or a fault.
 pub async fn down(url: &DatabaseUrl, steps: u32) -> Result<(), SchemaError> {
     let locked = Locked::open(url).await?;
-    locked.refuse_newer().await?;
     let done = Migrator::down(&locked.connection, Some(steps)).await;
     locked.release().await?;
     Ok(done?)
@@ -98,7 +96,6 @@ pub async fn down(url: &DatabaseUrl, steps: u32) -> Result<(), SchemaError> {
 /// A newer database, or a fault.
 pub async fn status(url: &DatabaseUrl) -> Result<Vec<Step>, SchemaError> {
     let locked = Locked::open(url).await?;
-    locked.refuse_newer().await?;
     let steps = Migrator::get_migration_with_status_read_only(&locked.connection).await?;
     locked.release().await?;
     let step = |migration: sea_orm_migration::Migration| Step {
@@ -126,18 +123,21 @@ struct Locked {
 }
 
 impl Locked {
+    /// Takes the lock, and refuses a database that is newer than this program.
     async fn open(url: &DatabaseUrl) -> Result<Self, SchemaError> {
-        match url {
+        let locked = match url {
             DatabaseUrl::Sqlite(path) => {
                 let file = lock_file(path).await?;
-                Ok(Self { connection: connect::sqlite_writer(path).await?, _file: Some(file) })
+                Self { connection: connect::sqlite_writer(path).await?, _file: Some(file) }
             }
             DatabaseUrl::Postgres(url) => {
                 let connection = connect::postgres_session(url).await?;
                 connection.execute_unprepared(&format!("SELECT pg_advisory_lock({LOCK})")).await?;
-                Ok(Self { connection, _file: None })
+                Self { connection, _file: None }
             }
-        }
+        };
+        locked.refuse_newer().await?;
+        Ok(locked)
     }
 
     async fn refuse_newer(&self) -> Result<(), SchemaError> {

@@ -12,8 +12,7 @@ pub mod tenancy;
 
 use sea_orm::{DatabaseConnection, DatabaseTransaction, DbErr};
 
-use door::Door;
-pub use door::Work;
+use door::{Door, Work};
 
 use crate::{config::DatabaseUrl, error::Result};
 

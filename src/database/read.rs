@@ -1,7 +1,6 @@
 //! Reading: one row by its id, or a page of a list, newest first, by creation time and then id, with the exact total.
 
 use sea_orm::{ConnectionTrait, Order, PaginatorTrait, QueryOrder, QuerySelect, Select};
-
 use uuid::Uuid;
 
 use super::tenancy::Resource;
@@ -29,18 +28,12 @@ where
     E::Model: Send + Sync + Sized,
 {
     let Paging { offset, limit } = paging;
-    let page = in_order(rows.clone()).offset(offset.min(i64::MAX as u64)).limit(limit);
-    let data = page.all(db).await?;
+    // A total order, so that no item is skipped or doubled.
+    let newest_first = rows.clone().order_by(E::CREATED, Order::Desc).order_by(E::ID, Order::Desc);
+    let data = newest_first.offset(offset).limit(limit).all(db).await?;
     let seen = data.len() as u64;
-    // A page that is not full is the last one, and tells the total; so counting, which costs more than the page, is left
-    // for the others.
+    // A page that is not full is the last one and tells the total: only the others need a count.
     let last = seen < limit && (seen > 0 || offset == 0);
     let total = if last { offset + seen } else { rows.count(db).await? };
     Ok(List { data, total })
-}
-
-/// The order of every list: total, so that no item is skipped or doubled.
-#[must_use]
-pub fn in_order<E: Resource>(rows: Select<E>) -> Select<E> {
-    rows.order_by(E::CREATED, Order::Desc).order_by(E::ID, Order::Desc)
 }

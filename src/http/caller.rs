@@ -1,6 +1,6 @@
 //! Who calls, for whom, and what they may do: [`Caller`], the security scheme's result and the first argument of every
-//! operation but `/health`. There is no check to remember: without a caller nothing can be reached, and the type says
-//! whether it may write ([`CanRead`], [`CanWrite`]).
+//! operation but `/health`. A change demands a `Caller<CanWrite>` and a read the caller's tenant, so the check cannot be
+//! forgotten where it matters; that no other operation answers the anonymous, the tests find by walking the contract.
 //!
 //! Order of judgement: token (401), scope (403), tenant header (400), tenant of the token (403).
 

@@ -10,18 +10,21 @@ use std::collections::BTreeSet;
 use poem_openapi::{ContactObject, LicenseObject, OpenApiService, ServerObject, Tags, registry::Registry, types::Type};
 use serde_json::{Map, Value, json};
 
-use super::{BASE_PATH, caller, probes::ProbesApi, request_id};
+use super::{BASE_PATH, RESPONSE_TIME_HEADER, caller, probes::ProbesApi, request_id};
 use crate::{
     contacts::ContactsApi,
     customers::{CustomerStatus, CustomersApi},
-    error::{ErrorBody, ErrorCode},
+    error::{ApiError, ErrorBody, ErrorCode},
     follow_ups::FollowUpsApi,
     opportunities::{OpportunitiesApi, OpportunityStage, OpportunityStatus},
-    values::{Tenant, code},
+    values::{Id, Tenant, TextRule, code, text::NameRule},
 };
 
 /// The version of the contract, which is not that of the program: see `openapi/README.md` for what raises it.
 pub const VERSION: &str = "1.0.0";
+
+/// A request id for the examples.
+const REQUEST_ID: &str = "4f1c0f3e-2d4b-4c58-9a57-0d6a6f0f6a11";
 
 /// Every operation there is.
 pub type Apis = (ProbesApi, CustomersApi, ContactsApi, OpportunitiesApi, FollowUpsApi);
@@ -220,8 +223,8 @@ fn complete(method: &str, operation: &mut Value) {
 
     for (status, response) in entries(operation.get_mut("responses")) {
         let mut headers = response.get("headers").cloned().unwrap_or_else(|| json!({}));
-        set(&mut headers, "X-Request-ID", reference("headers", "RequestId"));
-        set(&mut headers, "X-Response-Time", reference("headers", "ResponseTime"));
+        set(&mut headers, request_id::HEADER, reference("headers", "RequestId"));
+        set(&mut headers, RESPONSE_TIME_HEADER, reference("headers", "ResponseTime"));
         set(response, "headers", headers);
         if status == "200" && method == "patch" {
             set(response, "description", json!("OK: the resource after the change."));
@@ -261,9 +264,9 @@ fn mend(value: &mut Value) {
                 *value = named;
                 return;
             }
-            // Said where it is so; `false` is what a missing key means.
-            object.retain(|key, value| !(key == "deprecated" && value == &json!(false)));
-            object.retain(|key, value| !(key == "explode" && value == &json!(true)));
+            // What a missing key means need not be said.
+            let said_by_silence = [("deprecated", json!(false)), ("explode", json!(true))];
+            object.retain(|key, value| !said_by_silence.iter().any(|(name, default)| key == name && value == default));
             if object.contains_key("properties") {
                 object.remove("title");
             }
@@ -320,7 +323,7 @@ fn headers() -> Value {
             "description": "The request's `X-Request-ID`, or the one the server made.",
             "required": true,
             "schema": { "type": "string", "minLength": 1, "maxLength": request_id::MAX_LENGTH },
-            "example": "4f1c0f3e-2d4b-4c58-9a57-0d6a6f0f6a11",
+            "example": REQUEST_ID,
         },
         "ResponseTime": {
             "description": "How long the service took, in milliseconds.",
@@ -344,52 +347,40 @@ fn headers() -> Value {
             "description": "The address of the resource that the accepted request made or changed.",
             "required": true,
             "schema": { "type": "string", "format": "uri-reference" },
-            "example": "/api/v1/crm/customers/019aa5c8-7d40-7c1e-b3a2-5f0e6d1c2b3a",
+            "example": format!("{BASE_PATH}/customers/{}", Id::EXAMPLE),
         },
     })
 }
 
 /// One response for each code, described once and referred to by every operation that can answer it.
 fn error_responses() -> Value {
+    let customer = format!("{BASE_PATH}/customers/{}", Id::EXAMPLE);
     let errors = [
         (
-            ErrorCode::BadRequest,
+            ApiError::bad_request(format!("name: {}", NameRule::EXPECTED)),
             "A header, parameter or the body is not valid; `details` names it.",
-            Some("name: must be 1 to 200 characters without control characters"),
         ),
-        (ErrorCode::Unauthorized, "The token is missing or not valid.", Some("Authorization: is required")),
+        (ApiError::unauthorized("Authorization: is required"), "The token is missing or not valid."),
         (
-            ErrorCode::Forbidden,
+            ApiError::forbidden("the token lacks the scope crm:write"),
             "The token lacks the scope, or does not name the tenant.",
-            Some("the token lacks the scope crm:write"),
         ),
-        (ErrorCode::NotFound, "The tenant has no resource with this id.", None),
+        (ApiError::not_found(), "The tenant has no resource with this id."),
         (
-            ErrorCode::IdempotentConflict,
+            ApiError::conflict(customer),
             "A request with this `X-Request-ID` was accepted before; nothing was changed now.",
-            Some(
-                "X-Request-ID: already used by an accepted request, see \
-               /api/v1/crm/customers/019aa5c8-7d40-7c1e-b3a2-5f0e6d1c2b3a; nothing was changed now",
-            ),
         ),
-        (
-            ErrorCode::PayloadTooLarge,
-            "The body is larger than the service's limit (by default 256 KiB).",
-            Some("the body must not be larger than 262144 bytes"),
-        ),
-        (
-            ErrorCode::UnsupportedMediaType,
-            "The body is not `application/json`.",
-            Some("Content-Type: must be application/json"),
-        ),
-        (ErrorCode::InternalError, "The service failed; the log has the reason under the request id.", None),
-        (ErrorCode::ServiceUnavailable, "The service cannot answer right now; nothing was changed.", None),
+        (ApiError::payload_too_large(262_144), "The body is larger than the service's limit (by default 256 KiB)."),
+        (ApiError::unsupported_media_type(), "The body is not `application/json`."),
+        (ApiError::internal(""), "The service failed; the log has the reason under the request id."),
+        (ApiError::unavailable(""), "The service cannot answer right now; nothing was changed."),
     ];
     let mut responses = json!({});
-    for (code, description, details) in errors {
+    for (error, description) in errors {
+        let code = error.code();
         let mut headers = json!({
-            "X-Request-ID": reference("headers", "RequestId"),
-            "X-Response-Time": reference("headers", "ResponseTime"),
+            (request_id::HEADER): reference("headers", "RequestId"),
+            (RESPONSE_TIME_HEADER): reference("headers", "ResponseTime"),
         });
         match code {
             ErrorCode::Unauthorized => set(&mut headers, "WWW-Authenticate", reference("headers", "Authenticate")),
@@ -397,12 +388,7 @@ fn error_responses() -> Value {
             ErrorCode::ServiceUnavailable => set(&mut headers, "Retry-After", reference("headers", "RetryAfter")),
             _ => {}
         }
-        let example = json!({
-            "code": code,
-            "message": code.message(),
-            "details": details,
-            "requestId": "4f1c0f3e-2d4b-4c58-9a57-0d6a6f0f6a11",
-        });
+        let example = error.body(REQUEST_ID);
         let content =
             json!({ "application/json": { "schema": reference("schemas", "ErrorBody"), "example": example } });
         let response = json!({ "description": description, "headers": headers, "content": content });

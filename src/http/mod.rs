@@ -81,14 +81,15 @@ impl<O: Endpoint> Endpoint for Membrane<O> {
         let request_id = received.id.clone();
         request.extensions_mut().insert(received);
         strip_base_path(&mut request);
-        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        let span = tracing::info_span!("request", request_id, %method, tenant_id = Empty, actor = Empty);
+        let uri = request.uri().clone();
+        let span =
+            tracing::info_span!("request", request_id, method = %request.method(), tenant_id = Empty, actor = Empty);
 
         let answer = async {
             let handled = AssertUnwindSafe(self.route(request)).catch_unwind().await;
             let response = handled.unwrap_or_else(|_| poem::Error::from(ApiError::internal("a panic")).into_response());
             let operation = response.data::<OperationId>().map_or("none", |id| id.0);
-            let mut response = self.one_error_shape(response, &path, &request_id);
+            let mut response = self.one_error_shape(response, uri.path(), &request_id);
             set_header(&mut response, request_id::HEADER, &request_id);
             let millis = started.elapsed().as_secs_f64() * 1000.0;
             set_header(&mut response, RESPONSE_TIME_HEADER, &format!("{millis:.2}"));

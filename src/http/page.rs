@@ -12,9 +12,36 @@ use serde_json::Value;
 use super::query::{Query, QueryValue};
 use crate::values::{ContractValue, Flaw, contract_type};
 
-/// The largest page number: the largest integer every JSON reader keeps exact.
-const LAST_PAGE: u64 = 9_007_199_254_740_991;
-const LARGEST_PAGE: u64 = 100;
+/// What a parameter that is a whole number from 1 accepts.
+struct Range {
+    default: u64,
+    max: u64,
+    format: &'static str,
+}
+
+/// Up to the largest integer every JSON reader keeps exact.
+const PAGE: Range = Range { default: 1, max: 9_007_199_254_740_991, format: "int64" };
+const PAGE_SIZE: Range = Range { default: 20, max: 100, format: "int32" };
+
+impl Range {
+    fn schema(&self) -> MetaSchema {
+        MetaSchema {
+            minimum: Some(1.0),
+            maximum: Some(self.max as f64),
+            default: Some(Value::from(self.default)),
+            ..MetaSchema::new_with_format("integer", self.format)
+        }
+    }
+
+    fn read(&self, value: Option<&str>) -> Result<u64, Flaw> {
+        let Some(text) = value else { return Ok(self.default) };
+        // `parse` would take a sign, too.
+        let number = if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None };
+        number
+            .filter(|number| (1..=self.max).contains(number))
+            .ok_or_else(|| format!("must be a whole number from 1 to {}", self.max).into())
+    }
+}
 
 /// The parameter `page`, counted from 1.
 #[derive(Debug, Clone, Copy)]
@@ -26,40 +53,22 @@ pub struct PageSize(u64);
 
 impl QueryValue for PageNumber {
     fn schema() -> MetaSchema {
-        MetaSchema {
-            minimum: Some(1.0),
-            maximum: Some(LAST_PAGE as f64),
-            default: Some(Value::from(1)),
-            ..MetaSchema::new_with_format("integer", "int64")
-        }
+        PAGE.schema()
     }
 
     fn read(value: Option<&str>) -> Result<Self, Flaw> {
-        whole_number(value, 1, 1, LAST_PAGE).map(Self)
+        PAGE.read(value).map(Self)
     }
 }
 
 impl QueryValue for PageSize {
     fn schema() -> MetaSchema {
-        MetaSchema {
-            minimum: Some(1.0),
-            maximum: Some(LARGEST_PAGE as f64),
-            default: Some(Value::from(20)),
-            ..MetaSchema::new_with_format("integer", "int32")
-        }
+        PAGE_SIZE.schema()
     }
 
     fn read(value: Option<&str>) -> Result<Self, Flaw> {
-        whole_number(value, 20, 1, LARGEST_PAGE).map(Self)
+        PAGE_SIZE.read(value).map(Self)
     }
-}
-
-fn whole_number(value: Option<&str>, default: u64, min: u64, max: u64) -> Result<u64, Flaw> {
-    let Some(text) = value else { return Ok(default) };
-    let number = if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None };
-    number
-        .filter(|number| (min..=max).contains(number))
-        .ok_or_else(|| format!("must be a whole number from {min} to {max}").into())
 }
 
 /// Which part of a list is asked for.
@@ -111,7 +120,7 @@ impl<T: Type + Serialize> ContractValue for List<T> {
             let items = MetaSchema {
                 description: Some("The items of the page, newest first; empty past the last page."),
                 items: Some(Box::new(T::schema_ref())),
-                max_items: Some(LARGEST_PAGE as usize),
+                max_items: usize::try_from(PAGE_SIZE.max).ok(),
                 ..MetaSchema::new("array")
             };
             let total = MetaSchema {

@@ -68,10 +68,10 @@ pub struct IdFilter(pub Option<uuid::Uuid>);
 
 impl QueryValue for IdFilter {
     fn schema() -> MetaSchema {
-        MetaSchema { example: Some("019aa5c8-7d40-7c1e-b3a2-5f0e6d1c2b3a".into()), ..MetaSchema::new("string") }
+        MetaSchema { example: Some(Id::EXAMPLE.into()), ..MetaSchema::new("string") }
     }
 
     fn read(value: Option<&str>) -> std::result::Result<Self, Flaw> {
-        Ok(Self(value.map(|id| Id::parse(id).map_or(uuid::Uuid::nil(), |id| id.0))))
+        Ok(Self(value.map(Id::sought)))
     }
 }

@@ -41,8 +41,7 @@ fn meta(status: StatusCode, description: &'static str, schema: Option<MetaSchema
 }
 
 /// A response with a JSON body. A value that cannot be written as JSON would be a fault of ours.
-#[must_use]
-pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
+fn json(status: StatusCode, body: &impl Serialize) -> Response {
     match serde_json::to_vec(body) {
         Ok(body) => Response::builder().status(status).content_type("application/json").body(body),
         Err(error) => poem::Error::from(ApiError::internal(error)).into_response(),

@@ -18,6 +18,16 @@ use super::{ContractValue, Flaw, contract_type};
 pub struct Id(pub Uuid);
 
 impl Id {
+    /// An id for the contract's examples.
+    pub const EXAMPLE: &str = "019aa5c8-7d40-7c1e-b3a2-5f0e6d1c2b3a";
+
+    /// The id to look for: of a malformed text the nil UUID, which no resource has, so that a malformed id takes the same
+    /// way, through the same checks in the same order, to the same answer as an unknown one.
+    #[must_use]
+    pub fn sought(text: &str) -> Uuid {
+        Self::parse(text).map_or(Uuid::nil(), |id| id.0)
+    }
+
     /// Reads an id in its one canonical form, `0198c0de-…` in lower case.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
@@ -33,7 +43,7 @@ impl ContractValue for Id {
 
     fn schema_ref() -> MetaSchemaRef {
         MetaSchemaRef::Inline(Box::new(MetaSchema {
-            example: Some(Value::from("019aa5c8-7d40-7c1e-b3a2-5f0e6d1c2b3a")),
+            example: Some(Value::from(Self::EXAMPLE)),
             ..MetaSchema::new_with_format("string", "uuid")
         }))
     }
@@ -45,8 +55,7 @@ impl ContractValue for Id {
 
 contract_type!(Id);
 
-/// An id in a path. A malformed one becomes the nil UUID, which no resource has: it takes the same way, through the same
-/// checks in the same order, to the same 404 as an unknown one.
+/// An id in a path, malformed or not: see [`Id::sought`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct PathId(pub Uuid);
@@ -61,7 +70,7 @@ impl ContractValue for PathId {
     }
 
     fn from_value(value: Value) -> Result<Self, Flaw> {
-        Ok(Self(value.as_str().and_then(Id::parse).map_or(Uuid::nil(), |id| id.0)))
+        Ok(Self(Id::sought(value.as_str().unwrap_or_default())))
     }
 }
 
@@ -69,7 +78,7 @@ contract_type!(PathId);
 
 impl ParseFromParameter for PathId {
     fn parse_from_parameter(value: &str) -> ParseResult<Self> {
-        Ok(Self(Id::parse(value).map_or(Uuid::nil(), |id| id.0)))
+        Ok(Self(Id::sought(value)))
     }
 
     /// The router has no value where the text in the path is not UTF-8.

@@ -1,7 +1,7 @@
 //! The vocabulary of the contract: what a text, an id, an instant, an optional field may be.
 //!
 //! Each type here says twice what it accepts, once to the contract ([`ContractValue::schema_ref`]) and once to the
-//! reader of a request ([`ContractValue::from_value`]); a property test holds the two together. They exist because the
+//! reader of a request ([`ContractValue::from_value`]); for texts a property test holds the two together. They exist because the
 //! framework's own `String`, `Option` and integers accept more than their schema says and repeat a client's value in
 //! their messages.
 //!

@@ -76,18 +76,6 @@ impl<R: TextRule> Text<R> {
     pub fn into_string(self) -> String {
         self.0
     }
-
-    /// The schema of the rule, without being nullable or described.
-    #[must_use]
-    pub fn schema() -> MetaSchema {
-        MetaSchema {
-            min_length: (R::MIN > 0).then_some(R::MIN),
-            max_length: Some(R::MAX),
-            pattern: Some(R::PATTERN.to_owned()),
-            example: Some(Value::from(R::EXAMPLE)),
-            ..MetaSchema::new("string")
-        }
-    }
 }
 
 impl<R: TextRule> ContractValue for Text<R> {
@@ -96,7 +84,13 @@ impl<R: TextRule> ContractValue for Text<R> {
     }
 
     fn schema_ref() -> MetaSchemaRef {
-        MetaSchemaRef::Inline(Box::new(Self::schema()))
+        MetaSchemaRef::Inline(Box::new(MetaSchema {
+            min_length: Some(R::MIN),
+            max_length: Some(R::MAX),
+            pattern: Some(R::PATTERN.to_owned()),
+            example: Some(Value::from(R::EXAMPLE)),
+            ..MetaSchema::new("string")
+        }))
     }
 
     fn from_value(value: Value) -> Result<Self, Flaw> {

@@ -3,6 +3,7 @@
 use crm::{
     customers::{CustomerCreate, CustomerUpdate},
     follow_ups::FollowUpCreate,
+    opportunities::OpportunityUpdate,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -130,6 +131,10 @@ proptest! {
             ("CustomerCreate", "contactEmail",
              serde_json::from_value::<CustomerCreate>(json!({ "name": "x", "contactEmail": text })).is_ok()),
             ("FollowUpCreate", "content", serde_json::from_value::<FollowUpCreate>(json!({ "content": text })).is_ok()),
+            ("FollowUpCreate", "followUpType",
+             serde_json::from_value::<FollowUpCreate>(json!({ "content": "x", "followUpType": text })).is_ok()),
+            ("OpportunityUpdate", "title",
+             serde_json::from_value::<OpportunityUpdate>(json!({ "title": text })).is_ok()),
         ] {
             let promised = contract.violations(&contract.schema(schema)["properties"][field], &json!(text)).is_empty();
             prop_assert_eq!(promised, accepted, "{}.{} of {:?}", schema, field, text);

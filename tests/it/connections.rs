@@ -1,6 +1,6 @@
 //! Connections: silence ends them, whatever they left unsaid.
 
-use std::{future::pending, time::Duration};
+use std::{future::pending, net::SocketAddr, time::Duration};
 
 use crm::http;
 use tokio::{
@@ -14,13 +14,19 @@ use crate::harness::Service;
 /// Longer than anything here takes; only a connection that is never closed meets it.
 const FOR_EVER: Duration = Duration::from_secs(30);
 
-#[tokio::test]
-async fn a_silent_connection_is_closed_also_in_the_middle_of_a_request() {
-    let service = Service::start().await;
+/// Serves on a port of its own until the test ends, with little patience for silence.
+async fn listen(service: &Service) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let endpoint = http::service(&service.app);
-    let serving = tokio::spawn(http::server::serve(listener, endpoint, pending(), Duration::from_millis(200)));
+    tokio::spawn(http::server::serve(listener, endpoint, pending(), Duration::from_millis(200)));
+    address
+}
+
+#[tokio::test]
+async fn a_silent_connection_is_closed_also_in_the_middle_of_a_request() {
+    let service = Service::start().await;
+    let address = listen(&service).await;
     for (said, answer) in [
         ("", ""),
         ("GET /health HTTP/1.1\r\nHost: crm\r\nX-Half: ", ""),
@@ -34,16 +40,12 @@ async fn a_silent_connection_is_closed_also_in_the_middle_of_a_request() {
         assert!(end.is_ok(), "the connection stays open after {said:?}");
         assert!(String::from_utf8_lossy(&heard).starts_with(answer), "{said:?}");
     }
-    serving.abort();
 }
 
 #[tokio::test]
 async fn a_body_that_never_comes_whole_changes_nothing_and_does_not_block_the_door() {
     let service = Service::start().await;
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let endpoint = http::service(&service.app);
-    let serving = tokio::spawn(http::server::serve(listener, endpoint, pending(), Duration::from_millis(200)));
+    let address = listen(&service).await;
     let token = crate::harness::token(serde_json::json!({}));
     let half = format!(
         "POST /customers HTTP/1.1\r\nHost: crm\r\nAuthorization: Bearer {token}\r\nX-Request-ID: half\r\n\
@@ -57,5 +59,4 @@ async fn a_body_that_never_comes_whole_changes_nothing_and_does_not_block_the_do
     assert_eq!(service.read("/customers").await["total"], 1);
     let again = service.post("/customers", serde_json::json!({ "name": "x" })).request_id("half").send().await;
     again.expect(201);
-    serving.abort();
 }

@@ -4,7 +4,7 @@ use crm::change::{Intent, Kind};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, Statement};
 use serde_json::json;
 
-use crate::harness::{Service, on_postgres};
+use crate::harness::{Service, TestDatabase, on_postgres};
 
 async fn rows(database: &DatabaseConnection, sql: &str) -> Vec<sea_orm::QueryResult> {
     let statement = Statement::from_string(database.get_database_backend(), sql);
@@ -121,10 +121,7 @@ async fn plan(database: &DatabaseConnection, query: &str) -> String {
 
 #[tokio::test]
 async fn sqlite_syncs_at_each_commit_and_holds_its_foreign_keys() {
-    if on_postgres() {
-        return;
-    }
-    let service = Service::start().await;
+    let service = Service::on(TestDatabase::sqlite(), &[]).await;
     service.customer().await;
     let caller = crate::harness::caller(&service).await;
     let pragma = |name: &'static str| {
@@ -165,10 +162,7 @@ async fn instants_are_stored_to_the_millisecond() {
 
 #[tokio::test]
 async fn changes_that_wait_share_a_commit_on_sqlite() {
-    if on_postgres() {
-        return;
-    }
-    let service = Service::start().await;
+    let service = Service::on(TestDatabase::sqlite(), &[]).await;
     service.customer().await;
     let before = commits(&service);
     let changes = (0..64).map(|_| service.post("/customers", json!({ "name": "x" })).send());
@@ -182,7 +176,7 @@ async fn changes_that_wait_share_a_commit_on_sqlite() {
 /// How many commits the write-ahead log holds: frames that say how large the database is after them
 /// (<https://sqlite.org/fileformat2.html#the_write_ahead_log>).
 fn commits(service: &Service) -> usize {
-    let crate::harness::TestDatabase::Sqlite { directory } = &service.database else { panic!("not on SQLite") };
+    let TestDatabase::Sqlite { directory } = &service.database else { panic!("not on SQLite") };
     let log = std::fs::read(directory.path().join("crm.db-wal")).unwrap();
     let word = |bytes: &[u8], at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap());
     let page = word(&log, 8) as usize;
