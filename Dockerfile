@@ -1,6 +1,6 @@
 # syntax=docker/dockerfile:1
 FROM rust:1.95-slim-bookworm AS build
-RUN apt-get update && apt-get install -y --no-install-recommends g++ make && rm -rf /var/lib/apt/lists/*
+# The image has the C compiler that SQLite and the cryptography library are built with; more is not needed.
 WORKDIR /build
 
 # The dependencies, in a layer that changes only with them: built from empty sources.
