@@ -10,7 +10,7 @@ use std::sync::{
 use chrono::{DateTime, Utc};
 use uuid::{Builder, ContextV7, Uuid};
 
-use crate::{auth::Keys, config::Config, database::Database, values::Timestamp};
+use crate::{audit::Notes, auth::Keys, config::Config, database::Database, pii::vault::Vault, values::Timestamp};
 
 /// The service: its configuration, keys, database, clock and source of ids. Cheap to clone.
 #[derive(Clone)]
@@ -26,6 +26,10 @@ pub struct Parts {
     pub keys: Keys,
     /// The one database.
     pub database: Database,
+    /// What seals and opens personal data.
+    pub vault: Vault,
+    /// The queue of what is noted in the audit trail beside the requests.
+    pub notes: Notes,
     /// The clock.
     pub clock: Clock,
     /// The source of ids.
@@ -55,6 +59,18 @@ impl App {
     #[must_use]
     pub fn database(&self) -> &Database {
         &self.parts.database
+    }
+
+    /// What seals and opens personal data.
+    #[must_use]
+    pub fn vault(&self) -> &Vault {
+        &self.parts.vault
+    }
+
+    /// The queue of what is noted in the audit trail beside the requests.
+    #[must_use]
+    pub fn notes(&self) -> &Notes {
+        &self.parts.notes
     }
 
     /// The present instant.

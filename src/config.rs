@@ -11,6 +11,7 @@ use std::{
 };
 
 use crate::{
+    pii::{keys::PiiKeys, normal::Country},
     telemetry::LogFormat,
     values::{ContractValue, Currency, Tenant},
 };
@@ -46,6 +47,29 @@ pub struct Config {
     pub migrate: Migrate,
     /// Who sees phone numbers and e-mail addresses in clear.
     pub pii_display: PiiDisplay,
+    /// What phone numbers and e-mail addresses are sealed with.
+    pub pii_keys: PiiKeySource,
+    /// Whether they are stored sealed.
+    pub pii_encryption: bool,
+    /// The country by whose rules phone numbers without a country are read, to find them.
+    pub phone_country: Country,
+    /// How many days audit entries are kept.
+    pub audit_retention_days: u16,
+    /// How many days the request ids of accepted requests are kept.
+    pub idempotency_retention_days: u16,
+}
+
+/// Where the keys are that personal data is sealed with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PiiKeySource {
+    /// In the environment.
+    Given(PiiKeys),
+    /// In a file.
+    File(PathBuf),
+    /// Nothing was said: beside the embedded database, made when missing.
+    Embedded(PathBuf),
+    /// Nothing was said, and the database is not the embedded one.
+    NotConfigured,
 }
 
 /// What tokens are signed with.
@@ -266,6 +290,48 @@ impl Config {
             },
         );
 
+        let pii_keys_given = env.optional(
+            "CRM_PII_KEYS",
+            "keys that phones and e-mails are sealed with, id:base64, …: the first seals, all open",
+            |text| text.parse::<PiiKeys>(),
+        );
+        let pii_keys_file = env.optional("CRM_PII_KEYS_FILE", "file with these keys", path);
+        let pii_encryption = env.value(
+            "CRM_PII_ENCRYPTION",
+            "on",
+            "phones and e-mails are stored sealed (on) or in clear (off)",
+            |text| match text {
+                "on" => Ok(true),
+                "off" => Ok(false),
+                _ => Err("must be on or off".to_owned()),
+            },
+        );
+        let phone_country = env.value(
+            "CRM_PHONE_COUNTRY",
+            "CN",
+            "country by whose rules a phone without + or 00 is read when it is searched for",
+            str::parse,
+        );
+        let audit_retention_days =
+            env.value("CRM_AUDIT_RETENTION_DAYS", "180", "days that audit entries are kept, at least 180", |text| {
+                days(text, 180)
+            });
+        let idempotency_retention_days = env.value(
+            "CRM_IDEMPOTENCY_RETENTION_DAYS",
+            "30",
+            "days that the request ids of accepted requests are kept, at least 1",
+            |text| days(text, 1),
+        );
+        if pii_keys_given.is_some() && pii_keys_file.is_some() {
+            env.mistakes.push("CRM_PII_KEYS, CRM_PII_KEYS_FILE: set one of the two, not both".to_owned());
+        }
+        let pii_keys = match (pii_keys_given, pii_keys_file, &database_url) {
+            (Some(keys), ..) => PiiKeySource::Given(keys),
+            (None, Some(file), _) => PiiKeySource::File(file),
+            (None, None, Some(DatabaseUrl::Sqlite(file))) => PiiKeySource::Embedded(beside(file, ".keys")),
+            (None, None, _) => PiiKeySource::NotConfigured,
+        };
+
         let jwt_key = match (jwt_secret, jwt_file) {
             (Some(_), Some(_)) => {
                 env.mistakes.push("CRM_JWT_SECRET, CRM_JWT_PUBLIC_KEY_FILE: set one of the two, not both".to_owned());
@@ -302,6 +368,11 @@ impl Config {
                 body_limit: body_limit?,
                 migrate: migrate?,
                 pii_display: pii_display?,
+                pii_keys,
+                pii_encryption: pii_encryption?,
+                phone_country: phone_country?,
+                audit_retention_days: audit_retention_days?,
+                idempotency_retention_days: idempotency_retention_days?,
             })
         })();
         match config {
@@ -349,6 +420,21 @@ fn secret(text: &str) -> Result<Secret, String> {
 
 fn filter(text: &str) -> Result<String, String> {
     crate::telemetry::check_filter(text).map(|()| text.to_owned())
+}
+
+fn days(text: &str, least: u16) -> Result<u16, String> {
+    match text.parse() {
+        Ok(days) if days >= least => Ok(days),
+        _ => Err(format!("must be {least} to {} days", u16::MAX)),
+    }
+}
+
+/// The file beside another one, with `suffix` behind its name.
+#[must_use]
+pub fn beside(file: &Path, suffix: &str) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
 }
 
 fn body_limit(text: &str) -> Result<usize, String> {

@@ -223,6 +223,18 @@ impl ApiError {
         self.code
     }
 
+    /// What exactly is wrong, for the client.
+    #[must_use]
+    pub fn details(&self) -> Option<&str> {
+        self.details.as_deref()
+    }
+
+    /// Of a conflict, the address of the resource that the first request made or changed.
+    #[must_use]
+    pub fn location(&self) -> Option<&str> {
+        self.location.as_deref()
+    }
+
     /// Whether the same change may succeed when it is run again at once.
     #[must_use]
     pub fn is_contention(&self) -> bool {

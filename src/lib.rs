@@ -14,14 +14,18 @@
 //! [`telemetry`] logs · [`cli`] the commands.
 
 pub mod app;
+pub mod audit;
 pub mod auth;
+pub mod background;
 pub mod change;
 pub mod cli;
 pub mod config;
 pub mod database;
 pub mod error;
 pub mod http;
+pub mod kind;
 pub mod pii;
+pub mod secret_file;
 pub mod telemetry;
 pub mod values;
 

@@ -15,6 +15,8 @@ mod m20261122_000002_contacts;
 mod m20261122_000003_opportunities;
 mod m20261122_000004_follow_ups;
 mod m20261122_000005_idempotent;
+mod m20261125_000006_pii;
+mod m20261125_000007_audit;
 
 /// All migrations, oldest first.
 #[derive(Debug)]
@@ -28,15 +30,17 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000003_opportunities::Migration),
             Box::new(m20261122_000004_follow_ups::Migration),
             Box::new(m20261122_000005_idempotent::Migration),
+            Box::new(m20261125_000006_pii::Migration),
+            Box::new(m20261125_000007_audit::Migration),
         ]
     }
 }
 
 /// An index over these columns.
-fn index<const COLUMNS: usize>(
-    name: &'static str,
+fn index(
+    name: impl Into<String>,
     table: &'static str,
-    columns: [&'static str; COLUMNS],
+    columns: impl IntoIterator<Item = &'static str>,
 ) -> IndexCreateStatement {
     let mut index = Index::create();
     index.name(name).table(table);

@@ -6,13 +6,7 @@
 //! - A claim of the wrong type is refused, never ignored.
 //! - Clocks may differ by [`LEEWAY`].
 
-use std::{
-    collections::HashSet,
-    fs::{self, OpenOptions},
-    io::{self, Write},
-    path::Path,
-    time::Duration,
-};
+use std::{collections::HashSet, fs, io, path::Path, time::Duration};
 
 use base64::{
     Engine,
@@ -23,6 +17,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     config::{Config, JwtKey, Secret},
+    secret_file::{self, about},
     values::Timestamp,
 };
 
@@ -32,19 +27,41 @@ pub const LEEWAY: Duration = Duration::from_secs(60);
 /// What a valid token says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claims {
-    /// `sub`: who acts.
-    pub subject: Option<String>,
-    /// `client_id`, or `azp`: through which program.
-    pub client: Option<String>,
+    /// Whose it is.
+    pub bearer: Bearer,
     /// `scope` (RFC 8693) and `scp`, together.
     pub scopes: Vec<String>,
-    /// `tenant_id`: the tenants the token is held to, or `None` where it names none.
-    pub tenants: Option<Vec<String>>,
 }
 
 /// Why a token is not valid, in words that repeat nothing of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refusal(pub &'static str);
+
+/// A token that is not accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// Why.
+    pub refusal: Refusal,
+    /// Whose it is, where the signature shows that it is theirs: an expired token, one for another audience.
+    pub bearer: Option<Bearer>,
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal, bearer: None }
+    }
+}
+
+/// Whose a token is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bearer {
+    /// `sub`: who acts.
+    pub subject: Option<String>,
+    /// `client_id`, or `azp`: through which program.
+    pub client: Option<String>,
+    /// `tenant_id`: the tenants the token is held to, or `None` where it names none.
+    pub tenants: Option<Vec<String>>,
+}
 
 /// What verifies tokens.
 pub struct Keys {
@@ -84,16 +101,21 @@ impl Keys {
     ///
     /// # Errors
     /// Why it is refused.
-    pub fn verify(&self, token: &str, now: Timestamp) -> Result<Claims, Refusal> {
+    pub fn verify(&self, token: &str, now: Timestamp) -> Result<Claims, Refused> {
         let token = jsonwebtoken::decode::<Map<String, Value>>(token, &self.key, &self.validation)
             .map_err(|_| Refusal("the token is malformed, or not signed with the configured key and algorithm"))?;
         if token.header.crit.is_some() {
-            return Err(Refusal("the token demands extensions that this service does not know (crit)"));
+            return Err(Refusal("the token demands extensions that this service does not know (crit)").into());
         }
-        self.check(&token.claims, now)
+        let bearer = bearer(&token.claims)?;
+        match self.check(&token.claims, now) {
+            Ok(scopes) => Ok(Claims { bearer, scopes }),
+            Err(refusal) => Err(Refused { refusal, bearer: Some(bearer) }),
+        }
     }
 
-    fn check(&self, claims: &Map<String, Value>, now: Timestamp) -> Result<Claims, Refusal> {
+    /// Checks the claims; gives the scopes.
+    fn check(&self, claims: &Map<String, Value>, now: Timestamp) -> Result<Vec<String>, Refusal> {
         let now = now.0.timestamp_millis() as f64 / 1000.0;
         let leeway = LEEWAY.as_secs_f64();
         let expires = instant(claims, "exp", Refusal("the claim exp must be a number"))?;
@@ -122,19 +144,18 @@ impl Keys {
         let scope = text(claims, "scope", Refusal("the claim scope must be a string"))?.unwrap_or_default();
         let scp = texts(claims, "scp", Refusal("the claim scp must be a string or an array of strings"))?;
         let scp = scp.unwrap_or_default().join(" ");
-        let client = text(claims, "client_id", Refusal("the claim client_id must be a string"))?;
-        let party = text(claims, "azp", Refusal("the claim azp must be a string"))?;
-        Ok(Claims {
-            subject: text(claims, "sub", Refusal("the claim sub must be a string"))?,
-            client: client.or(party),
-            scopes: scope.split(' ').chain(scp.split(' ')).filter(|s| !s.is_empty()).map(str::to_owned).collect(),
-            tenants: texts(
-                claims,
-                "tenant_id",
-                Refusal("the claim tenant_id must be a string or an array of strings"),
-            )?,
-        })
+        Ok(scope.split(' ').chain(scp.split(' ')).filter(|s| !s.is_empty()).map(str::to_owned).collect())
     }
+}
+
+fn bearer(claims: &Map<String, Value>) -> Result<Bearer, Refusal> {
+    let client = text(claims, "client_id", Refusal("the claim client_id must be a string"))?;
+    let party = text(claims, "azp", Refusal("the claim azp must be a string"))?;
+    Ok(Bearer {
+        subject: text(claims, "sub", Refusal("the claim sub must be a string"))?,
+        client: client.or(party),
+        tenants: texts(claims, "tenant_id", Refusal("the claim tenant_id must be a string or an array of strings"))?,
+    })
 }
 
 /// Signs a development token with `secret`, valid for `ttl` from `now`, with the issuer and audience configured.
@@ -171,41 +192,15 @@ pub fn sign(
 /// A data directory that cannot be read or written.
 pub fn development_secret(data_dir: &Path) -> io::Result<Secret> {
     let file = data_dir.join("jwt_secret");
-    fs::create_dir_all(data_dir).map_err(|error| about(data_dir, &error.to_string()))?;
-    make_secret(data_dir, &file).map_err(|error| about(&file, &error.to_string()))?;
-    let secret = fs::read_to_string(&file).map_err(|error| about(&file, &error.to_string()))?;
-    match secret.trim() {
+    secret_file::make_once(&file, || {
+        let mut bytes = [0_u8; 32];
+        getrandom::fill(&mut bytes).map_err(io::Error::other)?;
+        Ok(URL_SAFE_NO_PAD.encode(bytes))
+    })?;
+    match secret_file::read(&file)?.trim() {
         secret if secret.len() >= 32 => Ok(Secret::new(secret.to_owned())),
         _ => Err(about(&file, "holds less than 32 bytes; delete it and a new one is made")),
     }
-}
-
-/// Written beside its place and linked into it: two processes that start together agree on one secret, and neither reads
-/// half of it.
-fn make_secret(data_dir: &Path, file: &Path) -> io::Result<()> {
-    if file.exists() {
-        return Ok(());
-    }
-    let mut bytes = [0_u8; 32];
-    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
-    let draft = data_dir.join(format!(".jwt_secret.{}", std::process::id()));
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut output = options.open(&draft)?;
-    writeln!(output, "{}", URL_SAFE_NO_PAD.encode(bytes))?;
-    output.sync_all()?;
-    let linked = fs::hard_link(&draft, file);
-    fs::remove_file(&draft)?;
-    match linked {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        _ => Ok(()),
-    }
-}
-
-fn about(path: &Path, what: &str) -> io::Error {
-    io::Error::other(format!("{}: {what}", path.display()))
 }
 
 fn hs256(secret: &Secret) -> (DecodingKey, Vec<Algorithm>) {

@@ -2,4 +2,4 @@
 
 pub mod keys;
 
-pub use keys::{Claims, Keys, Refusal, development_secret, sign};
+pub use keys::{Bearer, Claims, Keys, Refusal, Refused, development_secret, sign};

@@ -2,49 +2,47 @@
 //!
 //! In the transaction, in this order:
 //! 1. the request id is claimed in `idempotent` ([`claim`]); a second request with it ends here, with 409;
-//! 2. the store changes the rows: write functions take a `&Change`, so they do not compile outside one;
-//! 3. what must stand or fall with the change is recorded — the place for the audit entry and the event;
+//! 2. the store changes the rows, by [`Change::insert`], [`Change::update`] and [`Change::delete`] and by nothing else: a lint
+//!    forbids the framework's own;
+//! 3. what these three did is written into the audit trail ([`crate::audit`]), an entry for each row — and, one day, as
+//!    events;
 //! 4. it commits. Whatever is refused or fails on the way leaves nothing, not even the claim.
 
 mod claim;
 mod idempotent;
+mod write;
+
+pub(crate) use claim::purge_request_ids;
+
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::{FutureExt, future::BoxFuture};
-use sea_orm::{QuerySelect, sea_query::LockType};
+use sea_orm::{
+    EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    sea_query::{IntoCondition, LockType},
+};
 use uuid::Uuid;
 
 use crate::{
     app::App,
+    audit::{Agent, Entry, entry},
     database::{Transaction, tenancy::Resource},
     error::Result,
     http::{
-        BASE_PATH,
         caller::{Caller, CanWrite},
         request_id::RequestId,
+        show::Show,
     },
+    kind::Kind,
+    pii::{Sight, vault::Row},
     values::{Currency, Tenant, Timestamp},
 };
-
-/// A kind of resource, by the name of its collection: `customers`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Kind(pub &'static str);
-
-impl Kind {
-    /// The address of a resource of this kind.
-    #[must_use]
-    pub fn address(self, id: Uuid) -> String {
-        address(self.0, id)
-    }
-}
-
-fn address(collection: &str, id: Uuid) -> String {
-    format!("{BASE_PATH}/{collection}/{id}")
-}
 
 /// What a caller intends to change.
 #[derive(Debug, Clone)]
 pub struct Intent {
-    caller: Caller<CanWrite>,
+    agent: Agent,
+    sight: Sight,
     resource: (Kind, Uuid),
     request_id: Option<RequestId>,
 }
@@ -53,13 +51,17 @@ impl Intent {
     /// A change that takes effect once for its request id: POST and PATCH.
     #[must_use]
     pub fn once(caller: Caller<CanWrite>, request_id: RequestId, kind: Kind, id: Uuid) -> Self {
-        Self { caller, resource: (kind, id), request_id: Some(request_id) }
+        Self::of(caller, kind, id, Some(request_id))
     }
 
     /// A change that needs no request id, because it cannot be done twice: DELETE.
     #[must_use]
     pub fn unkeyed(caller: Caller<CanWrite>, kind: Kind, id: Uuid) -> Self {
-        Self { caller, resource: (kind, id), request_id: None }
+        Self::of(caller, kind, id, None)
+    }
+
+    fn of(caller: Caller<CanWrite>, kind: Kind, id: Uuid, request_id: Option<RequestId>) -> Self {
+        Self { agent: caller.agent, sight: caller.sight, resource: (kind, id), request_id }
     }
 }
 
@@ -69,6 +71,10 @@ pub struct Change<'t> {
     intent: &'t Intent,
     app: &'t App,
     now: Timestamp,
+    /// What was done so far, for the trail.
+    entries: Mutex<Vec<Entry>>,
+    /// What was seen in clear without being changed.
+    seen: Mutex<Vec<Entry>>,
 }
 
 impl Change<'_> {
@@ -81,7 +87,19 @@ impl Change<'_> {
     /// The tenant whose data is changed.
     #[must_use]
     pub fn tenant(&self) -> &Tenant {
-        &self.intent.caller.tenant
+        &self.intent.agent.tenant
+    }
+
+    /// What the service is made of.
+    #[must_use]
+    pub fn app(&self) -> &App {
+        self.app
+    }
+
+    /// The place of the resource that is changed or made, to which its personal data is bound.
+    #[must_use]
+    pub fn row(&self) -> Row<'_> {
+        Row { tenant: self.tenant().as_str(), id: self.id() }
     }
 
     /// The id of the resource that is changed or made.
@@ -100,6 +118,15 @@ impl Change<'_> {
         Ok(E::one(self.tenant(), id).lock(lock).all(self.db()).await?.pop())
     }
 
+    /// All of these rows of the tenant, locked as by [`Self::lock`].
+    ///
+    /// # Errors
+    /// A fault of the database.
+    pub async fn lock_all<E: Resource>(&self, which: impl IntoCondition) -> Result<Vec<E::Model>> {
+        let rows = E::of(self.tenant()).filter(which.into_condition()).order_by_asc(E::ID);
+        Ok(rows.lock(LockType::Update).all(self.db()).await?)
+    }
+
     /// The currency of an opportunity that names none.
     #[must_use]
     pub fn default_currency(&self) -> &Currency {
@@ -110,12 +137,6 @@ impl Change<'_> {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.now
-    }
-
-    /// The instant for `updatedAt` of a row last changed at `before`: now, and always later than before.
-    #[must_use]
-    pub fn after(&self, before: chrono::DateTime<chrono::Utc>) -> chrono::DateTime<chrono::Utc> {
-        self.now.0.max(before + chrono::TimeDelta::milliseconds(1))
     }
 }
 
@@ -129,19 +150,51 @@ impl App {
         T: Send + 'static,
         F: for<'c> Fn(&'c Change<'c>) -> BoxFuture<'c, Result<T>> + Send + Sync + 'static,
     {
-        let app = self.clone();
-        let shared = std::sync::Arc::new((app, intent, apply));
-        self.database()
+        let shared = Arc::new((self.clone(), intent, apply));
+        let (value, seen) = self
+            .database()
             .transact(move |transaction: &Transaction| {
-                let shared = std::sync::Arc::clone(&shared);
+                let shared = Arc::clone(&shared);
                 async move {
                     let (app, intent, apply) = &*shared;
-                    let change = Change { transaction, intent, app, now: app.now() };
+                    let (entries, seen) = (Mutex::default(), Mutex::default());
+                    let change = Change { transaction, intent, app, now: app.now(), entries, seen };
                     claim::claim(&change).await?;
-                    apply(&change).await
+                    let value = apply(&change).await?;
+                    entry::write(transaction, &taken(&change.entries)).await?;
+                    Ok((value, taken(&change.seen)))
                 }
                 .boxed()
             })
-            .await
+            .await?;
+        for note in seen {
+            self.notes().note(Some(note));
+        }
+        Ok(value)
     }
+
+    /// Carries out `apply` as one change and shows the row that it leaves. It is shown in the change itself: a row that
+    /// cannot be shown is not changed.
+    ///
+    /// # Errors
+    /// As for [`Self::change`], and 500 where personal data in the row does not open.
+    pub async fn change_shown<V, F>(&self, intent: Intent, apply: F) -> Result<V>
+    where
+        V: Show + Send + 'static,
+        F: for<'c> Fn(&'c Change<'c>) -> BoxFuture<'c, Result<<V::Entity as EntityTrait>::Model>>
+            + Send
+            + Sync
+            + 'static,
+    {
+        let apply = Arc::new(apply);
+        self.change(intent, move |change| {
+            let apply = Arc::clone(&apply);
+            async move { change.app.show_changed(change.intent.sight, apply(change).await?) }.boxed()
+        })
+        .await
+    }
+}
+
+fn taken(entries: &Mutex<Vec<Entry>>) -> Vec<Entry> {
+    std::mem::take(&mut entries.lock().unwrap_or_else(PoisonError::into_inner))
 }

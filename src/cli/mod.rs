@@ -1,6 +1,9 @@
 //! The commands of the binary: one file each.
 
+mod audit;
 mod healthcheck;
+mod keygen;
+mod keys;
 mod migrate;
 mod openapi;
 mod serve;
@@ -15,7 +18,14 @@ use std::{
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::config::Config;
+use crate::{
+    app::{App, Clock, Ids, Parts},
+    audit::Notes,
+    auth::Keys,
+    config::Config,
+    database::{Database, migrate as schema},
+    pii::registry,
+};
 
 /// What a command ends with: an error is printed for the operator.
 type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
@@ -41,6 +51,15 @@ enum Command {
     Token(token::Wishes),
     /// Ask the running service for its health: exit code 0 or 1
     Healthcheck,
+    /// Make a key
+    #[command(subcommand)]
+    Keygen(keygen::Purpose),
+    /// Look after the keys
+    #[command(subcommand)]
+    Keys(keys::Task),
+    /// Verify or export the audit trail
+    #[command(subcommand)]
+    Audit(audit::Task),
 }
 
 /// Runs the command that the command line names.
@@ -67,7 +86,25 @@ fn run(command: Command) -> Outcome {
         Command::Openapi => openapi::run(),
         Command::Token(wishes) => token::run(&Config::from_env()?, &wishes),
         Command::Healthcheck => wait(healthcheck::run(&Config::from_env()?)),
+        Command::Keygen(purpose) => keygen::run(purpose),
+        Command::Keys(task) => wait(keys::run(Config::from_env()?, task)),
+        Command::Audit(task) => wait(audit::run(Config::from_env()?, task)),
     }
+}
+
+/// The service's parts on a database that is up to date, with every key that its data needs.
+async fn open(config: Config) -> Result<App, Box<dyn Error + Send + Sync>> {
+    let clock = Clock::System;
+    let keys = Keys::from_config(&config)?;
+    let database = Database::open(&config.database_url).await?;
+    let vault = registry::open(&config, &database, clock.now()).await?;
+    Ok(App::new(Parts { keys, database, vault, notes: Notes::default(), clock, ids: Ids::random(), config }))
+}
+
+/// The database alone, if it is up to date.
+async fn open_database(config: &Config) -> Result<Database, Box<dyn Error + Send + Sync>> {
+    schema::check(&config.database_url).await?;
+    Ok(Database::open(&config.database_url).await?)
 }
 
 fn wait(command: impl Future<Output = Outcome>) -> Outcome {

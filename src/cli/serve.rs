@@ -5,12 +5,11 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 
-use super::Outcome;
+use super::{Outcome, open};
 use crate::{
-    app::{App, Clock, Ids, Parts},
-    auth::Keys,
+    background::Background,
     config::{Config, JwtKey, Migrate},
-    database::{Database, migrate},
+    database::migrate,
     http, telemetry,
 };
 
@@ -26,13 +25,7 @@ pub(super) async fn run(config: Config) -> Outcome {
         Migrate::Check => migrate::check(&config.database_url).await?,
     }
     let address = config.address();
-    let app = App::new(Parts {
-        keys: Keys::from_config(&config)?,
-        database: Database::open(&config.database_url).await?,
-        clock: Clock::System,
-        ids: Ids::random(),
-        config,
-    });
+    let app = open(config).await?;
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let listener = TcpListener::bind(address).await.map_err(|error| format!("cannot listen on {address}: {error}"))?;
     let address = listener.local_addr()?;
@@ -45,8 +38,11 @@ pub(super) async fn run(config: Config) -> Outcome {
         }
         tracing::info!("stopping: running requests are finished");
     };
+    let background = Background::start(&app);
     http::server::serve(listener, http::service(&app), stop, http::server::IDLE).await?;
+    let finished = background.finish().await;
     app.database().close().await?;
+    finished.map_err(|error| error.cause().unwrap_or("what waits cannot be written").to_owned())?;
     tracing::info!("stopped");
     Ok(())
 }

@@ -4,7 +4,7 @@ use futures_util::FutureExt;
 use poem::web::Data;
 use poem_openapi::{OpenApi, param::Path};
 
-use super::{CONTACTS, Contact, ContactCreate, ContactUpdate, store};
+use super::{Contact, ContactCreate, ContactUpdate, store};
 use crate::{
     app::App,
     change::Intent,
@@ -18,6 +18,8 @@ use crate::{
         reply::{Created, Found, NoContent},
         request_id::RequestId,
     },
+    kind::CONTACTS,
+    pii::{EmailRule, PhoneRule, PiiFilter},
     values::id::PathId,
 };
 
@@ -28,8 +30,9 @@ pub struct ContactsApi;
 impl ContactsApi {
     /// List contacts
     ///
-    /// The tenant's contacts, or those of one customer, newest first.
+    /// The tenant's contacts, or those of one customer, with one phone number or e-mail address, newest first.
     #[oai(path = "/contacts", method = "get", operation_id = "listContacts")]
+    #[expect(clippy::too_many_arguments, reason = "each is a parameter of the contract")]
     async fn list(
         &self,
         caller: Caller<CanRead>,
@@ -37,15 +40,19 @@ impl ContactsApi {
         /// Only those of this customer.
         #[oai(name = "customerId")]
         customer: Query<IdFilter>,
+        /// Only those with this phone number, however it is written.
+        phone: Query<PiiFilter<PhoneRule>>,
+        /// Only those with this e-mail address, in small or capital letters.
+        email: Query<PiiFilter<EmailRule>>,
         /// Which page, counted from 1.
         page: Query<PageNumber>,
         /// How many contacts a page holds.
         #[oai(name = "pageSize")]
         page_size: Query<PageSize>,
     ) -> Result<Found<List<Contact>>> {
-        let rows =
-            store::list(app.database().read(), &caller.tenant, customer.0.0, Paging::new(page, page_size)).await?;
-        Ok(Found(rows.map(|row| Contact::shown(row, caller.sight))))
+        let sought = store::Sought { customer: customer.0.0, phone: phone.0.0, email: email.0.0 };
+        let rows = store::list(&app, caller.tenant(), sought, Paging::new(page, page_size)).await?;
+        Ok(Found(app.show_page(&caller, rows)?))
     }
 
     /// Create a contact
@@ -59,10 +66,10 @@ impl ContactsApi {
         request_id: RequestId,
         body: Body<ContactCreate>,
     ) -> Result<Created<Contact>> {
-        let (id, sight) = (app.new_id(), caller.sight);
+        let id = app.new_id();
         let intent = Intent::once(caller, request_id, CONTACTS, id);
-        let row = app.change(intent, move |change| store::insert(change, body.0.clone()).boxed()).await?;
-        Ok(Created { location: CONTACTS.address(id), resource: Contact::shown(row, sight) })
+        let resource = app.change_shown(intent, move |change| store::insert(change, body.0.clone()).boxed()).await?;
+        Ok(Created { location: CONTACTS.address(id), resource })
     }
 
     /// Get a contact
@@ -76,8 +83,8 @@ impl ContactsApi {
         /// The contact's id.
         contact_id: Path<PathId>,
     ) -> Result<Found<Contact>> {
-        let row = store::find(app.database().read(), &caller.tenant, contact_id.0.0).await?;
-        Ok(Found(Contact::shown(row, caller.sight)))
+        let row = store::find(app.database().read(), caller.tenant(), contact_id.0.0).await?;
+        Ok(Found(app.show(&caller, row)?))
     }
 
     /// Change a contact
@@ -94,10 +101,9 @@ impl ContactsApi {
         contact_id: Path<PathId>,
         body: Body<ContactUpdate>,
     ) -> Result<Found<Contact>> {
-        let sight = caller.sight;
         let intent = Intent::once(caller, request_id, CONTACTS, contact_id.0.0);
-        let row = app.change(intent, move |change| store::update(change, body.0.clone()).boxed()).await?;
-        Ok(Found(Contact::shown(row, sight)))
+        let changed = app.change_shown(intent, move |change| store::update(change, body.0.clone()).boxed()).await?;
+        Ok(Found(changed))
     }
 
     /// Delete a contact

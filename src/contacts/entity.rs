@@ -3,8 +3,10 @@
 use sea_orm::entity::prelude::*;
 
 use crate::{
-    database::tenancy::{Resource, Tenanted},
-    pii::Stored,
+    audit::{Audited, Fact},
+    database::tenancy::{Listed, Resource, Tenanted},
+    kind::{CONTACTS, Kind},
+    pii::{BlindIndex, EmailRule, PhoneRule, PiiColumn, PiiTable, Sealed},
 };
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -16,8 +18,10 @@ pub struct Model {
     pub contact_id: Uuid,
     pub customer_id: Uuid,
     pub name: String,
-    pub phone: Option<Stored>,
-    pub email: Option<Stored>,
+    pub phone: Option<Sealed>,
+    pub phone_index: Option<BlindIndex>,
+    pub email: Option<Sealed>,
+    pub email_index: Option<BlindIndex>,
     pub is_primary: bool,
     pub created_at: DateTimeUtc,
     pub updated_at: DateTimeUtc,
@@ -32,7 +36,51 @@ impl Tenanted for Entity {
     const TENANT: Column = Column::TenantId;
 }
 
-impl Resource for Entity {
+impl Listed for Entity {
     const ID: Column = Column::ContactId;
     const CREATED: Column = Column::CreatedAt;
 }
+
+impl Resource for Entity {
+    fn id(row: &Model) -> Uuid {
+        row.contact_id
+    }
+
+    fn updated_at(row: &mut Model) -> &mut DateTimeUtc {
+        &mut row.updated_at
+    }
+}
+
+impl Audited for Entity {
+    const KIND: Kind = CONTACTS;
+
+    fn facts(row: &Model) -> Vec<Fact<'_>> {
+        let Model {
+            tenant_id: _,
+            contact_id: _,
+            customer_id,
+            name,
+            phone,
+            phone_index: _,
+            email,
+            email_index: _,
+            is_primary,
+            created_at: _,
+            updated_at: _,
+        } = row;
+        vec![
+            Fact::Plain("customerId", Some(customer_id.to_string())),
+            Fact::Personal("name", Some(name)),
+            Fact::Sealed("phone", phone.as_ref()),
+            Fact::Sealed("email", email.as_ref()),
+            Fact::Plain("isPrimary", Some(is_primary.to_string())),
+        ]
+    }
+}
+
+/// Where the phone number lies.
+pub const PHONE: PiiColumn<PhoneRule> = PiiColumn::new("contacts", "phone", "phone_index");
+/// Where the e-mail address lies.
+pub const EMAIL: PiiColumn<EmailRule> = PiiColumn::new("contacts", "email", "email_index");
+/// The table's personal data.
+pub const PII: PiiTable = PiiTable { name: "contacts", id: "contact_id", columns: &[PHONE.column, EMAIL.column] };

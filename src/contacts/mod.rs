@@ -12,10 +12,5 @@ pub(crate) mod store;
 pub mod types;
 
 pub use api::ContactsApi;
-pub(crate) use entity::Entity;
+pub(crate) use entity::{Entity, PII};
 pub use types::{Contact, ContactCreate, ContactUpdate};
-
-use crate::change::Kind;
-
-/// Contacts as a kind of resource.
-pub const CONTACTS: Kind = Kind("contacts");

@@ -1,41 +1,49 @@
 //! Queries on contacts.
 
-use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryTrait,
-    sea_query::LockType,
-};
+use sea_orm::{ColumnTrait, Condition, ConnectionTrait, QueryFilter, QueryTrait, sea_query::LockType};
 use uuid::Uuid;
 
 use super::{
     ContactCreate, ContactUpdate,
-    entity::{Column, Entity, Model},
+    entity::{Column, EMAIL, Entity, Model, PHONE},
 };
 use crate::{
+    app::App,
     change::Change,
     customers,
     database::{
         read,
-        tenancy::{Resource, Tenanted},
+        tenancy::{Listed, Tenanted},
     },
     error::{ApiError, Result},
     follow_ups,
     http::page::{List, Paging},
-    pii::Pii,
+    pii::{Email, Phone},
     values::{Tenant, Text},
 };
 
-/// The tenant's contacts, of one customer or of all.
+/// Which contacts a list holds.
+#[derive(Debug, Clone)]
+pub struct Sought {
+    /// Those of this customer.
+    pub customer: Option<Uuid>,
+    /// Those with this phone number.
+    pub phone: Option<Phone>,
+    /// Those with this e-mail address.
+    pub email: Option<Email>,
+}
+
+/// The tenant's contacts that are asked for.
 ///
 /// # Errors
 /// A fault of the database.
-pub async fn list(
-    db: &impl ConnectionTrait,
-    tenant: &Tenant,
-    customer: Option<Uuid>,
-    paging: Paging,
-) -> Result<List<Model>> {
-    let rows = Entity::of(tenant).apply_if(customer, |rows, id| rows.filter(Column::CustomerId.eq(id)));
-    read::page(db, rows, paging).await
+pub async fn list(app: &App, tenant: &Tenant, sought: Sought, paging: Paging) -> Result<List<Model>> {
+    let Sought { customer, phone, email } = sought;
+    let rows = Entity::of(tenant)
+        .apply_if(customer, |rows, id| rows.filter(Column::CustomerId.eq(id)))
+        .apply_if(PHONE.sought(app, tenant, phone)?, |rows, any| rows.filter(Column::PhoneIndex.is_in(any)))
+        .apply_if(EMAIL.sought(app, tenant, email)?, |rows, any| rows.filter(Column::EmailIndex.is_in(any)));
+    read::page(app.database().read(), rows, paging).await
 }
 
 /// One contact.
@@ -68,19 +76,22 @@ pub async fn insert(change: &Change<'_>, body: ContactCreate) -> Result<Model> {
     if is_primary {
         demote_primary(change, customer_id.0).await?;
     }
+    let (phone, phone_index) = PHONE.seal(change.app(), change.row(), phone.into_option())?;
+    let (email, email_index) = EMAIL.seal(change.app(), change.row(), email.into_option())?;
     let row = Model {
         tenant_id: change.tenant().as_str().to_owned(),
         contact_id: change.id(),
         customer_id: customer_id.0,
         name: name.into_string(),
-        phone: phone.into_option().map(Pii::into_stored),
-        email: email.into_option().map(Pii::into_stored),
+        phone,
+        phone_index,
+        email,
+        email_index,
         is_primary,
         created_at: change.now().0,
         updated_at: change.now().0,
     };
-    Entity::insert(row.clone().into_active_model()).exec_without_returning(change.db()).await?;
-    Ok(row)
+    change.insert::<Entity>(row).await
 }
 
 /// Changes the contact of the change.
@@ -97,30 +108,21 @@ pub async fn update(change: &Change<'_>, body: ContactUpdate) -> Result<Model> {
     let before = change.lock::<Entity>(change.id(), LockType::Update).await?.ok_or_else(ApiError::not_found)?;
     let mut row = before.clone();
     row.name = name.into_option().map_or(row.name, Text::into_string);
-    phone.apply(&mut row.phone, Pii::into_stored);
-    email.apply(&mut row.email, Pii::into_stored);
+    PHONE.apply(change.app(), change.row(), phone, (&mut row.phone, &mut row.phone_index))?;
+    EMAIL.apply(change.app(), change.row(), email, (&mut row.email, &mut row.email_index))?;
     row.is_primary = is_primary.unwrap_or(row.is_primary);
-    if row == before {
-        return Ok(row);
-    }
     if row.is_primary && !before.is_primary {
         demote_primary(change, row.customer_id).await?;
     }
-    row.updated_at = change.after(before.updated_at);
-    Ok(row.into_active_model().reset_all().update(change.db()).await?)
+    change.update::<Entity>(before, row).await
 }
 
 /// Takes the mark from the customer's primary contact, if it has one. The customer is locked.
 async fn demote_primary(change: &Change<'_>, customer: Uuid) -> Result<()> {
-    let primary = Entity::of(change.tenant())
-        .filter(Column::CustomerId.eq(customer))
-        .filter(Column::IsPrimary.eq(true))
-        .all(change.db())
-        .await?;
-    for mut row in primary {
-        row.is_primary = false;
-        row.updated_at = change.after(row.updated_at);
-        row.into_active_model().reset_all().update(change.db()).await?;
+    let primary = Condition::all().add(Column::CustomerId.eq(customer)).add(Column::IsPrimary.eq(true));
+    for before in change.lock_all::<Entity>(primary).await? {
+        let row = Model { is_primary: false, ..before.clone() };
+        change.update::<Entity>(before, row).await?;
     }
     Ok(())
 }
@@ -133,10 +135,9 @@ pub async fn delete(change: &Change<'_>) -> Result<()> {
     let id = change.id();
     let customer = owner(change.db(), change.tenant(), id).await?.ok_or_else(ApiError::not_found)?;
     change.lock::<customers::Entity>(customer, LockType::KeyShare).await?;
-    change.lock::<Entity>(id, LockType::Update).await?.ok_or_else(ApiError::not_found)?;
+    let row = change.lock::<Entity>(id, LockType::Update).await?.ok_or_else(ApiError::not_found)?;
     follow_ups::store::clear_contact(change, id).await?;
-    Entity::delete_of(change.tenant()).filter(Entity::ID.eq(id)).exec(change.db()).await?;
-    Ok(())
+    change.delete::<Entity>(&[row]).await
 }
 
 /// Deletes the contacts of a customer that is being deleted.
@@ -144,6 +145,6 @@ pub async fn delete(change: &Change<'_>) -> Result<()> {
 /// # Errors
 /// A fault of the database.
 pub async fn delete_of_customer(change: &Change<'_>, customer: Uuid) -> Result<()> {
-    Entity::delete_of(change.tenant()).filter(Column::CustomerId.eq(customer)).exec(change.db()).await?;
-    Ok(())
+    let rows = change.lock_all::<Entity>(Column::CustomerId.eq(customer)).await?;
+    change.delete::<Entity>(&rows).await
 }

@@ -3,9 +3,11 @@
 use poem_openapi::Object;
 use serde::{Deserialize, Serialize};
 
-use super::entity::Model;
+use super::entity::{EMAIL, Entity, Model, PHONE};
 use crate::{
-    pii::{Email, EmailRule, Phone, PhoneRule, Shown, Sight},
+    error::Result,
+    http::show::Show,
+    pii::{Email, EmailRule, Lens, Phone, PhoneRule, Shown, vault::Row},
     values::{Clearable, Field, Id, Name, Nullable, Tenant, Timestamp},
 };
 
@@ -73,21 +75,34 @@ pub struct Contact {
     pub updated_at: Timestamp,
 }
 
-impl Contact {
-    /// The contact as a caller with this sight sees it.
-    #[must_use]
-    pub(super) fn shown(row: Model, sight: Sight) -> Self {
-        let Model { tenant_id, contact_id, customer_id, name, phone, email, is_primary, created_at, updated_at } = row;
-        Self {
+impl Show for Contact {
+    type Entity = Entity;
+
+    fn shown(row: Model, lens: &Lens<'_>) -> Result<Self> {
+        let Model {
+            tenant_id,
+            contact_id,
+            customer_id,
+            name,
+            phone,
+            phone_index: _,
+            email,
+            email_index: _,
+            is_primary,
+            created_at,
+            updated_at,
+        } = row;
+        let place = Row { tenant: &tenant_id, id: contact_id };
+        Ok(Self {
+            phone: lens.show(PHONE, place, phone.as_ref())?,
+            email: lens.show(EMAIL, place, email.as_ref())?,
             contact_id: Id(contact_id),
             tenant_id: Tenant::stored(tenant_id),
             customer_id: Id(customer_id),
             name: Name::stored(name),
-            phone: Shown::to(sight, phone),
-            email: Shown::to(sight, email),
             is_primary,
             created_at: Timestamp(created_at),
             updated_at: Timestamp(updated_at),
-        }
+        })
     }
 }

@@ -4,7 +4,7 @@ use futures_util::FutureExt;
 use poem::web::Data;
 use poem_openapi::{OpenApi, param::Path};
 
-use super::{CUSTOMERS, Customer, CustomerCreate, CustomerUpdate, store};
+use super::{Customer, CustomerCreate, CustomerUpdate, store};
 use crate::{
     app::App,
     change::Intent,
@@ -18,6 +18,8 @@ use crate::{
         reply::{Created, Found, NoContent},
         request_id::RequestId,
     },
+    kind::CUSTOMERS,
+    pii::{EmailRule, PhoneRule, PiiFilter},
     values::id::PathId,
 };
 
@@ -28,20 +30,27 @@ pub struct CustomersApi;
 impl CustomersApi {
     /// List customers
     ///
-    /// The tenant's customers, newest first.
+    /// The tenant's customers, or those with one phone number or e-mail address, newest first.
     #[oai(path = "/customers", method = "get", operation_id = "listCustomers")]
     async fn list(
         &self,
         caller: Caller<CanRead>,
         app: Data<&App>,
+        /// Only those with this phone number, however it is written.
+        #[oai(name = "contactPhone")]
+        phone: Query<PiiFilter<PhoneRule>>,
+        /// Only those with this e-mail address, in small or capital letters.
+        #[oai(name = "contactEmail")]
+        email: Query<PiiFilter<EmailRule>>,
         /// Which page, counted from 1.
         page: Query<PageNumber>,
         /// How many customers a page holds.
         #[oai(name = "pageSize")]
         page_size: Query<PageSize>,
     ) -> Result<Found<List<Customer>>> {
-        let rows = store::list(app.database().read(), &caller.tenant, Paging::new(page, page_size)).await?;
-        Ok(Found(rows.map(|row| Customer::shown(row, caller.sight))))
+        let sought = (phone.0.0, email.0.0);
+        let rows = store::list(&app, caller.tenant(), sought, Paging::new(page, page_size)).await?;
+        Ok(Found(app.show_page(&caller, rows)?))
     }
 
     /// Create a customer
@@ -55,10 +64,10 @@ impl CustomersApi {
         request_id: RequestId,
         body: Body<CustomerCreate>,
     ) -> Result<Created<Customer>> {
-        let (id, sight) = (app.new_id(), caller.sight);
+        let id = app.new_id();
         let intent = Intent::once(caller, request_id, CUSTOMERS, id);
-        let row = app.change(intent, move |change| store::insert(change, body.0.clone()).boxed()).await?;
-        Ok(Created { location: CUSTOMERS.address(id), resource: Customer::shown(row, sight) })
+        let resource = app.change_shown(intent, move |change| store::insert(change, body.0.clone()).boxed()).await?;
+        Ok(Created { location: CUSTOMERS.address(id), resource })
     }
 
     /// Get a customer
@@ -72,8 +81,8 @@ impl CustomersApi {
         /// The customer's id.
         customer_id: Path<PathId>,
     ) -> Result<Found<Customer>> {
-        let row = store::find(app.database().read(), &caller.tenant, customer_id.0.0).await?;
-        Ok(Found(Customer::shown(row, caller.sight)))
+        let row = store::find(app.database().read(), caller.tenant(), customer_id.0.0).await?;
+        Ok(Found(app.show(&caller, row)?))
     }
 
     /// Change a customer
@@ -89,10 +98,9 @@ impl CustomersApi {
         customer_id: Path<PathId>,
         body: Body<CustomerUpdate>,
     ) -> Result<Found<Customer>> {
-        let sight = caller.sight;
         let intent = Intent::once(caller, request_id, CUSTOMERS, customer_id.0.0);
-        let row = app.change(intent, move |change| store::update(change, body.0.clone()).boxed()).await?;
-        Ok(Found(Customer::shown(row, sight)))
+        let changed = app.change_shown(intent, move |change| store::update(change, body.0.clone()).boxed()).await?;
+        Ok(Found(changed))
     }
 
     /// Delete a customer

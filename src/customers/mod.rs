@@ -11,10 +11,5 @@ pub(crate) mod store;
 pub mod types;
 
 pub use api::CustomersApi;
-pub(crate) use entity::Entity;
+pub(crate) use entity::{Entity, PII};
 pub use types::{Customer, CustomerCreate, CustomerStatus, CustomerUpdate};
-
-use crate::change::Kind;
-
-/// Customers as a kind of resource.
-pub const CUSTOMERS: Kind = Kind("customers");

@@ -1,35 +1,43 @@
 //! Queries on customers.
 
-use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, sea_query::LockType,
-};
+use sea_orm::{ColumnTrait, ConnectionTrait, QueryFilter, QueryTrait, sea_query::LockType};
 use uuid::Uuid;
 
 use super::{
     CustomerCreate, CustomerStatus, CustomerUpdate,
-    entity::{Entity, Model},
+    entity::{CONTACT_EMAIL, CONTACT_PHONE, Column, Entity, Model},
 };
 use crate::{
+    app::App,
     change::Change,
     contacts,
-    database::{
-        read,
-        tenancy::{Resource, Tenanted},
-    },
+    database::{read, tenancy::Tenanted},
     error::{ApiError, Result},
     follow_ups,
     http::page::{List, Paging},
     opportunities,
-    pii::Pii,
+    pii::{Email, Phone},
     values::{Tenant, Text},
 };
 
-/// The tenant's customers.
+/// The tenant's customers, all or those with this phone number or e-mail address.
 ///
 /// # Errors
 /// A fault of the database.
-pub async fn list(db: &impl ConnectionTrait, tenant: &Tenant, paging: Paging) -> Result<List<Model>> {
-    read::page(db, Entity::of(tenant), paging).await
+pub async fn list(
+    app: &App,
+    tenant: &Tenant,
+    (phone, email): (Option<Phone>, Option<Email>),
+    paging: Paging,
+) -> Result<List<Model>> {
+    let rows = Entity::of(tenant)
+        .apply_if(CONTACT_PHONE.sought(app, tenant, phone)?, |rows, any| {
+            rows.filter(Column::ContactPhoneIndex.is_in(any))
+        })
+        .apply_if(CONTACT_EMAIL.sought(app, tenant, email)?, |rows, any| {
+            rows.filter(Column::ContactEmailIndex.is_in(any))
+        });
+    read::page(app.database().read(), rows, paging).await
 }
 
 /// One customer.
@@ -46,18 +54,23 @@ pub async fn find(db: &impl ConnectionTrait, tenant: &Tenant, id: Uuid) -> Resul
 /// A fault of the database.
 pub async fn insert(change: &Change<'_>, body: CustomerCreate) -> Result<Model> {
     let CustomerCreate { name, contact_phone, contact_email } = body;
+    let (contact_phone, contact_phone_index) =
+        CONTACT_PHONE.seal(change.app(), change.row(), contact_phone.into_option())?;
+    let (contact_email, contact_email_index) =
+        CONTACT_EMAIL.seal(change.app(), change.row(), contact_email.into_option())?;
     let row = Model {
         tenant_id: change.tenant().as_str().to_owned(),
         customer_id: change.id(),
         name: name.into_string(),
-        contact_phone: contact_phone.into_option().map(Pii::into_stored),
-        contact_email: contact_email.into_option().map(Pii::into_stored),
+        contact_phone,
+        contact_phone_index,
+        contact_email,
+        contact_email_index,
         status: CustomerStatus::Prospect,
         created_at: change.now().0,
         updated_at: change.now().0,
     };
-    Entity::insert(row.clone().into_active_model()).exec_without_returning(change.db()).await?;
-    Ok(row)
+    change.insert::<Entity>(row).await
 }
 
 /// Changes the customer of the change.
@@ -69,13 +82,11 @@ pub async fn update(change: &Change<'_>, body: CustomerUpdate) -> Result<Model> 
     let before = change.lock::<Entity>(change.id(), LockType::Update).await?.ok_or_else(ApiError::not_found)?;
     let mut row = before.clone();
     row.name = name.into_option().map_or(row.name, Text::into_string);
-    contact_phone.apply(&mut row.contact_phone, Pii::into_stored);
-    contact_email.apply(&mut row.contact_email, Pii::into_stored);
-    if row == before {
-        return Ok(row);
-    }
-    row.updated_at = change.after(before.updated_at);
-    Ok(row.into_active_model().reset_all().update(change.db()).await?)
+    let phone = (&mut row.contact_phone, &mut row.contact_phone_index);
+    CONTACT_PHONE.apply(change.app(), change.row(), contact_phone, phone)?;
+    let email = (&mut row.contact_email, &mut row.contact_email_index);
+    CONTACT_EMAIL.apply(change.app(), change.row(), contact_email, email)?;
+    change.update::<Entity>(before, row).await
 }
 
 /// Deletes the customer of the change, with all that belongs to it.
@@ -84,10 +95,9 @@ pub async fn update(change: &Change<'_>, body: CustomerUpdate) -> Result<Model> 
 /// 404, or a fault of the database.
 pub async fn delete(change: &Change<'_>) -> Result<()> {
     let id = change.id();
-    change.lock::<Entity>(id, LockType::Update).await?.ok_or_else(ApiError::not_found)?;
+    let row = change.lock::<Entity>(id, LockType::Update).await?.ok_or_else(ApiError::not_found)?;
     follow_ups::store::delete_of_customer(change, id).await?;
     opportunities::store::delete_of_customer(change, id).await?;
     contacts::store::delete_of_customer(change, id).await?;
-    Entity::delete_of(change.tenant()).filter(Entity::ID.eq(id)).exec(change.db()).await?;
-    Ok(())
+    change.delete::<Entity>(&[row]).await
 }

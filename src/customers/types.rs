@@ -4,9 +4,11 @@ use poem_openapi::Object;
 use sea_orm::{DeriveActiveEnum, EnumIter};
 use serde::{Deserialize, Serialize};
 
-use super::entity::Model;
+use super::entity::{CONTACT_EMAIL, CONTACT_PHONE, Entity, Model};
 use crate::{
-    pii::{Email, EmailRule, Phone, PhoneRule, Shown, Sight},
+    error::Result,
+    http::show::Show,
+    pii::{Email, EmailRule, Lens, Phone, PhoneRule, Shown, vault::Row},
     values::{
         Clearable, Field, Id, Name, Nullable, Tenant, Timestamp,
         code::{Code, coded},
@@ -95,20 +97,32 @@ impl Code for CustomerStatus {
 
 coded!(CustomerStatus);
 
-impl Customer {
-    /// The customer as a caller with this sight sees it.
-    #[must_use]
-    pub(super) fn shown(row: Model, sight: Sight) -> Self {
-        let Model { tenant_id, customer_id, name, contact_phone, contact_email, status, created_at, updated_at } = row;
-        Self {
+impl Show for Customer {
+    type Entity = Entity;
+
+    fn shown(row: Model, lens: &Lens<'_>) -> Result<Self> {
+        let Model {
+            tenant_id,
+            customer_id,
+            name,
+            contact_phone,
+            contact_phone_index: _,
+            contact_email,
+            contact_email_index: _,
+            status,
+            created_at,
+            updated_at,
+        } = row;
+        let place = Row { tenant: &tenant_id, id: customer_id };
+        Ok(Self {
+            contact_phone: lens.show(CONTACT_PHONE, place, contact_phone.as_ref())?,
+            contact_email: lens.show(CONTACT_EMAIL, place, contact_email.as_ref())?,
             customer_id: Id(customer_id),
             tenant_id: Tenant::stored(tenant_id),
             name: Name::stored(name),
-            contact_phone: Shown::to(sight, contact_phone),
-            contact_email: Shown::to(sight, contact_email),
             status,
             created_at: Timestamp(created_at),
             updated_at: Timestamp(updated_at),
-        }
+        })
     }
 }

@@ -12,7 +12,7 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr};
 use sea_orm_migration::{MigrationStatus, MigratorTrait, SchemaManager};
 
 use super::connect;
-use crate::config::DatabaseUrl;
+use crate::config::{DatabaseUrl, beside};
 
 /// The key of PostgreSQL's advisory lock: "crm" and a number in ASCII.
 const LOCK: i64 = 0x63_72_6d_01;
@@ -159,9 +159,7 @@ impl Locked {
 
 /// Locks a file beside the database: a lock inside it would be in the way of the migrations themselves.
 async fn lock_file(database: &Path) -> Result<File, SchemaError> {
-    let mut name = database.as_os_str().to_owned();
-    name.push(".lock");
-    let path = PathBuf::from(name);
+    let path = beside(database, ".lock");
     let locked = {
         let path = path.clone();
         tokio::task::spawn_blocking(move || {

@@ -10,7 +10,7 @@ pub mod migrate;
 pub mod read;
 pub mod tenancy;
 
-use sea_orm::{DatabaseConnection, DatabaseTransaction, DbErr};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr};
 
 use door::{Door, Work};
 
@@ -65,6 +65,23 @@ impl Database {
         self.door.close().await?;
         self.read.clone().close().await
     }
+}
+
+/// Removes from the database's files what changed and deleted rows left behind. Others may go on reading; on SQLite,
+/// writers wait.
+///
+/// # Errors
+/// A fault of the database.
+pub async fn clean(url: &DatabaseUrl) -> std::result::Result<(), DbErr> {
+    let connection = match url {
+        DatabaseUrl::Sqlite(file) => connect::sqlite_writer(file).await?,
+        DatabaseUrl::Postgres(url) => connect::postgres_session(url).await?,
+    };
+    connection.execute_unprepared("VACUUM").await?;
+    if let DatabaseUrl::Sqlite(_) = url {
+        connection.execute_unprepared("PRAGMA wal_checkpoint(TRUNCATE)").await?;
+    }
+    connection.close().await
 }
 
 /// The transaction that a piece of work runs in.

@@ -3,7 +3,7 @@
 use sea_orm::{ConnectionTrait, Order, PaginatorTrait, QueryOrder, QuerySelect, Select};
 use uuid::Uuid;
 
-use super::tenancy::Resource;
+use super::tenancy::Listed;
 use crate::{
     error::{ApiError, Result},
     http::page::{List, Paging},
@@ -14,7 +14,7 @@ use crate::{
 ///
 /// # Errors
 /// 404, or a fault of the database.
-pub async fn one<E: Resource>(db: &impl ConnectionTrait, tenant: &Tenant, id: Uuid) -> Result<E::Model> {
+pub async fn one<E: Listed>(db: &impl ConnectionTrait, tenant: &Tenant, id: Uuid) -> Result<E::Model> {
     E::one(tenant, id).all(db).await?.pop().ok_or_else(ApiError::not_found)
 }
 
@@ -24,7 +24,7 @@ pub async fn one<E: Resource>(db: &impl ConnectionTrait, tenant: &Tenant, id: Uu
 /// A fault of the database.
 pub async fn page<E>(db: &impl ConnectionTrait, rows: Select<E>, paging: Paging) -> Result<List<E::Model>>
 where
-    E: Resource,
+    E: Listed,
     E::Model: Send + Sync + Sized,
 {
     let Paging { offset, limit } = paging;

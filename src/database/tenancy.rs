@@ -3,7 +3,10 @@
 
 #![expect(clippy::disallowed_methods, reason = "here the tenant is put into every query")]
 
-use sea_orm::{ColumnTrait, DeleteMany, EntityTrait, QueryFilter, Select, UpdateMany};
+use chrono::{DateTime, Utc};
+use sea_orm::{
+    ActiveModelBehavior, ActiveModelTrait, ColumnTrait, DeleteMany, EntityTrait, IntoActiveModel, QueryFilter, Select,
+};
 use uuid::Uuid;
 
 use crate::values::Tenant;
@@ -19,12 +22,6 @@ pub trait Tenanted: EntityTrait {
         Self::find().filter(Self::TENANT.eq(tenant.as_str()))
     }
 
-    /// A change of the tenant's rows.
-    #[must_use]
-    fn update_of(tenant: &Tenant) -> UpdateMany<Self> {
-        Self::update_many().filter(Self::TENANT.eq(tenant.as_str()))
-    }
-
     /// A deletion of the tenant's rows.
     #[must_use]
     fn delete_of(tenant: &Tenant) -> DeleteMany<Self> {
@@ -32,9 +29,9 @@ pub trait Tenanted: EntityTrait {
     }
 }
 
-/// An entity that backs a resource: found by id and listed newest first.
-pub trait Resource: Tenanted {
-    /// The column of the resource's own id; with the tenant, the primary key.
+/// An entity whose rows are found by id and listed newest first.
+pub trait Listed: Tenanted {
+    /// The column of the row's own id; with the tenant, the primary key.
     const ID: Self::Column;
     /// The column of the instant of creation, by which lists are ordered.
     const CREATED: Self::Column;
@@ -44,4 +41,19 @@ pub trait Resource: Tenanted {
     fn one(tenant: &Tenant, id: Uuid) -> Select<Self> {
         Self::of(tenant).filter(Self::ID.eq(id))
     }
+}
+
+/// An entity that backs a resource: what a [`crate::change::Change`] makes, changes and deletes.
+pub trait Resource:
+    Listed
+    + EntityTrait<
+        Model: IntoActiveModel<Self::ActiveModel> + Clone + PartialEq + Send + Sync,
+        ActiveModel: ActiveModelTrait<Entity = Self> + ActiveModelBehavior + Send,
+    >
+{
+    /// The row's own id.
+    fn id(row: &Self::Model) -> Uuid;
+
+    /// The instant of the row's last change.
+    fn updated_at(row: &mut Self::Model) -> &mut DateTime<Utc>;
 }

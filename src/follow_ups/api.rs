@@ -5,7 +5,7 @@ use poem::web::Data;
 use poem_openapi::{OpenApi, param::Path};
 
 use super::{
-    FOLLOW_UPS, FollowUp, FollowUpCreate, FollowUpUpdate,
+    FollowUp, FollowUpCreate, FollowUpUpdate,
     store::{self, About},
 };
 use crate::{
@@ -21,6 +21,7 @@ use crate::{
         reply::{Created, Found, NoContent},
         request_id::RequestId,
     },
+    kind::FOLLOW_UPS,
     values::id::PathId,
 };
 
@@ -50,8 +51,8 @@ impl FollowUpsApi {
         page_size: Query<PageSize>,
     ) -> Result<Found<List<FollowUp>>> {
         let about = About { customer: customer.0.0, opportunity: opportunity.0.0 };
-        let rows = store::list(app.database().read(), &caller.tenant, about, Paging::new(page, page_size)).await?;
-        Ok(Found(rows.map(FollowUp::shown)))
+        let rows = store::list(app.database().read(), caller.tenant(), about, Paging::new(page, page_size)).await?;
+        Ok(Found(app.show_page(&caller, rows)?))
     }
 
     /// Create a follow-up
@@ -67,8 +68,8 @@ impl FollowUpsApi {
     ) -> Result<Created<FollowUp>> {
         let id = app.new_id();
         let intent = Intent::once(caller, request_id, FOLLOW_UPS, id);
-        let row = app.change(intent, move |change| store::insert(change, body.0.clone()).boxed()).await?;
-        Ok(Created { location: FOLLOW_UPS.address(id), resource: FollowUp::shown(row) })
+        let resource = app.change_shown(intent, move |change| store::insert(change, body.0.clone()).boxed()).await?;
+        Ok(Created { location: FOLLOW_UPS.address(id), resource })
     }
 
     /// Get a follow-up
@@ -82,8 +83,8 @@ impl FollowUpsApi {
         /// The follow-up's id.
         follow_up_id: Path<PathId>,
     ) -> Result<Found<FollowUp>> {
-        let row = store::find(app.database().read(), &caller.tenant, follow_up_id.0.0).await?;
-        Ok(Found(FollowUp::shown(row)))
+        let row = store::find(app.database().read(), caller.tenant(), follow_up_id.0.0).await?;
+        Ok(Found(app.show(&caller, row)?))
     }
 
     /// Change a follow-up
@@ -101,8 +102,8 @@ impl FollowUpsApi {
         body: Body<FollowUpUpdate>,
     ) -> Result<Found<FollowUp>> {
         let intent = Intent::once(caller, request_id, FOLLOW_UPS, follow_up_id.0.0);
-        let row = app.change(intent, move |change| store::update(change, body.0.clone()).boxed()).await?;
-        Ok(Found(FollowUp::shown(row)))
+        let changed = app.change_shown(intent, move |change| store::update(change, body.0.clone()).boxed()).await?;
+        Ok(Found(changed))
     }
 
     /// Delete a follow-up

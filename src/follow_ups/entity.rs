@@ -2,7 +2,11 @@
 
 use sea_orm::entity::prelude::*;
 
-use crate::database::tenancy::{Resource, Tenanted};
+use crate::{
+    audit::{Audited, Fact},
+    database::tenancy::{Listed, Resource, Tenanted},
+    kind::{FOLLOW_UPS, Kind},
+};
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "follow_ups")]
@@ -30,7 +34,43 @@ impl Tenanted for Entity {
     const TENANT: Column = Column::TenantId;
 }
 
-impl Resource for Entity {
+impl Listed for Entity {
     const ID: Column = Column::FollowUpId;
     const CREATED: Column = Column::CreatedAt;
+}
+
+impl Resource for Entity {
+    fn id(row: &Model) -> Uuid {
+        row.follow_up_id
+    }
+
+    fn updated_at(row: &mut Model) -> &mut DateTimeUtc {
+        &mut row.updated_at
+    }
+}
+
+impl Audited for Entity {
+    const KIND: Kind = FOLLOW_UPS;
+
+    fn facts(row: &Model) -> Vec<Fact<'_>> {
+        let Model {
+            tenant_id: _,
+            follow_up_id: _,
+            customer_id,
+            opportunity_id,
+            contact_id,
+            content,
+            follow_up_type,
+            created_at: _,
+            updated_at: _,
+        } = row;
+        let id = |id: &Option<Uuid>| id.map(|id| id.to_string());
+        vec![
+            Fact::Plain("customerId", id(customer_id)),
+            Fact::Plain("opportunityId", id(opportunity_id)),
+            Fact::Plain("contactId", id(contact_id)),
+            Fact::Personal("content", Some(content)),
+            Fact::Personal("followUpType", Some(follow_up_type)),
+        ]
+    }
 }

@@ -12,8 +12,3 @@ pub mod types;
 
 pub use api::FollowUpsApi;
 pub use types::{FollowUp, FollowUpCreate, FollowUpUpdate};
-
-use crate::change::Kind;
-
-/// Follow-ups as a kind of resource.
-pub const FOLLOW_UPS: Kind = Kind("follow-ups");

@@ -1,9 +1,6 @@
 //! Queries on follow-ups.
 
-use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryTrait, Value,
-    sea_query::{CaseStatement, Expr, ExprTrait, LockType},
-};
+use sea_orm::{ColumnTrait, ConnectionTrait, QueryFilter, QueryTrait, sea_query::LockType};
 use uuid::Uuid;
 
 use super::{
@@ -14,10 +11,7 @@ use super::{
 use crate::{
     change::Change,
     contacts, customers,
-    database::{
-        read,
-        tenancy::{Resource, Tenanted},
-    },
+    database::{read, tenancy::Tenanted},
     error::{ApiError, ErrorCode, Result},
     http::page::{List, Paging},
     opportunities,
@@ -71,8 +65,7 @@ pub async fn insert(change: &Change<'_>, body: FollowUpCreate) -> Result<Model> 
         updated_at: change.now().0,
     };
     hold_references(change, &mut row).await?;
-    Entity::insert(row.clone().into_active_model()).exec_without_returning(change.db()).await?;
-    Ok(row)
+    change.insert::<Entity>(row).await
 }
 
 /// Changes the follow-up of the change.
@@ -95,7 +88,7 @@ pub async fn update(change: &Change<'_>, body: FollowUpUpdate) -> Result<Model> 
         ));
     }
     if row == before {
-        return Ok(row);
+        return change.update::<Entity>(before, row).await;
     }
     let held = hold_references(change, &mut row).await;
     if let Err(fault) = &held
@@ -110,8 +103,7 @@ pub async fn update(change: &Change<'_>, body: FollowUpUpdate) -> Result<Model> 
         return Err(ApiError::contention("the follow-up was changed at the same time"));
     }
     held?;
-    row.updated_at = change.after(before.updated_at);
-    Ok(row.into_active_model().reset_all().update(change.db()).await?)
+    change.update::<Entity>(before, row).await
 }
 
 /// Checks that what the follow-up refers to exists and belongs to one customer, which is filled in where it is missing,
@@ -160,8 +152,8 @@ async fn hold_references(change: &Change<'_>, row: &mut Model) -> Result<()> {
 /// # Errors
 /// 404, or a fault of the database.
 pub async fn delete(change: &Change<'_>) -> Result<()> {
-    let deleted = Entity::delete_of(change.tenant()).filter(Entity::ID.eq(change.id())).exec(change.db()).await?;
-    if deleted.rows_affected == 0 { Err(ApiError::not_found()) } else { Ok(()) }
+    let row = change.lock::<Entity>(change.id(), LockType::Update).await?.ok_or_else(ApiError::not_found)?;
+    change.delete::<Entity>(&[row]).await
 }
 
 /// Deletes the follow-ups of a customer that is being deleted.
@@ -169,8 +161,8 @@ pub async fn delete(change: &Change<'_>) -> Result<()> {
 /// # Errors
 /// A fault of the database.
 pub async fn delete_of_customer(change: &Change<'_>, customer: Uuid) -> Result<()> {
-    Entity::delete_of(change.tenant()).filter(Column::CustomerId.eq(customer)).exec(change.db()).await?;
-    Ok(())
+    let rows = change.lock_all::<Entity>(Column::CustomerId.eq(customer)).await?;
+    change.delete::<Entity>(&rows).await
 }
 
 /// Takes the reference to an opportunity that is being deleted from its follow-ups.
@@ -178,7 +170,7 @@ pub async fn delete_of_customer(change: &Change<'_>, customer: Uuid) -> Result<(
 /// # Errors
 /// A fault of the database.
 pub async fn clear_opportunity(change: &Change<'_>, opportunity: Uuid) -> Result<()> {
-    clear(change, Column::OpportunityId, opportunity).await
+    clear(change, Column::OpportunityId, opportunity, |row| Model { opportunity_id: None, ..row }).await
 }
 
 /// Takes the reference to a contact that is being deleted from its follow-ups.
@@ -186,19 +178,13 @@ pub async fn clear_opportunity(change: &Change<'_>, opportunity: Uuid) -> Result
 /// # Errors
 /// A fault of the database.
 pub async fn clear_contact(change: &Change<'_>, contact: Uuid) -> Result<()> {
-    clear(change, Column::ContactId, contact).await
+    clear(change, Column::ContactId, contact, |row| Model { contact_id: None, ..row }).await
 }
 
 /// In the change itself: `ON DELETE SET NULL` of a composite key would clear the tenant too.
-async fn clear(change: &Change<'_>, reference: Column, id: Uuid) -> Result<()> {
-    let now = Expr::val(change.now().0);
-    let updated_at = Expr::col(Column::UpdatedAt);
-    let later = CaseStatement::new().case(ExprTrait::lt(updated_at.clone(), now.clone()), now).finally(updated_at);
-    Entity::update_of(change.tenant())
-        .col_expr(reference, Expr::val(Value::Uuid(None)))
-        .col_expr(Column::UpdatedAt, later.into())
-        .filter(reference.eq(id))
-        .exec(change.db())
-        .await?;
+async fn clear(change: &Change<'_>, reference: Column, id: Uuid, cleared: fn(Model) -> Model) -> Result<()> {
+    for before in change.lock_all::<Entity>(reference.eq(id)).await? {
+        change.update::<Entity>(before.clone(), cleared(before)).await?;
+    }
     Ok(())
 }

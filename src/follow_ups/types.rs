@@ -3,8 +3,13 @@
 use poem_openapi::Object;
 use serde::{Deserialize, Serialize};
 
-use super::entity::Model;
-use crate::values::{Clearable, Field, Id, Nullable, Tenant, Text, TextRule, Timestamp, text};
+use super::entity::{Entity, Model};
+use crate::{
+    error::Result,
+    http::show::Show,
+    pii::Lens,
+    values::{Clearable, Field, Id, Nullable, Tenant, Text, TextRule, Timestamp, text},
+};
 
 /// A new follow-up.
 #[derive(Debug, Clone, Object, Deserialize)]
@@ -74,10 +79,10 @@ pub struct FollowUp {
     pub updated_at: Timestamp,
 }
 
-impl FollowUp {
-    /// The follow-up as the API shows it.
-    #[must_use]
-    pub(super) fn shown(row: Model) -> Self {
+impl Show for FollowUp {
+    type Entity = Entity;
+
+    fn shown(row: Model, _lens: &Lens<'_>) -> Result<Self> {
         let Model {
             tenant_id,
             follow_up_id,
@@ -89,7 +94,7 @@ impl FollowUp {
             created_at,
             updated_at,
         } = row;
-        Self {
+        Ok(Self {
             follow_up_id: Id(follow_up_id),
             tenant_id: Tenant::stored(tenant_id),
             customer_id: Nullable(customer_id.map(Id)),
@@ -99,7 +104,7 @@ impl FollowUp {
             follow_up_type: FollowUpType::stored(follow_up_type),
             created_at: Timestamp(created_at),
             updated_at: Timestamp(updated_at),
-        }
+        })
     }
 }
 

@@ -12,22 +12,24 @@ use serde_json::{Map, Value, json};
 
 use super::{BASE_PATH, RESPONSE_TIME_HEADER, caller, probes::ProbesApi, request_id};
 use crate::{
+    audit::AuditLogsApi,
     contacts::ContactsApi,
     customers::{CustomerStatus, CustomersApi},
     error::{ApiError, ErrorBody, ErrorCode},
     follow_ups::FollowUpsApi,
     opportunities::{OpportunitiesApi, OpportunityStage, OpportunityStatus},
+    telemetry::trace,
     values::{Id, Tenant, TextRule, code, text::NameRule},
 };
 
 /// The version of the contract, which is not that of the program: see `openapi/README.md` for what raises it.
-pub const VERSION: &str = "1.0.0";
+pub const VERSION: &str = "1.1.0";
 
 /// A request id for the examples.
 const REQUEST_ID: &str = "4f1c0f3e-2d4b-4c58-9a57-0d6a6f0f6a11";
 
 /// Every operation there is.
-pub type Apis = (ProbesApi, CustomersApi, ContactsApi, OpportunitiesApi, FollowUpsApi);
+pub type Apis = (ProbesApi, CustomersApi, ContactsApi, OpportunitiesApi, FollowUpsApi, AuditLogsApi);
 
 /// How operations are grouped.
 #[derive(Tags)]
@@ -43,12 +45,15 @@ pub enum Tag {
     /// What was said and done, about a customer, an opportunity, a contact, or none of them.
     #[oai(rename = "Follow-ups")]
     FollowUps,
+    /// Who did what, and when.
+    #[oai(rename = "Audit logs")]
+    AuditLogs,
 }
 
 /// The operations as the framework serves them.
 #[must_use]
 pub fn service() -> OpenApiService<Apis, ()> {
-    let apis = (ProbesApi, CustomersApi, ContactsApi, OpportunitiesApi, FollowUpsApi);
+    let apis = (ProbesApi, CustomersApi, ContactsApi, OpportunitiesApi, FollowUpsApi, AuditLogsApi);
     OpenApiService::new(apis, "CRM cell", VERSION)
         .description(
             "Customers, contacts, opportunities and follow-ups for many tenants.\n\n\
@@ -65,8 +70,14 @@ pub fn service() -> OpenApiService<Apis, ()> {
              Replies always carry every field of their schema.\n\n\
              **Lists.** Newest first, by creation time and then id, in pages; `total` counts all pages exactly. A \
              filter by an id the tenant does not have finds nothing. Unknown query parameters are ignored.\n\n\
-             **Personal data.** Phone numbers and e-mail addresses are masked (`138****5678`, `a***@b.com`) unless \
-             the token has the scope `crm:pii:read`. A masked value is refused in a write.\n\n\
+             **Personal data.** Phone numbers and e-mail addresses (`contactPhone`, `contactEmail` of a customer, `phone`, \
+             `email` of a contact) are masked (`138****5678`, `+86 138****5678`, `a***@b.com`) unless the token has the \
+             scope `crm:pii:read`, or the service is configured to leave masking to the platform. A masked value is \
+             refused in a write. A filter by one of them finds every way of writing it: phone numbers by the rules of \
+             libphonenumber, e-mail addresses regardless of case.\n\n\
+             **Audit.** Every change of a resource, every sight of personal data in clear and every request refused to a \
+             known caller (401, 403, 409) is recorded in the tenant's audit trail.\n\n\
+             **Traces.** A `traceparent` (W3C Trace Context) is continued, and answered with this service's span in it.\n\n\
              **Errors.** Every 4xx and 5xx has the body `ErrorBody`. Other methods on a known path are answered 405 \
              with `Allow`. Requests that are not HTTP at all are refused by the HTTP library with an empty body.",
         )
@@ -78,7 +89,8 @@ pub fn service() -> OpenApiService<Apis, ()> {
 /// The contract and what is derived from it.
 pub struct Contract {
     document: Value,
-    paths: Vec<(Vec<String>, String)>,
+    /// The templates of the paths, each with its methods for `Allow`.
+    paths: Vec<(String, String)>,
 }
 
 impl Contract {
@@ -87,8 +99,8 @@ impl Contract {
     pub fn new() -> Self {
         let document = emit();
         let paths = document.get("paths").and_then(Value::as_object).into_iter().flatten();
-        let mut paths: Vec<_> = paths.map(|(path, methods)| (segments(path), allow(methods))).collect();
-        paths.extend(["/openapi.json", "/openapi.yaml", "/docs"].map(|path| (segments(path), "GET, HEAD".to_owned())));
+        let mut paths: Vec<_> = paths.map(|(path, methods)| (path.clone(), allow(methods))).collect();
+        paths.extend(["/openapi.json", "/openapi.yaml", "/docs"].map(|path| (path.to_owned(), "GET, HEAD".to_owned())));
         Self { document, paths }
     }
 
@@ -118,15 +130,29 @@ impl Contract {
         service.swagger_ui_html().replace(&service.spec(), &self.json().replace("</", "<\\/"))
     }
 
+    /// The template that the path is one of: `/customers/{customer_id}`.
+    #[must_use]
+    pub fn route(&self, path: &str) -> Option<&str> {
+        self.at(path).map(|(template, _)| template.as_str())
+    }
+
     /// The methods that the path supports, for `Allow`.
     #[must_use]
-    pub fn allowed(&self, path: &str) -> String {
-        let path = segments(path);
-        let fits = |template: &[String]| {
-            template.len() == path.len()
-                && template.iter().zip(&path).all(|(part, actual)| part.starts_with('{') || part == actual)
-        };
-        self.paths.iter().find(|(template, _)| fits(template)).map_or_else(String::new, |(_, allow)| allow.clone())
+    pub fn allowed(&self, path: &str) -> &str {
+        self.at(path).map_or("", |(_, allow)| allow)
+    }
+
+    fn at(&self, path: &str) -> Option<&(String, String)> {
+        self.paths.iter().find(|(template, _)| {
+            let (mut template, mut path) = (template.split('/'), path.split('/'));
+            loop {
+                match (template.next(), path.next()) {
+                    (None, None) => return true,
+                    (Some(part), Some(actual)) if part == actual || part.starts_with('{') => {}
+                    _ => return false,
+                }
+            }
+        })
     }
 }
 
@@ -134,10 +160,6 @@ impl Default for Contract {
     fn default() -> Self {
         Self::new()
     }
-}
-
-fn segments(path: &str) -> Vec<String> {
-    path.split('/').map(str::to_owned).collect()
 }
 
 fn allow(methods: &Value) -> String {
@@ -224,6 +246,7 @@ fn complete(method: &str, operation: &mut Value) {
     for (status, response) in entries(operation.get_mut("responses")) {
         let mut headers = response.get("headers").cloned().unwrap_or_else(|| json!({}));
         set(&mut headers, request_id::HEADER, reference("headers", "RequestId"));
+        set(&mut headers, trace::HEADER, reference("headers", "TraceParent"));
         set(&mut headers, RESPONSE_TIME_HEADER, reference("headers", "ResponseTime"));
         set(response, "headers", headers);
         if status == "200" && method == "patch" {
@@ -325,6 +348,12 @@ fn headers() -> Value {
             "schema": { "type": "string", "minLength": 1, "maxLength": request_id::MAX_LENGTH },
             "example": REQUEST_ID,
         },
+        "TraceParent": {
+            "description": "The trace that the request belongs to, and this service's span in it (W3C Trace Context).",
+            "required": true,
+            "schema": { "type": "string", "pattern": "^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$" },
+            "example": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        },
         "ResponseTime": {
             "description": "How long the service took, in milliseconds.",
             "required": true,
@@ -380,6 +409,7 @@ fn error_responses() -> Value {
         let code = error.code();
         let mut headers = json!({
             (request_id::HEADER): reference("headers", "RequestId"),
+            (trace::HEADER): reference("headers", "TraceParent"),
             (RESPONSE_TIME_HEADER): reference("headers", "ResponseTime"),
         });
         match code {

@@ -3,8 +3,9 @@
 //! A request passes, in this order: the request id is read or made ([`request_id`]) · the gateway's prefix is taken off,
 //! so that one router serves both mount points · the router · the operation's arguments in order, first the caller
 //! ([`caller`]: 401, 403), then headers and query (400), then the body ([`body`]: 415, 413, 400) · the operation.
-//! On the way out: a panic becomes a 500 · whatever failed becomes the one error body ([`crate::error`]) · request id and
-//! response time are set · one log line is written.
+//! On the way out: a panic becomes a 500 · whatever failed becomes the one error body ([`crate::error`]), and is noted in
+//! the audit trail where it was refused to a known caller · request id, trace and response time are set · one log line is
+//! written.
 //!
 //! [`contract`] emits the OpenAPI document from the operations; [`server`] listens.
 
@@ -18,6 +19,7 @@ pub mod query;
 pub mod reply;
 pub mod request_id;
 pub mod server;
+pub mod show;
 
 use std::{panic::AssertUnwindSafe, time::Instant};
 
@@ -29,17 +31,18 @@ use poem::{
     http::{HeaderName, HeaderValue, Uri, header::ALLOW},
     web::Html,
 };
-use poem_openapi::OperationId;
 use tracing::{Instrument, field::Empty};
 
+pub use crate::kind::BASE_PATH;
 use crate::{
     app::App,
     error::{ApiError, ErrorCode},
+    kind::Kind,
+    telemetry::trace::{self, Trace},
+    values::Id,
 };
+use caller::Known;
 use contract::Contract;
-
-/// Where the gateway mounts the service. Operations are served here and, for gateways that strip it, without it.
-pub const BASE_PATH: &str = "/api/v1/crm";
 
 /// The header with the time from the request's first byte to the reply, in milliseconds.
 pub const RESPONSE_TIME_HEADER: &str = "X-Response-Time";
@@ -79,21 +82,40 @@ impl<O: Endpoint> Endpoint for Membrane<O> {
         let started = Instant::now();
         let received = request_id::Received::of(request.headers(), || self.app.new_id().to_string());
         let request_id = received.id.clone();
+        let trace = Trace::of(request.headers(), self.app.new_id());
+        let known = Known::default();
         request.extensions_mut().insert(received);
+        request.extensions_mut().insert(trace.clone());
+        request.extensions_mut().insert(known.clone());
         strip_base_path(&mut request);
-        let uri = request.uri().clone();
-        let span =
-            tracing::info_span!("request", request_id, method = %request.method(), tenant_id = Empty, actor = Empty);
+        let (method, uri) = (request.method().clone(), request.uri().clone());
+        // At the level of errors, so that even a log of nothing else says whose they are.
+        let span = tracing::error_span!(
+            "request",
+            trace_id = trace.id(),
+            request_id,
+            tenant_id = Empty,
+            actor = Empty,
+            %method,
+        );
 
         let answer = async {
             let handled = AssertUnwindSafe(self.route(request)).catch_unwind().await;
             let response = handled.unwrap_or_else(|_| poem::Error::from(ApiError::internal("a panic")).into_response());
-            let operation = response.data::<OperationId>().map_or("none", |id| id.0);
-            let mut response = self.one_error_shape(response, uri.path(), &request_id);
+            let route = self.contract.route(uri.path()).unwrap_or("none");
+            let mut response = match error_of(&response) {
+                Some(error) => {
+                    log(&error);
+                    self.note(&known, &format!("{method} {route}"), uri.path(), &error);
+                    self.render(error, uri.path(), &request_id)
+                }
+                None => response,
+            };
             set_header(&mut response, request_id::HEADER, &request_id);
+            set_header(&mut response, trace::HEADER, &trace.traceparent());
             let millis = started.elapsed().as_secs_f64() * 1000.0;
             set_header(&mut response, RESPONSE_TIME_HEADER, &format!("{millis:.2}"));
-            tracing::info!(operation, status = response.status().as_u16(), duration_ms = millis, "answered");
+            tracing::info!(route, status = response.status().as_u16(), duration_ms = millis, "answered");
             response
         };
         Ok(answer.instrument(span).await)
@@ -108,21 +130,33 @@ impl<O: Endpoint> Membrane<O> {
         }
     }
 
-    /// Gives every 4xx and 5xx the one body, whoever made it.
-    fn one_error_shape(&self, response: Response, path: &str, request_id: &str) -> Response {
-        if !response.status().is_client_error() && !response.status().is_server_error() {
-            return response;
-        }
-        let error = response.data::<ApiError>().cloned();
-        let error = error.unwrap_or_else(|| ApiError::of_status(response.status()));
-        log(&error);
+    /// Gives an error the one body, whoever made it.
+    fn render(&self, error: ApiError, path: &str, request_id: &str) -> Response {
         let not_allowed = error.code() == ErrorCode::MethodNotAllowed;
         let mut response = error.render(request_id);
         if not_allowed {
-            set_header(&mut response, ALLOW.as_str(), &self.contract.allowed(path));
+            set_header(&mut response, ALLOW.as_str(), self.contract.allowed(path));
         }
         response
     }
+
+    /// Notes in the audit trail what was refused to a known caller. `what` is the method and the route.
+    fn note(&self, known: &Known, what: &str, path: &str, error: &ApiError) {
+        if let (Some(agent), ErrorCode::Unauthorized | ErrorCode::Forbidden | ErrorCode::IdempotentConflict) =
+            (known.agent(), error.code())
+        {
+            // A conflict is about the resource of the first request.
+            let target = error.location().and_then(|location| location.strip_prefix(BASE_PATH)).unwrap_or(path);
+            let id = target.split('/').nth(2).and_then(Id::parse).map(|id| id.0);
+            self.app.notes().note(self.app.refusal(agent, what, (Kind::at(target), id), error));
+        }
+    }
+}
+
+/// The error that a response stands for, whoever made it.
+fn error_of(response: &Response) -> Option<ApiError> {
+    let failed = response.status().is_client_error() || response.status().is_server_error();
+    failed.then(|| response.data::<ApiError>().cloned().unwrap_or_else(|| ApiError::of_status(response.status())))
 }
 
 /// Levels as the archive says (5.2): faults of ours are errors, refused callers and duplicates are warnings.

@@ -24,13 +24,13 @@ const PAGE: Range = Range { default: 1, max: 9_007_199_254_740_991, format: "int
 const PAGE_SIZE: Range = Range { default: 20, max: 100, format: "int32" };
 
 impl Range {
-    fn schema(&self) -> MetaSchema {
-        MetaSchema {
+    fn schema(&self) -> MetaSchemaRef {
+        MetaSchemaRef::Inline(Box::new(MetaSchema {
             minimum: Some(1.0),
             maximum: Some(self.max as f64),
             default: Some(Value::from(self.default)),
             ..MetaSchema::new_with_format("integer", self.format)
-        }
+        }))
     }
 
     fn read(&self, value: Option<&str>) -> Result<u64, Flaw> {
@@ -52,7 +52,7 @@ pub struct PageNumber(u64);
 pub struct PageSize(u64);
 
 impl QueryValue for PageNumber {
-    fn schema() -> MetaSchema {
+    fn schema() -> MetaSchemaRef {
         PAGE.schema()
     }
 
@@ -62,7 +62,7 @@ impl QueryValue for PageNumber {
 }
 
 impl QueryValue for PageSize {
-    fn schema() -> MetaSchema {
+    fn schema() -> MetaSchemaRef {
         PAGE_SIZE.schema()
     }
 
@@ -99,8 +99,11 @@ pub struct List<T> {
 
 impl<T> List<T> {
     /// The same page with its items shown as `U`.
-    pub fn map<U>(self, show: impl FnMut(T) -> U) -> List<U> {
-        List { data: self.data.into_iter().map(show).collect(), total: self.total }
+    ///
+    /// # Errors
+    /// The first item that cannot be shown: a page is not shown in part.
+    pub fn try_map<U, E>(self, show: impl FnMut(T) -> Result<U, E>) -> Result<List<U>, E> {
+        Ok(List { data: self.data.into_iter().map(show).collect::<Result<_, E>>()?, total: self.total })
     }
 }
 

@@ -1,5 +1,6 @@
 //! Query parameters: [`Query<T>`] is an optional parameter that may be sent once.
 
+use chrono::{DateTime, Utc};
 use poem::{Request, RequestBody};
 use poem_openapi::{
     ApiExtractor, ApiExtractorType, ExtractParamOptions,
@@ -8,13 +9,13 @@ use poem_openapi::{
 
 use crate::{
     error::{ApiError, Result},
-    values::{Flaw, Id},
+    values::{ContractValue, Flaw, Id, Timestamp},
 };
 
 /// A type of the contract that is read from a query parameter.
 pub trait QueryValue: Sized + Send + Sync {
     /// The schema of the parameter.
-    fn schema() -> MetaSchema;
+    fn schema() -> MetaSchemaRef;
 
     /// Reads the parameter, or takes its default where it was not sent.
     ///
@@ -24,7 +25,6 @@ pub trait QueryValue: Sized + Send + Sync {
 }
 
 /// An optional query parameter. Sent twice it is refused; unknown parameters are ignored.
-#[derive(Debug)]
 pub struct Query<T>(pub T);
 
 impl<T: QueryValue> Query<T> {
@@ -50,7 +50,7 @@ impl<'a, T: QueryValue> ApiExtractor<'a> for Query<T> {
     }
 
     fn param_schema_ref() -> Option<MetaSchemaRef> {
-        Some(MetaSchemaRef::Inline(Box::new(T::schema())))
+        Some(T::schema())
     }
 
     async fn from_request(
@@ -67,11 +67,45 @@ impl<'a, T: QueryValue> ApiExtractor<'a> for Query<T> {
 pub struct IdFilter(pub Option<uuid::Uuid>);
 
 impl QueryValue for IdFilter {
-    fn schema() -> MetaSchema {
-        MetaSchema { example: Some(Id::EXAMPLE.into()), ..MetaSchema::new("string") }
+    fn schema() -> MetaSchemaRef {
+        inline(MetaSchema { example: Some(Id::EXAMPLE.into()), ..MetaSchema::new("string") })
     }
 
     fn read(value: Option<&str>) -> std::result::Result<Self, Flaw> {
         Ok(Self(value.map(Id::sought)))
     }
+}
+
+/// A filter by a text that must be the same.
+#[derive(Debug, Clone)]
+pub struct TextFilter(pub Option<String>);
+
+impl QueryValue for TextFilter {
+    fn schema() -> MetaSchemaRef {
+        inline(MetaSchema::new("string"))
+    }
+
+    /// No stored text has a control character; one database would refuse to look for a NUL.
+    fn read(value: Option<&str>) -> std::result::Result<Self, Flaw> {
+        Ok(Self(value.map(|text| text.replace('\0', "\u{fffd}"))))
+    }
+}
+
+/// A filter by an instant.
+#[derive(Debug, Clone, Copy)]
+pub struct InstantFilter(pub Option<DateTime<Utc>>);
+
+impl QueryValue for InstantFilter {
+    fn schema() -> MetaSchemaRef {
+        Timestamp::schema_ref()
+    }
+
+    fn read(value: Option<&str>) -> std::result::Result<Self, Flaw> {
+        let instant = |text: &str| Timestamp::from_value(text.into()).map(|instant| instant.0);
+        value.map(instant).transpose().map(Self)
+    }
+}
+
+fn inline(schema: MetaSchema) -> MetaSchemaRef {
+    MetaSchemaRef::Inline(Box::new(schema))
 }

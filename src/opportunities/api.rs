@@ -4,7 +4,7 @@ use futures_util::FutureExt;
 use poem::web::Data;
 use poem_openapi::{OpenApi, param::Path};
 
-use super::{OPPORTUNITIES, Opportunity, OpportunityCreate, OpportunityUpdate, store};
+use super::{Opportunity, OpportunityCreate, OpportunityUpdate, store};
 use crate::{
     app::App,
     change::Intent,
@@ -18,6 +18,7 @@ use crate::{
         reply::{Created, Found, NoContent},
         request_id::RequestId,
     },
+    kind::OPPORTUNITIES,
     values::id::PathId,
 };
 
@@ -44,8 +45,8 @@ impl OpportunitiesApi {
         page_size: Query<PageSize>,
     ) -> Result<Found<List<Opportunity>>> {
         let rows =
-            store::list(app.database().read(), &caller.tenant, customer.0.0, Paging::new(page, page_size)).await?;
-        Ok(Found(rows.map(Opportunity::shown)))
+            store::list(app.database().read(), caller.tenant(), customer.0.0, Paging::new(page, page_size)).await?;
+        Ok(Found(app.show_page(&caller, rows)?))
     }
 
     /// Create an opportunity
@@ -61,8 +62,8 @@ impl OpportunitiesApi {
     ) -> Result<Created<Opportunity>> {
         let id = app.new_id();
         let intent = Intent::once(caller, request_id, OPPORTUNITIES, id);
-        let row = app.change(intent, move |change| store::insert(change, body.0.clone()).boxed()).await?;
-        Ok(Created { location: OPPORTUNITIES.address(id), resource: Opportunity::shown(row) })
+        let resource = app.change_shown(intent, move |change| store::insert(change, body.0.clone()).boxed()).await?;
+        Ok(Created { location: OPPORTUNITIES.address(id), resource })
     }
 
     /// Get an opportunity
@@ -76,8 +77,8 @@ impl OpportunitiesApi {
         /// The opportunity's id.
         opportunity_id: Path<PathId>,
     ) -> Result<Found<Opportunity>> {
-        let row = store::find(app.database().read(), &caller.tenant, opportunity_id.0.0).await?;
-        Ok(Found(Opportunity::shown(row)))
+        let row = store::find(app.database().read(), caller.tenant(), opportunity_id.0.0).await?;
+        Ok(Found(app.show(&caller, row)?))
     }
 
     /// Change an opportunity
@@ -95,8 +96,8 @@ impl OpportunitiesApi {
         body: Body<OpportunityUpdate>,
     ) -> Result<Found<Opportunity>> {
         let intent = Intent::once(caller, request_id, OPPORTUNITIES, opportunity_id.0.0);
-        let row = app.change(intent, move |change| store::update(change, body.0.clone()).boxed()).await?;
-        Ok(Found(Opportunity::shown(row)))
+        let changed = app.change_shown(intent, move |change| store::update(change, body.0.clone()).boxed()).await?;
+        Ok(Found(changed))
     }
 
     /// Delete an opportunity

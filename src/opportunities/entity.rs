@@ -3,7 +3,11 @@
 use sea_orm::entity::prelude::*;
 
 use super::{OpportunityStage, OpportunityStatus};
-use crate::database::tenancy::{Resource, Tenanted};
+use crate::{
+    audit::{Audited, Fact},
+    database::tenancy::{Listed, Resource, Tenanted},
+    kind::{Kind, OPPORTUNITIES},
+};
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "opportunities")]
@@ -32,7 +36,45 @@ impl Tenanted for Entity {
     const TENANT: Column = Column::TenantId;
 }
 
-impl Resource for Entity {
+impl Listed for Entity {
     const ID: Column = Column::OpportunityId;
     const CREATED: Column = Column::CreatedAt;
+}
+
+impl Resource for Entity {
+    fn id(row: &Model) -> Uuid {
+        row.opportunity_id
+    }
+
+    fn updated_at(row: &mut Model) -> &mut DateTimeUtc {
+        &mut row.updated_at
+    }
+}
+
+impl Audited for Entity {
+    const KIND: Kind = OPPORTUNITIES;
+
+    fn facts(row: &Model) -> Vec<Fact<'_>> {
+        let Model {
+            tenant_id: _,
+            opportunity_id: _,
+            customer_id,
+            title,
+            amount_cents,
+            currency,
+            stage,
+            status,
+            last_open_stage: _,
+            created_at: _,
+            updated_at: _,
+        } = row;
+        vec![
+            Fact::Plain("customerId", Some(customer_id.to_string())),
+            Fact::Personal("title", Some(title)),
+            Fact::Plain("amountCents", Some(amount_cents.to_string())),
+            Fact::Plain("currency", Some(currency.clone())),
+            Fact::Plain("stage", Some(format!("{stage:?}"))),
+            Fact::Plain("status", Some(format!("{status:?}"))),
+        ]
+    }
 }

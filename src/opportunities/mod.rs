@@ -17,8 +17,3 @@ pub use api::OpportunitiesApi;
 pub(crate) use entity::Entity;
 pub use stage::{OpportunityStage, OpportunityStatus};
 pub use types::{AmountCents, Opportunity, OpportunityCreate, OpportunityUpdate};
-
-use crate::change::Kind;
-
-/// Opportunities as a kind of resource.
-pub const OPPORTUNITIES: Kind = Kind("opportunities");

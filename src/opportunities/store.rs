@@ -1,9 +1,6 @@
 //! Queries on opportunities.
 
-use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryTrait,
-    sea_query::LockType,
-};
+use sea_orm::{ColumnTrait, ConnectionTrait, QueryFilter, QueryTrait, sea_query::LockType};
 use uuid::Uuid;
 
 use super::{
@@ -16,7 +13,7 @@ use crate::{
     customers,
     database::{
         read,
-        tenancy::{Resource, Tenanted},
+        tenancy::{Listed, Tenanted},
     },
     error::{ApiError, Result},
     follow_ups,
@@ -78,8 +75,7 @@ pub async fn insert(change: &Change<'_>, body: OpportunityCreate) -> Result<Mode
         created_at: change.now().0,
         updated_at: change.now().0,
     };
-    Entity::insert(row.clone().into_active_model()).exec_without_returning(change.db()).await?;
-    Ok(row)
+    change.insert::<Entity>(row).await
 }
 
 /// Changes the opportunity of the change.
@@ -100,11 +96,7 @@ pub async fn update(change: &Change<'_>, body: OpportunityUpdate) -> Result<Mode
     row.stage = standing.stage;
     row.status = standing.stage.kind();
     row.last_open_stage = standing.last_open;
-    if row == before {
-        return Ok(row);
-    }
-    row.updated_at = change.after(before.updated_at);
-    Ok(row.into_active_model().reset_all().update(change.db()).await?)
+    change.update::<Entity>(before, row).await
 }
 
 /// Deletes the opportunity of the change; its follow-ups stay, without the reference.
@@ -115,10 +107,9 @@ pub async fn delete(change: &Change<'_>) -> Result<()> {
     let id = change.id();
     let customer = owner(change.db(), change.tenant(), id).await?.ok_or_else(ApiError::not_found)?;
     change.lock::<customers::Entity>(customer, LockType::KeyShare).await?;
-    change.lock::<Entity>(id, LockType::Update).await?.ok_or_else(ApiError::not_found)?;
+    let row = change.lock::<Entity>(id, LockType::Update).await?.ok_or_else(ApiError::not_found)?;
     follow_ups::store::clear_opportunity(change, id).await?;
-    Entity::delete_of(change.tenant()).filter(Entity::ID.eq(id)).exec(change.db()).await?;
-    Ok(())
+    change.delete::<Entity>(&[row]).await
 }
 
 /// Deletes the opportunities of a customer that is being deleted.
@@ -126,6 +117,6 @@ pub async fn delete(change: &Change<'_>) -> Result<()> {
 /// # Errors
 /// A fault of the database.
 pub async fn delete_of_customer(change: &Change<'_>, customer: Uuid) -> Result<()> {
-    Entity::delete_of(change.tenant()).filter(Column::CustomerId.eq(customer)).exec(change.db()).await?;
-    Ok(())
+    let rows = change.lock_all::<Entity>(Column::CustomerId.eq(customer)).await?;
+    change.delete::<Entity>(&rows).await
 }

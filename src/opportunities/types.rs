@@ -9,8 +9,16 @@ use poem_openapi::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{OpportunityStage, OpportunityStatus, entity::Model};
-use crate::values::{ContractValue, Currency, Field, Flaw, Id, Tenant, Text, TextRule, Timestamp, contract_type, text};
+use super::{
+    OpportunityStage, OpportunityStatus,
+    entity::{Entity, Model},
+};
+use crate::{
+    error::Result,
+    http::show::Show,
+    pii::Lens,
+    values::{ContractValue, Currency, Field, Flaw, Id, Tenant, Text, TextRule, Timestamp, contract_type, text},
+};
 
 /// A new opportunity.
 #[derive(Debug, Clone, Object, Deserialize)]
@@ -81,10 +89,10 @@ pub struct Opportunity {
     pub updated_at: Timestamp,
 }
 
-impl Opportunity {
-    /// The opportunity as the API shows it.
-    #[must_use]
-    pub(super) fn shown(row: Model) -> Self {
+impl Show for Opportunity {
+    type Entity = Entity;
+
+    fn shown(row: Model, _lens: &Lens<'_>) -> Result<Self> {
         let Model {
             tenant_id,
             opportunity_id,
@@ -98,7 +106,7 @@ impl Opportunity {
             created_at,
             updated_at,
         } = row;
-        Self {
+        Ok(Self {
             opportunity_id: Id(opportunity_id),
             tenant_id: Tenant::stored(tenant_id),
             customer_id: Id(customer_id),
@@ -109,7 +117,7 @@ impl Opportunity {
             status,
             created_at: Timestamp(created_at),
             updated_at: Timestamp(updated_at),
-        }
+        })
     }
 }
 
@@ -156,7 +164,7 @@ impl ContractValue for AmountCents {
         }))
     }
 
-    fn from_value(value: Value) -> Result<Self, Flaw> {
+    fn from_value(value: Value) -> std::result::Result<Self, Flaw> {
         value
             .as_i64()
             .filter(|amount| (0..=Self::MAX).contains(amount))

@@ -1,22 +1,35 @@
 //! Personal data: phone numbers and e-mail addresses have types of their own.
 //!
-//! - [`Phone`] and [`Email`] come in with a request. Their `Debug` and `Serialize` mask; only [`Pii::into_stored`] gives
-//!   the value on, to be stored.
-//! - [`Stored`] is what a row holds.
-//! - [`Shown`] goes out with a reply: in clear or masked, by the caller's [`Sight`].
+//! - [`Pii`] (a [`Phone`], an [`Email`]) is such a value in clear. `Debug`, `Display` and `Serialize` mask it; whoever
+//!   needs the value itself calls [`Pii::reveal`]: the reply, the sealer and the search do.
+//! - [`Sealed`] and [`BlindIndex`] are what a row holds ([`vault`] makes them, with the keys of [`keys`]).
+//! - [`Shown`] goes out with a reply: in clear or masked, as the [`Lens`] says.
 //!
-//! [`mask`] says what is left visible.
+//! [`mask`] says what is left visible, [`normal`] which ways of writing are the same value, [`registry`] which keys the
+//! stored values need, [`rotate`] how they are sealed anew.
 
+pub mod keys;
 pub mod mask;
+pub mod normal;
+pub mod registry;
+pub mod rotate;
+pub mod vault;
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, marker::PhantomData};
 
 use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
 use sea_orm::DeriveValueType;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use crate::values::{ContractValue, Flaw, Nullable, Text, TextRule, contract_type};
+use crate::{
+    app::App,
+    error::Result,
+    http::query::QueryValue,
+    values::{Clearable, ContractValue, Flaw, Nullable, Tenant, Text, TextRule, contract_type},
+};
+use normal::Country;
+use vault::{Column, Row};
 
 /// How a caller sees personal data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,9 +44,12 @@ pub enum Sight {
 pub trait PiiRule: TextRule {
     /// The value with most of it replaced by stars.
     fn mask(clear: &str) -> String;
+
+    /// The one form of the value, however it is written.
+    fn normal(clear: &str, country: Country) -> String;
 }
 
-/// Personal data of the kind `R`, from a request.
+/// Personal data of the kind `R`, in clear.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Pii<R>(Text<R>);
 
@@ -43,10 +59,10 @@ pub type Phone = Pii<PhoneRule>;
 pub type Email = Pii<EmailRule>;
 
 impl<R: PiiRule> Pii<R> {
-    /// The value in the form that is stored.
+    /// The value itself.
     #[must_use]
-    pub fn into_stored(self) -> Stored {
-        Stored(self.0.into_string())
+    pub fn reveal(&self) -> &str {
+        self.0.as_str()
     }
 }
 
@@ -59,32 +75,174 @@ impl<R: PiiRule> ContractValue for Pii<R> {
         Text::<R>::schema_ref()
     }
 
-    fn from_value(value: Value) -> Result<Self, Flaw> {
+    fn from_value(value: Value) -> std::result::Result<Self, Flaw> {
         Text::from_value(value).map(Self)
     }
 }
 
 impl<R: PiiRule> Serialize for Pii<R> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&R::mask(self.0.as_str()))
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.serialize_str(&R::mask(self.reveal()))
     }
 }
 
 impl<R: PiiRule> fmt::Debug for Pii<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&R::mask(self.0.as_str()))
+        f.write_str(&R::mask(self.reveal()))
+    }
+}
+
+impl<R: PiiRule> fmt::Display for Pii<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&R::mask(self.reveal()))
     }
 }
 
 contract_type!(Pii<R>, R: PiiRule);
 
-/// Personal data as a row holds it.
-#[derive(Clone, PartialEq, Eq, DeriveValueType)]
-pub struct Stored(String);
+/// A filter of a list by personal data, which finds every way of writing the same value.
+pub struct PiiFilter<R>(pub Option<Pii<R>>);
 
-impl fmt::Debug for Stored {
+impl<R: PiiRule> QueryValue for PiiFilter<R> {
+    fn schema() -> MetaSchemaRef {
+        Pii::<R>::schema_ref()
+    }
+
+    fn read(value: Option<&str>) -> std::result::Result<Self, Flaw> {
+        value.map(|text| Pii::from_value(text.into())).transpose().map(Self)
+    }
+}
+
+/// Personal data as a row holds it: sealed, or in clear where sealing is off.
+#[derive(Clone, PartialEq, Eq, DeriveValueType)]
+pub struct Sealed(String);
+
+impl Sealed {
+    /// Whether the value is stored in clear: no phone number and no e-mail address may hold the mark of a sealed one.
+    #[must_use]
+    pub fn is_clear(&self) -> bool {
+        !self.0.contains('*')
+    }
+}
+
+impl fmt::Debug for Sealed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("***")
+    }
+}
+
+/// By what a row's personal data is found without being read.
+#[derive(Clone, PartialEq, Eq, DeriveValueType)]
+pub struct BlindIndex(String);
+
+impl fmt::Debug for BlindIndex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// A column for personal data of the kind `R`.
+#[derive(Debug, Clone, Copy)]
+pub struct PiiColumn<R> {
+    /// The column, whatever it holds.
+    pub column: Column,
+    kind: PhantomData<R>,
+}
+
+impl<R: PiiRule> PiiColumn<R> {
+    /// The column `name` of `table`, with the blind index in `index`.
+    #[must_use]
+    pub const fn new(table: &'static str, name: &'static str, index: &'static str) -> Self {
+        Self { column: Column { table, name, index, normal: R::normal }, kind: PhantomData }
+    }
+
+    /// The form in which a value is stored in a row, with its index.
+    ///
+    /// # Errors
+    /// A system without randomness.
+    pub fn seal(self, app: &App, row: Row<'_>, value: Option<Pii<R>>) -> Result<(Option<Sealed>, Option<BlindIndex>)> {
+        match value {
+            Some(value) => app.vault().seal(&self.column, row, value.reveal()).map(|(s, i)| (Some(s), Some(i))),
+            None => Ok((None, None)),
+        }
+    }
+
+    /// Changes what a row holds, unless the field is absent or says what is stored already: sealing that again would make
+    /// it look changed.
+    ///
+    /// # Errors
+    /// 500 where the stored value does not open.
+    pub fn apply(
+        self,
+        app: &App,
+        row: Row<'_>,
+        field: Clearable<Pii<R>>,
+        (sealed, index): (&mut Option<Sealed>, &mut Option<BlindIndex>),
+    ) -> Result<()> {
+        let value = match field {
+            Clearable::Absent => return Ok(()),
+            Clearable::Null => None,
+            Clearable::Value(value) => Some(value),
+        };
+        if let (Some(value), Some(sealed)) = (&value, &*sealed)
+            && app.vault().open(&self.column, row, sealed)? == value.reveal()
+        {
+            return Ok(());
+        }
+        (*sealed, *index) = self.seal(app, row, value)?;
+        Ok(())
+    }
+
+    /// The indexes under which the value that is asked for may be stored; `None` where none is asked for.
+    ///
+    /// # Errors
+    /// None in practice: see [`vault::Vault::indexes`].
+    pub fn sought(self, app: &App, tenant: &Tenant, sought: Option<Pii<R>>) -> Result<Option<Vec<BlindIndex>>> {
+        sought.map(|sought| app.vault().indexes(&self.column, tenant, &sought)).transpose()
+    }
+}
+
+/// A table with personal data: what [`rotate`] goes through.
+#[derive(Debug, Clone, Copy)]
+pub struct PiiTable {
+    /// The table.
+    pub name: &'static str,
+    /// The column with the row's id.
+    pub id: &'static str,
+    /// The columns for personal data.
+    pub columns: &'static [Column],
+}
+
+/// Opens what is stored and shows it as the caller may see it.
+pub struct Lens<'a> {
+    app: &'a App,
+    sight: Sight,
+}
+
+impl<'a> Lens<'a> {
+    /// A lens for a caller with this sight.
+    #[must_use]
+    pub fn new(app: &'a App, sight: Sight) -> Self {
+        Self { app, sight }
+    }
+
+    /// What the caller sees of a value that a row holds.
+    ///
+    /// # Errors
+    /// 500 where the stored value does not open.
+    pub fn show<R: PiiRule>(
+        &self,
+        column: PiiColumn<R>,
+        row: Row<'_>,
+        stored: Option<&Sealed>,
+    ) -> Result<Nullable<Shown<R>>> {
+        let Some(sealed) = stored else { return Ok(Nullable(None)) };
+        let clear = self.app.vault().open(&column.column, row, sealed)?;
+        let text = match self.sight {
+            Sight::Clear => clear,
+            Sight::Masked => R::mask(&clear),
+        };
+        Ok(Nullable(Some(Shown { text, kind: PhantomData })))
     }
 }
 
@@ -92,21 +250,7 @@ impl fmt::Debug for Stored {
 #[derive(Clone, PartialEq, Eq)]
 pub struct Shown<R> {
     text: String,
-    kind: std::marker::PhantomData<R>,
-}
-
-impl<R: PiiRule> Shown<R> {
-    /// Shows what is stored to a caller with this sight.
-    #[must_use]
-    pub fn to(sight: Sight, stored: Option<Stored>) -> Nullable<Self> {
-        Nullable(stored.map(|Stored(clear)| {
-            let text = match sight {
-                Sight::Clear => clear,
-                Sight::Masked => R::mask(&clear),
-            };
-            Self { text, kind: std::marker::PhantomData }
-        }))
-    }
+    kind: PhantomData<R>,
 }
 
 impl<R: PiiRule> fmt::Debug for Shown<R> {
@@ -116,7 +260,7 @@ impl<R: PiiRule> fmt::Debug for Shown<R> {
 }
 
 impl<R: PiiRule> Serialize for Shown<R> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.text)
     }
 }
@@ -133,7 +277,7 @@ impl<R: PiiRule> ContractValue for Shown<R> {
         }))
     }
 
-    fn from_value(_: Value) -> Result<Self, Flaw> {
+    fn from_value(_: Value) -> std::result::Result<Self, Flaw> {
         Err("is only ever answered".into())
     }
 }
@@ -160,6 +304,10 @@ impl TextRule for PhoneRule {
 impl PiiRule for PhoneRule {
     fn mask(clear: &str) -> String {
         mask::phone(clear)
+    }
+
+    fn normal(clear: &str, country: Country) -> String {
+        normal::phone(clear, country)
     }
 }
 
@@ -194,5 +342,9 @@ impl TextRule for EmailRule {
 impl PiiRule for EmailRule {
     fn mask(clear: &str) -> String {
         mask::email(clear)
+    }
+
+    fn normal(clear: &str, country: Country) -> String {
+        normal::email(clear, country)
     }
 }

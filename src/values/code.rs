@@ -70,13 +70,13 @@ macro_rules! coded {
                 $crate::values::code::register::<$type>(registry);
             }
 
-            fn from_value(value: serde_json::Value) -> Result<Self, $crate::values::Flaw> {
+            fn from_value(value: serde_json::Value) -> std::result::Result<Self, $crate::values::Flaw> {
                 $crate::values::code::from_value(&value)
             }
         }
 
         impl serde::Serialize for $type {
-            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
                 serializer.serialize_i32($crate::values::code::Code::code(*self))
             }
         }

@@ -96,7 +96,7 @@ macro_rules! contract_type {
         }
 
         impl<'de, $($($generics)*)?> serde::Deserialize<'de> for $type {
-            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
                 let value = <serde_json::Value as serde::Deserialize>::deserialize(deserializer)?;
                 <$type as $crate::values::ContractValue>::from_value(value).map_err(serde::de::Error::custom)
             }

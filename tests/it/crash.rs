@@ -18,7 +18,7 @@ use sea_orm::{ConnectionTrait, Statement};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
-use crate::harness::{SECRET, TestDatabase, on_postgres, sign_hs256};
+use crate::harness::{PII_KEYS, SECRET, TestDatabase, on_postgres, sign_hs256};
 
 /// A process of the service.
 struct Process {
@@ -29,7 +29,8 @@ struct Process {
 impl Process {
     /// Starts the binary and waits until it says where it listens.
     fn start(database: &TestDatabase) -> Self {
-        let variables = [("CRM_PORT", "0"), ("CRM_JWT_SECRET", SECRET), ("CRM_LOG_FORMAT", "json")];
+        let variables =
+            [("CRM_PORT", "0"), ("CRM_JWT_SECRET", SECRET), ("CRM_PII_KEYS", PII_KEYS), ("CRM_LOG_FORMAT", "json")];
         let mut child = Command::new(env!("CARGO_BIN_EXE_crm"))
             .env_clear()
             .envs(variables)

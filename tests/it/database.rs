@@ -1,6 +1,6 @@
 //! What the database itself holds: constraints for a bug's sake, indexes for the lists, durability for the writes.
 
-use crm::change::{Intent, Kind};
+use crm::{change::Intent, kind::CUSTOMERS};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, Statement};
 use serde_json::json;
 
@@ -125,7 +125,7 @@ async fn sqlite_syncs_at_each_commit_and_holds_its_foreign_keys() {
     service.customer().await;
     let caller = crate::harness::caller(&service).await;
     let pragma = |name: &'static str| {
-        let intent = Intent::unkeyed(caller.clone(), Kind("customers"), service.app.new_id());
+        let intent = Intent::unkeyed(caller.clone(), CUSTOMERS, service.app.new_id());
         service.app.change(intent, move |change| {
             Box::pin(async move {
                 let statement = Statement::from_string(DbBackend::Sqlite, format!("PRAGMA {name}"));

@@ -47,13 +47,14 @@ async fn a_fault_in_one_change_does_not_touch_the_others_that_share_its_commit()
 #[tokio::test]
 async fn a_panic_in_a_change_is_500_and_the_door_stays_open() {
     use crm::{
-        change::{Change, Intent, Kind},
+        change::{Change, Intent},
         error::{ErrorCode, Result},
+        kind::CUSTOMERS,
     };
     use futures_util::FutureExt;
 
     let service = Service::start().await;
-    let intent = Intent::unkeyed(crate::harness::caller(&service).await, Kind("customers"), service.app.new_id());
+    let intent = Intent::unkeyed(crate::harness::caller(&service).await, CUSTOMERS, service.app.new_id());
     let outcome: Result<()> = service.app.change(intent, |_: &Change<'_>| async { panic!("a secret") }.boxed()).await;
     assert_eq!(outcome.unwrap_err().code(), ErrorCode::InternalError);
     service.post("/customers", json!({ "name": "x" })).send().await.expect(201);

@@ -54,8 +54,8 @@ async fn tenants_with_equal_ids_never_meet() {
     let database = service.database.connect().await;
     let customer = service.customer().await;
     use sea_orm::ConnectionTrait;
-    let copy = "INSERT INTO customers SELECT 'twin', customer_id, 'Twin', contact_phone, contact_email, status, \
-                created_at, updated_at FROM customers";
+    let copy = "INSERT INTO customers (tenant_id, customer_id, name, status, created_at, updated_at) \
+                SELECT 'twin', customer_id, 'Twin', status, created_at, updated_at FROM customers";
     database.execute_unprepared(copy).await.unwrap();
     let path = format!("/customers/{customer}");
     service.patch(&path, json!({ "name": "changed" })).send().await.expect(200);

@@ -16,6 +16,7 @@ use std::{
 
 use crm::{
     app::{App, Clock, Ids, Parts},
+    audit::Notes,
     auth::Keys,
     config::Config,
     database::{Database, migrate},
@@ -23,6 +24,7 @@ use crm::{
         self,
         caller::{Caller, CanWrite},
     },
+    pii::registry,
 };
 use poem::{
     Body, Endpoint, Request, Response,
@@ -37,6 +39,9 @@ pub use database::{TestDatabase, on_postgres};
 
 /// The secret that test tokens are signed with.
 pub const SECRET: &str = "a secret for tests, longer than 32 bytes";
+
+/// The key that personal data is sealed with in tests.
+pub const PII_KEYS: &str = "test:MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
 
 /// The instant at which every test begins: 2026-01-31T09:30:00.125Z.
 pub const START: i64 = 1_769_851_800_125;
@@ -69,15 +74,20 @@ impl Service {
 
     pub async fn on(database: TestDatabase, variables: &[(&str, &str)]) -> Self {
         let url = database.url();
-        let mut environment = HashMap::from([("CRM_JWT_SECRET", SECRET), ("CRM_DATABASE_URL", url.as_str())]);
+        let mut environment =
+            HashMap::from([("CRM_JWT_SECRET", SECRET), ("CRM_PII_KEYS", PII_KEYS), ("CRM_DATABASE_URL", url.as_str())]);
         environment.extend(variables.iter().copied());
         let config = Config::read(&|name| environment.get(name).map(|value| (*value).to_owned())).0.unwrap();
         migrate::up(&config.database_url, None).await.unwrap();
         let clock = Arc::new(AtomicI64::new(START));
+        let database_of_app = Database::open(&config.database_url).await.unwrap();
+        let clock_of_app = Clock::Manual(Arc::clone(&clock));
         let app = App::new(Parts {
             keys: Keys::from_config(&config).unwrap(),
-            database: Database::open(&config.database_url).await.unwrap(),
-            clock: Clock::Manual(Arc::clone(&clock)),
+            vault: registry::open(&config, &database_of_app, clock_of_app.now()).await.unwrap(),
+            notes: Notes::default(),
+            database: database_of_app,
+            clock: clock_of_app,
             ids: Ids::Sequence(AtomicU64::new(1)),
             config,
         });
@@ -109,7 +119,8 @@ impl Service {
 
     pub fn call(&self, method: Method, path: &str) -> Call<'_> {
         let request = Request::builder().method(method).uri_str(format!("/api/v1/crm{path}")).finish();
-        Call { service: self, request }.token(&token(json!({ "scope": "crm:read crm:write crm:pii:read" })))
+        Call { service: self, request }
+            .token(&token(json!({ "scope": "crm:read crm:write crm:pii:read crm:audit:read" })))
     }
 
     pub async fn create(&self, path: &str, body: Value) -> Value {

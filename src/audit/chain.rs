@@ -1,0 +1,251 @@
+//! The chain: every entry of a tenant gets a number and a hash over itself and the hash before it, so that none can be
+//! changed, removed or slipped in without every later hash being wrong.
+//!
+//! A task links new entries within a second ([`App::chain_audit_entries`]). It takes them from the queue that was filled in
+//! the transactions that wrote them, so an entry that no transaction of ours wrote is never linked, and is found by
+//! [`verify`]. The hash has no key: who may write the database could compute a whole chain anew. Against that, note the
+//! heads that `crm audit verify` prints somewhere else, and compare.
+
+use std::collections::HashMap;
+
+use sea_orm::{
+    AccessMode, ActiveModelTrait, ColumnTrait, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend,
+    EntityTrait, IntoActiveModel, IsolationLevel, QueryFilter, QueryOrder, QuerySelect, Statement, TransactionOptions,
+    TransactionTrait,
+    sea_query::{LockType, OnConflict},
+};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::entity::{chain, heads, logs, queue};
+use crate::{
+    app::App,
+    database::{
+        Database, Transaction,
+        tenancy::{Listed, Tenanted},
+    },
+    error::{ApiError, Result},
+    values::Tenant,
+};
+
+/// How many entries a transaction links, and how many are verified at a time.
+const BATCH: u64 = 500;
+
+/// The hash that a tenant's first entry is chained to.
+const NOTHING_BEFORE: &str = "";
+
+/// The hash of an entry: SHA-256, in hexadecimal, of a JSON array of the form's name, the hash before, the number and every
+/// column of the entry.
+fn link(before: &str, sequence: i64, entry: &logs::Model) -> Result<String> {
+    let logs::Model {
+        tenant_id,
+        audit_log_id,
+        occurred_at,
+        actor,
+        client,
+        action,
+        resource_type,
+        resource_id,
+        request_id,
+        trace_id,
+        changes,
+        summary,
+    } = entry;
+    let what = (actor, client, action, resource_type, resource_id, request_id, trace_id, changes, summary);
+    let text = ("crm audit 1", before, sequence, tenant_id, audit_log_id, occurred_at.timestamp_millis(), what);
+    let text = serde_json::to_vec(&text).map_err(ApiError::internal)?;
+    Ok(Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+impl App {
+    /// Links the entries that are not linked yet; gives how many there were.
+    ///
+    /// # Errors
+    /// A fault of the database.
+    pub async fn chain_audit_entries(&self) -> Result<u64> {
+        let mut linked = 0;
+        for tenant in tenants_in_queue(self.database().read()).await? {
+            loop {
+                let tenant = tenant.clone();
+                let batch = self
+                    .database()
+                    .transact(move |transaction| {
+                        let tenant = tenant.clone();
+                        Box::pin(async move { link_batch(transaction, &tenant).await })
+                    })
+                    .await?;
+                linked += batch;
+                if batch < BATCH {
+                    break;
+                }
+            }
+        }
+        Ok(linked)
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the chaining goes through all tenants, each for itself")]
+async fn tenants_in_queue(db: &DatabaseConnection) -> Result<Vec<Tenant>> {
+    let names = queue::Entity::find().select_only().column(queue::Column::TenantId).distinct().into_tuple::<String>();
+    Ok(names.all(db).await?.into_iter().map(Tenant::stored).collect())
+}
+
+/// Links the tenant's oldest entries in the queue. Several processes may do this: the head's row is their lock.
+#[expect(clippy::disallowed_methods, reason = "the chain is written here and nowhere else")]
+async fn link_batch(transaction: &Transaction, tenant: &Tenant) -> Result<u64> {
+    let first = heads::Model {
+        tenant_id: tenant.as_str().to_owned(),
+        sequence: 0,
+        hash: NOTHING_BEFORE.to_owned(),
+        purged_sequence: 0,
+        purged_hash: NOTHING_BEFORE.to_owned(),
+    };
+    let unless_there = OnConflict::column(heads::Column::TenantId).do_nothing().to_owned();
+    let first = heads::Entity::insert(first.into_active_model()).on_conflict(unless_there);
+    first.exec_without_returning(transaction).await?;
+    let head = heads::Entity::of(tenant).lock(LockType::Update).all(transaction).await?.pop();
+    let mut head = head.ok_or_else(|| ApiError::internal("a tenant's chain has no head"))?;
+
+    let oldest = queue::Entity::of(tenant).order_by_asc(queue::Column::AuditLogId).limit(BATCH);
+    let ids: Vec<Uuid> = oldest.all(transaction).await?.into_iter().map(|place| place.audit_log_id).collect();
+    let entries = logs::Entity::of(tenant).filter(<logs::Entity as Listed>::ID.is_in(ids.iter().copied()));
+    let entries = entries.order_by_asc(logs::Column::AuditLogId).all(transaction).await?;
+    if entries.is_empty() {
+        return Ok(0);
+    }
+    let mut links = Vec::with_capacity(entries.len());
+    for entry in &entries {
+        head.sequence += 1;
+        head.hash = link(&head.hash, head.sequence, entry)?;
+        let link = chain::Model {
+            tenant_id: entry.tenant_id.clone(),
+            sequence: head.sequence,
+            audit_log_id: entry.audit_log_id,
+            hash: head.hash.clone(),
+        };
+        links.push(link.into_active_model());
+    }
+    chain::Entity::insert_many(links).exec_without_returning(transaction).await?;
+    let done = queue::Column::AuditLogId.is_in(entries.iter().map(|entry| entry.audit_log_id));
+    queue::Entity::delete_of(tenant).filter(done).exec(transaction).await?;
+    head.into_active_model().reset_all().update(transaction).await?;
+    Ok(entries.len() as u64)
+}
+
+/// What was found of one tenant's trail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// The tenant.
+    pub tenant: String,
+    /// How many entries are chained and were verified.
+    pub verified: u64,
+    /// How many are not chained yet.
+    pub waiting: u64,
+    /// The number and the hash of the last entry.
+    pub head: (i64, String),
+    /// What is wrong, a sentence each.
+    pub faults: Vec<String>,
+}
+
+/// Verifies the trails of all tenants, as they stand at one instant.
+///
+/// # Errors
+/// A fault of the database.
+pub async fn verify(database: &Database) -> Result<Vec<Verdict>> {
+    let snapshot = snapshot(database.read()).await?;
+    let mut verdicts = Vec::new();
+    for tenant in tenants(&snapshot).await? {
+        verdicts.push(verify_tenant(&snapshot, &tenant).await?);
+    }
+    snapshot.rollback().await?;
+    Ok(verdicts)
+}
+
+/// A transaction that sees one instant.
+async fn snapshot(db: &DatabaseConnection) -> Result<DatabaseTransaction> {
+    // On SQLite every transaction sees one instant.
+    let on_postgres = db.get_database_backend() == DbBackend::Postgres;
+    let options = TransactionOptions {
+        isolation_level: on_postgres.then_some(IsolationLevel::RepeatableRead),
+        access_mode: on_postgres.then_some(AccessMode::ReadOnly),
+        ..TransactionOptions::default()
+    };
+    Ok(db.begin_with_options(options).await?)
+}
+
+/// Every tenant that anything of a trail speaks of.
+async fn tenants(db: &DatabaseTransaction) -> Result<Vec<Tenant>> {
+    let tables = ["audit_logs", "audit_queue", "audit_chain", "audit_heads"];
+    let union = tables.map(|table| format!("SELECT tenant_id FROM {table}")).join(" UNION ");
+    let statement = Statement::from_string(db.get_database_backend(), format!("{union} ORDER BY tenant_id"));
+    let rows = db.query_all_raw(statement).await?;
+    rows.iter().map(|row| Ok(Tenant::stored(row.try_get_by_index(0)?))).collect()
+}
+
+async fn verify_tenant(db: &DatabaseTransaction, tenant: &Tenant) -> Result<Verdict> {
+    let head = heads::Entity::of(tenant).all(db).await?.pop();
+    let mut faults = Vec::new();
+    let (mut sequence, mut hash) =
+        head.as_ref().map_or((0, String::new()), |head| (head.purged_sequence, head.purged_hash.clone()));
+    let mut verified = 0;
+    let mut after = i64::MIN;
+    loop {
+        let links = chain::Entity::of(tenant).filter(chain::Column::Sequence.gt(after));
+        let links = links.order_by_asc(chain::Column::Sequence).limit(BATCH).all(db).await?;
+        let Some(last) = links.last() else { break };
+        after = last.sequence;
+        let ids = links.iter().map(|link| link.audit_log_id);
+        let entries = logs::Entity::of(tenant).filter(<logs::Entity as Listed>::ID.is_in(ids)).all(db).await?;
+        let entries: HashMap<Uuid, logs::Model> =
+            entries.into_iter().map(|entry| (entry.audit_log_id, entry)).collect();
+        for chain::Model { sequence: number, audit_log_id, hash: written, .. } in links {
+            if number != sequence + 1 {
+                faults.push(format!("number {number} follows number {sequence}"));
+            }
+            match entries.get(&audit_log_id) {
+                None => faults.push(format!("entry {audit_log_id}, number {number}, was removed")),
+                Some(entry) if link(&hash, number, entry)? != written => {
+                    faults.push(format!("entry {audit_log_id}, number {number}, or the chain before it was changed"));
+                }
+                Some(_) => verified += 1,
+            }
+            (sequence, hash) = (number, written);
+        }
+    }
+    match &head {
+        None if sequence > 0 => faults.push("the head was removed".to_owned()),
+        Some(head) if (head.sequence, &head.hash) != (sequence, &hash) => {
+            faults.push(format!("the head is number {}, the chain ends with number {sequence}", head.sequence));
+        }
+        _ => {}
+    }
+    for (id, fault) in strays(db, tenant).await? {
+        faults.push(format!("entry {id} {fault}"));
+    }
+    let waiting = sea_orm::PaginatorTrait::count(queue::Entity::of(tenant), db).await?;
+    Ok(Verdict { tenant: tenant.as_str().to_owned(), verified, waiting, head: (sequence, hash), faults })
+}
+
+/// Entries that are neither in the chain nor in the queue, or in both, and places in the queue without an entry.
+async fn strays(db: &DatabaseTransaction, tenant: &Tenant) -> Result<Vec<(Uuid, &'static str)>> {
+    const IN_CHAIN: &str =
+        "EXISTS (SELECT 1 FROM audit_chain c WHERE c.tenant_id = l.tenant_id AND c.audit_log_id = l.audit_log_id)";
+    const IN_QUEUE: &str =
+        "EXISTS (SELECT 1 FROM audit_queue q WHERE q.tenant_id = l.tenant_id AND q.audit_log_id = l.audit_log_id)";
+    const IN_LOGS: &str =
+        "EXISTS (SELECT 1 FROM audit_logs e WHERE e.tenant_id = l.tenant_id AND e.audit_log_id = l.audit_log_id)";
+    let questions = [
+        ("audit_logs", format!("NOT {IN_CHAIN} AND NOT {IN_QUEUE}"), "was slipped in: it is not in the chain"),
+        ("audit_queue", format!("NOT {IN_LOGS}"), "was removed before it was chained"),
+        ("audit_queue", IN_CHAIN.to_owned(), "waits to be chained although it is"),
+    ];
+    let mut strays = Vec::new();
+    for (table, condition, fault) in questions {
+        let sql = format!("SELECT l.audit_log_id FROM {table} l WHERE l.tenant_id = $1 AND {condition}");
+        let statement = Statement::from_sql_and_values(db.get_database_backend(), sql, [tenant.as_str().into()]);
+        for row in db.query_all_raw(statement).await? {
+            strays.push((row.try_get_by_index(0)?, fault));
+        }
+    }
+    Ok(strays)
+}

@@ -1,0 +1,101 @@
+//! Retention: entries and request ids are kept for so many days, then deleted by a task.
+//!
+//! Entries go in the order of the chain, and only so far as all before them are due. The head keeps the number and the
+//! hash of the last one that went: what is left stays verifiable. The database itself refuses every other deletion.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sea_orm::sea_query::LockType;
+use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect};
+use uuid::Uuid;
+
+use super::entity::{chain, heads, logs};
+use crate::{
+    app::App,
+    change,
+    database::{
+        Transaction,
+        tenancy::{Listed, Tenanted},
+    },
+    error::Result,
+    values::Tenant,
+};
+
+/// How many entries a transaction deletes.
+const BATCH: u64 = 500;
+
+/// What was deleted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Purged {
+    /// Audit entries.
+    pub entries: u64,
+    /// Request ids of accepted requests.
+    pub request_ids: u64,
+}
+
+impl App {
+    /// Deletes what is past its time.
+    ///
+    /// # Errors
+    /// A fault of the database. What was deleted until then stays deleted.
+    pub async fn purge(&self) -> Result<Purged> {
+        let before = |days: u16| self.now().0 - TimeDelta::days(i64::from(days));
+        let mut purged = Purged::default();
+        let due = before(self.config().audit_retention_days);
+        for tenant in chained_tenants(self).await? {
+            loop {
+                let tenant = tenant.clone();
+                let batch = self
+                    .database()
+                    .transact(move |transaction| {
+                        let tenant = tenant.clone();
+                        Box::pin(async move { purge_batch(transaction, &tenant, due).await })
+                    })
+                    .await?;
+                purged.entries += batch;
+                if batch < BATCH {
+                    break;
+                }
+            }
+        }
+        purged.request_ids =
+            change::purge_request_ids(self.database(), before(self.config().idempotency_retention_days)).await?;
+        if purged != Purged::default() {
+            let Purged { entries, request_ids } = purged;
+            tracing::info!(entries, request_ids, "deleted what is past its time");
+        }
+        Ok(purged)
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the retention goes through all tenants, each for itself")]
+async fn chained_tenants(app: &App) -> Result<Vec<Tenant>> {
+    let heads = heads::Entity::find().all(app.database().read()).await?;
+    Ok(heads.into_iter().map(|head| Tenant::stored(head.tenant_id)).collect())
+}
+
+/// Deletes the tenant's oldest entries that are due.
+#[expect(clippy::disallowed_methods, reason = "the retention deletes here and nowhere else")]
+async fn purge_batch(transaction: &Transaction, tenant: &Tenant, due: DateTime<Utc>) -> Result<u64> {
+    let head = heads::Entity::of(tenant).lock(LockType::Update).all(transaction).await?.pop();
+    let Some(mut head) = head else { return Ok(0) };
+    let oldest = chain::Entity::of(tenant).filter(chain::Column::Sequence.gt(head.purged_sequence));
+    let oldest = oldest.order_by_asc(chain::Column::Sequence).limit(BATCH).all(transaction).await?;
+    let ids: Vec<Uuid> = oldest.iter().map(|link| link.audit_log_id).collect();
+    let not_due = logs::Entity::of(tenant)
+        .filter(<logs::Entity as Listed>::ID.is_in(ids))
+        .filter(logs::Column::OccurredAt.gte(due))
+        .all(transaction)
+        .await?;
+    let is_due = |link: &&chain::Model| !not_due.iter().any(|entry| entry.audit_log_id == link.audit_log_id);
+    let going: Vec<chain::Model> = oldest.iter().take_while(is_due).cloned().collect();
+    let Some(last) = going.last() else { return Ok(0) };
+
+    // The head first: the database lets go only what the head says is gone.
+    head.purged_sequence = last.sequence;
+    head.purged_hash.clone_from(&last.hash);
+    head.into_active_model().reset_all().update(transaction).await?;
+    let ids = going.iter().map(|link| link.audit_log_id);
+    logs::Entity::delete_of(tenant).filter(<logs::Entity as Listed>::ID.is_in(ids)).exec(transaction).await?;
+    chain::Entity::delete_of(tenant).filter(chain::Column::Sequence.lte(last.sequence)).exec(transaction).await?;
+    Ok(going.len() as u64)
+}

@@ -1,0 +1,108 @@
+//! Queries on the trail.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use sea_orm::{
+    ColumnTrait, Condition, ConnectionTrait, DatabaseConnection, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    QueryTrait,
+};
+use uuid::Uuid;
+
+use super::entity::{AuditAction, chain, logs};
+use crate::{
+    database::{
+        Database, read,
+        tenancy::{Listed, Tenanted},
+    },
+    error::Result,
+    http::page::{List, Paging},
+    values::Tenant,
+};
+
+/// How many entries are read at a time.
+const BATCH: u64 = 1000;
+
+/// Which entries are asked for.
+#[derive(Debug, Clone, Default)]
+pub struct Sought {
+    /// About resources of this kind.
+    pub resource_type: Option<String>,
+    /// About this resource.
+    pub resource_id: Option<Uuid>,
+    /// By this actor.
+    pub actor: Option<String>,
+    /// Of this action.
+    pub action: Option<AuditAction>,
+    /// At this instant or later.
+    pub from: Option<DateTime<Utc>>,
+    /// Before this instant.
+    pub to: Option<DateTime<Utc>>,
+}
+
+/// An entry and its place in the chain, if it has one already.
+#[derive(Debug, Clone)]
+pub struct Chained {
+    /// The entry.
+    pub entry: logs::Model,
+    /// Its number and hash.
+    pub link: Option<chain::Model>,
+}
+
+/// The tenant's entries that are asked for.
+///
+/// # Errors
+/// A fault of the database.
+pub async fn list(db: &impl ConnectionTrait, tenant: &Tenant, sought: Sought, paging: Paging) -> Result<List<Chained>> {
+    let Sought { resource_type, resource_id, actor, action, from, to } = sought;
+    let rows = logs::Entity::of(tenant)
+        .apply_if(resource_type, |rows, kind| rows.filter(logs::Column::ResourceType.eq(kind)))
+        .apply_if(resource_id, |rows, id| rows.filter(logs::Column::ResourceId.eq(id)))
+        .apply_if(actor, |rows, actor| rows.filter(logs::Column::Actor.eq(actor)))
+        .apply_if(action, |rows, action| rows.filter(logs::Column::Action.eq(action)))
+        .apply_if(from, |rows, from| rows.filter(logs::Column::OccurredAt.gte(from)))
+        .apply_if(to, |rows, to| rows.filter(logs::Column::OccurredAt.lt(to)));
+    let page = read::page(db, rows, paging).await?;
+    Ok(List { data: chained(db, tenant, page.data).await?, total: page.total })
+}
+
+/// The tenants that have a trail, in order.
+///
+/// # Errors
+/// A fault of the database.
+#[expect(clippy::disallowed_methods, reason = "the export goes through all tenants, each for itself")]
+pub async fn tenants(database: &Database) -> Result<Vec<Tenant>> {
+    let names = logs::Entity::find().select_only().column(logs::Column::TenantId).distinct();
+    let names = names.order_by_asc(logs::Column::TenantId).into_tuple::<String>().all(database.read()).await?;
+    Ok(names.into_iter().map(Tenant::stored).collect())
+}
+
+/// The tenant's entries after `after`, oldest first, some at a time; none at the end.
+///
+/// # Errors
+/// A fault of the database.
+pub async fn after(
+    db: &DatabaseConnection,
+    tenant: &Tenant,
+    after: Option<(DateTime<Utc>, Uuid)>,
+) -> Result<Vec<Chained>> {
+    let (at, id) = (logs::Column::OccurredAt, <logs::Entity as Listed>::ID);
+    let rows = logs::Entity::of(tenant).apply_if(after, |rows, (instant, entry)| {
+        let same_instant = Condition::all().add(at.eq(instant)).add(id.gt(entry));
+        rows.filter(at.gte(instant)).filter(Condition::any().add(at.gt(instant)).add(same_instant))
+    });
+    let rows = rows.order_by_asc(at).order_by_asc(id).limit(BATCH).all(db).await?;
+    chained(db, tenant, rows).await
+}
+
+/// The entries with their places in the chain.
+async fn chained(db: &impl ConnectionTrait, tenant: &Tenant, entries: Vec<logs::Model>) -> Result<Vec<Chained>> {
+    if entries.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ids = entries.iter().map(|entry| entry.audit_log_id);
+    let links = chain::Entity::of(tenant).filter(chain::Column::AuditLogId.is_in(ids)).all(db).await?;
+    let mut links: HashMap<Uuid, chain::Model> = links.into_iter().map(|link| (link.audit_log_id, link)).collect();
+    let chained = |entry: logs::Model| Chained { link: links.remove(&entry.audit_log_id), entry };
+    Ok(entries.into_iter().map(chained).collect())
+}

@@ -1,0 +1,162 @@
+//! The audit trail in the contract.
+
+use poem_openapi::{
+    Object,
+    registry::{MetaSchema, MetaSchemaRef},
+    types::Type,
+};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{
+    entity::{AuditAction, chain, logs},
+    fact::FieldChange,
+    store::Chained,
+};
+use crate::{
+    error::{ApiError, Result},
+    http::query::QueryValue,
+    values::{ContractValue, Flaw, Id, Nullable, Tenant, Timestamp},
+};
+
+/// An entry of the audit trail.
+#[derive(Debug, Object, Serialize)]
+#[oai(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
+pub struct AuditLog {
+    /// The entry's id.
+    pub audit_log_id: Id,
+    /// The tenant whose data it is about.
+    pub tenant_id: Tenant,
+    /// When it was done.
+    pub occurred_at: Timestamp,
+    /// Who did it: the token's `sub`, else its client, else `unknown`.
+    pub actor: String,
+    /// Through which program: the token's `client_id` or `azp`.
+    pub client: Nullable<String>,
+    /// What was done.
+    pub action: AuditAction,
+    /// The kind of resource: `customer`, `contact`, `opportunity`, `followUp`.
+    pub resource_type: Nullable<String>,
+    /// The resource.
+    pub resource_id: Nullable<Id>,
+    /// The request's `X-Request-ID`.
+    pub request_id: String,
+    /// The trace that the request belongs to (W3C Trace Context).
+    pub trace_id: String,
+    /// The fields that changed, or that were seen in clear.
+    pub changes: Vec<AuditChange>,
+    /// What was done, in words.
+    pub summary: String,
+    /// The entry's number in the tenant's chain, a moment after it was written.
+    pub sequence: Nullable<Sequence>,
+    /// The hash that chains the entry to all before it: SHA-256 in hexadecimal.
+    pub hash: Nullable<String>,
+}
+
+/// A field that changed, or was seen in clear.
+#[derive(Debug, Object, Serialize)]
+#[oai(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
+pub struct AuditChange {
+    /// The field's name.
+    pub field: String,
+    /// Its value before; `null` where it was empty, and always for personal data and free text.
+    pub old: Nullable<String>,
+    /// Its value after; `null` where it is empty, and always for personal data and free text.
+    pub new: Nullable<String>,
+}
+
+impl AuditLog {
+    /// The entry as the contract has it.
+    ///
+    /// # Errors
+    /// 500 where somebody wrote into the row what is no list of changes.
+    pub(crate) fn shown(Chained { entry, link }: Chained) -> Result<Self> {
+        let logs::Model {
+            tenant_id,
+            audit_log_id,
+            occurred_at,
+            actor,
+            client,
+            action,
+            resource_type,
+            resource_id,
+            request_id,
+            trace_id,
+            changes,
+            summary,
+        } = entry;
+        let changes: Vec<FieldChange> = serde_json::from_str(&changes).map_err(|_| {
+            ApiError::internal(format!("integrity: audit_logs.changes of row {audit_log_id} of tenant {tenant_id}"))
+        })?;
+        let (sequence, hash) = match link {
+            Some(chain::Model { sequence, hash, .. }) => (Some(Sequence(sequence)), Some(hash)),
+            None => (None, None),
+        };
+        Ok(Self {
+            audit_log_id: Id(audit_log_id),
+            tenant_id: Tenant::stored(tenant_id),
+            occurred_at: Timestamp(occurred_at),
+            actor,
+            client: Nullable(client),
+            action,
+            resource_type: Nullable(resource_type),
+            resource_id: Nullable(resource_id.map(Id)),
+            request_id,
+            trace_id,
+            changes: changes.into_iter().map(AuditChange::shown).collect(),
+            summary,
+            sequence: Nullable(sequence),
+            hash: Nullable(hash),
+        })
+    }
+}
+
+impl AuditChange {
+    fn shown(FieldChange { field, old, new }: FieldChange) -> Self {
+        Self { field, old: Nullable(old), new: Nullable(new) }
+    }
+}
+
+/// A number in the chain, from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Sequence(pub i64);
+
+impl ContractValue for Sequence {
+    fn name() -> std::borrow::Cow<'static, str> {
+        "Sequence".into()
+    }
+
+    fn schema_ref() -> MetaSchemaRef {
+        MetaSchemaRef::Inline(Box::new(MetaSchema {
+            minimum: Some(1.0),
+            example: Some(Value::from(42)),
+            ..MetaSchema::new_with_format("integer", "int64")
+        }))
+    }
+
+    fn from_value(_: Value) -> std::result::Result<Self, Flaw> {
+        Err("is only ever answered".into())
+    }
+}
+
+crate::values::contract_type!(Sequence);
+
+/// A filter by an action.
+#[derive(Debug, Clone, Copy)]
+pub struct ActionFilter(pub Option<AuditAction>);
+
+impl QueryValue for ActionFilter {
+    fn schema() -> MetaSchemaRef {
+        AuditAction::schema_ref()
+    }
+
+    fn read(value: Option<&str>) -> std::result::Result<Self, Flaw> {
+        let known = |text: &str| {
+            serde_json::from_value(text.into()).map_err(|_| "must be create, update, delete, read or refuse".into())
+        };
+        value.map(known).transpose().map(Self)
+    }
+}

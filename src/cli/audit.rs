@@ -1,0 +1,78 @@
+//! `crm audit verify|export`: the audit trail, for auditors.
+
+use std::io::{self, Write};
+
+use clap::Subcommand;
+
+use super::{Outcome, open_database, print};
+use crate::{
+    audit::{chain, store, types::AuditLog},
+    config::Config,
+    database::Database,
+    error::ApiError,
+    values::Tenant,
+};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Task {
+    /// Verify the chains: exit code 1 where an entry was changed, removed or slipped in
+    Verify,
+    /// Print every entry, oldest first, a JSON object a line
+    Export {
+        /// Only those of this tenant
+        #[arg(long)]
+        tenant: Option<String>,
+    },
+}
+
+pub(super) async fn run(config: Config, task: Task) -> Outcome {
+    let database = open_database(&config).await?;
+    let outcome = match task {
+        Task::Verify => verify(&database).await,
+        Task::Export { tenant } => export(&database, tenant).await,
+    };
+    database.close().await?;
+    outcome
+}
+
+async fn verify(database: &Database) -> Outcome {
+    let mut faults = 0;
+    for verdict in chain::verify(database).await.map_err(fault)? {
+        let (number, hash) = &verdict.head;
+        print(&format!(
+            "{}: {} entries verified, {} not chained yet, head {number} {hash}",
+            verdict.tenant, verdict.verified, verdict.waiting
+        ))?;
+        for fault in &verdict.faults {
+            print(&format!("{}: {fault}", verdict.tenant))?;
+        }
+        faults += verdict.faults.len();
+    }
+    if faults == 0 { Ok(()) } else { Err(format!("{faults} faults in the audit trail").into()) }
+}
+
+async fn export(database: &Database, tenant: Option<String>) -> Outcome {
+    let tenants = match tenant {
+        Some(name) => vec![Tenant::parse(&name).ok_or_else(|| format!("--tenant {}", Tenant::EXPECTED))?],
+        None => store::tenants(database).await.map_err(fault)?,
+    };
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    for tenant in tenants {
+        let mut last = None;
+        loop {
+            let entries = store::after(database.read(), &tenant, last).await.map_err(fault)?;
+            let Some(newest) = entries.last() else { break };
+            last = Some((newest.entry.occurred_at, newest.entry.audit_log_id));
+            for entry in entries {
+                serde_json::to_writer(&mut out, &AuditLog::shown(entry).map_err(fault)?)?;
+                writeln!(out)?;
+            }
+        }
+    }
+    Ok(out.flush()?)
+}
+
+/// What an operator is told of a failure.
+fn fault(error: ApiError) -> String {
+    error.cause().unwrap_or("the database failed").to_owned()
+}

@@ -1,0 +1,65 @@
+//! `crm keys rotate`: every stored phone number and e-mail address is sealed with the first key, while the service runs.
+
+use std::sync::Arc;
+
+use clap::Subcommand;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::{Outcome, open_database, print};
+use crate::{
+    app::Clock,
+    config::Config,
+    database,
+    pii::{
+        registry,
+        rotate::{self, Report},
+    },
+};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Task {
+    /// Seal every phone number and e-mail address with the first key; interrupted, run it again
+    Rotate {
+        /// Also what is sealed with it already, so that what finds it is made anew: after a change of CRM_PHONE_COUNTRY
+        #[arg(long)]
+        all: bool,
+    },
+}
+
+pub(super) async fn run(config: Config, task: Task) -> Outcome {
+    let Task::Rotate { all } = task;
+    let database = open_database(&config).await?;
+    let vault = Arc::new(registry::open(&config, &database, Clock::System.now()).await?);
+    let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template("{bar:40} {pos} of {len} rows, {eta} left")?);
+    let report = rotate::run(&database, &vault, all, &|done, total| {
+        bar.set_length(total);
+        bar.set_position(done);
+    })
+    .await;
+    bar.finish_and_clear();
+    let report = report.map_err(|error| error.cause().unwrap_or("the database failed").to_owned())?;
+    database.close().await?;
+    if report.sealed_clear {
+        database::clean(&config.database_url).await?;
+    }
+    tell(&report, vault.sealing_key().map_or("in clear", |key| key.as_str()))
+}
+
+fn tell(report: &Report, present: &str) -> Outcome {
+    print(&format!("{} rows are stored anew ({present})", report.rows))?;
+    for (name, left) in &report.left {
+        match left {
+            0 => print(&format!("{name}: nothing is left, it is no longer needed"))?,
+            left => print(&format!("{name}: {left} values are left"))?,
+        }
+    }
+    if !report.damaged.is_empty() {
+        return Err(
+            format!("these values do not open, and were left as they are:\n  {}", report.damaged.join("\n  ")).into()
+        );
+    }
+    match report.left.iter().map(|(_, left)| left).sum::<u64>() {
+        0 => Ok(()),
+        left => Err(format!("{left} values were being changed all the time: run it again").into()),
+    }
+}

@@ -1,0 +1,63 @@
+//! The trace that a request belongs to: W3C Trace Context, level 1 (<https://www.w3.org/TR/trace-context/>).
+//!
+//! A valid `traceparent` is continued: its trace id stands in the log, in the audit trail and in the reply's `traceparent`, whose
+//! parent id is this service's own span. Without one, or with a malformed one, a new trace begins.
+
+use poem::http::HeaderMap;
+use uuid::Uuid;
+
+use crate::http::header::{Sent, sent, text};
+
+/// The header that carries the trace.
+pub const HEADER: &str = "traceparent";
+
+/// The trace of a request, and this service's span in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trace {
+    id: String,
+    span: String,
+    flags: u8,
+}
+
+impl Trace {
+    /// Continues the trace of the headers, or begins one. `new` is an id that nothing else has.
+    #[must_use]
+    pub fn of(headers: &HeaderMap, new: Uuid) -> Self {
+        // The last half of the id is where its randomness is.
+        let (id, span) = (format!("{:032x}", new.as_u128()), format!("{:016x}", new.as_u64_pair().1));
+        let parent = match sent(headers, HEADER) {
+            Sent::Once(value) => text(value).and_then(parse),
+            Sent::Never | Sent::Repeatedly => None,
+        };
+        match parent {
+            Some((id, flags)) => Self { id: id.to_owned(), span, flags },
+            None => Self { id, span, flags: 0 },
+        }
+    }
+
+    /// The id of the trace: 32 hexadecimal digits.
+    #[must_use]
+    pub fn id(&self) -> String {
+        self.id.clone()
+    }
+
+    /// The header that passes the trace on.
+    #[must_use]
+    pub fn traceparent(&self) -> String {
+        format!("00-{}-{}-{:02x}", self.id, self.span, self.flags)
+    }
+}
+
+/// The trace id and the flags of a `traceparent` (section 3.2.2). A later version may have more behind the flags.
+fn parse(value: &str) -> Option<(&str, u8)> {
+    let mut parts = value.splitn(5, '-');
+    let (version, id, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let hex = |text: &str, length| {
+        text.len() == length && text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'a'..=b'f'))
+    };
+    let zero = |text: &str| text.bytes().all(|byte| byte == b'0');
+    let shaped = hex(version, 2) && hex(id, 32) && hex(span, 16) && hex(flags, 2);
+    let valid = shaped && version != "ff" && !zero(id) && !zero(span) && (version != "00" || parts.next().is_none());
+    // Of the flags only `sampled` has a meaning to pass on.
+    valid.then(|| (id, u8::from_str_radix(flags, 16).unwrap_or_default() & 1))
+}
