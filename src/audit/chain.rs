@@ -93,18 +93,23 @@ async fn tenants_in_queue(db: &DatabaseConnection) -> Result<Vec<Tenant>> {
 /// Links the tenant's oldest entries in the queue. Several processes may do this: the head's row is their lock.
 #[expect(clippy::disallowed_methods, reason = "the chain is written here and nowhere else")]
 async fn link_batch(transaction: &Transaction, tenant: &Tenant) -> Result<u64> {
-    let first = heads::Model {
-        tenant_id: tenant.as_str().to_owned(),
-        sequence: 0,
-        hash: NOTHING_BEFORE.to_owned(),
-        purged_sequence: 0,
-        purged_hash: NOTHING_BEFORE.to_owned(),
+    let mut head = match locked_head(transaction, tenant).await? {
+        Some(head) => head,
+        None => {
+            let first = heads::Model {
+                tenant_id: tenant.as_str().to_owned(),
+                sequence: 0,
+                hash: NOTHING_BEFORE.to_owned(),
+                purged_sequence: 0,
+                purged_hash: NOTHING_BEFORE.to_owned(),
+            };
+            let unless_there = OnConflict::column(heads::Column::TenantId).do_nothing().to_owned();
+            let first = heads::Entity::insert(first.into_active_model()).on_conflict(unless_there);
+            first.exec_without_returning(transaction).await?;
+            let head = locked_head(transaction, tenant).await?;
+            head.ok_or_else(|| ApiError::internal("a tenant's chain has no head"))?
+        }
     };
-    let unless_there = OnConflict::column(heads::Column::TenantId).do_nothing().to_owned();
-    let first = heads::Entity::insert(first.into_active_model()).on_conflict(unless_there);
-    first.exec_without_returning(transaction).await?;
-    let head = heads::Entity::of(tenant).lock(LockType::Update).all(transaction).await?.pop();
-    let mut head = head.ok_or_else(|| ApiError::internal("a tenant's chain has no head"))?;
 
     let oldest = queue::Entity::of(tenant).order_by_asc(queue::Column::AuditLogId).limit(BATCH);
     let ids: Vec<Uuid> = oldest.all(transaction).await?.into_iter().map(|place| place.audit_log_id).collect();
@@ -130,6 +135,10 @@ async fn link_batch(transaction: &Transaction, tenant: &Tenant) -> Result<u64> {
     queue::Entity::delete_of(tenant).filter(done).exec(transaction).await?;
     head.into_active_model().reset_all().update(transaction).await?;
     Ok(entries.len() as u64)
+}
+
+async fn locked_head(transaction: &Transaction, tenant: &Tenant) -> Result<Option<heads::Model>> {
+    Ok(heads::Entity::of(tenant).lock(LockType::Update).all(transaction).await?.pop())
 }
 
 /// What was found of one tenant's trail.

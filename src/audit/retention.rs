@@ -4,8 +4,10 @@
 //! hash of the last one that went: what is left stays verifiable. The database itself refuses every other deletion.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sea_orm::sea_query::LockType;
-use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, DatabaseConnection, IntoActiveModel, QueryFilter, QueryOrder,
+    QuerySelect, Statement, sea_query::LockType,
+};
 use uuid::Uuid;
 
 use super::entity::{chain, heads, logs};
@@ -41,7 +43,7 @@ impl App {
         let before = |days: u16| self.now().0 - TimeDelta::days(i64::from(days));
         let mut purged = Purged::default();
         let due = before(self.config().audit_retention_days);
-        for tenant in chained_tenants(self).await? {
+        for tenant in tenants_with_due_entries(self.database().read(), due).await? {
             loop {
                 let tenant = tenant.clone();
                 let batch = self
@@ -67,10 +69,15 @@ impl App {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the retention goes through all tenants, each for itself")]
-async fn chained_tenants(app: &App) -> Result<Vec<Tenant>> {
-    let heads = heads::Entity::find().all(app.database().read()).await?;
-    Ok(heads.into_iter().map(|head| Tenant::stored(head.tenant_id)).collect())
+/// The tenants whose oldest chained entry is due.
+async fn tenants_with_due_entries(db: &DatabaseConnection, due: DateTime<Utc>) -> Result<Vec<Tenant>> {
+    let sql = "SELECT h.tenant_id FROM audit_heads h \
+               JOIN audit_chain c ON c.tenant_id = h.tenant_id AND c.sequence = h.purged_sequence + 1 \
+               JOIN audit_logs l ON l.tenant_id = c.tenant_id AND l.audit_log_id = c.audit_log_id \
+               WHERE l.occurred_at < $1";
+    let statement = Statement::from_sql_and_values(db.get_database_backend(), sql, [due.into()]);
+    let rows = db.query_all_raw(statement).await?;
+    rows.iter().map(|row| Ok(Tenant::stored(row.try_get_by_index(0)?))).collect()
 }
 
 /// Deletes the tenant's oldest entries that are due.

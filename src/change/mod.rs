@@ -34,7 +34,7 @@ use crate::{
         show::Show,
     },
     kind::Kind,
-    pii::{Sight, vault::Row},
+    pii::{Lens, Sight, vault::Row},
     values::{Currency, Tenant, Timestamp},
 };
 
@@ -189,7 +189,7 @@ impl App {
         let apply = Arc::new(apply);
         self.change(intent, move |change| {
             let apply = Arc::clone(&apply);
-            async move { change.app.show_changed(change.intent.sight, apply(change).await?) }.boxed()
+            async move { V::shown(apply(change).await?, &Lens::new(change.app, change.intent.sight)) }.boxed()
         })
         .await
     }

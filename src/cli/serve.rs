@@ -26,6 +26,13 @@ pub(super) async fn run(config: Config) -> Outcome {
     }
     let address = config.address();
     let app = open(config).await?;
+    match (app.vault().sealing_key(), app.vault().may_hold_clear()) {
+        (None, _) => tracing::warn!("CRM_PII_ENCRYPTION=off: phone numbers and e-mail addresses are stored in clear"),
+        (_, true) => tracing::warn!(
+            "phone numbers and e-mail addresses from before are stored in clear, and not found by search: run `crm keys rotate`"
+        ),
+        _ => {}
+    }
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let listener = TcpListener::bind(address).await.map_err(|error| format!("cannot listen on {address}: {error}"))?;
     let address = listener.local_addr()?;

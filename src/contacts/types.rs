@@ -94,8 +94,8 @@ impl Show for Contact {
         } = row;
         let place = Row { tenant: &tenant_id, id: contact_id };
         Ok(Self {
-            phone: lens.show(PHONE, place, phone.as_ref())?,
-            email: lens.show(EMAIL, place, email.as_ref())?,
+            phone: lens.show(&PHONE, place, phone.as_ref())?,
+            email: lens.show(&EMAIL, place, email.as_ref())?,
             contact_id: Id(contact_id),
             tenant_id: Tenant::stored(tenant_id),
             customer_id: Id(customer_id),

@@ -115,8 +115,8 @@ impl Show for Customer {
         } = row;
         let place = Row { tenant: &tenant_id, id: customer_id };
         Ok(Self {
-            contact_phone: lens.show(CONTACT_PHONE, place, contact_phone.as_ref())?,
-            contact_email: lens.show(CONTACT_EMAIL, place, contact_email.as_ref())?,
+            contact_phone: lens.show(&CONTACT_PHONE, place, contact_phone.as_ref())?,
+            contact_email: lens.show(&CONTACT_EMAIL, place, contact_email.as_ref())?,
             customer_id: Id(customer_id),
             tenant_id: Tenant::stored(tenant_id),
             name: Name::stored(name),

@@ -4,12 +4,7 @@ use super::{
     caller::{Caller, CanRead},
     page::List,
 };
-use crate::{
-    app::App,
-    audit::Audited,
-    error::Result,
-    pii::{Lens, Sight},
-};
+use crate::{app::App, audit::Audited, error::Result, pii::Lens};
 
 /// A resource of the contract that is made from a row.
 pub trait Show: Sized {
@@ -53,13 +48,5 @@ impl App {
         let shown = page.try_map(|row| V::shown(row, &lens))?;
         self.notes().note(seen);
         Ok(shown)
-    }
-
-    /// Shows the row that a change left to the caller who changed it. The trail has the change itself.
-    ///
-    /// # Errors
-    /// 500 where personal data in the row does not open.
-    pub fn show_changed<V: Show>(&self, sight: Sight, row: <V::Entity as sea_orm::EntityTrait>::Model) -> Result<V> {
-        V::shown(row, &Lens::new(self, sight))
     }
 }

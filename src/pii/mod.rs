@@ -142,7 +142,7 @@ impl fmt::Debug for BlindIndex {
 }
 
 /// A column for personal data of the kind `R`.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub struct PiiColumn<R> {
     /// The column, whatever it holds.
     pub column: Column,
@@ -152,7 +152,7 @@ pub struct PiiColumn<R> {
 impl<R: PiiRule> PiiColumn<R> {
     /// The column `name` of `table`, with the blind index in `index`.
     #[must_use]
-    pub const fn new(table: &'static str, name: &'static str, index: &'static str) -> Self {
+    pub(crate) const fn new(table: &'static str, name: &'static str, index: &'static str) -> Self {
         Self { column: Column { table, name, index, normal: R::normal }, kind: PhantomData }
     }
 
@@ -160,11 +160,19 @@ impl<R: PiiRule> PiiColumn<R> {
     ///
     /// # Errors
     /// A system without randomness.
-    pub fn seal(self, app: &App, row: Row<'_>, value: Option<Pii<R>>) -> Result<(Option<Sealed>, Option<BlindIndex>)> {
+    pub fn seal(&self, app: &App, row: Row<'_>, value: Option<Pii<R>>) -> Result<(Option<Sealed>, Option<BlindIndex>)> {
         match value {
             Some(value) => app.vault().seal(&self.column, row, value.reveal()).map(|(s, i)| (Some(s), Some(i))),
             None => Ok((None, None)),
         }
+    }
+
+    /// The value that a row holds.
+    ///
+    /// # Errors
+    /// 500 where it does not open.
+    pub fn open(&self, app: &App, row: Row<'_>, sealed: &Sealed) -> Result<Pii<R>> {
+        app.vault().open(&self.column, row, sealed).map(|clear| Pii(Text::stored(clear)))
     }
 
     /// Changes what a row holds, unless the field is absent or says what is stored already: sealing that again would make
@@ -173,7 +181,7 @@ impl<R: PiiRule> PiiColumn<R> {
     /// # Errors
     /// 500 where the stored value does not open.
     pub fn apply(
-        self,
+        &self,
         app: &App,
         row: Row<'_>,
         field: Clearable<Pii<R>>,
@@ -185,7 +193,7 @@ impl<R: PiiRule> PiiColumn<R> {
             Clearable::Value(value) => Some(value),
         };
         if let (Some(value), Some(sealed)) = (&value, &*sealed)
-            && app.vault().open(&self.column, row, sealed)? == value.reveal()
+            && self.open(app, row, sealed)?.reveal() == value.reveal()
         {
             return Ok(());
         }
@@ -196,9 +204,9 @@ impl<R: PiiRule> PiiColumn<R> {
     /// The indexes under which the value that is asked for may be stored; `None` where none is asked for.
     ///
     /// # Errors
-    /// None in practice: see [`vault::Vault::indexes`].
-    pub fn sought(self, app: &App, tenant: &Tenant, sought: Option<Pii<R>>) -> Result<Option<Vec<BlindIndex>>> {
-        sought.map(|sought| app.vault().indexes(&self.column, tenant, &sought)).transpose()
+    /// None in practice: a key can always be derived.
+    pub fn sought(&self, app: &App, tenant: &Tenant, sought: Option<Pii<R>>) -> Result<Option<Vec<BlindIndex>>> {
+        sought.map(|sought| app.vault().indexes(&self.column, tenant, sought.reveal())).transpose()
     }
 }
 
@@ -232,15 +240,15 @@ impl<'a> Lens<'a> {
     /// 500 where the stored value does not open.
     pub fn show<R: PiiRule>(
         &self,
-        column: PiiColumn<R>,
+        column: &PiiColumn<R>,
         row: Row<'_>,
         stored: Option<&Sealed>,
     ) -> Result<Nullable<Shown<R>>> {
         let Some(sealed) = stored else { return Ok(Nullable(None)) };
-        let clear = self.app.vault().open(&column.column, row, sealed)?;
+        let value = column.open(self.app, row, sealed)?;
         let text = match self.sight {
-            Sight::Clear => clear,
-            Sight::Masked => R::mask(&clear),
+            Sight::Clear => value.reveal().to_owned(),
+            Sight::Masked => value.to_string(),
         };
         Ok(Nullable(Some(Shown { text, kind: PhantomData })))
     }

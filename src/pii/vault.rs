@@ -20,7 +20,7 @@ use sha2::Sha256;
 use uuid::Uuid;
 
 use super::{
-    BlindIndex, Pii, PiiRule, Sealed,
+    BlindIndex, Sealed,
     keys::{KeyId, PiiKey},
     normal::Country,
 };
@@ -91,6 +91,12 @@ impl Vault {
         self.keys.first().filter(|_| self.seals).map(|key| &key.id)
     }
 
+    /// Whether stored values may be in clear.
+    #[must_use]
+    pub fn may_hold_clear(&self) -> bool {
+        self.clear
+    }
+
     /// How a value begins that is stored as this vault stores it now; `None` where that is in clear.
     #[must_use]
     pub fn prefix(&self) -> Option<String> {
@@ -107,7 +113,7 @@ impl Vault {
     ///
     /// # Errors
     /// A system without randomness.
-    pub fn seal(&self, column: &Column, row: Row<'_>, clear: &str) -> Result<(Sealed, BlindIndex)> {
+    pub(super) fn seal(&self, column: &Column, row: Row<'_>, clear: &str) -> Result<(Sealed, BlindIndex)> {
         let normal = (column.normal)(clear, self.country);
         match self.keys.first().filter(|_| self.seals) {
             Some(key) => Ok((key.seal(column, row, clear)?, key.index(column, row.tenant, &normal)?)),
@@ -120,7 +126,7 @@ impl Vault {
     /// # Errors
     /// 500 where it was sealed for another place, changed, or sealed with a key that is not configured. The log names the
     /// place.
-    pub fn open(&self, column: &Column, row: Row<'_>, sealed: &Sealed) -> Result<String> {
+    pub(super) fn open(&self, column: &Column, row: Row<'_>, sealed: &Sealed) -> Result<String> {
         self.try_open(column, row, sealed).map_err(|flaw| {
             let (Column { table, name, .. }, Row { tenant, id }) = (column, row);
             ApiError::internal(format!("integrity: {table}.{name} of row {id} of tenant {tenant} {flaw}"))
@@ -145,8 +151,8 @@ impl Vault {
     ///
     /// # Errors
     /// None in practice, as for [`Self::new`].
-    pub fn indexes<R: PiiRule>(&self, column: &Column, tenant: &Tenant, sought: &Pii<R>) -> Result<Vec<BlindIndex>> {
-        let normal = (column.normal)(sought.reveal(), self.country);
+    pub(super) fn indexes(&self, column: &Column, tenant: &Tenant, sought: &str) -> Result<Vec<BlindIndex>> {
+        let normal = (column.normal)(sought, self.country);
         let mut indexes =
             self.keys.iter().map(|key| key.index(column, tenant.as_str(), &normal)).collect::<Result<Vec<_>>>()?;
         if self.clear {
