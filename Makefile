@@ -82,6 +82,12 @@ fuzz: build ## Fuzz the running service with Schemathesis (installed into .venv)
 	  --url http://127.0.0.1:$${CRM_PORT:-8080}/api/v1/crm --checks all \
 	  -H "Authorization: Bearer $$($(CRM) token)"
 
+.PHONY: bench
+bench: ## Measure what sealing personal data costs, as a ratio (needs wrk; builds a release)
+	command -v wrk >/dev/null || { echo "wrk is missing: apt-get install wrk" >&2; exit 1; }
+	cargo build --release --bin crm
+	tests/bench/sealing
+
 .PHONY: verify
 verify: check ## Check the delivery: its documents, and that the contract is what is served
 	delivery/verify

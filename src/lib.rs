@@ -7,11 +7,14 @@
 //! 3. [`customers::types`] the body is read strictly into the contract's types ([`values`], [`pii`]). 400.
 //! 4. [`customers::api`] the story of the operation, in about ten lines.
 //! 5. [`change`] opens the one transaction and claims the request id. 409.
-//! 6. `customers::store` writes the row.
-//! 7. [`database`] commits; the reply is made.
+//! 6. `customers::store` seals what is personal ([`pii`]) and writes the row through the change, which leaves an entry in the
+//!    trail ([`audit`]).
+//! 7. [`http::show`] makes the reply from the row.
+//! 8. [`database`] commits; the reply leaves.
 //!
-//! Around them: [`app`] what requests share · [`config`] the environment · [`error`] the one error · [`auth`] tokens ·
-//! [`telemetry`] logs · [`cli`] the commands.
+//! Around them: [`app`] what requests share · [`config`] the environment · [`kind`] the kinds of resources · [`error`] the one
+//! error · [`auth`] tokens · [`telemetry`] logs and traces · [`background`] what goes on beside the requests · [`secret_file`]
+//! files made once · [`cli`] the commands.
 
 pub mod app;
 pub mod audit;
