@@ -5,6 +5,7 @@ SHELL := bash
 
 CRM := target/debug/crm
 CONTRACT := openapi/api_contract.yaml
+EVENTS := openapi/events.yaml
 TEST_POSTGRES_URL ?= postgres://postgres@127.0.0.1:5432/postgres
 export TEST_POSTGRES_URL
 
@@ -53,7 +54,8 @@ check: ## Check format, lints, docs and the contract
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
-	@cargo run --quiet --bin crm -- openapi | diff -u $(CONTRACT) - || \
+	@cargo run --quiet --bin crm -- openapi | diff -u $(CONTRACT) - && \
+	  cargo run --quiet --bin crm -- asyncapi | diff -u $(EVENTS) - || \
 	  { echo "The contract changed. If that is meant, run 'make contract' and see openapi/README.md."; exit 1; }
 
 .PHONY: fix
@@ -62,18 +64,21 @@ fix: ## Format, and mend what the lints can mend
 	cargo fmt --all
 
 .PHONY: contract
-contract: ## Write the emitted contract to openapi/api_contract.yaml
+contract: ## Write the emitted contracts to openapi/
 	cargo run --quiet --bin crm -- openapi > $(CONTRACT).new
 	mv $(CONTRACT).new $(CONTRACT)
-	git --no-pager diff --stat $(CONTRACT)
+	cargo run --quiet --bin crm -- asyncapi > $(EVENTS).new
+	mv $(EVENTS).new $(EVENTS)
+	git --no-pager diff --stat openapi
 
 .PHONY: lint-contract
-lint-contract: ## Validate the contract with openapi-spec-validator, Redocly and Spectral (installed into .venv and node_modules)
+lint-contract: ## Validate the contracts with openapi-spec-validator, Redocly, Spectral and the AsyncAPI parser (installed into .venv and node_modules)
 	[ -x .venv/bin/openapi-spec-validator ] || { python3 -m venv .venv && .venv/bin/pip -q install openapi-spec-validator; }
-	[ -x node_modules/.bin/spectral ] || npm install --no-save --no-audit --no-fund @redocly/cli @stoplight/spectral-cli
+	[ -x node_modules/.bin/spectral ] || npm install --no-save --no-audit --no-fund @redocly/cli @stoplight/spectral-cli @asyncapi/parser
 	.venv/bin/openapi-spec-validator $(CONTRACT)
 	node_modules/.bin/redocly lint --config .redocly.yaml $(CONTRACT)
 	node_modules/.bin/spectral lint --fail-severity=warn --ruleset .spectral.yaml $(CONTRACT)
+	node openapi/validate-events.mjs $(EVENTS)
 
 .PHONY: fuzz
 fuzz: build ## Fuzz the running service with Schemathesis (installed into .venv)

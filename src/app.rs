@@ -10,7 +10,9 @@ use std::sync::{
 use chrono::{DateTime, Utc};
 use uuid::{Builder, ContextV7, Uuid};
 
-use crate::{audit::Notes, auth::Keys, config::Config, database::Database, pii::vault::Vault, values::Timestamp};
+use crate::{
+    audit::Notes, auth::Keys, config::Config, database::Database, events::Outbox, pii::vault::Vault, values::Timestamp,
+};
 
 /// The service: its configuration, keys, database, clock and source of ids. Cheap to clone.
 #[derive(Clone)]
@@ -30,6 +32,8 @@ pub struct Parts {
     pub vault: Vault,
     /// The queue of what is noted in the audit trail beside the requests.
     pub notes: Notes,
+    /// What wakes those who wait for events.
+    pub outbox: Outbox,
     /// The clock.
     pub clock: Clock,
     /// The source of ids.
@@ -71,6 +75,12 @@ impl App {
     #[must_use]
     pub fn notes(&self) -> &Notes {
         &self.parts.notes
+    }
+
+    /// What wakes those who wait for events.
+    #[must_use]
+    pub fn outbox(&self) -> &Outbox {
+        &self.parts.outbox
     }
 
     /// The present instant.

@@ -43,6 +43,10 @@ impl Background {
             let (app, stop) = (app.clone(), stop.clone());
             tasks.spawn(async move { app.keep_writing_notes(stop).await });
         }
+        {
+            let (app, stop) = (app.clone(), stop.clone());
+            tasks.spawn(async move { app.keep_ordering_events(stop).await });
+        }
         tasks.spawn(every(CHAIN, "the audit trail cannot be chained", app.clone(), stop.clone(), |app| async move {
             app.chain_audit_entries().await.map(drop)
         }));

@@ -55,6 +55,8 @@ pub struct Config {
     pub phone_country: Country,
     /// How many days audit entries are kept.
     pub audit_retention_days: u16,
+    /// How many days events are kept.
+    pub events_retention_days: u16,
     /// How many days the request ids of accepted requests are kept.
     pub idempotency_retention_days: u16,
 }
@@ -322,6 +324,8 @@ impl Config {
             "days that the request ids of accepted requests are kept, at least 1",
             |text| days(text, 1),
         );
+        let events_retention_days =
+            env.value("CRM_EVENTS_RETENTION_DAYS", "7", "days that events are kept, at least 1", |text| days(text, 1));
         if pii_keys_given.is_some() && pii_keys_file.is_some() {
             env.mistakes.push("CRM_PII_KEYS, CRM_PII_KEYS_FILE: set one of the two, not both".to_owned());
         }
@@ -372,6 +376,7 @@ impl Config {
                 pii_encryption: pii_encryption?,
                 phone_country: phone_country?,
                 audit_retention_days: audit_retention_days?,
+                events_retention_days: events_retention_days?,
                 idempotency_retention_days: idempotency_retention_days?,
             })
         })();

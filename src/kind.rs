@@ -44,4 +44,5 @@ pub const OPPORTUNITIES: Kind = Kind { name: "opportunity", collection: "opportu
 /// Follow-ups.
 pub const FOLLOW_UPS: Kind = Kind { name: "followUp", collection: "follow-ups" };
 
-const ALL: [Kind; 4] = [CUSTOMERS, CONTACTS, OPPORTUNITIES, FOLLOW_UPS];
+/// All kinds.
+pub const ALL: [Kind; 4] = [CUSTOMERS, CONTACTS, OPPORTUNITIES, FOLLOW_UPS];

@@ -25,6 +25,7 @@ pub mod cli;
 pub mod config;
 pub mod database;
 pub mod error;
+pub mod events;
 pub mod http;
 pub mod kind;
 pub mod pii;

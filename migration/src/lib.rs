@@ -17,6 +17,7 @@ mod m20261122_000004_follow_ups;
 mod m20261122_000005_idempotent;
 mod m20261125_000006_pii;
 mod m20261125_000007_audit;
+mod m20261125_000008_outbox;
 
 /// All migrations, oldest first.
 #[derive(Debug)]
@@ -32,6 +33,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000005_idempotent::Migration),
             Box::new(m20261125_000006_pii::Migration),
             Box::new(m20261125_000007_audit::Migration),
+            Box::new(m20261125_000008_outbox::Migration),
         ]
     }
 }

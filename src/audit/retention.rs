@@ -32,6 +32,8 @@ pub struct Purged {
     pub entries: u64,
     /// Request ids of accepted requests.
     pub request_ids: u64,
+    /// Events.
+    pub events: u64,
 }
 
 impl App {
@@ -61,9 +63,10 @@ impl App {
         }
         purged.request_ids =
             change::purge_request_ids(self.database(), before(self.config().idempotency_retention_days)).await?;
+        purged.events = self.purge_events(before(self.config().events_retention_days)).await?;
         if purged != Purged::default() {
-            let Purged { entries, request_ids } = purged;
-            tracing::info!(entries, request_ids, "deleted what is past its time");
+            let Purged { entries, request_ids, events } = purged;
+            tracing::info!(entries, request_ids, events, "deleted what is past its time");
         }
         Ok(purged)
     }

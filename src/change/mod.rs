@@ -4,8 +4,8 @@
 //! 1. the request id is claimed in `idempotent` ([`claim`]); a second request with it ends here, with 409;
 //! 2. the store changes the rows, by [`Change::insert`], [`Change::update`] and [`Change::delete`] and by nothing else: a lint
 //!    forbids the framework's own;
-//! 3. what these three did is written into the audit trail ([`crate::audit`]), an entry for each row — and, one day, as
-//!    events;
+//! 3. what these three did is written into the audit trail ([`crate::audit`]), an entry for each row, and into the outbox
+//!    ([`crate::events`]);
 //! 4. it commits. Whatever is refused or fails on the way leaves nothing, not even the claim.
 
 mod claim;
@@ -28,6 +28,7 @@ use crate::{
     audit::{Agent, Entry, entry},
     database::{Transaction, tenancy::Resource},
     error::Result,
+    events::{event::Event, outbox},
     http::{
         caller::{Caller, CanWrite},
         request_id::RequestId,
@@ -73,6 +74,8 @@ pub struct Change<'t> {
     now: Timestamp,
     /// What was done so far, for the trail.
     entries: Mutex<Vec<Entry>>,
+    /// What is to be told of it.
+    events: Mutex<Vec<Event>>,
     /// What was seen in clear without being changed.
     seen: Mutex<Vec<Entry>>,
 }
@@ -157,16 +160,18 @@ impl App {
                 let shared = Arc::clone(&shared);
                 async move {
                     let (app, intent, apply) = &*shared;
-                    let (entries, seen) = (Mutex::default(), Mutex::default());
-                    let change = Change { transaction, intent, app, now: app.now(), entries, seen };
+                    let (entries, events, seen) = (Mutex::default(), Mutex::default(), Mutex::default());
+                    let change = Change { transaction, intent, app, now: app.now(), entries, events, seen };
                     claim::claim(&change).await?;
                     let value = apply(&change).await?;
                     entry::write(transaction, &taken(&change.entries)).await?;
+                    outbox::write(transaction, taken(&change.events)).await?;
                     Ok((value, taken(&change.seen)))
                 }
                 .boxed()
             })
             .await?;
+        self.outbox().was_written();
         for note in seen {
             self.notes().note(Some(note));
         }
@@ -195,6 +200,6 @@ impl App {
     }
 }
 
-fn taken(entries: &Mutex<Vec<Entry>>) -> Vec<Entry> {
+fn taken<T>(entries: &Mutex<Vec<T>>) -> Vec<T> {
     std::mem::take(&mut entries.lock().unwrap_or_else(PoisonError::into_inner))
 }

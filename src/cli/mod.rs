@@ -24,6 +24,7 @@ use crate::{
     auth::Keys,
     config::Config,
     database::{Database, migrate as schema},
+    events::Outbox,
     pii::registry,
 };
 
@@ -47,6 +48,8 @@ enum Command {
     Migrate(migrate::Direction),
     /// Print the OpenAPI contract as YAML
     Openapi,
+    /// Print the AsyncAPI document of the events as YAML
+    Asyncapi,
     /// Print a development token, signed with the configured secret
     Token(token::Wishes),
     /// Ask the running service for its health: exit code 0 or 1
@@ -83,7 +86,8 @@ fn run(command: Command) -> Outcome {
     match command {
         Command::Serve => wait(serve::run(Config::from_env()?)),
         Command::Migrate(direction) => wait(migrate::run(&Config::from_env()?, direction)),
-        Command::Openapi => openapi::run(),
+        Command::Openapi => openapi::openapi(),
+        Command::Asyncapi => openapi::asyncapi(),
         Command::Token(wishes) => token::run(&Config::from_env()?, &wishes),
         Command::Healthcheck => wait(healthcheck::run(&Config::from_env()?)),
         Command::Keygen(purpose) => keygen::run(purpose),
@@ -98,7 +102,16 @@ async fn open(config: Config) -> Result<App, Box<dyn Error + Send + Sync>> {
     let keys = Keys::from_config(&config)?;
     let database = Database::open(&config.database_url).await?;
     let vault = registry::open(&config, &database, clock.now()).await?;
-    Ok(App::new(Parts { keys, database, vault, notes: Notes::default(), clock, ids: Ids::random(), config }))
+    Ok(App::new(Parts {
+        keys,
+        database,
+        vault,
+        notes: Notes::default(),
+        outbox: Outbox::default(),
+        clock,
+        ids: Ids::random(),
+        config,
+    }))
 }
 
 /// The database alone, if it is up to date.

@@ -1,11 +1,14 @@
-//! `crm openapi`: the contract, from the types alone.
+//! `crm openapi` and `crm asyncapi`: the contract of the API and that of the events, from the types alone.
 
 use std::io::{self, Write};
 
 use super::Outcome;
-use crate::http::contract::Contract;
+use crate::{events::document, http::contract::Contract};
 
-pub(super) fn run() -> Outcome {
-    io::stdout().lock().write_all(Contract::new().yaml().as_bytes())?;
-    Ok(())
+pub(super) fn openapi() -> Outcome {
+    Ok(io::stdout().lock().write_all(Contract::new().yaml().as_bytes())?)
+}
+
+pub(super) fn asyncapi() -> Outcome {
+    Ok(io::stdout().lock().write_all(document::yaml().as_bytes())?)
 }

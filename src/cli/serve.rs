@@ -38,12 +38,14 @@ pub(super) async fn run(config: Config) -> Outcome {
     let address = listener.local_addr()?;
     tracing::info!(%address, docs = format!("http://{address}/docs"), "serving");
 
+    let waiting = app.clone();
     let stop = async move {
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }
         tracing::info!("stopping: running requests are finished");
+        waiting.outbox().stop_waiting();
     };
     let background = Background::start(&app);
     http::server::serve(listener, http::service(&app), stop, http::server::IDLE).await?;

@@ -2,9 +2,11 @@
 
 use sea_orm::entity::prelude::*;
 
+use super::Contact;
 use crate::{
     audit::{Audited, Fact},
     database::tenancy::{Listed, Resource, Tenanted},
+    events::Evented,
     kind::{CONTACTS, Kind},
     pii::{BlindIndex, EmailRule, PhoneRule, PiiColumn, PiiTable, Sealed},
 };
@@ -25,6 +27,7 @@ pub struct Model {
     pub is_primary: bool,
     pub created_at: DateTimeUtc,
     pub updated_at: DateTimeUtc,
+    pub version: i64,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -49,6 +52,10 @@ impl Resource for Entity {
     fn updated_at(row: &mut Model) -> &mut DateTimeUtc {
         &mut row.updated_at
     }
+
+    fn version(row: &mut Model) -> &mut i64 {
+        &mut row.version
+    }
 }
 
 impl Audited for Entity {
@@ -67,6 +74,7 @@ impl Audited for Entity {
             is_primary,
             created_at: _,
             updated_at: _,
+            version: _,
         } = row;
         vec![
             Fact::Plain("customerId", Some(customer_id.to_string())),
@@ -76,6 +84,10 @@ impl Audited for Entity {
             Fact::Plain("isPrimary", Some(is_primary.to_string())),
         ]
     }
+}
+
+impl Evented for Entity {
+    type Shown = Contact;
 }
 
 /// Where the phone number lies.

@@ -91,6 +91,7 @@ impl Show for Contact {
             is_primary,
             created_at,
             updated_at,
+            version: _,
         } = row;
         let place = Row { tenant: &tenant_id, id: contact_id };
         Ok(Self {

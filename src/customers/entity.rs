@@ -2,10 +2,11 @@
 
 use sea_orm::entity::prelude::*;
 
-use super::CustomerStatus;
+use super::{Customer, CustomerStatus};
 use crate::{
     audit::{Audited, Fact},
     database::tenancy::{Listed, Resource, Tenanted},
+    events::Evented,
     kind::{CUSTOMERS, Kind},
     pii::{BlindIndex, EmailRule, PhoneRule, PiiColumn, PiiTable, Sealed},
 };
@@ -25,6 +26,7 @@ pub struct Model {
     pub status: CustomerStatus,
     pub created_at: DateTimeUtc,
     pub updated_at: DateTimeUtc,
+    pub version: i64,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -49,6 +51,10 @@ impl Resource for Entity {
     fn updated_at(row: &mut Model) -> &mut DateTimeUtc {
         &mut row.updated_at
     }
+
+    fn version(row: &mut Model) -> &mut i64 {
+        &mut row.version
+    }
 }
 
 impl Audited for Entity {
@@ -66,6 +72,7 @@ impl Audited for Entity {
             status,
             created_at: _,
             updated_at: _,
+            version: _,
         } = row;
         vec![
             Fact::Personal("name", Some(name)),
@@ -74,6 +81,10 @@ impl Audited for Entity {
             Fact::Plain("status", Some(format!("{status:?}"))),
         ]
     }
+}
+
+impl Evented for Entity {
+    type Shown = Customer;
 }
 
 /// Where the phone number lies.

@@ -69,6 +69,7 @@ pub async fn insert(change: &Change<'_>, body: CustomerCreate) -> Result<Model> 
         status: CustomerStatus::Prospect,
         created_at: change.now().0,
         updated_at: change.now().0,
+        version: 0,
     };
     change.insert::<Entity>(row).await
 }
@@ -99,5 +100,5 @@ pub async fn delete(change: &Change<'_>) -> Result<()> {
     follow_ups::store::delete_of_customer(change, id).await?;
     opportunities::store::delete_of_customer(change, id).await?;
     contacts::store::delete_of_customer(change, id).await?;
-    change.delete::<Entity>(&[row]).await
+    change.delete::<Entity>(vec![row]).await
 }

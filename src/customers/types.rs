@@ -112,6 +112,7 @@ impl Show for Customer {
             status,
             created_at,
             updated_at,
+            version: _,
         } = row;
         let place = Row { tenant: &tenant_id, id: customer_id };
         Ok(Self {

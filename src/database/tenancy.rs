@@ -56,4 +56,7 @@ pub trait Resource:
 
     /// The instant of the row's last change.
     fn updated_at(row: &mut Self::Model) -> &mut DateTime<Utc>;
+
+    /// How many events the row has had.
+    fn version(row: &mut Self::Model) -> &mut i64;
 }

@@ -2,9 +2,11 @@
 
 use sea_orm::entity::prelude::*;
 
+use super::FollowUp;
 use crate::{
     audit::{Audited, Fact},
     database::tenancy::{Listed, Resource, Tenanted},
+    events::Evented,
     kind::{FOLLOW_UPS, Kind},
 };
 
@@ -23,6 +25,7 @@ pub struct Model {
     pub follow_up_type: String,
     pub created_at: DateTimeUtc,
     pub updated_at: DateTimeUtc,
+    pub version: i64,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -47,6 +50,10 @@ impl Resource for Entity {
     fn updated_at(row: &mut Model) -> &mut DateTimeUtc {
         &mut row.updated_at
     }
+
+    fn version(row: &mut Model) -> &mut i64 {
+        &mut row.version
+    }
 }
 
 impl Audited for Entity {
@@ -63,6 +70,7 @@ impl Audited for Entity {
             follow_up_type,
             created_at: _,
             updated_at: _,
+            version: _,
         } = row;
         let id = |id: &Option<Uuid>| id.map(|id| id.to_string());
         vec![
@@ -73,4 +81,8 @@ impl Audited for Entity {
             Fact::Personal("followUpType", Some(follow_up_type)),
         ]
     }
+}
+
+impl Evented for Entity {
+    type Shown = FollowUp;
 }

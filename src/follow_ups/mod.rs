@@ -11,4 +11,5 @@ pub(crate) mod store;
 pub mod types;
 
 pub use api::FollowUpsApi;
+pub(crate) use entity::Entity;
 pub use types::{FollowUp, FollowUpCreate, FollowUpUpdate};

@@ -63,6 +63,7 @@ pub async fn insert(change: &Change<'_>, body: FollowUpCreate) -> Result<Model> 
         follow_up_type: follow_up_type.into_option().map_or_else(|| "note".to_owned(), FollowUpType::into_string),
         created_at: change.now().0,
         updated_at: change.now().0,
+        version: 0,
     };
     hold_references(change, &mut row).await?;
     change.insert::<Entity>(row).await
@@ -153,7 +154,7 @@ async fn hold_references(change: &Change<'_>, row: &mut Model) -> Result<()> {
 /// 404, or a fault of the database.
 pub async fn delete(change: &Change<'_>) -> Result<()> {
     let row = change.lock::<Entity>(change.id(), LockType::Update).await?.ok_or_else(ApiError::not_found)?;
-    change.delete::<Entity>(&[row]).await
+    change.delete::<Entity>(vec![row]).await
 }
 
 /// Deletes the follow-ups of a customer that is being deleted.
@@ -162,7 +163,7 @@ pub async fn delete(change: &Change<'_>) -> Result<()> {
 /// A fault of the database.
 pub async fn delete_of_customer(change: &Change<'_>, customer: Uuid) -> Result<()> {
     let rows = change.lock_all::<Entity>(Column::CustomerId.eq(customer)).await?;
-    change.delete::<Entity>(&rows).await
+    change.delete::<Entity>(rows).await
 }
 
 /// Takes the reference to an opportunity that is being deleted from its follow-ups.

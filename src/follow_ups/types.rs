@@ -93,6 +93,7 @@ impl Show for FollowUp {
             follow_up_type,
             created_at,
             updated_at,
+            version: _,
         } = row;
         Ok(Self {
             follow_up_id: Id(follow_up_id),

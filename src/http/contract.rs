@@ -16,6 +16,7 @@ use crate::{
     contacts::ContactsApi,
     customers::{CustomerStatus, CustomersApi},
     error::{ApiError, ErrorBody, ErrorCode},
+    events::EventsApi,
     follow_ups::FollowUpsApi,
     opportunities::{OpportunitiesApi, OpportunityStage, OpportunityStatus},
     telemetry::trace,
@@ -29,7 +30,7 @@ pub const VERSION: &str = "1.1.0";
 const REQUEST_ID: &str = "4f1c0f3e-2d4b-4c58-9a57-0d6a6f0f6a11";
 
 /// Every operation there is.
-pub type Apis = (ProbesApi, CustomersApi, ContactsApi, OpportunitiesApi, FollowUpsApi, AuditLogsApi);
+pub type Apis = (ProbesApi, CustomersApi, ContactsApi, OpportunitiesApi, FollowUpsApi, EventsApi, AuditLogsApi);
 
 /// How operations are grouped.
 #[derive(Tags)]
@@ -45,6 +46,8 @@ pub enum Tag {
     /// What was said and done, about a customer, an opportunity, a contact, or none of them.
     #[oai(rename = "Follow-ups")]
     FollowUps,
+    /// What happened, for other services to follow.
+    Events,
     /// Who did what, and when.
     #[oai(rename = "Audit logs")]
     AuditLogs,
@@ -53,7 +56,7 @@ pub enum Tag {
 /// The operations as the framework serves them.
 #[must_use]
 pub fn service() -> OpenApiService<Apis, ()> {
-    let apis = (ProbesApi, CustomersApi, ContactsApi, OpportunitiesApi, FollowUpsApi, AuditLogsApi);
+    let apis = (ProbesApi, CustomersApi, ContactsApi, OpportunitiesApi, FollowUpsApi, EventsApi, AuditLogsApi);
     OpenApiService::new(apis, "CRM cell", VERSION)
         .description(
             "Customers, contacts, opportunities and follow-ups for many tenants.\n\n\
@@ -75,6 +78,8 @@ pub fn service() -> OpenApiService<Apis, ()> {
              scope `crm:pii:read`, or the service is configured to leave masking to the platform. A masked value is \
              refused in a write. A filter by one of them finds every way of writing it: phone numbers by the rules of \
              libphonenumber, e-mail addresses regardless of case.\n\n\
+             **Events.** What happens to a resource is told as an event, in order and without gaps, at `GET /events`; \
+             `openapi/events.yaml` describes them all.\n\n\
              **Audit.** Every change of a resource, every sight of personal data in clear and every request refused to a \
              known caller (401, 403, 409) is recorded in the tenant's audit trail.\n\n\
              **Traces.** A `traceparent` (W3C Trace Context) is continued, and answered with this service's span in it.\n\n\

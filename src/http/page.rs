@@ -9,39 +9,12 @@ use poem_openapi::{
 use serde::Serialize;
 use serde_json::Value;
 
-use super::query::{Query, QueryValue};
+use super::query::{Query, QueryValue, Whole};
 use crate::values::{ContractValue, Flaw, contract_type};
 
-/// What a parameter that is a whole number from 1 accepts.
-struct Range {
-    default: u64,
-    max: u64,
-    format: &'static str,
-}
-
 /// Up to the largest integer every JSON reader keeps exact.
-const PAGE: Range = Range { default: 1, max: 9_007_199_254_740_991, format: "int64" };
-const PAGE_SIZE: Range = Range { default: 20, max: 100, format: "int32" };
-
-impl Range {
-    fn schema(&self) -> MetaSchemaRef {
-        MetaSchemaRef::Inline(Box::new(MetaSchema {
-            minimum: Some(1.0),
-            maximum: Some(self.max as f64),
-            default: Some(Value::from(self.default)),
-            ..MetaSchema::new_with_format("integer", self.format)
-        }))
-    }
-
-    fn read(&self, value: Option<&str>) -> Result<u64, Flaw> {
-        let Some(text) = value else { return Ok(self.default) };
-        // `parse` would take a sign, too.
-        let number = if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None };
-        number
-            .filter(|number| (1..=self.max).contains(number))
-            .ok_or_else(|| format!("must be a whole number from 1 to {}", self.max).into())
-    }
-}
+const PAGE: Whole = Whole { default: 1, min: 1, max: 9_007_199_254_740_991, format: "int64" };
+const PAGE_SIZE: Whole = Whole { default: 20, min: 1, max: 100, format: "int32" };
 
 /// The parameter `page`, counted from 1.
 #[derive(Debug, Clone, Copy)]

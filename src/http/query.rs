@@ -62,6 +62,44 @@ impl<'a, T: QueryValue> ApiExtractor<'a> for Query<T> {
     }
 }
 
+/// What a parameter that is a whole number accepts.
+pub struct Whole {
+    /// Its value where it is not sent.
+    pub default: u64,
+    /// The least.
+    pub min: u64,
+    /// The most.
+    pub max: u64,
+    /// Its format in the contract.
+    pub format: &'static str,
+}
+
+impl Whole {
+    /// The schema of the parameter.
+    #[must_use]
+    pub fn schema(&self) -> MetaSchemaRef {
+        inline(MetaSchema {
+            minimum: Some(self.min as f64),
+            maximum: Some(self.max as f64),
+            default: Some(self.default.into()),
+            ..MetaSchema::new_with_format("integer", self.format)
+        })
+    }
+
+    /// Reads the parameter.
+    ///
+    /// # Errors
+    /// The range, where the value is outside it or no whole number.
+    pub fn read(&self, value: Option<&str>) -> std::result::Result<u64, Flaw> {
+        let Some(text) = value else { return Ok(self.default) };
+        // `parse` would take a sign, too.
+        let number = if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None };
+        number
+            .filter(|number| (self.min..=self.max).contains(number))
+            .ok_or_else(|| format!("must be a whole number from {} to {}", self.min, self.max).into())
+    }
+}
+
 /// A filter by the id of another resource. Any text will do: one that is no id of the tenant's finds nothing.
 #[derive(Debug, Clone, Copy)]
 pub struct IdFilter(pub Option<uuid::Uuid>);

@@ -2,10 +2,11 @@
 
 use sea_orm::entity::prelude::*;
 
-use super::{OpportunityStage, OpportunityStatus};
+use super::{Opportunity, OpportunityStage, OpportunityStatus};
 use crate::{
     audit::{Audited, Fact},
     database::tenancy::{Listed, Resource, Tenanted},
+    events::{Action, Evented},
     kind::{Kind, OPPORTUNITIES},
 };
 
@@ -25,6 +26,7 @@ pub struct Model {
     pub last_open_stage: OpportunityStage,
     pub created_at: DateTimeUtc,
     pub updated_at: DateTimeUtc,
+    pub version: i64,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -49,6 +51,10 @@ impl Resource for Entity {
     fn updated_at(row: &mut Model) -> &mut DateTimeUtc {
         &mut row.updated_at
     }
+
+    fn version(row: &mut Model) -> &mut i64 {
+        &mut row.version
+    }
 }
 
 impl Audited for Entity {
@@ -67,6 +73,7 @@ impl Audited for Entity {
             last_open_stage: _,
             created_at: _,
             updated_at: _,
+            version: _,
         } = row;
         vec![
             Fact::Plain("customerId", Some(customer_id.to_string())),
@@ -76,5 +83,23 @@ impl Audited for Entity {
             Fact::Plain("stage", Some(format!("{stage:?}"))),
             Fact::Plain("status", Some(format!("{status:?}"))),
         ]
+    }
+}
+
+impl Evented for Entity {
+    type Shown = Opportunity;
+
+    const ACTIONS: &'static [Action] =
+        &[Action::Created, Action::Updated, Action::Closed, Action::Reopened, Action::Deleted];
+
+    fn actions(before: Option<&Model>, after: Option<&Model>) -> Vec<Action> {
+        let is_open = |row: &Model| row.status == OpportunityStatus::Open;
+        match (before.map(is_open), after.map(is_open)) {
+            (None, Some(false)) => vec![Action::Created, Action::Closed],
+            (None, _) => vec![Action::Created],
+            (Some(true), Some(false)) => vec![Action::Closed],
+            (Some(false), Some(true)) => vec![Action::Reopened],
+            _ => vec![Action::Updated],
+        }
     }
 }

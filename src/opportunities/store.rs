@@ -74,6 +74,7 @@ pub async fn insert(change: &Change<'_>, body: OpportunityCreate) -> Result<Mode
         last_open_stage: last_open,
         created_at: change.now().0,
         updated_at: change.now().0,
+        version: 0,
     };
     change.insert::<Entity>(row).await
 }
@@ -109,7 +110,7 @@ pub async fn delete(change: &Change<'_>) -> Result<()> {
     change.lock::<customers::Entity>(customer, LockType::KeyShare).await?;
     let row = change.lock::<Entity>(id, LockType::Update).await?.ok_or_else(ApiError::not_found)?;
     follow_ups::store::clear_opportunity(change, id).await?;
-    change.delete::<Entity>(&[row]).await
+    change.delete::<Entity>(vec![row]).await
 }
 
 /// Deletes the opportunities of a customer that is being deleted.
@@ -118,5 +119,5 @@ pub async fn delete(change: &Change<'_>) -> Result<()> {
 /// A fault of the database.
 pub async fn delete_of_customer(change: &Change<'_>, customer: Uuid) -> Result<()> {
     let rows = change.lock_all::<Entity>(Column::CustomerId.eq(customer)).await?;
-    change.delete::<Entity>(&rows).await
+    change.delete::<Entity>(rows).await
 }

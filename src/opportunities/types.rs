@@ -105,6 +105,7 @@ impl Show for Opportunity {
             last_open_stage: _,
             created_at,
             updated_at,
+            version: _,
         } = row;
         Ok(Self {
             opportunity_id: Id(opportunity_id),

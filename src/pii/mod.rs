@@ -225,13 +225,22 @@ pub struct PiiTable {
 pub struct Lens<'a> {
     app: &'a App,
     sight: Sight,
+    /// Whether a value that does not open is shown as stars, not refused.
+    lenient: bool,
 }
 
 impl<'a> Lens<'a> {
     /// A lens for a caller with this sight.
     #[must_use]
     pub fn new(app: &'a App, sight: Sight) -> Self {
-        Self { app, sight }
+        Self { app, sight, lenient: false }
+    }
+
+    /// A lens for events, which show personal data masked. A value that does not open is all stars, so that a damaged row
+    /// can still be mended and deleted.
+    #[must_use]
+    pub fn for_events(app: &'a App) -> Self {
+        Self { app, sight: Sight::Masked, lenient: true }
     }
 
     /// What the caller sees of a value that a row holds.
@@ -245,10 +254,14 @@ impl<'a> Lens<'a> {
         stored: Option<&Sealed>,
     ) -> Result<Nullable<Shown<R>>> {
         let Some(sealed) = stored else { return Ok(Nullable(None)) };
-        let value = column.open(self.app, row, sealed)?;
-        let text = match self.sight {
-            Sight::Clear => value.reveal().to_owned(),
-            Sight::Masked => value.to_string(),
+        let text = match (column.open(self.app, row, sealed), self.sight) {
+            (Ok(value), Sight::Clear) => value.reveal().to_owned(),
+            (Ok(value), Sight::Masked) => value.to_string(),
+            (Err(fault), _) if self.lenient => {
+                tracing::error!(cause = fault.cause(), "an event cannot show personal data, not even masked");
+                "****".to_owned()
+            }
+            (Err(fault), _) => return Err(fault),
         };
         Ok(Nullable(Some(Shown { text, kind: PhantomData })))
     }

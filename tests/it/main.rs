@@ -24,6 +24,7 @@ mod crash;
 mod customers;
 mod database;
 mod errors;
+mod events;
 mod follow_ups;
 mod headers;
 mod idempotency;

@@ -20,6 +20,7 @@ use crm::{
     auth::Keys,
     config::Config,
     database::{Database, migrate},
+    events::Outbox,
     http::{
         self,
         caller::{Caller, CanWrite},
@@ -86,6 +87,7 @@ impl Service {
             keys: Keys::from_config(&config).unwrap(),
             vault: registry::open(&config, &database_of_app, clock_of_app.now()).await.unwrap(),
             notes: Notes::default(),
+            outbox: Outbox::default(),
             database: database_of_app,
             clock: clock_of_app,
             ids: Ids::Sequence(AtomicU64::new(1)),

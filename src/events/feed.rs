@@ -1,0 +1,60 @@
+//! The feed: a tenant's events in the order of their positions.
+
+use sea_orm::{ColumnTrait, ConnectionTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait, Statement};
+
+use super::outbox::entity::{Column, Entity, Model};
+use crate::{
+    database::tenancy::Tenanted,
+    error::{ApiError, Result},
+    values::Tenant,
+};
+
+/// Which events are asked for.
+#[derive(Debug, Clone)]
+pub struct Sought {
+    /// Those behind this position; all that are kept without it.
+    pub after: Option<i64>,
+    /// Those of these types; of all without it.
+    pub types: Option<Vec<String>>,
+    /// At most so many.
+    pub limit: u64,
+}
+
+/// The tenant's events that are asked for, oldest first.
+///
+/// # Errors
+/// 400 where events behind the position are no longer kept, or a fault of the database.
+pub async fn read(db: &impl ConnectionTrait, tenant: &Tenant, sought: &Sought) -> Result<Vec<Model>> {
+    let events = Entity::of(tenant)
+        .filter(Column::Position.is_not_null())
+        .apply_if(sought.after, |events, after| events.filter(Column::Position.gt(after)))
+        .apply_if(sought.types.as_ref(), |events, types| events.filter(Column::EventType.is_in(types)))
+        .order_by_asc(Column::Position)
+        .limit(sought.limit)
+        .all(db)
+        .await?;
+    // Looked at afterwards: what the retention took in between is noticed.
+    if let Some(after) = sought.after
+        && after < purged(db, tenant).await?
+    {
+        return Err(ApiError::bad_request("after: events behind this cursor are no longer kept; begin without it"));
+    }
+    Ok(events)
+}
+
+/// Up to which position the tenant's events are no longer kept.
+async fn purged(db: &impl ConnectionTrait, tenant: &Tenant) -> Result<i64> {
+    let sql = "SELECT position FROM outbox_purged WHERE tenant_id = $1";
+    let statement = Statement::from_sql_and_values(db.get_database_backend(), sql, [tenant.as_str().into()]);
+    Ok(db.query_one_raw(statement).await?.map(|row| row.try_get_by_index(0)).transpose()?.unwrap_or_default())
+}
+
+/// The last position that was given out: where a reader stands that has read everything.
+///
+/// # Errors
+/// A fault of the database.
+pub async fn head(db: &impl ConnectionTrait) -> Result<i64> {
+    let sql = "SELECT position FROM outbox_head WHERE id = 1";
+    let row = db.query_one_raw(Statement::from_string(db.get_database_backend(), sql)).await?;
+    Ok(row.map(|row| row.try_get_by_index(0)).transpose()?.unwrap_or_default())
+}

@@ -1,0 +1,23 @@
+//! Domain events: what happened to a resource, told to others (archive 6.1).
+//!
+//! - **None lost, none invented.** An event is written into the outbox in the transaction of the change that it tells of
+//!   ([`outbox`]): both are there or neither. What is refused or changes nothing has none.
+//! - **In order.** Events of one resource are numbered by `version`, from 1. All events get a position once they are
+//!   committed, in an order that keeps each resource's: readers that follow positions never pass one by.
+//! - **No personal data.** An event holds the resource as the API shows it, with phone numbers and e-mail addresses masked.
+//! - **Read over HTTP** at `GET /events` ([`feed`]), for as long as they are kept.
+//!
+//! What an event looks like is frozen like the API ([`document`] emits `openapi/events.yaml`).
+//!
+//! Reading order: [`event`] · [`outbox`] · [`feed`] · [`api`] and [`types`] · [`document`].
+
+pub mod api;
+pub mod document;
+pub mod event;
+pub(crate) mod feed;
+pub mod outbox;
+pub mod types;
+
+pub use api::EventsApi;
+pub use event::{Action, Evented};
+pub use outbox::Outbox;

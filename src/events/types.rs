@@ -1,0 +1,296 @@
+//! Events in the contract.
+
+use std::borrow::Cow;
+
+use poem_openapi::{
+    Enum, Object,
+    registry::{MetaSchema, MetaSchemaRef, Registry},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{event::Action, outbox::entity::Model};
+use crate::{
+    error::{ApiError, Result},
+    http::query::{QueryValue, Whole},
+    kind::CUSTOMERS,
+    values::{ContractValue, Flaw, Id, Tenant, Timestamp, contract_type},
+};
+
+/// A domain event (archive 6.1).
+#[derive(Debug, Object, Serialize)]
+#[oai(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
+pub struct Event {
+    /// The event's id: an event that comes twice has the same one.
+    pub event_id: Id,
+    /// What happened, to what: `crm.customer.created`.
+    pub event_type: EventType,
+    /// When it happened.
+    pub timestamp: Timestamp,
+    /// Where it happened.
+    pub source: EventSource,
+    /// The trace of the request that caused it (W3C Trace Context).
+    pub trace_id: String,
+    /// What it is about.
+    pub data: EventData,
+}
+
+/// Where an event happened.
+#[derive(Debug, Enum, Serialize)]
+#[oai(rename_all = "lowercase")]
+#[serde(rename_all = "lowercase")]
+pub enum EventSource {
+    /// In this service.
+    Crm,
+}
+
+/// What an event is about.
+#[derive(Debug, Object, Serialize, Deserialize)]
+#[oai(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
+pub struct EventData {
+    /// The tenant that the resource belongs to.
+    pub tenant_id: Tenant,
+    /// The event's number among those of this resource, from 1.
+    pub version: Version,
+    /// The fields that changed.
+    pub changed_fields: Vec<String>,
+    /// The resource after the event, before it where it was deleted: as the API shows it, with personal data masked.
+    pub resource: EventResource,
+}
+
+/// A page of the feed.
+#[derive(Debug, Object, Serialize)]
+#[oai(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
+pub struct EventList {
+    /// The events, oldest first; empty where there are none yet.
+    pub data: Vec<Event>,
+    /// Where the reader stands now: what to send as `after` next time.
+    pub cursor: Cursor,
+}
+
+impl Event {
+    /// The event as the contract has it.
+    ///
+    /// # Errors
+    /// 500 where somebody wrote into the row what is no event.
+    pub(crate) fn shown(row: Model) -> Result<Self> {
+        let Model {
+            seq: _,
+            position: _,
+            tenant_id,
+            event_id,
+            event_type,
+            aggregate_id: _,
+            version: _,
+            occurred_at,
+            trace_id,
+            data,
+        } = row;
+        let data = serde_json::from_str(&data).map_err(|_| {
+            ApiError::internal(format!("integrity: outbox.data of event {event_id} of tenant {tenant_id}"))
+        })?;
+        Ok(Self {
+            event_id: Id(event_id),
+            event_type: EventType(event_type),
+            timestamp: Timestamp(occurred_at),
+            source: EventSource::Crm,
+            trace_id,
+            data,
+        })
+    }
+}
+
+/// The type of an event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct EventType(pub String);
+
+impl ContractValue for EventType {
+    fn name() -> Cow<'static, str> {
+        "EventType".into()
+    }
+
+    fn schema_ref() -> MetaSchemaRef {
+        MetaSchemaRef::Inline(Box::new(MetaSchema {
+            pattern: Some(r"^crm\.[a-z]+\.[a-z]+$".to_owned()),
+            example: Some(Action::Created.event_type(CUSTOMERS).into()),
+            ..MetaSchema::new("string")
+        }))
+    }
+
+    fn from_value(_: Value) -> std::result::Result<Self, Flaw> {
+        Err("is only ever answered".into())
+    }
+}
+
+contract_type!(EventType);
+
+/// The number of an event among those of its resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Version(pub i64);
+
+impl ContractValue for Version {
+    fn name() -> Cow<'static, str> {
+        "Version".into()
+    }
+
+    fn schema_ref() -> MetaSchemaRef {
+        MetaSchemaRef::Inline(Box::new(MetaSchema {
+            minimum: Some(1.0),
+            example: Some(Value::from(1)),
+            ..MetaSchema::new_with_format("integer", "int64")
+        }))
+    }
+
+    fn from_value(value: Value) -> std::result::Result<Self, Flaw> {
+        value.as_i64().map(Self).ok_or(Cow::Borrowed("must be a whole number"))
+    }
+}
+
+contract_type!(Version);
+
+/// A resource in an event: a Customer, Contact, Opportunity or FollowUp, as the event's type says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct EventResource(Map<String, Value>);
+
+impl ContractValue for EventResource {
+    fn name() -> Cow<'static, str> {
+        "EventResource".into()
+    }
+
+    fn schema_ref() -> MetaSchemaRef {
+        MetaSchemaRef::Reference(<Self as ContractValue>::name().into_owned())
+    }
+
+    fn register(registry: &mut Registry) {
+        registry.create_schema::<Self, _>(<Self as ContractValue>::name().into_owned(), |_| MetaSchema {
+            description: Some(
+                "A `Customer`, `Contact`, `Opportunity` or `FollowUp`, as the event's type says, with personal data masked.",
+            ),
+            additional_properties: Some(Box::new(MetaSchemaRef::Inline(Box::new(MetaSchema::ANY)))),
+            ..MetaSchema::new("object")
+        });
+    }
+
+    fn from_value(value: Value) -> std::result::Result<Self, Flaw> {
+        match value {
+            Value::Object(resource) => Ok(Self(resource)),
+            _ => Err("must be an object".into()),
+        }
+    }
+}
+
+contract_type!(EventResource);
+
+/// Where a reader of the feed stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cursor(pub i64);
+
+impl Serialize for Cursor {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+impl ContractValue for Cursor {
+    fn name() -> Cow<'static, str> {
+        "Cursor".into()
+    }
+
+    fn schema_ref() -> MetaSchemaRef {
+        MetaSchemaRef::Inline(Box::new(MetaSchema {
+            pattern: Some("^[0-9]{1,18}$".to_owned()),
+            example: Some("42".into()),
+            ..MetaSchema::new("string")
+        }))
+    }
+
+    fn from_value(value: Value) -> std::result::Result<Self, Flaw> {
+        let digits = |text: &&str| (1..=18).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+        let cursor = value.as_str().filter(digits).and_then(|text| text.parse().ok());
+        cursor.map(Self).ok_or(Cow::Borrowed("must be a cursor that the feed answered"))
+    }
+}
+
+contract_type!(Cursor);
+
+/// The parameter `after`.
+#[derive(Debug, Clone, Copy)]
+pub struct After(pub Option<Cursor>);
+
+impl QueryValue for After {
+    fn schema() -> MetaSchemaRef {
+        Cursor::schema_ref()
+    }
+
+    fn read(value: Option<&str>) -> std::result::Result<Self, Flaw> {
+        value.map(|text| Cursor::from_value(text.into())).transpose().map(Self)
+    }
+}
+
+/// The parameter `types`: types of events, separated by commas.
+#[derive(Debug, Clone)]
+pub struct Types(pub Option<Vec<String>>);
+
+impl QueryValue for Types {
+    fn schema() -> MetaSchemaRef {
+        MetaSchemaRef::Inline(Box::new(MetaSchema {
+            pattern: Some(r"^crm\.[a-z]+\.[a-z]+(,crm\.[a-z]+\.[a-z]+)*$".to_owned()),
+            example: Some("crm.opportunity.closed,crm.opportunity.reopened".into()),
+            ..MetaSchema::new("string")
+        }))
+    }
+
+    fn read(value: Option<&str>) -> std::result::Result<Self, Flaw> {
+        let word = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase());
+        let shaped =
+            |one: &&str| matches!(one.split('.').collect::<Vec<_>>().as_slice(), ["crm", a, b] if word(a) && word(b));
+        let Some(text) = value else { return Ok(Self(None)) };
+        let types: Vec<&str> = text.split(',').collect();
+        match types.iter().all(|one| shaped(one)) {
+            true => Ok(Self(Some(types.into_iter().map(str::to_owned).collect()))),
+            false => Err("must be types of events, separated by commas, like crm.customer.created".into()),
+        }
+    }
+}
+
+/// The parameter `limit`.
+#[derive(Debug, Clone, Copy)]
+pub struct Limit(pub u64);
+
+impl Limit {
+    const WHOLE: Whole = Whole { default: 100, min: 1, max: 1000, format: "int32" };
+}
+
+impl QueryValue for Limit {
+    fn schema() -> MetaSchemaRef {
+        Self::WHOLE.schema()
+    }
+
+    fn read(value: Option<&str>) -> std::result::Result<Self, Flaw> {
+        Self::WHOLE.read(value).map(Self)
+    }
+}
+
+/// The parameter `wait`, in seconds.
+#[derive(Debug, Clone, Copy)]
+pub struct Wait(pub u64);
+
+impl Wait {
+    const WHOLE: Whole = Whole { default: 0, min: 0, max: 30, format: "int32" };
+}
+
+impl QueryValue for Wait {
+    fn schema() -> MetaSchemaRef {
+        Self::WHOLE.schema()
+    }
+
+    fn read(value: Option<&str>) -> std::result::Result<Self, Flaw> {
+        Self::WHOLE.read(value).map(Self)
+    }
+}
