@@ -31,5 +31,6 @@ mod lists;
 mod migrations;
 mod opportunities;
 mod personal_data;
+mod sealing;
 mod tenants;
 mod tokens;
