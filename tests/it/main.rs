@@ -32,5 +32,6 @@ mod migrations;
 mod opportunities;
 mod personal_data;
 mod sealing;
+mod search;
 mod tenants;
 mod tokens;
