@@ -22,6 +22,13 @@ impl Log {
         (log, guard)
     }
 
+    /// Logs what happens on every thread of this process, from now on.
+    pub fn of_this_process(filter: &str) -> Self {
+        let log = Self::default();
+        tracing::subscriber::set_global_default(logs::subscriber(filter, LogFormat::Json, log.clone())).unwrap();
+        log
+    }
+
     pub fn text(&self) -> String {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }

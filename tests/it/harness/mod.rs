@@ -6,6 +6,7 @@
 pub mod contract;
 mod database;
 mod log;
+mod process;
 mod stored;
 
 use std::{
@@ -39,7 +40,8 @@ use serde_json::{Value, json};
 pub use contract::Contract;
 pub use database::{TestDatabase, on_postgres};
 pub use log::Log;
-pub use stored::{Place, cell};
+pub use process::{Ended, crm, served};
+pub use stored::{Place, cell, everything};
 
 /// The secret that test tokens are signed with.
 pub const SECRET: &str = "a secret for tests, longer than 32 bytes";

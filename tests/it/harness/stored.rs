@@ -2,6 +2,8 @@
 
 use sea_orm::{ConnectionTrait, DatabaseConnection, Statement};
 
+use super::{TestDatabase, on_postgres};
+
 /// Where a phone number or an e-mail address lies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
@@ -63,4 +65,30 @@ pub async fn cell(connection: &DatabaseConnection, sql: &str) -> Option<String> 
     let statement = Statement::from_string(connection.get_database_backend(), sql);
     let row = connection.query_one_raw(statement).await.unwrap();
     row.unwrap_or_else(|| panic!("no row: {sql}")).try_get_by_index(0).unwrap()
+}
+
+/// Every byte that the database keeps: the files of SQLite, all rows of PostgreSQL.
+pub async fn everything(database: &TestDatabase) -> Vec<u8> {
+    if let TestDatabase::Sqlite { directory } = database {
+        let files = std::fs::read_dir(directory.path()).unwrap();
+        return files.flat_map(|file| std::fs::read(file.unwrap().path()).unwrap()).collect();
+    }
+    assert!(on_postgres());
+    let connection = database.connect().await;
+    let all = |sql: String| {
+        let statement = Statement::from_string(connection.get_database_backend(), sql);
+        let connection = &connection;
+        async move {
+            let rows = connection.query_all_raw(statement).await.unwrap();
+            rows.iter().map(|row| row.try_get_by_index::<String>(0).unwrap()).collect::<Vec<_>>()
+        }
+    };
+    let mut bytes = Vec::new();
+    for table in all("SELECT tablename::text FROM pg_tables WHERE schemaname = 'public'".to_owned()).await {
+        for row in all(format!("SELECT t::text FROM \"{table}\" t")).await {
+            bytes.extend(row.into_bytes());
+            bytes.push(b'\n');
+        }
+    }
+    bytes
 }
