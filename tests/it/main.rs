@@ -13,6 +13,7 @@
 mod harness;
 
 mod bodies;
+mod canaries;
 mod cli;
 mod concurrency;
 mod config;
