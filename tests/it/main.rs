@@ -32,6 +32,7 @@ mod lists;
 mod migrations;
 mod opportunities;
 mod personal_data;
+mod rotation;
 mod sealing;
 mod search;
 mod tenants;
