@@ -29,6 +29,7 @@ mod follow_ups;
 mod headers;
 mod idempotency;
 mod lists;
+mod logs;
 mod migrations;
 mod opportunities;
 mod personal_data;

@@ -22,6 +22,9 @@ struct World {
     contact: String,
 }
 
+/// Two places whose values change places.
+type Swap = fn(&World) -> (Place, Place);
+
 /// All clear values of a [`World`].
 const CLEAR: [&str; 8] = [
     "13811110001",
@@ -167,7 +170,7 @@ async fn equal_values_are_told_by_their_index_within_a_tenant_and_column_only() 
 
 #[tokio::test]
 async fn a_value_moved_to_another_place_is_refused_there_and_can_be_cleared_and_deleted() {
-    let swaps: [fn(&World) -> (Place, Place); 7] = [
+    let swaps: [Swap; 7] = [
         |world| (world.customer("contact_phone", &world.one), world.customer("contact_phone", &world.two)),
         |world| (world.customer("contact_email", &world.one), world.customer("contact_email", &world.two)),
         |world| (world.customer("contact_phone", &world.one), world.customer("contact_email", &world.one)),

@@ -56,12 +56,15 @@ async fn an_email_is_found_in_small_and_capital_letters() {
         let customer = customer(&service, json!({ "name": "x", "contactEmail": "Li.Lei@Example.COM" })).await;
         let contact = contact(&service, &customer, "110", "Émile@例子.公司").await;
         for way in ["li.lei@example.com", "LI.LEI@EXAMPLE.COM", "Li.Lei@Example.COM"] {
-            assert_eq!(found(&service, "/customers", &format!("contactEmail={way}")).await, [customer.clone()]);
+            assert_eq!(
+                found(&service, "/customers", &format!("contactEmail={way}")).await,
+                std::slice::from_ref(&customer)
+            );
         }
         for way in
             ["%C3%A9mile@%E4%BE%8B%E5%AD%90.%E5%85%AC%E5%8F%B8", "%C3%89MILE@%E4%BE%8B%E5%AD%90.%E5%85%AC%E5%8F%B8"]
         {
-            assert_eq!(found(&service, "/contacts", &format!("email={way}")).await, [contact.clone()]);
+            assert_eq!(found(&service, "/contacts", &format!("email={way}")).await, std::slice::from_ref(&contact));
         }
     }
 }
@@ -85,7 +88,7 @@ async fn a_part_of_a_value_and_what_was_cleared_or_changed_find_nothing() {
             assert_eq!(found(&service, "/customers", filter).await, Vec::<String>::new(), "{filter}");
         }
         let both = "contactPhone=13812345678&contactEmail=alice@example.com";
-        assert_eq!(found(&service, "/customers", both).await, [customer.clone()]);
+        assert_eq!(found(&service, "/customers", both).await, std::slice::from_ref(&customer));
         let path = format!("/customers/{customer}");
         service.patch(&path, json!({ "contactPhone": "13900001111", "contactEmail": null })).send().await.expect(200);
         for (filter, finds) in [
