@@ -102,6 +102,29 @@ async fn every_list_reads_its_page_from_an_index_in_order() {
     }
 }
 
+#[tokio::test]
+async fn every_search_reads_its_page_from_an_index_in_order() {
+    let service = Service::start().await;
+    let database = service.database.connect().await;
+    for (table, key, column) in [
+        ("customers", "customer_id", "contact_phone"),
+        ("customers", "customer_id", "contact_email"),
+        ("contacts", "contact_id", "phone"),
+        ("contacts", "contact_id", "email"),
+    ] {
+        let query = |sought: &str| {
+            format!(
+                "SELECT * FROM {table} WHERE tenant_id = 'a' AND {column}_index IN ({sought}) \
+                 ORDER BY created_at DESC, {key} DESC LIMIT 20"
+            )
+        };
+        let index = format!("{table}_by_{column}");
+        let of_one = plan(&database, &query("'x'")).await;
+        assert!(of_one.contains(&index), "{of_one}");
+        assert!(!of_one.contains("TEMP B-TREE") && !of_one.contains("Sort"), "{of_one}");
+    }
+}
+
 async fn plan(database: &DatabaseConnection, query: &str) -> String {
     let (explain, column) = if on_postgres() { ("EXPLAIN", "QUERY PLAN") } else { ("EXPLAIN QUERY PLAN", "detail") };
     // An empty table is cheaper to read whole; the question is what the indexes allow.

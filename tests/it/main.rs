@@ -13,6 +13,7 @@
 mod harness;
 
 mod bodies;
+mod canaries;
 mod cli;
 mod concurrency;
 mod config;
@@ -28,8 +29,12 @@ mod follow_ups;
 mod headers;
 mod idempotency;
 mod lists;
+mod logs;
 mod migrations;
 mod opportunities;
 mod personal_data;
+mod rotation;
+mod sealing;
+mod search;
 mod tenants;
 mod tokens;
