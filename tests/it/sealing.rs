@@ -1,10 +1,7 @@
 //! Phone numbers and e-mail addresses at rest: sealed, bound to their place, and refused where they were tampered with.
 
 use crm::{
-    pii::{
-        Sealed,
-        vault::{Column, Row},
-    },
+    pii::{PhoneRule, PiiColumn, Sealed, vault::Row},
     telemetry::LogFormat,
 };
 use sea_orm::{DatabaseConnection, sea_query::ValueType};
@@ -232,17 +229,11 @@ async fn a_stored_value_of_which_any_bit_is_changed_is_refused() {
         bytes[at] ^= 1 << bit;
         String::from_utf8(bytes).unwrap()
     };
-    let column = Column {
-        table: "customers",
-        name: "contact_phone",
-        index: "contact_phone_index",
-        normal: crm::pii::normal::phone,
-    };
+    let column = PiiColumn::<PhoneRule>::new("customers", "contact_phone", "contact_phone_index");
     let row = Row { tenant: "default", id: world.one.parse().unwrap() };
-    let open = |text: String| {
-        world.service.app.vault().open(&column, row, &<Sealed as ValueType>::try_from(text.into()).unwrap())
-    };
-    assert_eq!(open(stored.clone()).unwrap(), CLEAR[0]);
+    let open =
+        |text: String| column.open(&world.service.app, row, &<Sealed as ValueType>::try_from(text.into()).unwrap());
+    assert_eq!(open(stored.clone()).unwrap().reveal(), CLEAR[0]);
     for at in 0..stored.len() {
         for bit in 0..7 {
             assert!(open(flipped(at, bit)).is_err(), "bit {bit} of byte {at} of {stored}");
