@@ -12,6 +12,7 @@
 
 mod harness;
 
+mod audit;
 mod bodies;
 mod cli;
 mod concurrency;
