@@ -13,6 +13,7 @@
 mod harness;
 
 mod audit;
+mod audit_chain;
 mod audit_notes;
 mod bodies;
 mod cli;

@@ -89,6 +89,13 @@ impl Service {
         Self { app, database, contract: Contract::emitted(), endpoint, clock, requests: AtomicU64::new(1) }
     }
 
+    /// The parts of one more process of the service on the same database, by the same clock; `number` keeps its ids
+    /// apart from the others'.
+    pub async fn beside(&self, number: u32) -> App {
+        let config = config(&self.database, &[]);
+        app(config, Arc::clone(&self.clock), Notes::default(), u64::from(number) << 32).await
+    }
+
     /// Moves the clock.
     pub fn pass(&self, millis: i64) {
         self.clock.fetch_add(millis, Ordering::SeqCst);
