@@ -15,6 +15,7 @@ mod harness;
 mod audit;
 mod audit_chain;
 mod audit_notes;
+mod audit_retention;
 mod bodies;
 mod cli;
 mod concurrency;
