@@ -1,14 +1,19 @@
 //! The binary, as an operator meets it.
 
 use std::{
+    collections::HashSet,
     path::Path,
     process::{Command, Output},
 };
 
 use crm::pii::keys::PiiKeys;
+use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
 
-use crate::harness::{Ended, Service, TestDatabase, id, on_postgres, served};
+use crate::{
+    audit_chain::unguard,
+    harness::{Ended, Service, TestDatabase, id, on_postgres, served},
+};
 
 /// Runs the binary with an empty environment but for these variables.
 fn crm(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
@@ -243,4 +248,84 @@ async fn keys_may_stand_in_a_file() {
     let ended = served(&[("CRM_DATABASE_URL", &url), ("CRM_PII_KEYS_FILE", file.to_str().unwrap())]);
     assert_eq!(ended.code, Some(1), "{ended:?}");
     assert!(ended.err.contains(file.to_str().unwrap()) && !file.exists(), "{ended:?}");
+}
+
+#[tokio::test]
+async fn audit_verify_says_a_line_per_tenant_and_fails_naming_what_was_tampered_with() {
+    let service = Service::start().await;
+    for tenant in ["default", "default", "other"] {
+        service.post("/customers", json!({ "name": "x" })).tenant(tenant).send().await.expect(201);
+    }
+    service.app.chain_audit_entries().await.unwrap();
+    service.post("/customers", json!({ "name": "x" })).tenant("other").send().await.expect(201);
+    let url = service.database.url();
+    let variables = [("CRM_DATABASE_URL", url.as_str())];
+    let entries = service.trail("").await;
+    let (head, first) = (entries[0]["hash"].as_str().unwrap(), entries[1]["auditLogId"].as_str().unwrap());
+    let output = crm(&["audit", "verify"], &variables);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let printed = text(&output.stdout);
+    let lines: Vec<&str> = printed.lines().collect();
+    assert_eq!(lines.len(), 2, "{printed}");
+    assert_eq!(lines[0], format!("default: 2 entries verified, 0 not chained yet, head 2 {head}"));
+    assert!(lines[1].starts_with("other: 1 entries verified, 1 not chained yet, head 1 "), "{printed}");
+
+    let database = service.database.connect().await;
+    unguard(&database).await;
+    let tamper = "UPDATE audit_logs SET actor = 'nobody' WHERE tenant_id = 'default' AND audit_log_id = \
+                  (SELECT audit_log_id FROM audit_chain WHERE tenant_id = 'default' AND sequence = 1)";
+    database.execute_unprepared(tamper).await.unwrap();
+    let output = crm(&["audit", "verify"], &variables);
+    assert_eq!(output.status.code(), Some(1));
+    let printed = text(&output.stdout);
+    assert!(printed.contains(&format!("default: entry {first}, number 1,")), "{printed}");
+    assert!(!printed.contains("other: entry"), "{printed}");
+    assert!(text(&output.stderr).contains("1 faults in the audit trail"), "{}", text(&output.stderr));
+}
+
+#[tokio::test]
+async fn audit_export_prints_every_entry_once_as_the_api_shows_it() {
+    let service = Service::start().await;
+    for tenant in ["default", "default", "other"] {
+        service.post("/customers", json!({ "name": "x" })).tenant(tenant).send().await.expect(201);
+        service.app.chain_audit_entries().await.unwrap();
+    }
+    // More than is read at a time, most of them at the same instant.
+    crate::audit_chain::many(&service, "other", 2100).await;
+    let url = service.database.url();
+    let export = |arguments: &[&str]| {
+        let output = crm(&[&["audit", "export"], arguments].concat(), &[("CRM_DATABASE_URL", url.as_str())]);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let lines = text(&output.stdout);
+        lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<Value>>()
+    };
+    let mut shown = service.trail("").await;
+    shown.reverse();
+    assert_eq!(export(&["--tenant", "default"]), shown);
+    let other = export(&["--tenant", "other"]);
+    assert!(other.iter().all(|entry| entry["tenantId"] == "other"));
+    let ids: HashSet<&str> = other.iter().map(|entry| entry["auditLogId"].as_str().unwrap()).collect();
+    assert_eq!((other.len(), ids.len()), (2101, 2101));
+    assert_eq!(export(&[]), [shown, other].concat());
+    assert_eq!(export(&["--tenant", "nobody"]), [] as [Value; 0]);
+    let output = crm(&["audit", "export", "--tenant", "a b"], &[("CRM_DATABASE_URL", &url)]);
+    assert!(!output.status.success() && text(&output.stderr).contains("--tenant must be"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn audit_refuses_a_database_that_is_behind() {
+    let directory = tempfile::tempdir().unwrap();
+    let variables = [("CRM_DATA_DIR", directory.path().to_str().unwrap())];
+    let refused = || {
+        for task in ["verify", "export"] {
+            let output = crm(&["audit", task], &variables);
+            assert_eq!((output.status.code(), text(&output.stdout)), (Some(1), String::new()));
+            assert!(text(&output.stderr).contains("crm migrate up"), "{}", text(&output.stderr));
+        }
+    };
+    refused();
+    assert!(crm(&["migrate", "up"], &variables).status.success());
+    assert!(crm(&["audit", "verify"], &variables).status.success());
+    assert!(crm(&["migrate", "down"], &variables).status.success());
+    refused();
 }

@@ -12,6 +12,11 @@
 
 mod harness;
 
+mod audit;
+mod audit_chain;
+mod audit_notes;
+mod audit_retention;
+mod audit_tampering;
 mod bodies;
 mod canaries;
 mod cli;
