@@ -58,10 +58,14 @@ async fn guard(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
             .await?;
         }
         // `INSERT OR REPLACE` would delete without asking the triggers of deletion.
-        for (table, key) in [("audit_logs", "audit_log_id"), ("audit_chain", "sequence"), ("audit_heads", "tenant_id")]
-        {
+        for (table, key) in [
+            ("audit_logs", "audit_log_id"),
+            ("audit_chain", "sequence"),
+            ("audit_chain", "audit_log_id"),
+            ("audit_heads", "tenant_id"),
+        ] {
             db.execute_unprepared(&format!(
-                "CREATE TRIGGER {table}_insert BEFORE INSERT ON {table} \
+                "CREATE TRIGGER {table}_insert_{key} BEFORE INSERT ON {table} \
                  WHEN EXISTS (SELECT 1 FROM {table} WHERE tenant_id = NEW.tenant_id AND {key} = NEW.{key}) \
                  BEGIN SELECT RAISE(ABORT, 'the audit trail only grows'); END"
             ))

@@ -2,16 +2,17 @@
 //! changed, removed or slipped in without every later hash being wrong.
 //!
 //! A task links new entries within a second ([`App::chain_audit_entries`]). It takes them from the queue that was filled in
-//! the transactions that wrote them, so an entry that no transaction of ours wrote is never linked, and is found by
-//! [`verify`]. The hash has no key: who may write the database could compute a whole chain anew. Against that, note the
-//! heads that `crm audit verify` prints somewhere else, and compare.
+//! the transactions that wrote them: an entry that was slipped into the table alone is never linked, and is found by
+//! [`verify`]. There is no key in this: who may write the database can queue a forged entry, compute a whole chain anew, or
+//! say that the retention took its beginning. Against that, note the heads that `crm audit verify` prints somewhere else,
+//! and compare.
 
 use std::collections::HashMap;
 
 use sea_orm::{
     AccessMode, ActiveModelTrait, ColumnTrait, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend,
-    EntityTrait, IntoActiveModel, IsolationLevel, QueryFilter, QueryOrder, QuerySelect, Statement, TransactionOptions,
-    TransactionTrait,
+    DbErr, EntityTrait, IntoActiveModel, IsolationLevel, QueryFilter, QueryOrder, QuerySelect, Statement,
+    TransactionOptions, TransactionTrait,
     sea_query::{LockType, OnConflict},
 };
 use sha2::{Digest, Sha256};
@@ -36,7 +37,7 @@ const NOTHING_BEFORE: &str = "";
 
 /// The hash of an entry: SHA-256, in hexadecimal, of a JSON array of the form's name, the hash before, the number and every
 /// column of the entry.
-fn link(before: &str, sequence: i64, entry: &logs::Model) -> Result<String> {
+pub(super) fn link(before: &str, sequence: i64, entry: &logs::Model) -> Result<String> {
     let logs::Model {
         tenant_id,
         audit_log_id,
@@ -204,9 +205,7 @@ async fn verify_tenant(db: &DatabaseTransaction, tenant: &Tenant) -> Result<Verd
         let Some(last) = links.last() else { break };
         after = last.sequence;
         let ids = links.iter().map(|link| link.audit_log_id);
-        let entries = logs::Entity::of(tenant).filter(<logs::Entity as Listed>::ID.is_in(ids)).all(db).await?;
-        let entries: HashMap<Uuid, logs::Model> =
-            entries.into_iter().map(|entry| (entry.audit_log_id, entry)).collect();
+        let entries = readable_entries(db, tenant, ids.collect(), &mut faults).await?;
         for chain::Model { sequence: number, audit_log_id, hash: written, .. } in links {
             if number != sequence + 1 {
                 faults.push(format!("number {number} follows number {sequence}"));
@@ -215,6 +214,10 @@ async fn verify_tenant(db: &DatabaseTransaction, tenant: &Tenant) -> Result<Verd
                 None => faults.push(format!("entry {audit_log_id}, number {number}, was removed")),
                 Some(entry) if link(&hash, number, entry)? != written => {
                     faults.push(format!("entry {audit_log_id}, number {number}, or the chain before it was changed"));
+                }
+                // The hash is over milliseconds, and no entry of ours is finer.
+                Some(entry) if entry.occurred_at.timestamp_subsec_nanos() % 1_000_000 != 0 => {
+                    faults.push(format!("entry {audit_log_id}, number {number}, was changed"));
                 }
                 Some(_) => verified += 1,
             }
@@ -233,6 +236,36 @@ async fn verify_tenant(db: &DatabaseTransaction, tenant: &Tenant) -> Result<Verd
     }
     let waiting = sea_orm::PaginatorTrait::count(queue::Entity::of(tenant), db).await?;
     Ok(Verdict { tenant: tenant.as_str().to_owned(), verified, waiting, head: (sequence, hash), faults })
+}
+
+/// The entries with these ids. One that cannot be read is a fault, and does not keep the others from being verified.
+async fn readable_entries(
+    db: &DatabaseTransaction,
+    tenant: &Tenant,
+    ids: Vec<Uuid>,
+    faults: &mut Vec<String>,
+) -> Result<HashMap<Uuid, logs::Model>> {
+    let by_id = |entry: logs::Model| (entry.audit_log_id, entry);
+    let all = logs::Entity::of(tenant).filter(<logs::Entity as Listed>::ID.is_in(ids.iter().copied()));
+    match all.all(db).await {
+        Ok(entries) => return Ok(entries.into_iter().map(by_id).collect()),
+        Err(error) if !is_unreadable(&error) => return Err(error.into()),
+        Err(_) => {}
+    }
+    let mut entries = HashMap::new();
+    for id in ids {
+        match logs::Entity::one(tenant, id).all(db).await {
+            Ok(entry) => entries.extend(entry.into_iter().map(by_id)),
+            Err(error) if is_unreadable(&error) => faults.push(format!("entry {id} cannot be read")),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(entries)
+}
+
+/// Whether a row holds what the service never writes.
+fn is_unreadable(error: &DbErr) -> bool {
+    !matches!(error, DbErr::Conn(_) | DbErr::ConnectionAcquire(_) | DbErr::Exec(_))
 }
 
 /// Entries that are neither in the chain nor in the queue, or in both, and places in the queue without an entry.

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     app::App,
     background::Stop,
-    error::{ApiError, Result},
+    error::{ApiError, ErrorCode, Result},
     kind::Kind,
     pii::Sight,
 };
@@ -65,7 +65,7 @@ impl Notes {
     fn report_lost(&self) {
         let lost = self.lost.swap(0, Ordering::Relaxed);
         if lost > 0 {
-            tracing::error!(lost, "the queue of audit notes was full: readings and refusals were not recorded");
+            tracing::error!(lost, "audit notes are lost: readings and refusals were not recorded");
         }
     }
 }
@@ -148,10 +148,22 @@ impl App {
                 _ = waiting.recv_many(&mut batch, BATCH), if batch.is_empty() => {}
                 () = tokio::time::sleep(AGAIN), if !batch.is_empty() => {}
             }
-            if self.write_batch(&batch).await.is_ok() {
-                batch.clear();
-                // More notes gather meanwhile, and share the next commit.
-                tokio::time::sleep(PAUSE).await;
+            match self.write_batch(&batch).await {
+                Ok(()) => {
+                    batch.clear();
+                    // More notes gather meanwhile, and share the next commit.
+                    tokio::time::sleep(PAUSE).await;
+                }
+                // The database does not answer: it may do so later.
+                Err(error) if error.code() == ErrorCode::ServiceUnavailable => {}
+                // It refuses the batch: one note must not keep the others out.
+                Err(_) => {
+                    for note in std::mem::take(&mut batch) {
+                        if self.write_batch(&[note]).await.is_err() {
+                            self.notes().lost.fetch_add(1, Ordering::Relaxed);
+                        }
+                    }
+                }
             }
         }
         for note in batch {

@@ -1,7 +1,10 @@
 //! Retention: entries and request ids are kept for so many days, then deleted by a task.
 //!
 //! Entries go in the order of the chain, and only so far as all before them are due. The head keeps the number and the
-//! hash of the last one that went: what is left stays verifiable. The database itself refuses every other deletion.
+//! hash of the last one that went: what is left stays verifiable. An entry that does not fit its hash stays, with all
+//! behind it, to be found by `crm audit verify`. The database itself refuses every other deletion.
+
+use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{
@@ -10,7 +13,10 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::entity::{chain, heads, logs};
+use super::{
+    chain,
+    entity::{chain as links, heads, logs},
+};
 use crate::{
     app::App,
     change,
@@ -18,7 +24,7 @@ use crate::{
         Transaction,
         tenancy::{Listed, Tenanted},
     },
-    error::Result,
+    error::{ErrorCode, Result},
     values::Tenant,
 };
 
@@ -54,11 +60,22 @@ impl App {
                         let tenant = tenant.clone();
                         Box::pin(async move { purge_batch(transaction, &tenant, due).await })
                     })
-                    .await?;
-                purged.entries += batch;
-                if batch < BATCH {
-                    break;
+                    .await;
+                match batch {
+                    Ok(batch) => {
+                        purged.entries += batch;
+                        if batch == BATCH {
+                            continue;
+                        }
+                    }
+                    Err(error) if error.code() == ErrorCode::ServiceUnavailable => return Err(error),
+                    // A trail that cannot be read keeps no other tenant's from its retention.
+                    Err(error) => {
+                        let cause = error.cause().unwrap_or_default();
+                        tracing::error!(cause, "the audit trail of a tenant cannot be purged: see `crm audit verify`");
+                    }
                 }
+                break;
             }
         }
         purged.request_ids =
@@ -88,16 +105,28 @@ async fn tenants_with_due_entries(db: &DatabaseConnection, due: DateTime<Utc>) -
 async fn purge_batch(transaction: &Transaction, tenant: &Tenant, due: DateTime<Utc>) -> Result<u64> {
     let head = heads::Entity::of(tenant).lock(LockType::Update).all(transaction).await?.pop();
     let Some(mut head) = head else { return Ok(0) };
-    let oldest = chain::Entity::of(tenant).filter(chain::Column::Sequence.gt(head.purged_sequence));
-    let oldest = oldest.order_by_asc(chain::Column::Sequence).limit(BATCH).all(transaction).await?;
-    let ids: Vec<Uuid> = oldest.iter().map(|link| link.audit_log_id).collect();
-    let not_due = logs::Entity::of(tenant)
-        .filter(<logs::Entity as Listed>::ID.is_in(ids))
-        .filter(logs::Column::OccurredAt.gte(due))
-        .all(transaction)
-        .await?;
-    let is_due = |link: &&chain::Model| !not_due.iter().any(|entry| entry.audit_log_id == link.audit_log_id);
-    let going: Vec<chain::Model> = oldest.iter().take_while(is_due).cloned().collect();
+    let oldest = links::Entity::of(tenant).filter(links::Column::Sequence.gt(head.purged_sequence));
+    let oldest = oldest.order_by_asc(links::Column::Sequence).limit(BATCH).all(transaction).await?;
+    let ids = oldest.iter().map(|link| link.audit_log_id);
+    let entries = logs::Entity::of(tenant).filter(<logs::Entity as Listed>::ID.is_in(ids)).all(transaction).await?;
+    let entries: HashMap<Uuid, logs::Model> = entries.into_iter().map(|entry| (entry.audit_log_id, entry)).collect();
+    let mut going = Vec::new();
+    let mut before = head.purged_hash.clone();
+    for link in oldest {
+        // What was tampered with does not go: it would be found no more.
+        let entry = entries.get(&link.audit_log_id);
+        let sound = entry.map(|entry| chain::link(&before, link.sequence, entry)).transpose()?;
+        if sound.as_ref() != Some(&link.hash) {
+            let (tenant, number) = (tenant.as_str(), link.sequence);
+            tracing::error!(tenant, number, "the audit trail was tampered with: see `crm audit verify`");
+            break;
+        }
+        if entry.is_none_or(|entry| entry.occurred_at >= due) {
+            break;
+        }
+        before.clone_from(&link.hash);
+        going.push(link);
+    }
     let Some(last) = going.last() else { return Ok(0) };
 
     // The head first: the database lets go only what the head says is gone.
@@ -106,6 +135,6 @@ async fn purge_batch(transaction: &Transaction, tenant: &Tenant, due: DateTime<U
     head.into_active_model().reset_all().update(transaction).await?;
     let ids = going.iter().map(|link| link.audit_log_id);
     logs::Entity::delete_of(tenant).filter(<logs::Entity as Listed>::ID.is_in(ids)).exec(transaction).await?;
-    chain::Entity::delete_of(tenant).filter(chain::Column::Sequence.lte(last.sequence)).exec(transaction).await?;
+    links::Entity::delete_of(tenant).filter(links::Column::Sequence.lte(last.sequence)).exec(transaction).await?;
     Ok(going.len() as u64)
 }

@@ -149,10 +149,10 @@ impl Keys {
 }
 
 fn bearer(claims: &Map<String, Value>) -> Result<Bearer, Refusal> {
-    let client = text(claims, "client_id", Refusal("the claim client_id must be a string"))?;
-    let party = text(claims, "azp", Refusal("the claim azp must be a string"))?;
+    let client = text(claims, "client_id", Refusal("the claim client_id must be a string without control characters"))?;
+    let party = text(claims, "azp", Refusal("the claim azp must be a string without control characters"))?;
     Ok(Bearer {
-        subject: text(claims, "sub", Refusal("the claim sub must be a string"))?,
+        subject: text(claims, "sub", Refusal("the claim sub must be a string without control characters"))?,
         client: client.or(party),
         tenants: texts(claims, "tenant_id", Refusal("the claim tenant_id must be a string or an array of strings"))?,
     })
@@ -240,7 +240,8 @@ fn instant(claims: &Map<String, Value>, name: &str, refusal: Refusal) -> Result<
 fn text(claims: &Map<String, Value>, name: &str, refusal: Refusal) -> Result<Option<String>, Refusal> {
     match claims.get(name) {
         None => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text.clone())),
+        // What a claim says goes into logs and the audit trail; a database would refuse a NUL.
+        Some(Value::String(text)) if !text.contains(char::is_control) => Ok(Some(text.clone())),
         Some(_) => Err(refusal),
     }
 }

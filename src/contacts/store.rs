@@ -39,11 +39,15 @@ pub struct Sought {
 /// A fault of the database.
 pub async fn list(app: &App, tenant: &Tenant, sought: Sought, paging: Paging) -> Result<List<Model>> {
     let Sought { customer, phone, email } = sought;
+    let searched = phone.is_some() || email.is_some();
     let rows = Entity::of(tenant)
         .apply_if(customer, |rows, id| rows.filter(Column::CustomerId.eq(id)))
         .apply_if(PHONE.sought(app, tenant, phone)?, |rows, any| rows.filter(Column::PhoneIndex.is_in(any)))
         .apply_if(EMAIL.sought(app, tenant, email)?, |rows, any| rows.filter(Column::EmailIndex.is_in(any)));
-    read::page(app.database().read(), rows, paging).await
+    match searched {
+        true => read::page_of_few(app.database().read(), rows, paging).await,
+        false => read::page(app.database().read(), rows, paging).await,
+    }
 }
 
 /// One contact.

@@ -30,6 +30,7 @@ pub async fn list(
     (phone, email): (Option<Phone>, Option<Email>),
     paging: Paging,
 ) -> Result<List<Model>> {
+    let searched = phone.is_some() || email.is_some();
     let rows = Entity::of(tenant)
         .apply_if(CONTACT_PHONE.sought(app, tenant, phone)?, |rows, any| {
             rows.filter(Column::ContactPhoneIndex.is_in(any))
@@ -37,7 +38,10 @@ pub async fn list(
         .apply_if(CONTACT_EMAIL.sought(app, tenant, email)?, |rows, any| {
             rows.filter(Column::ContactEmailIndex.is_in(any))
         });
-    read::page(app.database().read(), rows, paging).await
+    match searched {
+        true => read::page_of_few(app.database().read(), rows, paging).await,
+        false => read::page(app.database().read(), rows, paging).await,
+    }
 }
 
 /// One customer.

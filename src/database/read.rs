@@ -1,6 +1,9 @@
 //! Reading: one row by its id, or a page of a list, newest first, by creation time and then id, with the exact total.
 
-use sea_orm::{ConnectionTrait, Order, PaginatorTrait, QueryOrder, QuerySelect, Select};
+use sea_orm::{
+    ConnectionTrait, Order, PaginatorTrait, QueryOrder, QuerySelect, Select,
+    sea_query::{Expr, Func},
+};
 use uuid::Uuid;
 
 use super::tenancy::Listed;
@@ -18,18 +21,45 @@ pub async fn one<E: Listed>(db: &impl ConnectionTrait, tenant: &Tenant, id: Uuid
     E::one(tenant, id).all(db).await?.pop().ok_or_else(ApiError::not_found)
 }
 
-/// Reads the page of `rows` that is asked for.
+/// Reads the page of `rows` that is asked for, in the order of an index.
 ///
 /// # Errors
 /// A fault of the database.
 pub async fn page<E>(db: &impl ConnectionTrait, rows: Select<E>, paging: Paging) -> Result<List<E::Model>>
 where
-    E: Listed,
-    E::Model: Send + Sync + Sized,
+    E: Listed<Model: Send + Sync>,
+{
+    let newest_first = rows.clone().order_by(E::CREATED, Order::Desc);
+    page_of(db, rows, newest_first, paging).await
+}
+
+/// Reads the page of `rows` that is asked for, where they are few: they are found and sorted. The order is hidden from the
+/// database, which might else walk the tenant in it, looking for them.
+///
+/// # Errors
+/// A fault of the database.
+pub async fn page_of_few<E>(db: &impl ConnectionTrait, rows: Select<E>, paging: Paging) -> Result<List<E::Model>>
+where
+    E: Listed<Model: Send + Sync>,
+{
+    let created = Expr::col((E::default(), E::CREATED));
+    let hidden = Func::coalesce([created.clone(), created]);
+    let newest_first = rows.clone().order_by(Expr::from(hidden), Order::Desc);
+    page_of(db, rows, newest_first, paging).await
+}
+
+/// With the id, a total order, so that no item is skipped or doubled.
+async fn page_of<E>(
+    db: &impl ConnectionTrait,
+    rows: Select<E>,
+    newest_first: Select<E>,
+    paging: Paging,
+) -> Result<List<E::Model>>
+where
+    E: Listed<Model: Send + Sync>,
 {
     let Paging { offset, limit } = paging;
-    // A total order, so that no item is skipped or doubled.
-    let newest_first = rows.clone().order_by(E::CREATED, Order::Desc).order_by(E::ID, Order::Desc);
+    let newest_first = newest_first.order_by(E::ID, Order::Desc);
     let data = newest_first.offset(offset).limit(limit).all(db).await?;
     let seen = data.len() as u64;
     // A page that is not full is the last one and tells the total: only the others need a count.

@@ -2,7 +2,7 @@
 
 use sea_orm::{ColumnTrait, ConnectionTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait, Statement};
 
-use super::outbox::entity::{Column, Entity, Model};
+use super::entity::{Column, Entity, Model};
 use crate::{
     database::tenancy::Tenanted,
     error::{ApiError, Result},

@@ -13,6 +13,7 @@
 
 pub mod api;
 pub mod document;
+mod entity;
 pub mod event;
 pub(crate) mod feed;
 pub mod outbox;

@@ -13,7 +13,7 @@ use sea_orm::{
 };
 use tokio::sync::watch;
 
-use super::event::Event;
+use super::{entity, event::Event};
 use crate::{app::App, background::Stop, database::Transaction, error::Result};
 
 /// The most rows that one statement inserts: databases bound the number of parameters.
@@ -24,38 +24,6 @@ const BATCH: u64 = 1000;
 const POLL: Duration = Duration::from_millis(250);
 /// How many deleted events a transaction takes.
 const PURGE: u64 = 1000;
-
-/// The row of `outbox`.
-pub mod entity {
-    use sea_orm::entity::prelude::*;
-
-    use crate::database::tenancy::Tenanted;
-
-    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
-    #[sea_orm(table_name = "outbox")]
-    pub struct Model {
-        #[sea_orm(primary_key)]
-        pub seq: i64,
-        pub position: Option<i64>,
-        pub tenant_id: String,
-        pub event_id: Uuid,
-        pub event_type: String,
-        pub aggregate_id: Uuid,
-        pub version: i64,
-        pub occurred_at: DateTimeUtc,
-        pub trace_id: String,
-        pub data: String,
-    }
-
-    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
-    pub enum Relation {}
-
-    impl ActiveModelBehavior for ActiveModel {}
-
-    impl Tenanted for Entity {
-        const TENANT: Column = Column::TenantId;
-    }
-}
 
 /// Wakes those who wait for events.
 pub struct Outbox {

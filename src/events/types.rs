@@ -9,7 +9,7 @@ use poem_openapi::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{event::Action, outbox::entity::Model};
+use super::{entity::Model, event::Action};
 use crate::{
     error::{ApiError, Result},
     http::query::{QueryValue, Whole},
@@ -252,7 +252,7 @@ impl QueryValue for Types {
             |one: &&str| matches!(one.split('.').collect::<Vec<_>>().as_slice(), ["crm", a, b] if word(a) && word(b));
         let Some(text) = value else { return Ok(Self(None)) };
         let types: Vec<&str> = text.split(',').collect();
-        match types.iter().all(|one| shaped(one)) {
+        match types.iter().all(shaped) {
             true => Ok(Self(Some(types.into_iter().map(str::to_owned).collect()))),
             false => Err("must be types of events, separated by commas, like crm.customer.created".into()),
         }

@@ -80,11 +80,18 @@ fn describe(field: &str, error: &serde_json::Error) -> String {
     // The position in the text is of no use to someone who sent an object.
     let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(message, _)| message);
     match message.strip_prefix("unknown field ") {
-        Some(_) if field.chars().count() > 100 => "a field is unknown".to_owned(),
+        Some(_) if !is_name(field) => "a field is unknown".to_owned(),
         Some(_) => format!("{field}: is not a field of this body"),
         None if field == "." => message.to_owned(),
         None => format!("{field}: {message}"),
     }
+}
+
+/// Whether a text looks like a field's name: anything else may be a value in the wrong place, which is not repeated.
+fn is_name(field: &str) -> bool {
+    field.len() <= 64
+        && field.starts_with(|c: char| c.is_ascii_alphabetic())
+        && field.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 fn not_json(error: &serde_json::Error) -> ApiError {

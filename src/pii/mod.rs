@@ -152,7 +152,7 @@ pub struct PiiColumn<R> {
 impl<R: PiiRule> PiiColumn<R> {
     /// The column `name` of `table`, with the blind index in `index`.
     #[must_use]
-    pub(crate) const fn new(table: &'static str, name: &'static str, index: &'static str) -> Self {
+    pub const fn new(table: &'static str, name: &'static str, index: &'static str) -> Self {
         Self { column: Column { table, name, index, normal: R::normal }, kind: PhantomData }
     }
 

@@ -16,7 +16,7 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::{
-    PiiTable, Sealed, registry,
+    BlindIndex, PiiTable, Sealed, registry,
     vault::{Column, Row, Vault},
 };
 use crate::{
@@ -64,24 +64,25 @@ pub async fn run(database: &Database, vault: &Arc<Vault>, all: bool, progress: &
     progress(0, total);
     for table in TABLES {
         for _pass in 0..PASSES {
-            let mut after = None;
+            let (mut after, mut damaged_rows) = (None, 0);
             while let Some(batch) = rotate_batch(database, vault, table, all, after).await? {
                 report.rows += batch.rows;
                 report.sealed_clear |= batch.sealed_clear;
+                damaged_rows += batch.damaged_rows;
                 report.damaged.extend(batch.damaged);
                 after = Some(batch.last);
                 progress(report.rows, Ord::max(total, report.rows));
                 tokio::time::sleep(PAUSE.max(batch.took)).await;
             }
-            report.damaged.sort();
-            report.damaged.dedup();
-            let skipped = count(database, counted(&table, pending(&table, vault, false))).await?;
-            if skipped == 0 || (all && report.damaged.is_empty()) {
+            // What is left now, besides the damaged rows, was being changed.
+            if all || count(database, counted(&table, pending(&table, vault, false))).await? <= damaged_rows {
                 break;
             }
             tokio::time::sleep(AGAIN).await;
         }
     }
+    report.damaged.sort();
+    report.damaged.dedup();
     let present = vault.sealing_key().map_or(registry::CLEAR, |key| key.as_str());
     for name in registry::names(database).await?.into_iter().filter(|name| name != present) {
         let mut left = 0;
@@ -102,6 +103,7 @@ pub async fn run(database: &Database, vault: &Arc<Vault>, all: bool, progress: &
 struct Batch {
     rows: u64,
     damaged: Vec<String>,
+    damaged_rows: u64,
     sealed_clear: bool,
     last: (String, Uuid),
     took: Duration,
@@ -135,13 +137,14 @@ async fn rotate_batch(
                 let mut batch = Batch {
                     rows: 0,
                     damaged: Vec::new(),
+                    damaged_rows: 0,
                     sealed_clear: false,
                     last: (String::new(), Uuid::nil()),
                     took: Duration::ZERO,
                 };
                 let rows = transaction.query_all(&rows).await?;
                 for row in &rows {
-                    rotate_row(transaction, &vault, &table, row, &mut batch).await?;
+                    rotate_row(transaction, (&vault, all), &table, row, &mut batch).await?;
                 }
                 batch.took = started.elapsed();
                 Ok((!rows.is_empty()).then_some(batch))
@@ -152,17 +155,22 @@ async fn rotate_batch(
 
 async fn rotate_row(
     transaction: &Transaction,
-    vault: &Vault,
+    (vault, all): (&Vault, bool),
     table: &PiiTable,
     row: &QueryResult,
     batch: &mut Batch,
 ) -> Result<()> {
+    let damaged_before = batch.damaged.len();
     let tenant: String = row.try_get("", "tenant_id")?;
     let id: Uuid = row.try_get("", table.id)?;
     let mut update = Query::update();
     update.table(table.name);
     for column in table.columns {
         let Some(stored) = row.try_get::<Option<Sealed>>("", column.name)? else { continue };
+        let has_index = row.try_get::<Option<BlindIndex>>("", column.index)?.is_some();
+        if has_index && vault.is_present(&stored) && !all {
+            continue;
+        }
         let place = Row { tenant: &tenant, id };
         match vault.open(column, place, &stored) {
             Ok(clear) => {
@@ -173,6 +181,7 @@ async fn rotate_row(
             Err(_) => batch.damaged.push(format!("{}.{} of row {id} of tenant {tenant}", column.table, column.name)),
         }
     }
+    batch.damaged_rows += u64::from(batch.damaged.len() > damaged_before);
     batch.last = (tenant.clone(), id);
     if !update.get_values().is_empty() {
         update.and_where(Expr::col("tenant_id").eq(tenant)).and_where(Expr::col(table.id).eq(id));
@@ -207,8 +216,9 @@ fn under(column: &Column, name: &str) -> Cond {
 
 /// Not `LIKE`, which is blind to case on SQLite.
 fn starts_with(column: &Column, prefix: &str) -> Expr {
-    let length = i64::try_from(prefix.len()).unwrap_or(i64::MAX);
-    let beginning = Func::cust("substr").arg(Expr::col(column.name)).arg(1_i64).arg(length);
+    // PostgreSQL's substr takes 32 bits.
+    let length = i32::try_from(prefix.len()).unwrap_or(i32::MAX);
+    let beginning = Func::cust("substr").arg(Expr::col(column.name)).arg(1_i32).arg(length);
     Expr::from(beginning).eq(prefix)
 }
 

@@ -103,6 +103,12 @@ impl Vault {
         self.sealing_key().map(prefix)
     }
 
+    /// Whether a value is stored as this vault stores it now.
+    #[must_use]
+    pub(super) fn is_present(&self, stored: &Sealed) -> bool {
+        self.prefix().map_or_else(|| stored.is_clear(), |prefix| stored.0.starts_with(&prefix))
+    }
+
     /// Whether this vault has the key.
     #[must_use]
     pub fn has(&self, id: &str) -> bool {

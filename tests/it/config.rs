@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, net::IpAddr, path::Path};
 
-use crm::config::{Config, DatabaseUrl, JwtKey, Migrate, Mistakes, PiiDisplay};
+use crm::config::{Config, DatabaseUrl, JwtKey, Migrate, Mistakes, PiiDisplay, PiiKeySource};
 
 fn read(variables: &[(&str, &str)]) -> Result<Config, Mistakes> {
     let variables: HashMap<_, _> = variables.iter().copied().collect();
@@ -84,6 +84,88 @@ fn a_configuration_can_be_logged_without_its_secrets() {
     let url = "postgres://crm:canary@127.0.0.1/crm";
     let config = read(&[("CRM_JWT_SECRET", secret), ("CRM_DATABASE_URL", url)]).unwrap();
     assert!(!format!("{config:?}").contains("canary"));
+}
+
+/// 32 bytes that are easy to find: `canarycanarycanarycanarycanary!!`.
+const CANARY_KEY: &str = "Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5ISE=";
+
+#[test]
+fn keys_for_personal_data_are_read_in_order_and_never_printed() {
+    let another = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
+    for separator in [",", "\n", " , ", ",\n\n", "\r\n"] {
+        let keys = format!("b-2:{CANARY_KEY}{separator}A:{another}");
+        let config = read(&[("CRM_PII_KEYS", &keys)]).unwrap();
+        let PiiKeySource::Given(given) = &config.pii_keys else { panic!("{:?}", config.pii_keys) };
+        let ids: Vec<_> = given.as_slice().iter().map(|key| key.id.as_str()).collect();
+        assert_eq!(ids, ["b-2", "A"]);
+        assert_eq!(given.as_slice()[0].reveal(), b"canarycanarycanarycanarycanary!!");
+        for printed in [format!("{config:?}"), format!("{config:#?}")] {
+            assert!(printed.contains("b-2:***"), "{printed}");
+            // Neither as text, nor as the list of its bytes.
+            let bytes = format!("{:?}", b"canary");
+            for secret in ["canary", CANARY_KEY, another, &CANARY_KEY[..8], bytes.trim_matches(['[', ']'])] {
+                assert!(!printed.contains(secret), "{printed}");
+            }
+        }
+    }
+}
+
+#[test]
+fn mistakes_in_keys_are_told_without_the_key() {
+    let short = &CANARY_KEY[..40];
+    for (keys, mistake) in [
+        (CANARY_KEY.to_owned(), "key 1 must be id:base64"),
+        (format!("a:{CANARY_KEY},{CANARY_KEY}"), "key 2 must be id:base64"),
+        (format!("a:{CANARY_KEY},a:{CANARY_KEY}"), "the id a stands twice"),
+        (format!("a:{CANARY_KEY},b:{short}"), "key 2 (b) must be 32 bytes in base64"),
+        (format!("a:{CANARY_KEY}AAAA"), "key 1 (a) must be 32 bytes in base64"),
+        (format!("a:{}", CANARY_KEY.trim_end_matches('=')), "key 1 (a) must be 32 bytes in base64"),
+        (format!("{CANARY_KEY}:a"), "the id of key 1 must be 1 to 32 of"),
+        (format!(":{CANARY_KEY}"), "the id of key 1 must be 1 to 32 of"),
+        (format!("a_b:{CANARY_KEY}"), "the id of key 1 must be 1 to 32 of"),
+        (format!("{}:{CANARY_KEY}", "x".repeat(33)), "the id of key 1 must be 1 to 32 of"),
+        (" , ,\n".to_owned(), "must name at least one key"),
+    ] {
+        let message = read(&[("CRM_PII_KEYS", &keys)]).unwrap_err().to_string();
+        assert!(message.contains(&format!("\n  CRM_PII_KEYS: {mistake}")), "{keys}: {message}");
+        assert!(!message.contains(&CANARY_KEY[..8]), "{message}");
+    }
+    let keys = format!("a:{CANARY_KEY}");
+    let both = read(&[("CRM_PII_KEYS", &keys), ("CRM_PII_KEYS_FILE", "keys")]).unwrap_err().to_string();
+    assert!(both.contains("CRM_PII_KEYS, CRM_PII_KEYS_FILE: set one of the two, not both"), "{both}");
+    assert!(!both.contains(&CANARY_KEY[..8]), "{both}");
+}
+
+#[test]
+fn keys_are_looked_for_beside_the_embedded_database_and_demanded_for_another() {
+    assert_eq!(read(&[]).unwrap().pii_keys, PiiKeySource::Embedded("data/crm.db.keys".into()));
+    let url = [("CRM_DATABASE_URL", "sqlite:///var/x.db")];
+    assert_eq!(read(&url).unwrap().pii_keys, PiiKeySource::Embedded("/var/x.db.keys".into()));
+    let url = [("CRM_DATABASE_URL", "postgres://crm@127.0.0.1/crm")];
+    assert_eq!(read(&url).unwrap().pii_keys, PiiKeySource::NotConfigured);
+    let file = [("CRM_PII_KEYS_FILE", "/run/keys")];
+    assert_eq!(read(&file).unwrap().pii_keys, PiiKeySource::File("/run/keys".into()));
+}
+
+#[test]
+fn what_the_law_and_idempotency_need_is_kept_so_long_at_least() {
+    let config = read(&[]).unwrap();
+    assert_eq!((config.audit_retention_days, config.idempotency_retention_days), (180, 30));
+    for (name, refused, least) in [
+        ("CRM_AUDIT_RETENTION_DAYS", ["179", "0", "-180", "180.5", "65536", "half a year"], "180"),
+        ("CRM_IDEMPOTENCY_RETENTION_DAYS", ["0", "-1", "0.5", "1d", "65536", "never"], "1"),
+    ] {
+        for days in refused {
+            let message = read(&[(name, days)]).unwrap_err().to_string();
+            assert!(message.contains(&format!("\n  {name}: must be {least} to 65535 days")), "{message}");
+        }
+        for days in [least, "400", "65535"] {
+            read(&[(name, days)]).unwrap();
+        }
+    }
+    for (name, wrong) in [("CRM_PII_ENCRYPTION", "no"), ("CRM_PHONE_COUNTRY", "china"), ("CRM_PHONE_COUNTRY", "cn")] {
+        assert!(read(&[(name, wrong)]).unwrap_err().to_string().contains(&format!("\n  {name}: ")));
+    }
 }
 
 #[test]

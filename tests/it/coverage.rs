@@ -330,3 +330,92 @@ async fn every_delete_is_final() {
         service.patch(&path, json!({})).send().await.expect(404);
     }
 }
+
+/// A PATCH that changes something: the first free text that the body has. The examples made what is there.
+fn effective_body(service: &Service, operation: &Operation, world: &World) -> Value {
+    let mut body = body(service, operation, world);
+    let properties = &service.contract.schema(operation.body_schema())["properties"];
+    let is_text = |property: &Value| property["type"] == "string" && property["format"].is_null();
+    let text = entries(properties).iter().find(|(_, property)| is_text(property));
+    let (name, _) = text.unwrap_or_else(|| panic!("{} has no text to change", operation.body_schema()));
+    body[name] = json!(format!("{} again", body[name].as_str().unwrap()));
+    body
+}
+
+#[tokio::test]
+async fn every_change_leaves_one_entry_of_its_resource_and_what_is_refused_or_changes_nothing_leaves_none() {
+    let service = Service::start().await;
+    let world = world(&service).await;
+    let changing: Vec<Operation> =
+        operations(&service).into_iter().filter(|operation| operation.method != Method::GET).collect();
+    assert!(changing.len() >= 12, "a walk past nothing shows nothing");
+    for (number, operation) in changing.into_iter().enumerate() {
+        let request_id = format!("walk-{number}");
+        let what = format!("{} {}", operation.method, operation.template);
+        let call = || {
+            let call = request(&service, &operation, &world).request_id(&request_id);
+            let call = match operation.method {
+                Method::PATCH => call.json(&effective_body(&service, &operation, &world)),
+                _ => call,
+            };
+            call.claims(json!({ "sub": "walker", "client_id": "walk" }))
+        };
+
+        let before = service.trail("").await;
+        if operation.has_body() {
+            call().json(&json!({ "stranger": 1 })).send().await.expect(400);
+        }
+        if operation.template.contains('{') {
+            let elsewhere = world.keys().map(|name| (name.clone(), "unknown".to_owned())).collect();
+            let path = path(&operation, &elsewhere);
+            let nowhere = service.call(operation.method.clone(), &path).request_id("nowhere").json(&json!({}));
+            nowhere.send().await.expect(404);
+        }
+        service.app.write_notes().await.unwrap();
+        assert_eq!(service.trail("").await, before, "{what}: what is refused leaves an entry");
+
+        let reply = call().send().await.expect(operation.success());
+        let (id_field, id) = match operation.method {
+            Method::POST => entries(&reply.body).iter().next().map(|(name, id)| (name.clone(), id.clone())).unwrap(),
+            _ => {
+                let parameter = operation.template.rsplit('/').next().unwrap().trim_matches(['{', '}']);
+                (camel(parameter), json!(world[&camel(parameter)]))
+            }
+        };
+        let action = match operation.method {
+            Method::POST => "create",
+            Method::PATCH => "update",
+            _ => "delete",
+        };
+        let of_resource = service.trail(&format!("resourceId={}", id.as_str().unwrap())).await;
+        let (left, former): (Vec<_>, Vec<_>) =
+            of_resource.iter().partition(|entry| entry["requestId"] == json!(request_id));
+        assert_eq!(left.len(), 1, "{what}: {left:?}");
+        assert!(former.iter().all(|entry| before.contains(entry)), "{what}: {former:?}");
+        for (field, expected) in [
+            ("action", json!(action)),
+            ("resourceType", json!(id_field.strip_suffix("Id").unwrap())),
+            ("resourceId", id.clone()),
+            ("actor", json!("walker")),
+            ("client", json!("walk")),
+            ("tenantId", json!("default")),
+        ] {
+            assert_eq!(left[0][field], expected, "{what}: {field}");
+        }
+        assert!(!left[0]["changes"].as_array().unwrap().is_empty(), "{what}: {left:?}");
+
+        let before = service.trail("").await;
+        match operation.method {
+            Method::DELETE => drop(call().send().await.expect(404)),
+            _ => drop(call().send().await.expect(409)),
+        }
+        if operation.method == Method::PATCH {
+            call().request_id(&format!("{request_id}-empty")).json(&json!({})).send().await.expect(200);
+        }
+        assert_eq!(service.trail("").await, before, "{what}: what changes nothing leaves an entry");
+        service.app.write_notes().await.unwrap();
+        for entry in service.trail("").await.into_iter().filter(|entry| !before.contains(entry)) {
+            assert!(entry["action"] == "refuse" || entry["action"] == "read", "{what}: {entry}");
+        }
+    }
+}

@@ -102,6 +102,30 @@ async fn every_list_reads_its_page_from_an_index_in_order() {
     }
 }
 
+#[tokio::test]
+async fn every_search_finds_its_rows_by_an_index_and_not_by_walking_the_tenant() {
+    let service = Service::start().await;
+    let database = service.database.connect().await;
+    for (table, key, column) in [
+        ("customers", "customer_id", "contact_phone"),
+        ("customers", "customer_id", "contact_email"),
+        ("contacts", "contact_id", "phone"),
+        ("contacts", "contact_id", "email"),
+    ] {
+        let query = |sought: &str| {
+            format!(
+                "SELECT * FROM {table} WHERE tenant_id = 'a' AND {column}_index IN ({sought}) \
+                 ORDER BY COALESCE(created_at, created_at) DESC, {key} DESC LIMIT 20"
+            )
+        };
+        // With several keys a value may be stored under several indexes.
+        for sought in ["'x'", "'x', 'y'"] {
+            let plan = plan(&database, &query(sought)).await;
+            assert!(plan.contains(&format!("{table}_by_{column}")), "{plan}");
+        }
+    }
+}
+
 async fn plan(database: &DatabaseConnection, query: &str) -> String {
     let (explain, column) = if on_postgres() { ("EXPLAIN", "QUERY PLAN") } else { ("EXPLAIN QUERY PLAN", "detail") };
     // An empty table is cheaper to read whole; the question is what the indexes allow.

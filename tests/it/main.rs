@@ -12,7 +12,13 @@
 
 mod harness;
 
+mod audit;
+mod audit_chain;
+mod audit_notes;
+mod audit_retention;
+mod audit_tampering;
 mod bodies;
+mod canaries;
 mod cli;
 mod concurrency;
 mod config;
@@ -29,8 +35,12 @@ mod follow_ups;
 mod headers;
 mod idempotency;
 mod lists;
+mod logs;
 mod migrations;
 mod opportunities;
 mod personal_data;
+mod rotation;
+mod sealing;
+mod search;
 mod tenants;
 mod tokens;

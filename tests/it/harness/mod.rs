@@ -5,6 +5,9 @@
 
 pub mod contract;
 mod database;
+mod log;
+mod process;
+mod stored;
 
 use std::{
     collections::HashMap,
@@ -37,6 +40,9 @@ use serde_json::{Value, json};
 
 pub use contract::Contract;
 pub use database::{TestDatabase, on_postgres};
+pub use log::Log;
+pub use process::{Ended, crm, served};
+pub use stored::{Place, cell, everything};
 
 /// The secret that test tokens are signed with.
 pub const SECRET: &str = "a secret for tests, longer than 32 bytes";
@@ -46,6 +52,9 @@ pub const PII_KEYS: &str = "test:MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
 
 /// The instant at which every test begins: 2026-01-31T09:30:00.125Z.
 pub const START: i64 = 1_769_851_800_125;
+
+/// A claim `exp` that no test's clock comes to: the year 9999.
+pub const FAR: i64 = 253_370_764_800;
 
 /// A service on a database of its own.
 pub struct Service {
@@ -74,27 +83,24 @@ impl Service {
     }
 
     pub async fn on(database: TestDatabase, variables: &[(&str, &str)]) -> Self {
-        let url = database.url();
-        let mut environment =
-            HashMap::from([("CRM_JWT_SECRET", SECRET), ("CRM_PII_KEYS", PII_KEYS), ("CRM_DATABASE_URL", url.as_str())]);
-        environment.extend(variables.iter().copied());
-        let config = Config::read(&|name| environment.get(name).map(|value| (*value).to_owned())).0.unwrap();
-        migrate::up(&config.database_url, None).await.unwrap();
+        Self::noting(database, variables, Notes::default()).await
+    }
+
+    /// A service with this queue of audit notes.
+    pub async fn noting(database: TestDatabase, variables: &[(&str, &str)], notes: Notes) -> Self {
         let clock = Arc::new(AtomicI64::new(START));
-        let database_of_app = Database::open(&config.database_url).await.unwrap();
-        let clock_of_app = Clock::Manual(Arc::clone(&clock));
-        let app = App::new(Parts {
-            keys: Keys::from_config(&config).unwrap(),
-            vault: registry::open(&config, &database_of_app, clock_of_app.now()).await.unwrap(),
-            notes: Notes::default(),
-            outbox: Outbox::default(),
-            database: database_of_app,
-            clock: clock_of_app,
-            ids: Ids::Sequence(AtomicU64::new(1)),
-            config,
-        });
+        let config = config(&database, variables);
+        migrate::up(&config.database_url, None).await.unwrap();
+        let app = app(config, Arc::clone(&clock), notes, 1).await;
         let endpoint = Arc::new(ToDynEndpoint(http::service(&app)));
         Self { app, database, contract: Contract::emitted(), endpoint, clock, requests: AtomicU64::new(1) }
+    }
+
+    /// The parts of one more process of the service on the same database, by the same clock; `number` keeps its ids
+    /// apart from the others'.
+    pub async fn beside(&self, number: u32) -> App {
+        let config = config(&self.database, &[]);
+        app(config, Arc::clone(&self.clock), Notes::default(), u64::from(number) << 32).await
     }
 
     /// Moves the clock.
@@ -149,6 +155,39 @@ impl Service {
     pub async fn read(&self, path: &str) -> Value {
         self.get(path).send().await.expect(200).body
     }
+
+    /// The entries of the audit trail that a query asks for, newest first: at most 100, and all of them.
+    pub async fn trail(&self, query: &str) -> Vec<Value> {
+        let far = token(json!({ "exp": FAR, "scope": "crm:audit:read" }));
+        let list = self.get(&format!("/audit-logs?pageSize=100&{query}")).token(&far).send().await.expect(200).body;
+        let entries = list["data"].as_array().unwrap();
+        assert_eq!(list["total"], entries.len(), "more than a page");
+        entries.clone()
+    }
+}
+
+/// The configuration of a service on this database.
+fn config(database: &TestDatabase, variables: &[(&str, &str)]) -> Config {
+    let url = database.url();
+    let mut environment =
+        HashMap::from([("CRM_JWT_SECRET", SECRET), ("CRM_PII_KEYS", PII_KEYS), ("CRM_DATABASE_URL", url.as_str())]);
+    environment.extend(variables.iter().copied());
+    Config::read(&|name| environment.get(name).map(|value| (*value).to_owned())).0.unwrap()
+}
+
+/// The parts of a service, whose ids count up from `first_id`.
+async fn app(config: Config, clock: Arc<AtomicI64>, notes: Notes, first_id: u64) -> App {
+    let (database, clock) = (Database::open(&config.database_url).await.unwrap(), Clock::Manual(clock));
+    App::new(Parts {
+        keys: Keys::from_config(&config).unwrap(),
+        vault: registry::open(&config, &database, clock.now()).await.unwrap(),
+        notes,
+        outbox: Outbox::default(),
+        database,
+        clock,
+        ids: Ids::Sequence(AtomicU64::new(first_id)),
+        config,
+    })
 }
 
 /// The id in a field of a reply's body.
@@ -235,14 +274,20 @@ impl Call<'_> {
 
     /// Sends the request, and holds the reply against the contract.
     pub async fn send(self) -> Reply {
+        let service = self.service;
         let method = self.request.method().clone();
         let path = self.request.uri().path().to_owned();
+        let reply = self.send_one_of_many().await;
+        service.contract.check(&method, &path, &reply);
+        reply
+    }
+
+    /// Sends the request, one of so many that holding each reply against the contract would take minutes.
+    pub async fn send_one_of_many(self) -> Reply {
         let mut response = self.service.endpoint.get_response(self.request).await;
         let text = response.take_body().into_string().await.unwrap();
         let body = serde_json::from_str(&text).unwrap_or(Value::Null);
-        let reply = Reply { status: response.status(), headers: response.headers().clone(), text, body };
-        self.service.contract.check(&method, &path, &reply);
-        reply
+        Reply { status: response.status(), headers: response.headers().clone(), text, body }
     }
 
     /// Sends the request and hangs up after a moment.

@@ -1,0 +1,30 @@
+//! The row of `outbox`: an event, and its position once it is committed.
+
+use sea_orm::entity::prelude::*;
+
+use crate::database::tenancy::Tenanted;
+
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "outbox")]
+pub struct Model {
+    #[sea_orm(primary_key)]
+    pub seq: i64,
+    pub position: Option<i64>,
+    pub tenant_id: String,
+    pub event_id: Uuid,
+    pub event_type: String,
+    pub aggregate_id: Uuid,
+    pub version: i64,
+    pub occurred_at: DateTimeUtc,
+    pub trace_id: String,
+    pub data: String,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+impl Tenanted for Entity {
+    const TENANT: Column = Column::TenantId;
+}
