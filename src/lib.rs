@@ -12,6 +12,8 @@
 //! 7. [`http::show`] makes the reply from the row.
 //! 8. [`database`] commits; the reply leaves.
 //!
+//! What happened is told to others by [`events`], written with the change.
+//!
 //! Around them: [`app`] what requests share · [`config`] the environment · [`kind`] the kinds of resources · [`error`] the one
 //! error · [`auth`] tokens · [`telemetry`] logs and traces · [`background`] what goes on beside the requests · [`secret_file`]
 //! files made once · [`cli`] the commands.

@@ -1,4 +1,4 @@
-//! Retention: entries and request ids are kept for so many days, then deleted by a task.
+//! Retention: audit entries, request ids and events are kept for so many days, then deleted by a task.
 //!
 //! Entries go in the order of the chain, and only so far as all before them are due. The head keeps the number and the
 //! hash of the last one that went: what is left stays verifiable. An entry that does not fit its hash stays, with all

@@ -14,10 +14,10 @@ use crm::pii::{
     rotate::{self, Report},
 };
 use futures_util::future::join_all;
-use sea_orm::DatabaseConnection;
+use sea_orm::{ConnectionTrait, DatabaseConnection, Statement};
 use serde_json::{Value, json};
 
-use crate::harness::{Ended, Place, Service, TestDatabase, cell, crm, everything, fields, id};
+use crate::harness::{Ended, Place, Service, TestDatabase, cell, crm, everything, fields, id, on_postgres};
 
 const A: &str = "a:YWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWE=";
 const B: &str = "b:YmJiYmJiYmJiYmJiYmJiYmJiYmJiYmJiYmJiYmJiYmI=";
@@ -329,4 +329,25 @@ async fn killed_on_its_way_a_rotation_is_run_again_and_completes() {
     assert_eq!(beginning(&connection, "*1:b:").await, (2_200, 0));
     let service = Service::on(database, B_ONLY).await;
     assert_eq!(shown(&service).await, before);
+}
+
+#[tokio::test]
+async fn every_column_with_a_blind_index_is_rotated() {
+    let service = Service::start().await;
+    let database = service.database.connect().await;
+    let sql = if on_postgres() {
+        "SELECT table_name || '.' || column_name FROM information_schema.columns \
+         WHERE table_schema = 'public' AND column_name LIKE '%\\_index'"
+    } else {
+        "SELECT t.name || '.' || c.name FROM sqlite_schema t JOIN pragma_table_info(t.name) c \
+         WHERE t.type = 'table' AND c.name LIKE '%\\_index' ESCAPE '\\'"
+    };
+    let statement = Statement::from_string(database.get_database_backend(), sql);
+    let rows = database.query_all_raw(statement).await.unwrap();
+    let mut stored: Vec<String> = rows.iter().map(|row| row.try_get_by_index(0).unwrap()).collect();
+    let columns = rotate::TABLES.iter().flat_map(|table| table.columns);
+    let mut rotated: Vec<String> = columns.map(|column| format!("{}.{}", column.table, column.index)).collect();
+    stored.sort_unstable();
+    rotated.sort_unstable();
+    assert_eq!(stored, rotated);
 }
