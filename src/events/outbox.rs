@@ -1,6 +1,6 @@
 //! The outbox: events as they are kept, and the positions by which they are followed.
 //!
-//! A change writes its events without waiting for anybody ([`write`]). A moment later a task gives positions to what is
+//! A change writes its events without waiting for anybody ([`write()`]). A moment later a task gives positions to what is
 //! committed ([`App::order_events`]), woken by the commit: what has a position stands in its final place, and nothing is
 //! ever put before it.
 
@@ -13,7 +13,7 @@ use sea_orm::{
 };
 use tokio::sync::watch;
 
-use super::{entity, event::Event};
+use super::{entity, event::Event, feed};
 use crate::{app::App, background::Stop, database::Transaction, error::Result};
 
 /// The most rows that one statement inserts: databases bound the number of parameters.
@@ -29,14 +29,14 @@ const PURGE: u64 = 1000;
 pub struct Outbox {
     /// Counts the commits that had events.
     committed: watch::Sender<u64>,
-    /// Counts how often positions were given out; closed to waiting once the service stops.
+    /// The last position, and whether the service stops.
     ordered: watch::Sender<Ordered>,
 }
 
 /// What those who wait for events look at.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Ordered {
-    times: u64,
+    head: i64,
     stopping: bool,
 }
 
@@ -70,12 +70,13 @@ impl Outbox {
 pub struct Watch(watch::Receiver<Ordered>);
 
 impl Watch {
-    /// Waits until positions were given out, also by another process, or for `patience`; false where there is no use in waiting.
+    /// Waits until positions were given out, also by another process, or for `patience`; false where there is no use in
+    /// waiting.
     pub async fn next(&mut self, patience: Duration) -> bool {
         if self.0.borrow().stopping || patience.is_zero() {
             return false;
         }
-        let _changed_or_in_vain = tokio::time::timeout(patience.min(POLL), self.0.changed()).await;
+        let _changed_or_in_vain = tokio::time::timeout(patience, self.0.changed()).await;
         !self.0.borrow().stopping
     }
 }
@@ -117,10 +118,15 @@ impl App {
         while self.has_events_without_position().await? {
             ordered += self.database().transact(|transaction| Box::pin(order_batch(transaction))).await?;
         }
-        if ordered > 0 {
-            self.outbox().ordered.send_modify(|ordered| ordered.times += 1);
-        }
         Ok(ordered)
+    }
+
+    /// Gives positions and wakes those who wait for them, whichever process gave them.
+    async fn order_events_and_wake(&self) -> Result<()> {
+        self.order_events().await?;
+        let head = feed::head(self.database().read()).await?;
+        self.outbox().ordered.send_if_modified(|ordered| std::mem::replace(&mut ordered.head, head) != head);
+        Ok(())
     }
 
     /// Gives positions as soon as changes are committed, until `stop`.
@@ -129,7 +135,7 @@ impl App {
         let mut works = true;
         loop {
             committed.mark_unchanged();
-            let outcome = self.order_events().await;
+            let outcome = self.order_events_and_wake().await;
             if let (true, Err(error)) = (works, &outcome) {
                 tracing::error!(cause = error.cause().unwrap_or_default(), "events cannot be put in order");
             }

@@ -132,6 +132,9 @@ pub async fn register(database: &Database, vault: &Vault, now: Timestamp) -> Res
         Some(id) => (id.to_string(), vault.proof(id.as_str())?),
         None => (CLEAR.to_owned(), None),
     };
+    if names(database).await?.contains(&key_id) {
+        return Ok(());
+    }
     database
         .transact(move |transaction| {
             let row =
