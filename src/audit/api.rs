@@ -26,8 +26,9 @@ pub struct AuditLogsApi;
 impl AuditLogsApi {
     /// List audit entries
     ///
-    /// Who did what to the tenant's data, newest first: every change of a resource, every sight of phone numbers or e-mail
-    /// addresses in clear, and what was refused to a known caller. Needs the scope `crm:audit:read`.
+    /// Who did what to the tenant's data, newest first: every change of a resource, every reply that showed phone numbers or
+    /// e-mail addresses in clear without having changed anything, and what was refused to a known caller. Needs the scope
+    /// `crm:audit:read`.
     #[oai(path = "/audit-logs", method = "get", operation_id = "listAuditLogs")]
     #[expect(clippy::too_many_arguments, reason = "each is a parameter of the contract")]
     async fn list(

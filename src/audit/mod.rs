@@ -2,8 +2,8 @@
 //!
 //! - **Changes.** Every resource that a change makes, changes or deletes leaves one entry, written in the change's own
 //!   transaction ([`crate::change`]): both are there or neither. What is refused or changes nothing leaves none.
-//! - **Readings and refusals.** That somebody saw a phone number or an e-mail address in clear, and what was refused to a
-//!   known caller (401, 403, 409), is noted beside the request, through a bounded queue ([`notes`]): it can neither slow a
+//! - **Readings and refusals.** That somebody saw a phone number or an e-mail address in clear without changing the resource,
+//!   and what was refused to a known caller (401, 403, 409), is noted beside the request, through a bounded queue ([`notes`]): it can neither slow a
 //!   request nor fail it, and what the queue cannot hold is counted in the log.
 //! - **No personal data.** An entry names the fields that changed; old and new values stand only for those that are not
 //!   personal ([`fact`]).

@@ -1,7 +1,8 @@
 //! What is noted beside a request: that personal data was seen in clear, and what was refused.
 //!
-//! [`Notes::note`] puts an entry into a bounded queue and returns at once; [`App::write_notes`], run by a task of its own,
-//! writes what waits in batches. A note that finds the queue full is lost and counted; the count goes to the log.
+//! [`Notes::note`] puts an entry into a bounded queue and returns at once; a task of its own writes what waits in batches
+//! ([`App::keep_writing_notes`]), and [`App::write_notes`] the rest when the service stops. A note that finds the queue full, or
+//! that the database refuses, is lost and counted; the count goes to the log.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -61,7 +62,7 @@ impl Notes {
         }
     }
 
-    /// How many notes were lost since this was last asked; the log is told.
+    /// Tells the log how many notes were lost since it was last told.
     fn report_lost(&self) {
         let lost = self.lost.swap(0, Ordering::Relaxed);
         if lost > 0 {

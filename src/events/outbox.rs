@@ -22,7 +22,7 @@ const ROWS: usize = 500;
 const BATCH: u64 = 1000;
 /// How long a commit of another process may go unseen.
 const POLL: Duration = Duration::from_millis(250);
-/// How many deleted events a transaction takes.
+/// How many events a transaction deletes.
 const PURGE: u64 = 1000;
 
 /// Wakes those who wait for events.

@@ -80,8 +80,8 @@ pub fn service() -> OpenApiService<Apis, ()> {
              libphonenumber, e-mail addresses regardless of case.\n\n\
              **Events.** What happens to a resource is told as an event, in order and without gaps, at `GET /events`; \
              `openapi/events.yaml` describes them all.\n\n\
-             **Audit.** Every change of a resource, every sight of personal data in clear and every request refused to a \
-             known caller (401, 403, 409) is recorded in the tenant's audit trail.\n\n\
+             **Audit.** Recorded in the tenant's audit trail are every change of a resource, every reply that shows personal \
+             data in clear without having changed it, and every request refused to a known caller (401, 403, 409).\n\n\
              **Traces.** A `traceparent` (W3C Trace Context) is continued, and answered with this service's span in it.\n\n\
              **Errors.** Every 4xx and 5xx has the body `ErrorBody`. Other methods on a known path are answered 405 \
              with `Allow`. Requests that are not HTTP at all are refused by the HTTP library with an empty body.",
