@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use uuid::{Builder, ContextV7, Uuid};
 
 use crate::{
-    audit::Notes, auth::Keys, config::Config, database::Database, events::Outbox, pii::vault::Vault, values::Timestamp,
+    audit::Notes, auth::Keys, config::Config, database::Database, events::Outbox, pii::vault::Vault, telemetry::metrics::Metrics, values::Timestamp,
 };
 
 /// The service: its configuration, keys, database, clock and source of ids. Cheap to clone.
@@ -34,6 +34,8 @@ pub struct Parts {
     pub notes: Notes,
     /// What wakes those who wait for events.
     pub outbox: Outbox,
+    /// What is counted.
+    pub metrics: Metrics,
     /// The clock.
     pub clock: Clock,
     /// The source of ids.
@@ -81,6 +83,12 @@ impl App {
     #[must_use]
     pub fn outbox(&self) -> &Outbox {
         &self.parts.outbox
+    }
+
+    /// What is counted.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.parts.metrics
     }
 
     /// The present instant.

@@ -1,10 +1,11 @@
-//! What goes on beside the requests: notes are written, the audit trail is chained, what is past its time is deleted.
+//! What goes on beside the requests: notes are written, the audit trail is chained, events are
+//! put in order, published and taken, what is past its time is deleted.
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use tokio::{sync::watch, task::JoinSet};
 
-use crate::{app::App, error::Result, pii::registry};
+use crate::{app::App, error::Result, events::broker, pii::registry};
 
 /// How often new audit entries are chained.
 const CHAIN: Duration = Duration::from_millis(400);
@@ -43,10 +44,7 @@ impl Background {
             let (app, stop) = (app.clone(), stop.clone());
             tasks.spawn(async move { app.keep_writing_notes(stop).await });
         }
-        {
-            let (app, stop) = (app.clone(), stop.clone());
-            tasks.spawn(async move { app.keep_ordering_events(stop).await });
-        }
+        order_and_relay(&mut tasks, app, &stop, app.config().events_relay);
         tasks.spawn(every(CHAIN, "the audit trail cannot be chained", app.clone(), stop.clone(), |app| async move {
             app.chain_audit_entries().await.map(drop)
         }));
@@ -63,6 +61,15 @@ impl Background {
         Self { app: app.clone(), stop: sender, tasks }
     }
 
+    /// Starts the tasks of `crm relay`: those that events are published and taken by.
+    #[must_use]
+    pub fn relay(app: &App) -> Self {
+        let (sender, receiver) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        order_and_relay(&mut tasks, app, &Stop(receiver), true);
+        Self { app: app.clone(), stop: sender, tasks }
+    }
+
     /// Stops the tasks, writes the notes that wait and chains what is not chained.
     ///
     /// # Errors
@@ -73,6 +80,22 @@ impl Background {
         while self.app.write_notes().await? > 0 {}
         self.app.chain_audit_entries().await.map(drop)
     }
+}
+
+/// Events get their positions, and are published and taken where there is a broker and this process is to `relay`.
+fn order_and_relay(tasks: &mut JoinSet<()>, app: &App, stop: &Stop, relay: bool) {
+    {
+        let (app, stop) = (app.clone(), stop.clone());
+        tasks.spawn(async move { app.keep_ordering_events(stop).await });
+    }
+    let Some(url) = app.config().events_url.as_ref().filter(|_| relay) else { return };
+    let broker = broker::at(url);
+    {
+        let (app, stop, broker) = (app.clone(), stop.clone(), Arc::clone(&broker));
+        tasks.spawn(async move { app.keep_publishing(broker, stop).await });
+    }
+    let (app, stop) = (app.clone(), stop.clone());
+    tasks.spawn(async move { app.keep_taking_in(broker, stop).await });
 }
 
 /// Does `work` now and then again and again, until `stop`. A failure is logged, once until it works again.

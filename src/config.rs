@@ -57,6 +57,10 @@ pub struct Config {
     pub audit_retention_days: u16,
     /// How many days events are kept.
     pub events_retention_days: u16,
+    /// The broker that events are published to and taken from; without one they can be read over HTTP alone.
+    pub events_url: Option<EventsUrl>,
+    /// Whether `crm serve` speaks to the broker, or leaves that to `crm relay`.
+    pub events_relay: bool,
     /// How many days the request ids of accepted requests are kept.
     pub idempotency_retention_days: u16,
 }
@@ -149,6 +153,27 @@ impl FromStr for DatabaseUrl {
             "" => Err("must begin with sqlite:// and name a file, or with postgres://".to_owned()),
             ":memory:" => Err("must name a file: a database in memory loses every accepted write".to_owned()),
             path => Ok(Self::Sqlite(PathBuf::from(path))),
+        }
+    }
+}
+
+/// Where the broker is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EventsUrl {
+    /// RabbitMQ, at an AMQP 0-9-1 address, which may hold a password.
+    Amqp(Secret),
+}
+
+impl FromStr for EventsUrl {
+    type Err = String;
+
+    fn from_str(url: &str) -> Result<Self, String> {
+        match url.split_once("://") {
+            // What is wrong with it is not repeated: it may hold a password.
+            Some(("amqp", _)) if url.parse::<lapin::uri::AMQPUri>().is_ok() => {
+                Ok(Self::Amqp(Secret::new(url.to_owned())))
+            }
+            _ => Err("must be amqp://USER:PASSWORD@HOST:PORT/VHOST".to_owned()),
         }
     }
 }
@@ -302,11 +327,7 @@ impl Config {
             "CRM_PII_ENCRYPTION",
             "on",
             "phones and e-mails are stored sealed (on) or in clear (off)",
-            |text| match text {
-                "on" => Ok(true),
-                "off" => Ok(false),
-                _ => Err("must be on or off".to_owned()),
-            },
+            on_or_off,
         );
         let phone_country = env.value(
             "CRM_PHONE_COUNTRY",
@@ -326,6 +347,17 @@ impl Config {
         );
         let events_retention_days =
             env.value("CRM_EVENTS_RETENTION_DAYS", "7", "days that events are kept, at least 1", |text| days(text, 1));
+        let events_url = env.optional(
+            "CRM_EVENTS_URL",
+            "broker for events: amqp://USER:PASSWORD@HOST/VHOST; without it they are read over HTTP",
+            str::parse,
+        );
+        let events_relay = env.value(
+            "CRM_EVENTS_RELAY",
+            "on",
+            "crm serve speaks to the broker (on), or leaves that to crm relay (off)",
+            on_or_off,
+        );
         if pii_keys_given.is_some() && pii_keys_file.is_some() {
             env.mistakes.push("CRM_PII_KEYS, CRM_PII_KEYS_FILE: set one of the two, not both".to_owned());
         }
@@ -377,6 +409,8 @@ impl Config {
                 phone_country: phone_country?,
                 audit_retention_days: audit_retention_days?,
                 events_retention_days: events_retention_days?,
+                events_url,
+                events_relay: events_relay?,
                 idempotency_retention_days: idempotency_retention_days?,
             })
         })();
@@ -425,6 +459,14 @@ fn secret(text: &str) -> Result<Secret, String> {
 
 fn filter(text: &str) -> Result<String, String> {
     crate::telemetry::check_filter(text).map(|()| text.to_owned())
+}
+
+fn on_or_off(text: &str) -> Result<bool, String> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("must be on or off".to_owned()),
+    }
 }
 
 fn days(text: &str, least: u16) -> Result<u16, String> {

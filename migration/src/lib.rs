@@ -2,7 +2,8 @@
 //! applied in the order of [`Migrator::migrations`].
 //!
 //! Rules every table keeps:
-//! - primary and foreign keys begin with `tenant_id`, so a row can never belong to, or point into, another tenant;
+//! - primary and foreign keys begin with `tenant_id`, so a row can never belong to, or point into, another tenant (not so
+//!   where a table is about all tenants: the order and the relay of events, and the inbox);
 //! - what the service promises about a row (a stage's status, one primary contact, references) is a constraint here too;
 //! - a list has an index for its filter and its order: `(tenant_id, [filter,] created_at, id)`.
 //!
@@ -18,6 +19,8 @@ mod m20261122_000005_idempotent;
 mod m20261125_000006_pii;
 mod m20261125_000007_audit;
 mod m20261125_000008_outbox;
+mod m20261125_000009_relay;
+mod m20261125_000010_inbox;
 
 /// All migrations, oldest first.
 #[derive(Debug)]
@@ -34,6 +37,8 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000006_pii::Migration),
             Box::new(m20261125_000007_audit::Migration),
             Box::new(m20261125_000008_outbox::Migration),
+            Box::new(m20261125_000009_relay::Migration),
+            Box::new(m20261125_000010_inbox::Migration),
         ]
     }
 }

@@ -1,48 +1,81 @@
-//! The claim on a request id: a row of `idempotent`, written in the same transaction as the change it belongs to.
+//! The claim on the id of a request or of an event of the platform: a row of `idempotent` or `inbox`, written in the same
+//! transaction as the change it belongs to.
 
 use chrono::{DateTime, Utc};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, Set,
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, Set,
     sea_query::{Expr, ExprTrait, OnConflict, Query},
 };
 
 use super::{
-    Change,
-    idempotent::{ActiveModel, Column, Entity},
+    Change, Once,
+    idempotent::{self, Column},
+    inbox,
 };
 use crate::{
     database::{Database, tenancy::Tenanted},
-    error::{ApiError, Result},
+    error::{ApiError, ErrorCode, Result},
     http::request_id::RequestId,
     kind::address,
 };
 
-/// Claims the change's request id, if it has one. A concurrent change with the same id waits here for the first to end,
-/// and goes on only if that one left nothing.
+/// Claims the id by which the change is done once, if it has one. A concurrent change with the same id waits here for the
+/// first to end, and goes on only if that one left nothing.
 ///
 /// # Errors
-/// 409 with the address of the resource that the first request made or changed.
+/// 409, for a request with the address of the resource that the first one made or changed.
 pub(super) async fn claim(change: &Change<'_>) -> Result<()> {
-    let Some(RequestId(request_id)) = &change.intent.request_id else { return Ok(()) };
+    match &change.intent.once {
+        Once::ByNature => Ok(()),
+        Once::Request(request_id) => claim_request(change, request_id).await,
+        Once::Event { consumer, event_type } => claim_event(change, consumer, event_type).await,
+    }
+}
+
+async fn claim_request(change: &Change<'_>, RequestId(request_id): &RequestId) -> Result<()> {
     let (kind, id) = change.intent.resource;
-    let claim = ActiveModel {
+    let claim = idempotent::ActiveModel {
         tenant_id: Set(change.tenant().as_str().to_owned()),
         request_id: Set(request_id.clone()),
         resource_type: Set(kind.collection.to_owned()),
         resource_id: Set(id),
         created_at: Set(change.now().0),
     };
-    let unless_claimed = OnConflict::columns([Column::TenantId, Column::RequestId]).do_nothing().to_owned();
-    #[expect(clippy::disallowed_methods, reason = "a claim is no resource: it leaves no entry in the trail")]
-    let claimed = Entity::insert(claim).on_conflict(unless_claimed).exec_without_returning(change.db()).await?;
-    if claimed == 1 {
+    if insert(change, claim, [Column::TenantId, Column::RequestId]).await? {
         return Ok(());
     }
-    let first = Entity::of(change.tenant()).filter(Column::RequestId.eq(request_id)).all(change.db()).await?.pop();
+    let first =
+        idempotent::Entity::of(change.tenant()).filter(Column::RequestId.eq(request_id)).all(change.db()).await?.pop();
     Err(first.map_or_else(
         || ApiError::unavailable("a claim was purged while it was looked at"),
         |first| ApiError::conflict(address(&first.resource_type, first.resource_id)),
     ))
+}
+
+async fn claim_event(change: &Change<'_>, consumer: &str, event_type: &str) -> Result<()> {
+    let claim = inbox::ActiveModel {
+        consumer: Set(consumer.to_owned()),
+        event_id: Set(change.intent.agent.request_id.clone()),
+        tenant_id: Set(change.tenant().as_str().to_owned()),
+        event_type: Set(event_type.to_owned()),
+        created_at: Set(change.now().0),
+    };
+    match insert(change, claim, [inbox::Column::Consumer, inbox::Column::EventId]).await? {
+        true => Ok(()),
+        false => Err(ApiError::of_status(ErrorCode::IdempotentConflict.status())),
+    }
+}
+
+/// Stores a claim; false where its key is there already.
+#[expect(clippy::disallowed_methods, reason = "a claim is no resource: it leaves no entry in the trail")]
+async fn insert<A: ActiveModelTrait>(
+    change: &Change<'_>,
+    claim: A,
+    key: [<A::Entity as EntityTrait>::Column; 2],
+) -> Result<bool> {
+    let unless_claimed = OnConflict::columns(key).do_nothing().to_owned();
+    let claimed = A::Entity::insert(claim).on_conflict(unless_claimed).exec_without_returning(change.db()).await?;
+    Ok(claimed == 1)
 }
 
 /// How many claims a transaction deletes.
@@ -54,11 +87,18 @@ const BATCH: u64 = 1000;
 /// A fault of the database. What was deleted until then stays deleted.
 pub(crate) async fn purge_request_ids(database: &Database, due: DateTime<Utc>) -> Result<u64> {
     let mut purged = 0;
+    for (table, key) in [("idempotent", ["tenant_id", "request_id"]), ("inbox", ["consumer", "event_id"])] {
+        purged += purge(database, table, key, due).await?;
+    }
+    Ok(purged)
+}
+
+async fn purge(database: &Database, table: &'static str, key: [&'static str; 2], due: DateTime<Utc>) -> Result<u64> {
+    let mut purged = 0;
     loop {
-        let key = ["tenant_id", "request_id"];
         let oldest = Query::select()
             .columns(key)
-            .from("idempotent")
+            .from(table)
             .and_where(Expr::col("created_at").lt(due))
             .limit(BATCH)
             .to_owned();
@@ -66,7 +106,7 @@ pub(crate) async fn purge_request_ids(database: &Database, due: DateTime<Utc>) -
             return Ok(purged);
         }
         let these = Expr::tuple(key.map(Expr::col)).in_subquery(oldest);
-        let deletion = Query::delete().from_table("idempotent").and_where(these).to_owned();
+        let deletion = Query::delete().from_table(table).and_where(these).to_owned();
         purged += database
             .transact(move |transaction| {
                 let deletion = deletion.clone();

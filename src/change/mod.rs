@@ -1,7 +1,8 @@
 //! One accepted write is one transaction: [`Change`].
 //!
 //! In the transaction, in this order:
-//! 1. the request id is claimed in `idempotent` ([`claim`]); a second request with it ends here, with 409;
+//! 1. the request id is claimed in `idempotent` ([`claim`]), an event of the platform in `inbox`; a second one with the same
+//!    id ends here, with 409;
 //! 2. the store changes the rows, by [`Change::insert`], [`Change::update`] and [`Change::delete`] and by nothing else: a lint
 //!    forbids the framework's own;
 //! 3. what these three did is written into the audit trail ([`crate::audit`]), an entry for each row, and into the outbox
@@ -10,6 +11,7 @@
 
 mod claim;
 mod idempotent;
+mod inbox;
 mod write;
 
 pub(crate) use claim::purge_request_ids;
@@ -45,24 +47,42 @@ pub struct Intent {
     agent: Agent,
     sight: Sight,
     resource: (Kind, Uuid),
-    request_id: Option<RequestId>,
+    once: Once,
+}
+
+/// What keeps a change from being done twice.
+#[derive(Debug, Clone)]
+enum Once {
+    /// Its nature.
+    ByNature,
+    /// The id of the request.
+    Request(RequestId),
+    /// The id of the event that led to it, which is the agent's request id, and who took the event.
+    Event { consumer: &'static str, event_type: String },
 }
 
 impl Intent {
     /// A change that takes effect once for its request id: POST and PATCH.
     #[must_use]
     pub fn once(caller: Caller<CanWrite>, request_id: RequestId, kind: Kind, id: Uuid) -> Self {
-        Self::of(caller, kind, id, Some(request_id))
+        Self::of(caller, kind, id, Once::Request(request_id))
     }
 
     /// A change that needs no request id, because it cannot be done twice: DELETE.
     #[must_use]
     pub fn unkeyed(caller: Caller<CanWrite>, kind: Kind, id: Uuid) -> Self {
-        Self::of(caller, kind, id, None)
+        Self::of(caller, kind, id, Once::ByNature)
     }
 
-    fn of(caller: Caller<CanWrite>, kind: Kind, id: Uuid, request_id: Option<RequestId>) -> Self {
-        Self { agent: caller.agent, sight: caller.sight, resource: (kind, id), request_id }
+    /// A change that an event of the platform leads to, which takes effect once for the event's id: the agent's request
+    /// id. `consumer` took the event.
+    #[must_use]
+    pub fn told(agent: Agent, consumer: &'static str, event_type: String, kind: Kind, id: Uuid) -> Self {
+        Self { agent, sight: Sight::Masked, resource: (kind, id), once: Once::Event { consumer, event_type } }
+    }
+
+    fn of(caller: Caller<CanWrite>, kind: Kind, id: Uuid, once: Once) -> Self {
+        Self { agent: caller.agent, sight: caller.sight, resource: (kind, id), once }
     }
 }
 

@@ -4,12 +4,11 @@ use std::io::{self, Write};
 
 use clap::Subcommand;
 
-use super::{Outcome, open_database, print};
+use super::{Outcome, fault, open_database, print};
 use crate::{
     audit::{chain, store, types::AuditLog},
     config::Config,
     database::Database,
-    error::ApiError,
     values::Tenant,
 };
 
@@ -70,9 +69,4 @@ async fn export(database: &Database, tenant: Option<String>) -> Outcome {
         }
     }
     Ok(out.flush()?)
-}
-
-/// What an operator is told of a failure.
-fn fault(error: ApiError) -> String {
-    error.cause().unwrap_or("the database failed").to_owned()
 }

@@ -6,6 +6,8 @@ mod keygen;
 mod keys;
 mod migrate;
 mod openapi;
+mod outbox;
+mod relay;
 mod serve;
 mod token;
 
@@ -18,14 +20,18 @@ use std::{
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use tokio::signal::unix::{SignalKind, signal};
+
 use crate::{
     app::{App, Clock, Ids, Parts},
     audit::Notes,
     auth::Keys,
     config::Config,
     database::{Database, migrate as schema},
+    error::ApiError,
     events::Outbox,
     pii::registry,
+    telemetry::metrics::Metrics,
 };
 
 /// What a command ends with: an error is printed for the operator.
@@ -60,6 +66,11 @@ enum Command {
     /// Look after the keys
     #[command(subcommand)]
     Keys(keys::Task),
+    /// Publish events to the broker and take the platform's, apart from `crm serve`
+    Relay,
+    /// Look after the events that are to be published
+    #[command(subcommand)]
+    Outbox(outbox::Task),
     /// Verify or export the audit trail
     #[command(subcommand)]
     Audit(audit::Task),
@@ -92,6 +103,8 @@ fn run(command: Command) -> Outcome {
         Command::Healthcheck => wait(healthcheck::run(&Config::from_env()?)),
         Command::Keygen(purpose) => keygen::run(purpose),
         Command::Keys(task) => wait(keys::run(Config::from_env()?, task)),
+        Command::Relay => wait(relay::run(Config::from_env()?)),
+        Command::Outbox(task) => wait(outbox::run(Config::from_env()?, task)),
         Command::Audit(task) => wait(audit::run(Config::from_env()?, task)),
     }
 }
@@ -108,6 +121,7 @@ async fn open(config: Config) -> Result<App, Box<dyn Error + Send + Sync>> {
         vault,
         notes: Notes::default(),
         outbox: Outbox::default(),
+        metrics: Metrics::default(),
         clock,
         ids: Ids::random(),
         config,
@@ -118,6 +132,22 @@ async fn open(config: Config) -> Result<App, Box<dyn Error + Send + Sync>> {
 async fn open_database(config: &Config) -> Result<Database, Box<dyn Error + Send + Sync>> {
     schema::check(&config.database_url).await?;
     Ok(Database::open(&config.database_url).await?)
+}
+
+/// What an operator is told of a failure.
+fn fault(error: ApiError) -> String {
+    error.cause().unwrap_or("the database failed").to_owned()
+}
+
+/// Ends when the process is told to stop: by Ctrl-C or SIGTERM.
+fn told_to_stop() -> io::Result<impl Future<Output = ()>> {
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
 }
 
 fn wait(command: impl Future<Output = Outcome>) -> Outcome {

@@ -1,11 +1,8 @@
 //! `crm serve`: the service, from its configuration to its end.
 
-use tokio::{
-    net::TcpListener,
-    signal::unix::{SignalKind, signal},
-};
+use tokio::net::TcpListener;
 
-use super::{Outcome, open};
+use super::{Outcome, fault, open, told_to_stop};
 use crate::{
     background::Background,
     config::{Config, JwtKey, Migrate},
@@ -33,17 +30,14 @@ pub(super) async fn run(config: Config) -> Outcome {
         ),
         _ => {}
     }
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let told = told_to_stop()?;
     let listener = TcpListener::bind(address).await.map_err(|error| format!("cannot listen on {address}: {error}"))?;
     let address = listener.local_addr()?;
     tracing::info!(%address, docs = format!("http://{address}/docs"), "serving");
 
     let waiting = app.clone();
     let stop = async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
+        told.await;
         tracing::info!("stopping: running requests are finished");
         waiting.outbox().stop_waiting();
     };
@@ -51,7 +45,7 @@ pub(super) async fn run(config: Config) -> Outcome {
     http::server::serve(listener, http::service(&app), stop, http::server::IDLE).await?;
     let finished = background.finish().await;
     app.database().close().await?;
-    finished.map_err(|error| error.cause().unwrap_or("what waits cannot be written").to_owned())?;
+    finished.map_err(fault)?;
     tracing::info!("stopped");
     Ok(())
 }

@@ -94,6 +94,17 @@ pub async fn update(change: &Change<'_>, body: CustomerUpdate) -> Result<Model> 
     change.update::<Entity>(before, row).await
 }
 
+/// Signs the customer of the change; one that is signed stays so.
+///
+/// # Errors
+/// 400 where the tenant has no such customer, or a fault of the database.
+pub async fn sign(change: &Change<'_>) -> Result<()> {
+    let before = change.lock::<Entity>(change.id(), LockType::Update).await?;
+    let before = before.ok_or_else(|| ApiError::bad_reference("customerId"))?;
+    let row = Model { status: CustomerStatus::Signed, ..before.clone() };
+    change.update::<Entity>(before, row).await.map(drop)
+}
+
 /// Deletes the customer of the change, with all that belongs to it.
 ///
 /// # Errors

@@ -25,9 +25,10 @@ pub struct Sought {
 /// # Errors
 /// 400 where events behind the position are no longer kept, or a fault of the database.
 pub async fn read(db: &impl ConnectionTrait, tenant: &Tenant, sought: &Sought) -> Result<Vec<Model>> {
+    // Of events that are no longer kept whole, as where one is still to be published, none is shown: there are no gaps.
+    let from = sought.after.unwrap_or_default().max(purged(db, tenant).await?);
     let events = Entity::of(tenant)
-        .filter(Column::Position.is_not_null())
-        .apply_if(sought.after, |events, after| events.filter(Column::Position.gt(after)))
+        .filter(Column::Position.gt(from))
         .apply_if(sought.types.as_ref(), |events, types| events.filter(Column::EventType.is_in(types)))
         .order_by_asc(Column::Position)
         .limit(sought.limit)

@@ -12,11 +12,14 @@
 //! Reading order: [`event`] · [`outbox`] · [`feed`] · [`api`] and [`types`] · [`document`].
 
 pub mod api;
+pub mod broker;
 pub mod document;
 mod entity;
 pub mod event;
 pub(crate) mod feed;
+pub mod inbound;
 pub mod outbox;
+pub mod relay;
 pub mod types;
 
 pub use api::EventsApi;

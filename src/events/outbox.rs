@@ -35,7 +35,7 @@ pub struct Outbox {
 
 /// What those who wait for events look at.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Ordered {
+pub(super) struct Ordered {
     head: i64,
     stopping: bool,
 }
@@ -55,6 +55,11 @@ impl Outbox {
     /// Ends all waiting: the service stops.
     pub fn stop_waiting(&self) {
         self.ordered.send_modify(|ordered| ordered.stopping = true);
+    }
+
+    /// Changes with every new position.
+    pub(super) fn ordered(&self) -> watch::Receiver<Ordered> {
+        self.ordered.subscribe()
     }
 
     /// What is to be waited on for new positions. Taken before looking for events, so that none is missed in between.
@@ -154,16 +159,17 @@ impl App {
         Ok(db.query_one_raw(Statement::from_string(db.get_database_backend(), sql)).await?.is_some())
     }
 
-    /// Deletes the events from before `due`; gives how many there were.
+    /// Deletes the events from before `due`; gives how many there were. Where there is a broker, those alone that it has.
     ///
     /// # Errors
     /// A fault of the database. What was deleted until then stays deleted.
     pub async fn purge_events(&self, due: DateTime<Utc>) -> Result<u64> {
+        let all = self.config().events_url.is_none();
         let mut purged = 0;
         loop {
             let batch = self
                 .database()
-                .transact(move |transaction| Box::pin(async move { purge_batch(transaction, due).await }))
+                .transact(move |transaction| Box::pin(async move { purge_batch(transaction, due, all).await }))
                 .await?;
             purged += batch;
             if batch < PURGE {
@@ -191,11 +197,18 @@ async fn order_batch(transaction: &Transaction) -> Result<u64> {
     Ok(ordered)
 }
 
-/// Deletes the oldest events that are due, and keeps for each tenant up to where.
-async fn purge_batch(transaction: &Transaction, due: DateTime<Utc>) -> Result<u64> {
+/// Deletes the oldest events that are due, all or those alone that were published, and keeps for each tenant up to where.
+async fn purge_batch(transaction: &Transaction, due: DateTime<Utc>, all: bool) -> Result<u64> {
     let backend = transaction.get_database_backend();
+    let which = match all {
+        true => "",
+        false => {
+            "AND position <= (SELECT position FROM outbox_relay WHERE id = 1) \
+             AND NOT EXISTS (SELECT 1 FROM outbox_held h WHERE h.seq = outbox.seq)"
+        }
+    };
     let oldest = format!(
-        "SELECT seq FROM outbox WHERE position IS NOT NULL AND occurred_at < $1 ORDER BY position LIMIT {PURGE}"
+        "SELECT seq FROM outbox WHERE position IS NOT NULL AND occurred_at < $1 {which} ORDER BY position LIMIT {PURGE}"
     );
     let remember = format!(
         "INSERT INTO outbox_purged (tenant_id, position) \

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::{
     FollowUpCreate, FollowUpUpdate,
     entity::{Column, Entity, Model},
-    types::FollowUpType,
+    types::{Content, FollowUpType},
 };
 use crate::{
     change::Change,
@@ -15,7 +15,7 @@ use crate::{
     error::{ApiError, ErrorCode, Result},
     http::page::{List, Paging},
     opportunities,
-    values::{Clearable, Id, Tenant, Text},
+    values::{Clearable, ContractValue, Id, Tenant, Text},
 };
 
 /// Which follow-ups a list holds.
@@ -105,6 +105,19 @@ pub async fn update(change: &Change<'_>, body: FollowUpUpdate) -> Result<Model> 
     }
     held?;
     change.update::<Entity>(before, row).await
+}
+
+/// Adds a last line to the content of the follow-up of the change.
+///
+/// # Errors
+/// 400 where the tenant has no such follow-up or its content would get too long, or a fault of the database.
+pub async fn add_line(change: &Change<'_>, line: &str) -> Result<()> {
+    let before = change.lock::<Entity>(change.id(), LockType::Update).await?;
+    let before = before.ok_or_else(|| ApiError::bad_reference("followUpId"))?;
+    let content = Content::from_value(format!("{}\n{line}", before.content).into())
+        .map_err(|flaw| ApiError::bad_request(format!("content: {flaw}")))?;
+    let row = Model { content: content.into_string(), ..before.clone() };
+    change.update::<Entity>(before, row).await.map(drop)
 }
 
 /// Checks that what the follow-up refers to exists and belongs to one customer, which is filled in where it is missing,

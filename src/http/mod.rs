@@ -38,7 +38,10 @@ use crate::{
     app::App,
     error::{ApiError, ErrorCode},
     kind::Kind,
-    telemetry::trace::{self, Trace},
+    telemetry::{
+        metrics,
+        trace::{self, Trace},
+    },
     values::Id,
 };
 use caller::Known;
@@ -57,7 +60,10 @@ pub fn service(app: &App) -> impl Endpoint<Output = Response> + 'static {
 pub fn membrane(app: &App, operations: impl Endpoint + 'static) -> impl Endpoint<Output = Response> + 'static {
     let contract = Contract::new();
     let (json, yaml, docs) = (contract.json(), contract.yaml(), contract.swagger_ui());
+    let of_metrics = app.clone();
+    let metrics = move |_| document(metrics::MEDIA_TYPE, &of_metrics.metrics().text());
     let documents = Route::new()
+        .at("/metrics", get(make_sync(metrics)))
         .at("/openapi.json", get(make_sync(move |_| document("application/json", &json))))
         .at("/openapi.yaml", get(make_sync(move |_| document("application/yaml", &yaml))))
         .at("/docs", get(make_sync(move |_| Html(docs.clone()))));
@@ -125,7 +131,7 @@ impl<O: Endpoint> Endpoint for Membrane<O> {
 impl<O: Endpoint> Membrane<O> {
     async fn route(&self, request: Request) -> Response {
         match request.uri().path() {
-            "/openapi.json" | "/openapi.yaml" | "/docs" => self.documents.get_response(request).await,
+            "/openapi.json" | "/openapi.yaml" | "/docs" | "/metrics" => self.documents.get_response(request).await,
             _ => self.operations.get_response(request).await,
         }
     }

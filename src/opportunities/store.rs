@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::{
     AmountCents, OpportunityCreate, OpportunityStage, OpportunityUpdate,
     entity::{Column, Entity, Model},
-    stage::Standing,
+    stage::{OpportunityStatus, Standing},
 };
 use crate::{
     change::Change,
@@ -90,14 +90,31 @@ pub async fn update(change: &Change<'_>, body: OpportunityUpdate) -> Result<Mode
     let standing = standing
         .moved(stage.into_option(), status.into_option())
         .map_err(|flaw| ApiError::bad_request(format!("status: {flaw}")))?;
-    let mut row = before.clone();
+    let mut row = at(before.clone(), standing);
     row.title = title.into_option().map_or(row.title, Text::into_string);
     row.amount_cents = amount_cents.into_option().map_or(row.amount_cents, |amount| amount.0);
     row.currency = currency.into_option().map_or(row.currency, |currency: Currency| currency.code().to_owned());
-    row.stage = standing.stage;
-    row.status = standing.stage.kind();
-    row.last_open_stage = standing.last_open;
     change.update::<Entity>(before, row).await
+}
+
+/// Wins an opportunity of the change's customer, who is locked; one that is won stays so.
+///
+/// # Errors
+/// 400 where the customer has no such opportunity, or a fault of the database.
+pub async fn win(change: &Change<'_>, id: Uuid) -> Result<()> {
+    let before = change.lock::<Entity>(id, LockType::Update).await?;
+    let before = before.ok_or_else(|| ApiError::bad_reference("opportunityId"))?;
+    if before.customer_id != change.id() {
+        return Err(ApiError::bad_request("opportunityId: belongs to another customer"));
+    }
+    let standing = Standing { stage: before.stage, last_open: before.last_open_stage }
+        .moved(None, Some(OpportunityStatus::Won))
+        .map_err(|flaw| ApiError::bad_request(format!("status: {flaw}")))?;
+    change.update::<Entity>(before.clone(), at(before, standing)).await.map(drop)
+}
+
+fn at(row: Model, Standing { stage, last_open }: Standing) -> Model {
+    Model { stage, status: stage.kind(), last_open_stage: last_open, ..row }
 }
 
 /// Deletes the opportunity of the change; its follow-ups stay, without the reference.

@@ -35,6 +35,12 @@ impl Trace {
         }
     }
 
+    /// The header that passes on the trace of an event. An event is a span of its own, the same whenever it is sent.
+    #[must_use]
+    pub fn parent_of(trace_id: &str, event: Uuid) -> String {
+        Self { id: trace_id.to_owned(), span: format!("{:016x}", event.as_u64_pair().1), flags: 0 }.traceparent()
+    }
+
     /// The id of the trace: 32 hexadecimal digits.
     #[must_use]
     pub fn id(&self) -> String {
@@ -48,16 +54,26 @@ impl Trace {
     }
 }
 
+/// Whether a text is the id of a trace: 32 hexadecimal digits, not all zero.
+#[must_use]
+pub fn is_id(text: &str) -> bool {
+    is_hex(text, 32) && !is_zero(text)
+}
+
+fn is_hex(text: &str, length: usize) -> bool {
+    text.len() == length && text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'a'..=b'f'))
+}
+
+fn is_zero(text: &str) -> bool {
+    text.bytes().all(|byte| byte == b'0')
+}
+
 /// The trace id and the flags of a `traceparent` (section 3.2.2). A later version may have more behind the flags.
 fn parse(value: &str) -> Option<(&str, u8)> {
     let mut parts = value.splitn(5, '-');
     let (version, id, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    let hex = |text: &str, length| {
-        text.len() == length && text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'a'..=b'f'))
-    };
-    let zero = |text: &str| text.bytes().all(|byte| byte == b'0');
-    let shaped = hex(version, 2) && hex(id, 32) && hex(span, 16) && hex(flags, 2);
-    let valid = shaped && version != "ff" && !zero(id) && !zero(span) && (version != "00" || parts.next().is_none());
+    let shaped = is_hex(version, 2) && is_hex(span, 16) && is_hex(flags, 2);
+    let valid = shaped && is_id(id) && version != "ff" && !is_zero(span) && (version != "00" || parts.next().is_none());
     // Of the flags only `sampled` has a meaning to pass on.
     valid.then(|| (id, u8::from_str_radix(flags, 16).unwrap_or_default() & 1))
 }

@@ -29,6 +29,7 @@ use crm::{
         caller::{Caller, CanWrite},
     },
     pii::registry,
+    telemetry::metrics::Metrics,
 };
 use poem::{
     Body, Endpoint, Request, Response,
@@ -183,6 +184,7 @@ async fn app(config: Config, clock: Arc<AtomicI64>, notes: Notes, first_id: u64)
         vault: registry::open(&config, &database, clock.now()).await.unwrap(),
         notes,
         outbox: Outbox::default(),
+        metrics: Metrics::default(),
         database,
         clock,
         ids: Ids::Sequence(AtomicU64::new(first_id)),

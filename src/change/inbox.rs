@@ -1,0 +1,20 @@
+//! The row of `inbox`: an event of the platform that was applied.
+
+use sea_orm::entity::prelude::*;
+
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "inbox")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub consumer: String,
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub event_id: String,
+    pub tenant_id: String,
+    pub event_type: String,
+    pub created_at: DateTimeUtc,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
