@@ -3,6 +3,7 @@
 //!
 //! `TEST_DATABASE` says on which database: `sqlite` (the default) or `postgres`, at `TEST_POSTGRES_URL`.
 
+pub mod broker;
 pub mod contract;
 mod database;
 mod log;

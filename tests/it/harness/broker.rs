@@ -1,0 +1,116 @@
+//! A broker in memory, whose faults a test chooses.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use crm::events::broker::{Broker, Down, Message, Outcome, Publisher, Settlement, Subscriber};
+use futures_util::{FutureExt, future::BoxFuture};
+
+/// A broker in memory.
+#[derive(Clone, Default)]
+pub struct Memory(Arc<Mutex<State>>);
+
+#[derive(Default)]
+pub struct State {
+    /// No connection can be made.
+    pub down: bool,
+    /// Types of events that cannot be routed.
+    pub unroutable: Vec<String>,
+    /// The next publication breaks: so many are confirmed, so many more arrive and are not answered, the rest is lost.
+    pub breaks_after: Option<(usize, usize)>,
+    /// What arrived, in order.
+    pub arrived: Vec<Message>,
+    /// How many messages were on their way in each publication.
+    pub waves: Vec<usize>,
+    /// What waits to be taken.
+    pub inbound: VecDeque<Vec<u8>>,
+    /// How what was taken ended.
+    pub settled: Vec<(Vec<u8>, Settlement)>,
+}
+
+impl Memory {
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap()
+    }
+
+    /// The versions of the events of each resource, in the order in which they arrived first.
+    pub fn arrived(&self) -> Vec<(String, i64)> {
+        let state = self.state();
+        let mut ids = std::collections::HashSet::new();
+        state.arrived.iter().filter(|message| ids.insert(message.id)).map(numbered).collect()
+    }
+}
+
+fn numbered(message: &Message) -> (String, i64) {
+    let event: serde_json::Value = serde_json::from_slice(&message.payload).unwrap();
+    (message.aggregate.to_string(), event["data"]["version"].as_i64().unwrap())
+}
+
+impl Broker for Memory {
+    fn publisher(&self) -> BoxFuture<'_, Result<Box<dyn Publisher>, Down>> {
+        let outcome = match self.state().down {
+            true => Err(Down("down".to_owned())),
+            false => Ok(Box::new(self.clone()) as Box<dyn Publisher>),
+        };
+        async { outcome }.boxed()
+    }
+
+    fn subscriber(&self) -> BoxFuture<'_, Result<Box<dyn Subscriber>, Down>> {
+        async { Ok(Box::new(Taker { broker: self.clone(), taken: Vec::new() }) as Box<dyn Subscriber>) }.boxed()
+    }
+}
+
+impl Publisher for Memory {
+    fn publish<'p>(&'p mut self, messages: &'p [Message]) -> BoxFuture<'p, Vec<Outcome>> {
+        async move {
+            // A moment on the way: a test may kill the relay here, before and after the broker has the messages.
+            tokio::task::yield_now().await;
+            let outcomes = self.receive(messages);
+            tokio::task::yield_now().await;
+            outcomes
+        }
+        .boxed()
+    }
+}
+
+impl Memory {
+    fn receive(&self, messages: &[Message]) -> Vec<Outcome> {
+        let mut state = self.state();
+        state.waves.push(messages.len());
+        let (confirmed, arriving) = state.breaks_after.take().unwrap_or((messages.len(), 0));
+        let mut outcomes = Vec::new();
+        for (number, message) in messages.iter().enumerate() {
+            let unanswered = Outcome::Unanswered("cut".to_owned());
+            outcomes.push(match number {
+                n if n >= confirmed + arriving => unanswered,
+                _ if state.unroutable.contains(&message.event_type) => Outcome::Refused("NO_ROUTE".to_owned()),
+                n => {
+                    state.arrived.push(message.clone());
+                    if n < confirmed { Outcome::Confirmed } else { unanswered }
+                }
+            });
+        }
+        outcomes
+    }
+}
+
+struct Taker {
+    broker: Memory,
+    taken: Vec<Vec<u8>>,
+}
+
+impl Subscriber for Taker {
+    fn next(&mut self) -> BoxFuture<'_, Result<Vec<Vec<u8>>, Down>> {
+        self.taken = self.broker.state().inbound.drain(..).collect();
+        let taken = self.taken.clone();
+        async move { if taken.is_empty() { Err(Down("the end".to_owned())) } else { Ok(taken) } }.boxed()
+    }
+
+    fn settle(&mut self, settlements: Vec<Settlement>) -> BoxFuture<'_, Result<(), Down>> {
+        let settled = std::mem::take(&mut self.taken).into_iter().zip(settlements);
+        self.broker.state().settled.extend(settled);
+        async { Ok(()) }.boxed()
+    }
+}
