@@ -7,11 +7,16 @@ CRM := target/debug/crm
 CONTRACT := openapi/api_contract.yaml
 EVENTS := openapi/events.yaml
 TEST_POSTGRES_URL ?= postgres://postgres@127.0.0.1:5432/postgres
-export TEST_POSTGRES_URL
+TEST_AMQP_URL ?= amqp://guest:guest@127.0.0.1:5672/%2f
+export TEST_POSTGRES_URL TEST_AMQP_URL
 
 # cargo-nextest where it is installed, cargo test where not.
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 TESTS := $(if $(NEXTEST),cargo nextest run --workspace,cargo test --workspace)
+# Where RabbitMQ does not answer, and need not, its tests are left out.
+AMQP := $(shell [ "$${CI:-}" = true ] || .ci/answers "$(TEST_AMQP_URL)" 5672 || echo missing)
+TESTS += $(if $(AMQP),$(if $(NEXTEST),-E 'not test(/^rabbitmq::/)',-- --skip rabbitmq::))
+COUNT := cargo test --workspace --test it -- --list 2>/dev/null
 
 .PHONY: help
 help: ## List the targets
@@ -37,17 +42,19 @@ first-requests: ## Send the first requests of the README to the running service
 	@sed -n '/^<!-- first requests -->/,/^<!-- end of first requests -->/p' README.md | grep -v -e '^<!--' -e '^```' | bash -eu
 
 .PHONY: test
-test: ## Run all tests: on SQLite, and on PostgreSQL where it answers
+test: ## Run all tests: on SQLite, and on PostgreSQL and with RabbitMQ where they answer
 	@echo "== Tests on SQLite"
 	TEST_DATABASE=sqlite $(TESTS)
-	@if [ "$${CI:-}" = true ] || .ci/answers "$$TEST_POSTGRES_URL"; then \
+	@if [ "$${CI:-}" = true ] || .ci/answers "$$TEST_POSTGRES_URL" 5432; then \
 	  echo "== Tests on PostgreSQL"; \
 	  echo TEST_DATABASE=postgres $(TESTS); \
 	  TEST_DATABASE=postgres $(TESTS); \
 	else \
-	  skipped=$$(cargo test --workspace --test it -- --list 2>/dev/null | grep -c ': test$$'); \
+	  skipped=$$($(COUNT) | grep -c ': test$$'); \
 	  echo "== SKIPPED: $$skipped tests on PostgreSQL, because nothing answers at TEST_POSTGRES_URL"; \
 	fi
+	@[ -z "$(AMQP)" ] || \
+	  echo "== SKIPPED: $$($(COUNT) | grep -c '^rabbitmq::.*: test$$') tests with RabbitMQ, because nothing answers at TEST_AMQP_URL"
 
 .PHONY: check
 check: ## Check format, lints, docs and the contract

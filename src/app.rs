@@ -11,7 +11,8 @@ use chrono::{DateTime, Utc};
 use uuid::{Builder, ContextV7, Uuid};
 
 use crate::{
-    audit::Notes, auth::Keys, config::Config, database::Database, events::Outbox, pii::vault::Vault, telemetry::metrics::Metrics, values::Timestamp,
+    audit::Notes, auth::Keys, config::Config, database::Database, events::Outbox, pii::vault::Vault,
+    telemetry::metrics::Metrics, values::Timestamp,
 };
 
 /// The service: its configuration, keys, database, clock and source of ids. Cheap to clone.

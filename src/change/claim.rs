@@ -96,12 +96,8 @@ pub(crate) async fn purge_request_ids(database: &Database, due: DateTime<Utc>) -
 async fn purge(database: &Database, table: &'static str, key: [&'static str; 2], due: DateTime<Utc>) -> Result<u64> {
     let mut purged = 0;
     loop {
-        let oldest = Query::select()
-            .columns(key)
-            .from(table)
-            .and_where(Expr::col("created_at").lt(due))
-            .limit(BATCH)
-            .to_owned();
+        let oldest =
+            Query::select().columns(key).from(table).and_where(Expr::col("created_at").lt(due)).limit(BATCH).to_owned();
         if database.read().query_one(&oldest).await?.is_none() {
             return Ok(purged);
         }

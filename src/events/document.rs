@@ -5,14 +5,22 @@
 use poem_openapi::types::Type;
 use serde_json::{Map, Value, json};
 
-use super::event::{Action, Evented};
-use crate::{contacts, customers, follow_ups, http::contract::Contract, kind::Kind, opportunities};
+use super::{
+    broker,
+    event::{Action, Evented},
+    inbound,
+};
+use crate::{
+    contacts, customers, follow_ups,
+    http::contract::Contract,
+    kind::Kind,
+    opportunities,
+    telemetry::trace,
+    values::{ContractValue, Id, Tenant},
+};
 
 /// The version of the events, which is not that of the program: see `openapi/README.md` for what raises it.
-pub const VERSION: &str = "1.0.0";
-
-/// Where events are published.
-pub const CHANNEL: &str = "crm.events";
+pub const VERSION: &str = "1.1.0";
 
 /// A resource whose events are told.
 struct Told {
@@ -48,11 +56,31 @@ pub fn document() -> Value {
             schemas.insert(event_type.clone(), envelope(&event_type, &summary, &schema));
         }
     }
+    let told: Vec<String> = messages.keys().cloned().collect();
+    for (event_type, summary, required, data) in taken() {
+        messages.insert(event_type.to_owned(), message(event_type, summary));
+        schemas.insert(event_type.to_owned(), taken_envelope(event_type, summary, required, &data));
+    }
     schemas.sort_keys();
     let reference = |of: &str, name: &String| json!({ "$ref": format!("#/{of}/{name}") });
-    let in_channel: Map<String, Value> =
-        messages.keys().map(|name| (name.clone(), reference("components/messages", name))).collect();
-    let sent: Vec<Value> = messages.keys().map(|name| reference("channels/events/messages", name)).collect();
+    let taken: Vec<String> = inbound::TYPES.map(str::to_owned).into();
+    let channel = |address: &str, description: &str, names: &[String]| {
+        let messages: Map<String, Value> =
+            names.iter().map(|name| (name.clone(), reference("components/messages", name))).collect();
+        let exchange = json!({ "name": address, "type": "topic", "durable": true, "vhost": "/" });
+        json!({
+            "address": address,
+            "description": description,
+            "messages": messages,
+            "bindings": { "amqp": { "is": "routingKey", "exchange": exchange, "bindingVersion": "0.3.0" } },
+        })
+    };
+    let operation = |action: &str, channel: &str, summary: &str, names: &[String]| {
+        let messages: Vec<Value> =
+            names.iter().map(|name| reference(&format!("channels/{channel}/messages"), name)).collect();
+        let channel = format!("#/channels/{channel}");
+        json!({ "action": action, "channel": { "$ref": channel }, "summary": summary, "messages": messages })
+    };
     json!({
         "asyncapi": "3.0.0",
         "info": {
@@ -60,21 +88,33 @@ pub fn document() -> Value {
             "version": VERSION,
             "description": "What happens to customers, contacts, opportunities and follow-ups. Each event is kept with the \
                 change it tells of, or neither is. Events of one resource come in the order of `data.version`; an event \
-                may come more than once, with the same `eventId`. They are read over HTTP at `GET /events` of the API. \
+                may come more than once, with the same `eventId`. They are published where there is a \
+                broker, and read over HTTP at `GET /events` of the API. \
                 Within a major version events only gain fields: readers ignore those they do not know.",
             "license": { "name": "MIT", "url": "https://opensource.org/license/mit" },
         },
         "defaultContentType": "application/json",
         "channels": {
-            "events": { "address": CHANNEL, "description": "All events of the cell.", "messages": in_channel },
+            "events": channel(
+                broker::EVENTS,
+                "All events of the cell: on RabbitMQ a topic exchange, the routing key is the event's type.",
+                &told,
+            ),
+            "platform": channel(
+                broker::PLATFORM,
+                &format!(
+                    "The platform's events. The cell takes those below through the durable queue `{}`, and applies each \
+                     `eventId` once. What it cannot apply goes to the queue `{}`, with the reason in the header `{}`.",
+                    broker::INBOUND,
+                    broker::DEAD,
+                    broker::REASON
+                ),
+                &taken,
+            ),
         },
         "operations": {
-            "tellEvents": {
-                "action": "send",
-                "channel": { "$ref": "#/channels/events" },
-                "summary": "The cell tells what happened.",
-                "messages": sent,
-            },
+            "tellEvents": operation("send", "events", "The cell tells what happened.", &told),
+            "takeEvents": operation("receive", "platform", "The cell acts on what happened elsewhere.", &taken),
         },
         "components": { "messages": messages, "schemas": schemas },
     })
@@ -102,8 +142,81 @@ fn message(event_type: &str, summary: &str) -> Value {
         "title": event_type,
         "summary": summary,
         "contentType": "application/json",
+        "headers": headers(),
         "payload": { "$ref": format!("#/components/schemas/{event_type}") },
     })
+}
+
+/// The headers of a message; of the platform's none is required.
+fn headers() -> Value {
+    json!({
+        "type": "object",
+        "properties": {
+            broker::TENANT: { "type": "string", "description": "The tenant." },
+            trace::HEADER: { "type": "string", "description": "The trace that it belongs to (W3C Trace Context)." },
+        },
+    })
+}
+
+/// The platform's events that the cell takes: the type, what it leads to, the fields of `data` that are required, and all.
+fn taken() -> [(&'static str, &'static str, &'static [&'static str], Value); 2] {
+    let id = |what: &str| described::<Id>(what, true);
+    [
+        (
+            inbound::CONTRACT_SIGNED,
+            "A contract was signed: the customer becomes signed, and the opportunity, if one is named, won.",
+            &["tenantId", "customerId"],
+            json!({
+                "tenantId": described::<Tenant>("The tenant.", false),
+                "customerId": described::<Id>("The customer who signed.", false),
+                "opportunityId": id("The opportunity that led to it; one of the customer's."),
+            }),
+        ),
+        (
+            inbound::TASK_COMPLETED,
+            "A task was completed: the follow-up's content gains the last line `[completed <timestamp>] <title>`. Without \
+             `followUpId` a follow-up of type `oa.task` is recorded, about at least one of the other three.",
+            &["tenantId", "title"],
+            json!({
+                "tenantId": described::<Tenant>("The tenant.", false),
+                "title": described::<inbound::TaskTitle>("What was done.", false),
+                "followUpId": id("The follow-up that it completes."),
+                "customerId": id("The customer it is about."),
+                "opportunityId": id("The opportunity it is about; one of the customer's."),
+                "contactId": id("The contact it is about; one of the customer's."),
+            }),
+        ),
+    ]
+}
+
+/// The envelope of an event of the platform: only what is needed is required, and other fields are ignored.
+fn taken_envelope(event_type: &str, summary: &str, required: &[&str], data: &Value) -> Value {
+    json!({
+        "type": "object",
+        "description": summary,
+        "required": ["eventId", "eventType", "timestamp", "data"],
+        "properties": {
+            "eventId": described::<inbound::EventId>("An event that comes twice has the same one.", false),
+            "eventType": { "type": "string", "const": event_type },
+            "timestamp": described::<inbound::Happened>("When it happened.", false),
+            "source": { "type": "string" },
+            "traceId": { "type": ["string", "null"], "description": "The trace that it belongs to (W3C Trace Context)." },
+            "data": { "type": "object", "required": required, "properties": data },
+        },
+    })
+}
+
+/// The schema of a value, with a description.
+fn described<T: ContractValue>(description: &str, nullable: bool) -> Value {
+    let mut own = json!({ "description": description });
+    if nullable {
+        own = json!({ "description": description, "type": ["string", "null"] });
+    }
+    let mut schema = to_json_schema(&serde_json::to_value(T::schema_ref()).unwrap_or_default());
+    if let (Some(schema), Value::Object(own)) = (schema.as_object_mut(), own) {
+        schema.extend(own);
+    }
+    schema
 }
 
 /// The envelope of the archive (6.1) around a resource.

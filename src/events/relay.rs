@@ -153,7 +153,7 @@ impl Relay {
             self.publisher = Some(publisher);
             return Ok(Step::Elsewhere);
         };
-        let wave = self.wave(position).await?;
+        let (wave, position) = self.wave(position, standing.head).await?;
         let (sent, messages) = messages(&wave)?;
         let outcomes = self.publish(&mut *publisher, &messages).await?;
         let unanswered = outcomes.iter().find_map(|outcome| match outcome {
@@ -255,8 +255,9 @@ impl Relay {
     }
 
     /// What can be sent at once: held events that are due, then those behind `position`, up to the first of a resource that
-    /// has one on its way already.
-    async fn wave(&self, position: i64) -> Result<Vec<Candidate>> {
+    /// has one on its way already. With the position to go on from: up to `head` where nothing is left before it, because
+    /// the retention took it while there was no broker.
+    async fn wave(&self, position: i64, head: i64) -> Result<(Vec<Candidate>, i64)> {
         let db = self.app.database().read();
         let window = self.window;
         let held = format!(
@@ -267,7 +268,7 @@ impl Relay {
         let mut wave = held.iter().map(Candidate::held).collect::<Result<Vec<_>>>()?;
         // One alone after a failure: see [`Publisher::publish`].
         if window == 1 && !wave.is_empty() {
-            return Ok(wave);
+            return Ok((wave, position));
         }
         let next = format!(
             "SELECT o.*, EXISTS (SELECT 1 FROM outbox_held h \
@@ -284,7 +285,7 @@ impl Relay {
             }
             wave.push(candidate);
         }
-        Ok(wave)
+        Ok((wave, if next.is_empty() { position.max(head) } else { position }))
     }
 
     /// Publishes, and keeps the lease meanwhile.

@@ -93,10 +93,10 @@ fn migrate_reports_applies_and_takes_back() {
         assert!(output.status.success(), "{}", text(&output.stderr));
         text(&output.stdout)
     };
-    assert_eq!(lines(&["migrate", "status"]).matches("pending ").count(), 8);
-    assert_eq!(lines(&["migrate", "up"]).matches("applied ").count(), 8);
-    assert_eq!(lines(&["migrate", "down"]).matches("applied ").count(), 7);
-    assert_eq!(lines(&["migrate", "down", "7"]).matches("pending ").count(), 8);
+    assert_eq!(lines(&["migrate", "status"]).matches("pending ").count(), 10);
+    assert_eq!(lines(&["migrate", "up"]).matches("applied ").count(), 10);
+    assert_eq!(lines(&["migrate", "down"]).matches("applied ").count(), 9);
+    assert_eq!(lines(&["migrate", "down", "9"]).matches("pending ").count(), 10);
 }
 
 #[test]

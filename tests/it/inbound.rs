@@ -2,11 +2,15 @@
 
 use crm::events::{
     broker::{Broker, Settlement},
+    document,
     inbound::Taken,
 };
 use serde_json::{Value, json};
 
-use crate::harness::{Service, broker::Memory, cell};
+use crate::{
+    events::check_schema,
+    harness::{Service, broker::Memory, cell},
+};
 
 const AT: &str = "2026-01-31T09:30:00Z";
 
@@ -20,7 +24,9 @@ fn completed(event: &str, data: Value) -> Value {
         "data": data })
 }
 
+/// Takes an event, which keeps the schema of its type.
 async fn take(service: &Service, event: &Value) -> Taken {
+    check_schema(&document::document(), event);
     service.app.take_in(event.to_string().as_bytes()).await.unwrap()
 }
 
@@ -55,12 +61,7 @@ async fn a_signed_contract_signs_the_customer_and_wins_the_opportunity_once() {
     let types: Vec<&str> = crate::harness::fields(&events, "eventType");
     assert_eq!(
         types[2..],
-        [
-            "crm.customer.updated",
-            "crm.opportunity.closed",
-            "crm.opportunity.reopened",
-            "crm.opportunity.closed"
-        ]
+        ["crm.customer.updated", "crm.opportunity.closed", "crm.opportunity.reopened", "crm.opportunity.closed"]
     );
     assert_eq!(events["data"][2]["traceId"], "0af7651916cd43dd8448eb211c80319c");
     let trail = service.trail(&format!("resourceId={customer}&action=update")).await;

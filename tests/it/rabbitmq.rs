@@ -144,7 +144,10 @@ async fn an_event_arrives_as_the_document_says() {
     assert_eq!(arrived.len(), 1);
     let (delivery, event) = (&arrived[0], serde_json::from_slice::<Value>(&arrived[0].data).unwrap());
     assert_eq!(event, service.get("/events").tenant("other").send().await.expect(200).body["data"][0]);
-    assert_eq!((delivery.routing_key.as_str(), delivery.exchange.as_str()), ("crm.customer.created", &*corner.name(EVENTS)));
+    assert_eq!(
+        (delivery.routing_key.as_str(), delivery.exchange.as_str()),
+        ("crm.customer.created", &*corner.name(EVENTS))
+    );
     let properties = &delivery.properties;
     assert_eq!(properties.message_id().as_ref().unwrap().as_str(), id(&event, "eventId"));
     assert_eq!(*properties.delivery_mode(), Some(2));

@@ -8,7 +8,7 @@ use crm::{
 };
 use serde_json::json;
 
-use crate::harness::{Service, broker::Memory, crm as crm_command, id, PII_KEYS};
+use crate::harness::{PII_KEYS, Service, broker::Memory, crm as crm_command, id};
 
 fn relay_to(app: &App, broker: &Memory) -> Relay {
     Relay::new(app.clone(), Arc::new(broker.clone()))
