@@ -162,6 +162,9 @@ impl FromStr for DatabaseUrl {
 pub enum EventsUrl {
     /// RabbitMQ, at an AMQP 0-9-1 address, which may hold a password.
     Amqp(Secret),
+    /// Kafka: its first brokers, `host:port,…`.
+    #[cfg(feature = "kafka")]
+    Kafka(String),
 }
 
 impl FromStr for EventsUrl {
@@ -173,9 +176,19 @@ impl FromStr for EventsUrl {
             Some(("amqp", _)) if url.parse::<lapin::uri::AMQPUri>().is_ok() => {
                 Ok(Self::Amqp(Secret::new(url.to_owned())))
             }
-            _ => Err("must be amqp://USER:PASSWORD@HOST:PORT/VHOST".to_owned()),
+            #[cfg(feature = "kafka")]
+            Some(("kafka", brokers)) if brokers.split(',').all(is_address) => Ok(Self::Kafka(brokers.to_owned())),
+            #[cfg(not(feature = "kafka"))]
+            Some(("kafka", _)) => Err("this program was built without the feature kafka".to_owned()),
+            _ => Err("must be amqp://USER:PASSWORD@HOST:PORT/VHOST or kafka://HOST:PORT,…".to_owned()),
         }
     }
+}
+
+#[cfg(feature = "kafka")]
+fn is_address(text: &str) -> bool {
+    let parts = text.rsplit_once(':');
+    parts.is_some_and(|(host, port)| !host.is_empty() && !host.contains(['/', '@']) && port.parse::<u16>().is_ok())
 }
 
 /// A variable, for the list in `crm serve --help`.
@@ -349,7 +362,7 @@ impl Config {
             env.value("CRM_EVENTS_RETENTION_DAYS", "7", "days that events are kept, at least 1", |text| days(text, 1));
         let events_url = env.optional(
             "CRM_EVENTS_URL",
-            "broker for events: amqp://USER:PASSWORD@HOST/VHOST; without it they are read over HTTP",
+            "broker for events: amqp://USER:PASSWORD@HOST/VHOST or kafka://HOST:PORT; without it they are read over HTTP",
             str::parse,
         );
         let events_relay = env.value(

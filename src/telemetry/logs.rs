@@ -3,7 +3,7 @@
 //! Every line of a request carries its `trace_id`, `request_id`, `method`, and, once they are known, `tenant_id` and `actor`;
 //! the one line at its end (`answered`) also the route's template, the status and the duration. No line ever has a token,
 //! a key, a body, a query or a value from one: what this crate logs is chosen with care, and what the libraries log below
-//! WARN is left out at every level, because statements and headers are in it, and of the client of RabbitMQ everything.
+//! WARN is left out at every level, because statements and headers are in it, and of the clients of brokers everything.
 
 use std::{io, str::FromStr};
 

@@ -35,6 +35,8 @@ mod follow_ups;
 mod headers;
 mod idempotency;
 mod inbound;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod lists;
 mod logs;
 mod migrations;

@@ -34,10 +34,10 @@ use tokio::{
     task::JoinSet,
 };
 
-use crate::harness::{Log, Service, id};
+use crate::harness::{Log, Service, id, variable};
 
 fn url() -> String {
-    std::env::var("TEST_AMQP_URL").unwrap_or_else(|_| "amqp://guest:guest@127.0.0.1:5672/%2f".to_owned())
+    variable("TEST_AMQP_URL").unwrap_or_else(|| "amqp://guest:guest@127.0.0.1:5672/%2f".to_owned())
 }
 
 /// A corner of the broker: everything in it has a name of its own.
@@ -328,7 +328,7 @@ async fn of_10_000_events_delivered_one_to_five_times_and_shuffled_each_has_one_
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_queued_while_the_broker_was_down_drains_in_order() {
-    let queued: usize = std::env::var("TEST_QUEUED").map_or(5_000, |text| text.parse().unwrap());
+    let queued: usize = variable("TEST_QUEUED").map_or(5_000, |text| text.parse().unwrap());
     let service = Service::start().await;
     let corner = Corner::new().await;
     corner.listen("#").await;

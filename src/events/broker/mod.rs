@@ -1,6 +1,8 @@
 //! A broker, as the relay and the inbound see it: what is sent to it and what came of that, what comes from it and how that
-//! ends. [`rabbitmq`] is the real one; the one in memory lives in the tests.
+//! ends. [`rabbitmq`] and [`kafka`] are the real ones; the one in memory lives in the tests.
 
+#[cfg(feature = "kafka")]
+pub mod kafka;
 pub mod rabbitmq;
 
 use std::{fmt, sync::Arc};
@@ -9,16 +11,18 @@ use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use uuid::Uuid;
 
+#[cfg(feature = "kafka")]
+use self::kafka::Kafka;
 use self::rabbitmq::RabbitMq;
 use crate::config::EventsUrl;
 
-/// Where events are published: a topic exchange.
+/// Where events are published: an exchange, or a topic.
 pub const EVENTS: &str = "crm.events";
-/// Where the platform publishes its events: a topic exchange.
+/// Where the platform publishes its events: an exchange; to Kafka other topics.
 pub const PLATFORM: &str = "platform.events";
-/// The queue of the platform's events that are for this service. Also its name as a consumer, in the inbox.
+/// The queue of the platform's events that are for this service. Also its name as a consumer, in the inbox and to Kafka.
 pub const INBOUND: &str = "crm.inbound";
-/// Where the events go that cannot be applied: a queue.
+/// Where the events go that cannot be applied: a queue, or a topic.
 pub const DEAD: &str = "crm.inbound.dlq";
 /// The header of an event that could not be applied, with the reason.
 pub const REASON: &str = "x-reason";
@@ -106,5 +110,7 @@ pub trait Subscriber: Send {
 pub fn at(url: &EventsUrl) -> Arc<dyn Broker> {
     match url {
         EventsUrl::Amqp(url) => Arc::new(RabbitMq::new(url.clone(), String::new())),
+        #[cfg(feature = "kafka")]
+        EventsUrl::Kafka(brokers) => Arc::new(Kafka::new(brokers.clone())),
     }
 }

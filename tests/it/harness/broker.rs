@@ -7,10 +7,11 @@ use std::{
 
 use crm::events::broker::{Broker, Down, Message, Outcome, Publisher, Settlement, Subscriber};
 use futures_util::{FutureExt, future::BoxFuture};
+use tokio::sync::Notify;
 
 /// A broker in memory.
 #[derive(Clone, Default)]
-pub struct Memory(Arc<Mutex<State>>);
+pub struct Memory(Arc<Mutex<State>>, Arc<Notify>);
 
 #[derive(Default)]
 pub struct State {
@@ -20,6 +21,8 @@ pub struct State {
     pub unroutable: Vec<String>,
     /// The next publication breaks: so many are confirmed, so many more arrive and are not answered, the rest is lost.
     pub breaks_after: Option<(usize, usize)>,
+    /// The next publication never ends: before the messages arrive, or after (`true`).
+    pub hangs: Option<bool>,
     /// What arrived, in order.
     pub arrived: Vec<Message>,
     /// How many messages were on their way in each publication.
@@ -33,6 +36,11 @@ pub struct State {
 impl Memory {
     pub fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap()
+    }
+
+    /// Ready once a publication hangs.
+    pub async fn hung(&self) {
+        self.1.notified().await;
     }
 
     /// The versions of the events of each resource, in the order in which they arrived first.
@@ -65,10 +73,12 @@ impl Broker for Memory {
 impl Publisher for Memory {
     fn publish<'p>(&'p mut self, messages: &'p [Message]) -> BoxFuture<'p, Vec<Outcome>> {
         async move {
-            // A moment on the way: a test may kill the relay here, before and after the broker has the messages.
-            tokio::task::yield_now().await;
-            let outcomes = self.receive(messages);
-            tokio::task::yield_now().await;
+            let hangs = self.state().hangs.take();
+            let outcomes = if hangs == Some(false) { Vec::new() } else { self.receive(messages) };
+            if hangs.is_some() {
+                self.1.notify_one();
+                std::future::pending::<()>().await;
+            }
             outcomes
         }
         .boxed()

@@ -4,20 +4,24 @@ use crm::config::DatabaseUrl;
 use sea_orm::{ConnectionTrait, Database, DatabaseConnection};
 use tempfile::TempDir;
 
-/// Whether this run is on PostgreSQL.
+/// A variable of the test run.
 #[expect(clippy::disallowed_methods, reason = "the test run is told from outside where to run")]
+pub fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// Whether this run is on PostgreSQL.
 pub fn on_postgres() -> bool {
-    match std::env::var("TEST_DATABASE").as_deref() {
-        Ok("postgres") => true,
-        Ok("sqlite") | Err(_) => false,
-        Ok(other) => panic!("TEST_DATABASE must be sqlite or postgres, not {other}"),
+    match variable("TEST_DATABASE").as_deref() {
+        Some("postgres") => true,
+        Some("sqlite") | None => false,
+        Some(other) => panic!("TEST_DATABASE must be sqlite or postgres, not {other}"),
     }
 }
 
 /// The server on which PostgreSQL databases are made.
-#[expect(clippy::disallowed_methods, reason = "the test run is told from outside where to run")]
 fn postgres_url() -> String {
-    std::env::var("TEST_POSTGRES_URL").unwrap_or_else(|_| "postgres://postgres@127.0.0.1:5432/postgres".to_owned())
+    variable("TEST_POSTGRES_URL").unwrap_or_else(|| "postgres://postgres@127.0.0.1:5432/postgres".to_owned())
 }
 
 /// An empty database.

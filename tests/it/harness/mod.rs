@@ -41,7 +41,7 @@ use poem_openapi::{ApiExtractor, ExtractParamOptions};
 use serde_json::{Value, json};
 
 pub use contract::Contract;
-pub use database::{TestDatabase, on_postgres};
+pub use database::{TestDatabase, on_postgres, variable};
 pub use log::Log;
 pub use process::{Ended, crm, served};
 pub use stored::{Place, cell, everything};
