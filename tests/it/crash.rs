@@ -2,8 +2,7 @@
 
 use std::{
     collections::HashMap,
-    io::{BufRead, BufReader},
-    process::{Child, Command, Stdio},
+    process::Command,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
@@ -11,94 +10,10 @@ use std::{
     time::Duration,
 };
 
-use http_body_util::{BodyExt, Full};
-use hyper::{Request, body::Bytes, client::conn::http1};
-use hyper_util::rt::TokioIo;
 use sea_orm::{ConnectionTrait, Statement};
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
 
-use crate::harness::{PII_KEYS, SECRET, TestDatabase, on_postgres, sign_hs256};
-
-/// A process of the service.
-struct Process {
-    child: Child,
-    address: String,
-}
-
-impl Process {
-    /// Starts the binary and waits until it says where it listens.
-    fn start(database: &TestDatabase) -> Self {
-        let variables =
-            [("CRM_PORT", "0"), ("CRM_JWT_SECRET", SECRET), ("CRM_PII_KEYS", PII_KEYS), ("CRM_LOG_FORMAT", "json")];
-        let mut child = Command::new(env!("CARGO_BIN_EXE_crm"))
-            .env_clear()
-            .envs(variables)
-            .env("CRM_DATABASE_URL", database.url())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut log = BufReader::new(child.stderr.take().unwrap());
-        let mut line = String::new();
-        let address = loop {
-            line.clear();
-            assert!(log.read_line(&mut line).unwrap() > 0, "the service ended before it listened");
-            let event: Value = serde_json::from_str(&line).unwrap();
-            if event["message"] == "serving" {
-                break event["address"].as_str().unwrap().to_owned();
-            }
-        };
-        // The rest of the log must be read, or the service would wait for room in the pipe.
-        std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
-        Self { child, address }
-    }
-
-    fn signal(&self, signal: &str) {
-        let status = Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
-        assert!(status.success());
-    }
-
-    async fn client(&self) -> Client {
-        let stream = TcpStream::connect(&self.address).await.unwrap();
-        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
-        tokio::spawn(connection);
-        let token = sign_hs256(&json!({ "exp": 4_000_000_000_u64 }), SECRET);
-        Client { sender, token }
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ended = self.child.kill();
-        let _reaped = self.child.wait();
-    }
-}
-
-/// A connection to the service.
-struct Client {
-    sender: http1::SendRequest<Full<Bytes>>,
-    token: String,
-}
-
-impl Client {
-    /// The status and the body, or `None` where the connection broke.
-    async fn send(&mut self, method: &str, path: &str, request_id: &str, body: Value) -> Option<(u16, Value)> {
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header("Host", "crm")
-            .header("Authorization", format!("Bearer {}", self.token))
-            .header("X-Request-ID", request_id)
-            .header("Content-Type", "application/json")
-            .body(if body.is_null() { Full::default() } else { Full::from(body.to_string()) })
-            .unwrap();
-        self.sender.ready().await.ok()?;
-        let response = self.sender.send_request(request).await.ok()?;
-        let status = response.status().as_u16();
-        let bytes = response.into_body().collect().await.ok()?.to_bytes();
-        Some((status, serde_json::from_slice(&bytes).unwrap_or(Value::Null)))
-    }
-}
+use crate::harness::{Process, TestDatabase, on_postgres};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_under_load_the_service_has_every_acknowledged_write_and_no_key_without_its_effect() {

@@ -31,6 +31,7 @@ mod customers;
 mod database;
 mod errors;
 mod events;
+mod faults;
 mod follow_ups;
 mod headers;
 mod idempotency;

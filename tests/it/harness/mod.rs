@@ -43,7 +43,7 @@ use serde_json::{Value, json};
 pub use contract::Contract;
 pub use database::{TestDatabase, on_postgres, variable};
 pub use log::Log;
-pub use process::{Ended, crm, served};
+pub use process::{Ended, Process, crm, served};
 pub use stored::{Place, cell, everything};
 
 /// The secret that test tokens are signed with.
