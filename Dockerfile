@@ -1,6 +1,7 @@
 # syntax=docker/dockerfile:1
 FROM rust:1.95-slim-bookworm AS build
-# The image has the C compiler that SQLite and the cryptography library are built with; more is not needed.
+# The image has the C compiler that SQLite, librdkafka and the cryptography library are built with; librdkafka wants make too.
+RUN apt-get update && apt-get install -y --no-install-recommends make && rm -rf /var/lib/apt/lists/*
 WORKDIR /build
 
 # The dependencies, in a layer that changes only with them: built from empty sources.

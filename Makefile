@@ -20,7 +20,7 @@ COUNT := cargo test --workspace --test it -- --list 2>/dev/null
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build:
@@ -99,6 +99,17 @@ bench: ## Measure what sealing personal data costs, as a ratio (needs wrk; build
 	command -v wrk >/dev/null || { echo "wrk is missing: apt-get install wrk" >&2; exit 1; }
 	cargo build --release --bin crm
 	tests/bench/sealing
+
+.PHONY: bench-broker
+bench-broker: ## Measure writes while the broker is down against up, as a ratio (needs wrk and RabbitMQ; builds a release)
+	command -v wrk >/dev/null || { echo "wrk is missing: apt-get install wrk" >&2; exit 1; }
+	cargo build --release --bin crm
+	tests/bench/broker
+
+.PHONY: faults
+faults: ## Kill relays and a RabbitMQ of its own in 200 rounds, and drain 100,000 events (takes about 15 minutes)
+	cargo test --test it -- --ignored --nocapture faults::
+	TEST_QUEUED=100000 cargo test --test it -- --nocapture rabbitmq::what_queued
 
 .PHONY: verify
 verify: check ## Check the delivery: its documents, and that the contract is what is served

@@ -6,10 +6,12 @@
 //!   committed, in an order that keeps each resource's: readers that follow positions never pass one by.
 //! - **No personal data.** An event holds the resource as the API shows it, with phone numbers and e-mail addresses masked.
 //! - **Read over HTTP** at `GET /events` ([`feed`]), for as long as they are kept.
+//! - **Published** to a broker where there is one, at least once ([`relay`]); the platform's own are taken from it and
+//!   applied once ([`inbound`]). [`broker`] is what is spoken to.
 //!
 //! What an event looks like is frozen like the API ([`document`] emits `openapi/events.yaml`).
 //!
-//! Reading order: [`event`] · [`outbox`] · [`feed`] · [`api`] and [`types`] · [`document`].
+//! Reading order: [`event`] · [`outbox`] · [`feed`] · [`api`] and [`types`] · [`broker`] · [`relay`] · [`inbound`] · [`document`].
 
 pub mod api;
 pub mod broker;
