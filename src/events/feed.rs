@@ -23,10 +23,11 @@ pub struct Sought {
 /// The tenant's events that are asked for, oldest first.
 ///
 /// # Errors
-/// 400 where events behind the position are no longer kept, or a fault of the database.
+/// 400 where events behind the position are no longer kept, 503 where they go at this moment, or a fault of the database.
 pub async fn read(db: &impl ConnectionTrait, tenant: &Tenant, sought: &Sought) -> Result<Vec<Model>> {
-    // Of events that are no longer kept whole, as where one is still to be published, none is shown: there are no gaps.
-    let from = sought.after.unwrap_or_default().max(purged(db, tenant).await?);
+    // Before this position some may still be there, to be published: none of them is shown, so that there are no gaps.
+    let kept_from = purged(db, tenant).await?;
+    let from = sought.after.unwrap_or_default().max(kept_from);
     let events = Entity::of(tenant)
         .filter(Column::Position.gt(from))
         .apply_if(sought.types.as_ref(), |events, types| events.filter(Column::EventType.is_in(types)))
@@ -35,12 +36,14 @@ pub async fn read(db: &impl ConnectionTrait, tenant: &Tenant, sought: &Sought) -
         .all(db)
         .await?;
     // Looked at afterwards: what the retention took in between is noticed.
-    if let Some(after) = sought.after
-        && after < purged(db, tenant).await?
-    {
-        return Err(ApiError::bad_request("after: events behind this cursor are no longer kept; begin without it"));
+    let kept_from_now = purged(db, tenant).await?;
+    match sought.after {
+        Some(after) if after < kept_from_now => {
+            Err(ApiError::bad_request("after: events behind this cursor are no longer kept; begin without it"))
+        }
+        None if kept_from < kept_from_now => Err(ApiError::unavailable("events were purged while they were read")),
+        _ => Ok(events),
     }
-    Ok(events)
 }
 
 /// Up to which position the tenant's events are no longer kept.

@@ -8,12 +8,15 @@
 //! - `erp.contract.signed`: the customer is signed; the opportunity, if one is named, is won.
 //! - `oa.task.completed`: the follow-up gains a last line; where none is named, one is recorded.
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, future::join_all};
-use serde::{Deserialize, de::DeserializeOwned};
+use poem_openapi::registry::MetaSchemaRef;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::Value;
+use uuid::Uuid;
 
-use super::broker::{Broker, Down, INBOUND, Settlement, Subscriber};
+use super::broker::{Broker, DEAD, Down, INBOUND, Settlement, Subscriber};
 use crate::{
     app::App,
     audit::Agent,
@@ -22,7 +25,7 @@ use crate::{
     customers,
     error::{ApiError, ErrorCode, Result},
     follow_ups::{self, FollowUpCreate, types::Content},
-    kind::{CUSTOMERS, FOLLOW_UPS},
+    kind::{CUSTOMERS, FOLLOW_UPS, Kind},
     opportunities,
     telemetry::{
         metrics::{Ended, Inbound},
@@ -132,20 +135,20 @@ impl TextRule for TaskTitleRule {
 pub type TaskTitle = Text<TaskTitleRule>;
 
 /// When an event of the platform happened, as its sender wrote it: it is quoted so.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Happened(String);
 
 impl ContractValue for Happened {
-    fn name() -> std::borrow::Cow<'static, str> {
+    fn name() -> Cow<'static, str> {
         "Happened".into()
     }
 
-    fn schema_ref() -> poem_openapi::registry::MetaSchemaRef {
+    fn schema_ref() -> MetaSchemaRef {
         Timestamp::schema_ref()
     }
 
-    fn from_value(value: serde_json::Value) -> std::result::Result<Self, Flaw> {
+    fn from_value(value: Value) -> std::result::Result<Self, Flaw> {
         Timestamp::from_value(value.clone())?;
         value.as_str().map(|text| Self(text.to_owned())).ok_or(Flaw::Borrowed("must be an RFC 3339 timestamp"))
     }
@@ -311,12 +314,14 @@ impl App {
             };
             match reason {
                 Some(reason) => {
-                    tracing::warn!(reason, cause, queue = super::broker::DEAD, "an event of the platform is set apart");
+                    tracing::warn!(reason, cause, queue = DEAD, "an event of the platform is set apart");
                     ended(Inbound::dead);
                     return Settlement::Dead(reason.to_owned());
                 }
                 None => {
-                    tracing::error!(tries, cause, "an event of the platform cannot be applied yet");
+                    if tries == 1 {
+                        tracing::error!(cause, "an event of the platform cannot be applied yet");
+                    }
                     tokio::time::sleep(PAUSE).await;
                 }
             }
@@ -331,7 +336,7 @@ struct Told {
 }
 
 impl Told {
-    fn about(self, kind: crate::kind::Kind, id: uuid::Uuid) -> Intent {
+    fn about(self, kind: Kind, id: Uuid) -> Intent {
         Intent::told(self.agent, INBOUND, self.event_type, kind, id)
     }
 }

@@ -154,7 +154,7 @@ impl Relay {
             return Ok(Step::Elsewhere);
         };
         let (wave, position) = self.wave(position, standing.head).await?;
-        let (sent, messages) = messages(&wave)?;
+        let (sent, messages, mut of_row) = messages(&wave);
         let outcomes = self.publish(&mut *publisher, &messages).await?;
         let unanswered = outcomes.iter().find_map(|outcome| match outcome {
             Outcome::Unanswered(reason) => Some(reason.clone()),
@@ -162,7 +162,6 @@ impl Relay {
         });
         let confirmed = outcomes.iter().filter(|outcome| **outcome == Outcome::Confirmed).count();
         let refused = outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Refused(_))).count();
-        let mut of_row: Vec<Option<Outcome>> = wave.iter().map(|_| None).collect();
         for (index, outcome) in sent.into_iter().zip(outcomes) {
             if let Some(place) = of_row.get_mut(index) {
                 *place = Some(outcome);
@@ -374,20 +373,31 @@ impl Candidate {
     }
 }
 
-/// The messages of a wave, each with its place in it: those that do not wait behind another.
-fn messages(wave: &[Candidate]) -> Result<(Vec<usize>, Vec<Message>)> {
-    let mut places = Vec::new();
-    let mut messages = Vec::new();
-    for (place, candidate) in wave.iter().enumerate().filter(|(_, candidate)| !candidate.blocked) {
-        let row = candidate.row.clone();
-        let (id, event_type, at) = (row.event_id, row.event_type.clone(), row.occurred_at);
-        let (tenant, aggregate) = (row.tenant_id.clone(), row.aggregate_id);
-        let traceparent = Trace::parent_of(&row.trace_id, id);
-        let payload = serde_json::to_vec(&Event::shown(row)?).map_err(ApiError::internal)?;
-        places.push(place);
-        messages.push(Message { id, event_type, tenant, aggregate, at, traceparent, payload });
+/// The messages of a wave, each with its place in it: of those that do not wait behind another. With the outcomes that are
+/// known already: an event that somebody damaged in the database is refused here.
+fn messages(wave: &[Candidate]) -> (Vec<usize>, Vec<Message>, Vec<Option<Outcome>>) {
+    let (mut places, mut messages, mut outcomes) = (Vec::new(), Vec::new(), Vec::new());
+    for (place, candidate) in wave.iter().enumerate() {
+        let message = (!candidate.blocked).then(|| message(candidate.row.clone()));
+        outcomes.push(match message {
+            Some(Ok(message)) => {
+                places.push(place);
+                messages.push(message);
+                None
+            }
+            Some(Err(error)) => Some(Outcome::Refused(error.cause().unwrap_or_default().to_owned())),
+            None => None,
+        });
     }
-    Ok((places, messages))
+    (places, messages, outcomes)
+}
+
+fn message(row: Model) -> Result<Message> {
+    let (id, event_type, at) = (row.event_id, row.event_type.clone(), row.occurred_at);
+    let (tenant, aggregate) = (row.tenant_id.clone(), row.aggregate_id);
+    let traceparent = Trace::parent_of(&row.trace_id, id);
+    let payload = serde_json::to_vec(&Event::shown(row)?).map_err(ApiError::internal)?;
+    Ok(Message { id, event_type, tenant, aggregate, at, traceparent, payload })
 }
 
 fn lost() -> ApiError {

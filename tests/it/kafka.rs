@@ -1,13 +1,13 @@
 //! Against the mock cluster of librdkafka: a broker in this process that speaks Kafka's protocol over TCP.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use crm::events::{
     broker::{
         Broker, DEAD, EVENTS, Outcome, REASON,
         kafka::{Kafka, PLATFORM_TOPICS},
     },
-    relay::{self, Relay, Step},
+    relay::{self, Relay},
 };
 use rdkafka::{
     ClientConfig, Message,
@@ -19,7 +19,11 @@ use rdkafka::{
 };
 use serde_json::{Value, json};
 
-use crate::harness::{Service, id};
+use crate::harness::{
+    Service,
+    broker::{Versions, drain, task_completed},
+    id,
+};
 
 struct Cluster {
     mock: MockCluster<'static, DefaultProducerContext>,
@@ -86,28 +90,18 @@ async fn events_arrive_under_the_key_of_their_resource_in_order_also_after_troub
     ];
     cluster.mock.request_errors(RDKafkaApiKey::Produce, &trouble);
     let mut relay = Relay::new(service.app.clone(), cluster.broker());
-    service.app.order_events().await.unwrap();
-    loop {
-        match relay.step().await.unwrap() {
-            Step::Idle => break,
-            Step::Sent(_) | Step::Elsewhere => {}
-            Step::Down(again) => tokio::time::sleep_until(again).await,
-        }
-    }
+    drain(&service.app, &mut relay).await;
     let standing = relay::standing(&service.app).await.unwrap();
     assert_eq!((standing.position, standing.held), (60, 0));
-    let mut versions = HashMap::<String, i64>::new();
+    let mut versions = Versions::default();
     for message in cluster.messages(EVENTS, 60).await {
         let event: Value = serde_json::from_slice(message.payload().unwrap()).unwrap();
-        let customer = id(&event["data"]["resource"], "customerId");
+        let customer = versions.next(&event);
         assert_eq!(message.key().unwrap(), format!("default/{customer}").as_bytes());
         assert_eq!(header(&message, "event-id"), id(&event, "eventId"));
         assert_eq!(header(&message, "event-type"), id(&event, "eventType"));
         assert_eq!(header(&message, "x-tenant-id"), "default");
         assert!(header(&message, "traceparent").starts_with(&format!("00-{}-", id(&event, "traceId"))));
-        let last = versions.entry(customer).or_default();
-        *last += 1;
-        assert_eq!(event["data"]["version"], *last);
     }
 }
 
@@ -144,10 +138,7 @@ async fn the_platforms_events_are_applied_once_and_bad_ones_go_to_a_topic_of_the
     let mut sent = 0;
     for number in 0..40 {
         for _ in 0..=number % 3 {
-            let data = json!({ "tenantId": "default", "customerId": customer, "title": format!("Task {number}") });
-            let event = json!({ "eventId": format!("e{number}"), "eventType": "oa.task.completed",
-                "timestamp": "2026-01-31T09:30:00Z", "source": "oa", "traceId": "x", "data": data });
-            send("oa.events", event.to_string()).await;
+            send("oa.events", task_completed(number, &customer).to_string()).await;
             sent += 1;
         }
     }

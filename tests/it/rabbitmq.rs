@@ -1,7 +1,7 @@
 //! Against a real RabbitMQ, at `TEST_AMQP_URL`. Each test has exchanges and queues of its own.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashSet,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -10,7 +10,6 @@ use std::{
 };
 
 use crm::{
-    app::App,
     config::Secret,
     events::{
         broker::{Broker, DEAD, EVENTS, INBOUND, PLATFORM, REASON, rabbitmq::RabbitMq},
@@ -34,7 +33,11 @@ use tokio::{
     task::JoinSet,
 };
 
-use crate::harness::{Log, Service, id, variable};
+use crate::harness::{
+    Log, Service,
+    broker::{Versions, drain, task_completed},
+    id, variable,
+};
 
 fn url() -> String {
     variable("TEST_AMQP_URL").unwrap_or_else(|| "amqp://guest:guest@127.0.0.1:5672/%2f".to_owned())
@@ -112,18 +115,6 @@ impl Corner {
 fn getrandom_u64() -> u64 {
     u64::from_be_bytes(uuid::Uuid::from_u128(u128::from(std::process::id())).into_bytes()[8..].try_into().unwrap())
         ^ std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64
-}
-
-async fn drain(app: &App, relay: &mut Relay) {
-    app.order_events().await.unwrap();
-    loop {
-        match relay.step().await.unwrap() {
-            Step::Idle => return,
-            Step::Sent(_) => {}
-            Step::Elsewhere => tokio::time::sleep(Duration::from_millis(50)).await,
-            Step::Down(again) => tokio::time::sleep_until(again).await,
-        }
-    }
 }
 
 fn header(delivery: &Delivery, name: &str) -> String {
@@ -259,14 +250,12 @@ async fn through_200_rounds_of_killed_relays_and_cut_connections_all_arrives_in_
     drain(&service.app, &mut relay).await;
     assert_eq!(relay::standing(&service.app).await.unwrap().held, 0);
     // What a dying connection still carries arrives late, and twice: first arrivals count.
-    let (mut ids, mut versions) = (HashSet::new(), HashMap::<String, i64>::new());
+    let (mut ids, mut versions) = (HashSet::new(), Versions::default());
     let arrived = corner.all("listener").await;
     for delivery in &arrived {
         let event: Value = serde_json::from_slice(&delivery.data).unwrap();
         if ids.insert(id(&event, "eventId")) {
-            let last = versions.entry(id(&event["data"]["resource"], "customerId")).or_default();
-            *last += 1;
-            assert_eq!(event["data"]["version"], *last);
+            versions.next(&event);
         }
     }
     assert_eq!(ids.len(), committed);
@@ -288,14 +277,9 @@ async fn of_10_000_events_delivered_one_to_five_times_and_shuffled_each_has_one_
     for place in (1..total).rev() {
         copies.swap(place, place.wrapping_mul(2_654_435_761) % (place + 1));
     }
-    let event = |number: usize| {
-        let data = json!({ "tenantId": "default", "customerId": customer, "title": format!("Task {number}") });
-        json!({ "eventId": format!("e{number}"), "eventType": "oa.task.completed", "timestamp": "2026-01-31T09:30:00Z",
-            "source": "oa", "traceId": "x", "data": data })
-    };
     let sending = async {
         for number in &copies {
-            corner.send("oa.task.completed", event(*number).to_string().as_bytes()).await;
+            corner.send("oa.task.completed", task_completed(*number, &customer).to_string().as_bytes()).await;
         }
         corner.send("erp.contract.signed", b"{}").await;
     };
@@ -354,13 +338,10 @@ async fn what_queued_while_the_broker_was_down_drains_in_order() {
         let name = corner.name("listener");
         let mut consumer =
             corner.channel.basic_consume(name.into(), "".into(), consume, FieldTable::default()).await.unwrap();
-        let mut versions = HashMap::<String, i64>::new();
+        let mut versions = Versions::default();
         for _ in 0..queued {
             let delivery = consumer.next().await.unwrap().unwrap();
-            let event: Value = serde_json::from_slice(&delivery.data).unwrap();
-            let last = versions.entry(id(&event["data"]["resource"], "customerId")).or_default();
-            *last += 1;
-            assert_eq!(event["data"]["version"], *last);
+            versions.next(&serde_json::from_slice(&delivery.data).unwrap());
             delivery.ack(BasicAckOptions::default()).await.unwrap();
         }
     };

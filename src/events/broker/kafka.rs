@@ -15,8 +15,9 @@ use rdkafka::{
     producer::{DeliveryFuture, FutureProducer, FutureRecord},
 };
 
-use super::{Broker, DEAD, Down, EVENTS, INBOUND, Message, Outcome, PREFETCH, Publisher, REASON, Settlement};
-use super::{Subscriber, TENANT};
+use super::{
+    Broker, DEAD, Down, EVENTS, INBOUND, Message, Outcome, PREFETCH, Publisher, REASON, Settlement, Subscriber, TENANT,
+};
 use crate::telemetry::trace;
 
 /// The topics that the platform publishes to.

@@ -18,8 +18,10 @@ use lapin::{
     types::{AMQPValue, FieldTable},
 };
 
-use super::{Broker, DEAD, Down, EVENTS, INBOUND, Message, Outcome, PLATFORM, PREFETCH, Publisher, REASON};
-use super::{Settlement, Subscriber, TENANT};
+use super::{
+    Broker, DEAD, Down, EVENTS, INBOUND, Message, Outcome, PLATFORM, PREFETCH, Publisher, REASON, Settlement,
+    Subscriber, TENANT,
+};
 use crate::{config::Secret, events::inbound, telemetry::trace};
 
 /// How long connecting may take.

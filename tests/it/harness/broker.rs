@@ -1,13 +1,58 @@
-//! A broker in memory, whose faults a test chooses.
+//! A broker in memory, whose faults a test chooses; and what tests with any broker share.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard},
 };
 
-use crm::events::broker::{Broker, Down, Message, Outcome, Publisher, Settlement, Subscriber};
+use crm::{
+    app::App,
+    events::{
+        broker::{Broker, Down, Message, Outcome, Publisher, Settlement, Subscriber},
+        relay::{Relay, Step},
+    },
+};
 use futures_util::{FutureExt, future::BoxFuture};
+use serde_json::{Value, json};
 use tokio::sync::Notify;
+
+use super::id;
+
+/// Gives positions and publishes until nothing is left to do.
+pub async fn drain(app: &App, relay: &mut Relay) {
+    app.order_events().await.unwrap();
+    for _ in 0..100_000 {
+        match relay.step().await.unwrap() {
+            Step::Idle => return,
+            Step::Sent(_) => {}
+            Step::Elsewhere => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
+            Step::Down(again) => tokio::time::sleep_until(again).await,
+        }
+    }
+    panic!("it does not end");
+}
+
+/// How far the events of each customer came.
+#[derive(Default)]
+pub struct Versions(HashMap<String, i64>);
+
+impl Versions {
+    /// Fails unless the event is the next one of its customer, whose id it gives.
+    pub fn next(&mut self, event: &Value) -> String {
+        let customer = id(&event["data"]["resource"], "customerId");
+        let last = self.0.entry(customer.clone()).or_default();
+        *last += 1;
+        assert_eq!(event["data"]["version"], *last, "of {customer}");
+        customer
+    }
+}
+
+/// The event that a task about the customer was completed.
+pub fn task_completed(number: usize, customer: &str) -> Value {
+    let data = json!({ "tenantId": "default", "customerId": customer, "title": format!("Task {number}") });
+    json!({ "eventId": format!("e{number}"), "eventType": "oa.task.completed", "timestamp": "2026-01-31T09:30:00Z",
+        "source": "oa", "traceId": "x", "data": data })
+}
 
 /// A broker in memory.
 #[derive(Clone, Default)]
@@ -43,17 +88,13 @@ impl Memory {
         self.1.notified().await;
     }
 
-    /// The versions of the events of each resource, in the order in which they arrived first.
-    pub fn arrived(&self) -> Vec<(String, i64)> {
-        let state = self.state();
+    /// The events that arrived, without those that came again.
+    pub fn events(&self) -> Vec<Value> {
         let mut ids = std::collections::HashSet::new();
-        state.arrived.iter().filter(|message| ids.insert(message.id)).map(numbered).collect()
+        let state = self.state();
+        let first = state.arrived.iter().filter(|message| ids.insert(message.id));
+        first.map(|message| serde_json::from_slice(&message.payload).unwrap()).collect()
     }
-}
-
-fn numbered(message: &Message) -> (String, i64) {
-    let event: serde_json::Value = serde_json::from_slice(&message.payload).unwrap();
-    (message.aggregate.to_string(), event["data"]["version"].as_i64().unwrap())
 }
 
 impl Broker for Memory {
