@@ -38,6 +38,10 @@ struct Node {
 
 impl Node {
     fn start(&mut self) {
+        // Another one there would never be killed, and have events of its own.
+        let free = std::net::TcpListener::bind(("127.0.0.1", PORT));
+        assert!(free.is_ok(), "something listens at port {PORT}");
+        drop(free);
         let server =
             variable("TEST_RABBITMQ_SERVER").unwrap_or_else(|| "/usr/lib/rabbitmq/bin/rabbitmq-server".to_owned());
         let directory = self.directory.path();
