@@ -21,7 +21,7 @@ use lapin::{
 use sea_orm::{ConnectionTrait, DatabaseConnection, Statement};
 use serde_json::{Value, json};
 
-use crate::harness::{Process, TestDatabase, id, variable};
+use crate::harness::{PII_KEYS, Process, TestDatabase, crm, id, variable};
 
 const PORT: u16 = 25_699;
 const LISTENER: &str = "listener";
@@ -48,6 +48,7 @@ impl Node {
         let settings = directory.join("rabbitmq.conf");
         std::fs::write(&settings, format!("listeners.tcp.1 = 127.0.0.1:{PORT}\n")).unwrap();
         let child = Command::new(server)
+            .current_dir(directory)
             .env("HOME", directory)
             .env("RABBITMQ_NODENAME", "crm-faults@localhost")
             .env("RABBITMQ_CONF_ENV_FILE", directory.join("none"))
@@ -234,7 +235,27 @@ async fn through_200_rounds_of_killed_relays_and_brokers_every_committed_event_a
     assert_eq!(committed.len(), acknowledged.load(Ordering::SeqCst));
     let begun = Instant::now();
     while arrived.lock().unwrap().ids.len() < committed.len() {
-        assert!(begun.elapsed() < Duration::from_secs(120), "events are missing");
+        if begun.elapsed() > Duration::from_secs(120) {
+            let missing = committed.difference(&arrived.lock().unwrap().ids).cloned().collect::<HashSet<_>>();
+            let marked = ids(&connection, MARKED).await;
+            let url = database.url();
+            let status = crm(&["outbox", "status"], &[("CRM_DATABASE_URL", &url), ("CRM_PII_KEYS", PII_KEYS)]);
+            let queue = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+            let queue = match listening().await {
+                Some((_connection, channel)) => channel
+                    .queue_declare(LISTENER.into(), queue, FieldTable::default())
+                    .await
+                    .map(|q| q.message_count()),
+                None => Ok(u32::MAX),
+            };
+            panic!(
+                "{} of {} events are missing, {} of them are marked; in the queue: {queue:?}\n{}",
+                missing.len(),
+                committed.len(),
+                missing.intersection(&marked).count(),
+                status.out
+            );
+        }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     listener.abort();
