@@ -117,3 +117,16 @@ async fn several_processes_start_together_and_healthcheck_tells_their_health() {
         assert!(checked.status.success(), "{checked:?}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_its_broker_down_the_service_starts_is_healthy_and_writes() {
+    let database = TestDatabase::new().await;
+    let variables = [("CRM_EVENTS_URL", "amqp://127.0.0.1:1")];
+    let process = Process::with("serve", "serving", &database, &variables);
+    let mut client = process.client().await;
+    let created = client.send("POST", "/customers", "one", json!({ "name": "x" })).await.unwrap();
+    assert_eq!(created.0, 201);
+    assert_eq!(client.send("GET", "/health", "h", Value::Null).await.unwrap().0, 200);
+    let events = client.send("GET", "/events?wait=5", "e", Value::Null).await.unwrap();
+    assert_eq!(events.1["data"][0]["data"]["resource"], created.1);
+}
