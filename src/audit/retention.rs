@@ -36,7 +36,7 @@ const BATCH: u64 = 500;
 pub struct Purged {
     /// Audit entries.
     pub entries: u64,
-    /// Request ids of accepted requests.
+    /// Ids of accepted requests, and of the platform's events that were applied.
     pub request_ids: u64,
     /// Events.
     pub events: u64,
@@ -79,7 +79,7 @@ impl App {
             }
         }
         purged.request_ids =
-            change::purge_request_ids(self.database(), before(self.config().idempotency_retention_days)).await?;
+            change::purge_claims(self.database(), before(self.config().idempotency_retention_days)).await?;
         purged.events = self.purge_events(before(self.config().events_retention_days)).await?;
         if purged != Purged::default() {
             let Purged { entries, request_ids, events } = purged;

@@ -85,7 +85,7 @@ const BATCH: u64 = 1000;
 ///
 /// # Errors
 /// A fault of the database. What was deleted until then stays deleted.
-pub(crate) async fn purge_request_ids(database: &Database, due: DateTime<Utc>) -> Result<u64> {
+pub(crate) async fn purge_claims(database: &Database, due: DateTime<Utc>) -> Result<u64> {
     let mut purged = 0;
     for (table, key) in [("idempotent", ["tenant_id", "request_id"]), ("inbox", ["consumer", "event_id"])] {
         purged += purge(database, table, key, due).await?;

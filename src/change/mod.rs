@@ -14,7 +14,7 @@ mod idempotent;
 mod inbox;
 mod write;
 
-pub(crate) use claim::purge_request_ids;
+pub(crate) use claim::purge_claims;
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -25,6 +25,7 @@ use crate::{
     customers,
     error::{ApiError, ErrorCode, Result},
     follow_ups::{self, FollowUpCreate, types::Content},
+    http::request_id,
     kind::{CUSTOMERS, FOLLOW_UPS, Kind},
     opportunities,
     telemetry::{
@@ -94,20 +95,20 @@ struct TaskCompleted {
     contact_id: Clearable<Id>,
 }
 
-/// The rule of [`EventId`].
+/// The rule of [`EventId`]: as for the id of a request, in whose place it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventIdRule;
 
 impl TextRule for EventIdRule {
     const NAME: &'static str = "EventId";
     const MIN: usize = 1;
-    const MAX: usize = 128;
+    const MAX: usize = request_id::MAX_LENGTH;
     const PATTERN: &'static str = "^[\u{21}-\u{7e}]+$";
     const EXPECTED: &'static str = "must be 1 to 128 visible ASCII characters";
     const EXAMPLE: &'static str = Id::EXAMPLE;
 
     fn accepts(text: &str) -> bool {
-        text.bytes().all(|byte| byte.is_ascii_graphic())
+        request_id::is_valid(text)
     }
 }
 

@@ -38,7 +38,8 @@ impl Received {
     }
 }
 
-fn is_valid(id: &str) -> bool {
+/// Whether a text may be the id of a request.
+pub(crate) fn is_valid(id: &str) -> bool {
     (1..=MAX_LENGTH).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic())
 }
 

@@ -107,32 +107,22 @@ impl Relay {
             return Ok(Step::Elsewhere);
         };
         let (wave, position) = ledger::wave(&self.app, position, standing.head, self.window).await?;
-        let (sent, messages, mut of_row) = messages(&wave);
-        let outcomes = self.publish(&mut *publisher, &messages).await?;
-        let unanswered = outcomes.iter().find_map(|outcome| match outcome {
-            Outcome::Unanswered(reason) => Some(reason.clone()),
-            Outcome::Confirmed | Outcome::Refused(_) => None,
-        });
-        let confirmed = outcomes.iter().filter(|outcome| **outcome == Outcome::Confirmed).count();
-        let refused = outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Refused(_))).count();
-        for (index, outcome) in sent.into_iter().zip(outcomes) {
-            if let Some(place) = of_row.get_mut(index) {
-                *place = Some(outcome);
-            }
-        }
-        self.mark(position, &wave, &of_row).await?;
+        let outcomes = self.send(&mut *publisher, &wave).await?;
+        self.mark(position, &wave, &outcomes).await?;
+        let answers = || outcomes.iter().flatten();
+        let confirmed = answers().filter(|outcome| **outcome == Outcome::Confirmed).count();
+        let refused = answers().filter(|outcome| matches!(outcome, Outcome::Refused(_))).count();
         self.app.metrics().published.inc_by(confirmed as u64);
         self.app.metrics().refused.inc_by(refused as u64);
+        let unanswered = answers().find_map(|outcome| match outcome {
+            Outcome::Unanswered(reason) => Some(reason),
+            Outcome::Confirmed | Outcome::Refused(_) => None,
+        });
         match unanswered {
-            Some(reason) => {
-                let _tried_again_later = self.failed(&reason);
-                Ok(Step::Sent(confirmed))
-            }
-            None => {
-                self.works(publisher);
-                Ok(Step::Sent(confirmed))
-            }
+            Some(reason) => drop(self.failed(reason)),
+            None => self.works(publisher),
         }
+        Ok(Step::Sent(confirmed))
     }
 
     /// Lets the others work at once.
@@ -173,18 +163,35 @@ impl Relay {
         Step::Down(self.again)
     }
 
-    /// Publishes, and keeps the lease meanwhile.
-    async fn publish(&self, publisher: &mut dyn Publisher, messages: &[Message]) -> Result<Vec<Outcome>> {
-        if messages.is_empty() {
-            return Ok(Vec::new());
+    /// Publishes a wave, and keeps the lease meanwhile. Gives what came of each event: none of those that wait behind
+    /// another. One that somebody damaged in the database is not sent, and counts as refused.
+    async fn send(&self, publisher: &mut dyn Publisher, wave: &[Candidate]) -> Result<Vec<Option<Outcome>>> {
+        let mut messages = Vec::new();
+        let mut outcomes: Vec<Option<Outcome>> = Vec::new();
+        for candidate in wave {
+            let message = (!candidate.blocked).then(|| message(candidate.row.clone()));
+            outcomes.push(match message {
+                Some(Ok(message)) => {
+                    messages.push(message);
+                    Some(Outcome::Unanswered("the broker gave no answer".to_owned()))
+                }
+                Some(Err(error)) => Some(Outcome::Refused(error.cause().unwrap_or_default().to_owned())),
+                None => None,
+            });
         }
-        let mut outcomes = publisher.publish(messages);
-        loop {
-            match tokio::time::timeout(RENEW, &mut outcomes).await {
-                Ok(outcomes) => return Ok(outcomes),
+        if messages.is_empty() {
+            return Ok(outcomes);
+        }
+        let mut publishing = publisher.publish(&messages);
+        let published = loop {
+            match tokio::time::timeout(RENEW, &mut publishing).await {
+                Ok(published) => break published,
                 Err(_) => ledger::take_lease(&self.app, self.owner).await?.ok_or_else(lost)?,
             };
-        }
+        };
+        let sent = outcomes.iter_mut().filter(|outcome| matches!(outcome, Some(Outcome::Unanswered(_))));
+        sent.zip(published).for_each(|(outcome, published)| *outcome = Some(published));
+        Ok(outcomes)
     }
 
     /// Writes down what became of a wave, if the lease is still this relay's.
@@ -233,25 +240,6 @@ impl Relay {
             }
         }
     }
-}
-
-/// The messages of a wave, each with its place in it: of those that do not wait behind another. With the outcomes that are
-/// known already: an event that somebody damaged in the database is refused here.
-fn messages(wave: &[Candidate]) -> (Vec<usize>, Vec<Message>, Vec<Option<Outcome>>) {
-    let (mut places, mut messages, mut outcomes) = (Vec::new(), Vec::new(), Vec::new());
-    for (place, candidate) in wave.iter().enumerate() {
-        let message = (!candidate.blocked).then(|| message(candidate.row.clone()));
-        outcomes.push(match message {
-            Some(Ok(message)) => {
-                places.push(place);
-                messages.push(message);
-                None
-            }
-            Some(Err(error)) => Some(Outcome::Refused(error.cause().unwrap_or_default().to_owned())),
-            None => None,
-        });
-    }
-    (places, messages, outcomes)
 }
 
 fn message(row: Model) -> Result<Message> {

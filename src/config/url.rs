@@ -1,0 +1,87 @@
+//! Addresses of what the service speaks to. They may hold passwords.
+
+use std::{fmt, path::PathBuf, str::FromStr};
+
+/// A value that must not be seen in a log.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Keeps a secret.
+    #[must_use]
+    pub fn new(secret: String) -> Self {
+        Self(secret)
+    }
+
+    /// The secret itself.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// Where the data is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DatabaseUrl {
+    /// A file, made when missing.
+    Sqlite(PathBuf),
+    /// A PostgreSQL database; the address may hold a password.
+    Postgres(Secret),
+}
+
+impl FromStr for DatabaseUrl {
+    type Err = String;
+
+    fn from_str(url: &str) -> Result<Self, String> {
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            return Ok(Self::Postgres(Secret::new(url.to_owned())));
+        }
+        let path = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:"));
+        let path = path.and_then(|path| path.split('?').next()).unwrap_or_default();
+        match path {
+            "" => Err("must begin with sqlite:// and name a file, or with postgres://".to_owned()),
+            ":memory:" => Err("must name a file: a database in memory loses every accepted write".to_owned()),
+            path => Ok(Self::Sqlite(PathBuf::from(path))),
+        }
+    }
+}
+
+/// Where the broker is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EventsUrl {
+    /// RabbitMQ, at an AMQP 0-9-1 address, which may hold a password.
+    Amqp(Secret),
+    /// Kafka: its first brokers, `host:port,…`.
+    #[cfg(feature = "kafka")]
+    Kafka(String),
+}
+
+impl FromStr for EventsUrl {
+    type Err = String;
+
+    fn from_str(url: &str) -> Result<Self, String> {
+        match url.split_once("://") {
+            // What is wrong with it is not repeated: it may hold a password.
+            Some(("amqp", _)) if url.parse::<lapin::uri::AMQPUri>().is_ok() => {
+                Ok(Self::Amqp(Secret::new(url.to_owned())))
+            }
+            #[cfg(feature = "kafka")]
+            Some(("kafka", brokers)) if brokers.split(',').all(is_address) => Ok(Self::Kafka(brokers.to_owned())),
+            #[cfg(not(feature = "kafka"))]
+            Some(("kafka", _)) => Err("this program was built without the feature kafka".to_owned()),
+            _ => Err("must be amqp://USER:PASSWORD@HOST:PORT/VHOST or kafka://HOST:PORT,…".to_owned()),
+        }
+    }
+}
+
+#[cfg(feature = "kafka")]
+fn is_address(text: &str) -> bool {
+    let parts = text.rsplit_once(':');
+    parts.is_some_and(|(host, port)| !host.is_empty() && !host.contains(['/', '@']) && port.parse::<u16>().is_ok())
+}
