@@ -6,11 +6,16 @@
 
 mod connect;
 mod door;
+mod health;
 pub mod migrate;
 pub mod read;
 pub mod tenancy;
 
+use std::sync::Arc;
+
 use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr};
+
+pub use health::{Cause, Health};
 
 use door::{Door, Work};
 
@@ -20,6 +25,7 @@ use crate::{config::DatabaseUrl, error::Result};
 pub struct Database {
     read: DatabaseConnection,
     door: Door,
+    health: Arc<Health>,
 }
 
 impl Database {
@@ -32,14 +38,20 @@ impl Database {
             DatabaseUrl::Sqlite(file) => {
                 let writer = connect::sqlite_writer(file).await?;
                 let read = connect::sqlite_readers(file).await?;
-                Ok(Self { read, door: Door::one_writer(writer) })
+                Ok(Self { read, door: Door::one_writer(writer), health: Arc::default() })
             }
             DatabaseUrl::Postgres(url) => {
                 let writers = connect::postgres_writers(url).await?;
                 let read = connect::postgres_readers(url).await?;
-                Ok(Self { read, door: Door::pool(writers) })
+                Ok(Self { read, door: Door::pool(writers), health: Arc::default() })
             }
         }
+    }
+
+    /// What is known of the database.
+    #[must_use]
+    pub fn health(&self) -> &Arc<Health> {
+        &self.health
     }
 
     /// Where to read: never sees half a change, and cannot write.
