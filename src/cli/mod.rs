@@ -16,6 +16,7 @@ use std::{
     fmt::Write as _,
     io::{self, Write as _},
     process::ExitCode,
+    time::Duration,
 };
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -27,7 +28,7 @@ use crate::{
     audit::Notes,
     auth::Keys,
     config::Config,
-    database::{Database, migrate as schema},
+    database::{self, Database, migrate as schema},
     error::ApiError,
     events::Outbox,
     pii::registry,
@@ -109,11 +110,12 @@ fn run(command: Command) -> Outcome {
     }
 }
 
-/// The service's parts on a database that is up to date, with every key that its data needs.
-async fn open(config: Config) -> Result<App, Box<dyn Error + Send + Sync>> {
+/// The service's parts on a database that is up to date, with every key that its data needs. Each read and each change of
+/// the database has `patience`.
+async fn open(config: Config, patience: Duration) -> Result<App, Box<dyn Error + Send + Sync>> {
     let clock = Clock::System;
     let keys = Keys::from_config(&config)?;
-    let database = Database::open(&config.database_url).await?;
+    let database = Database::open(&config, patience).await?;
     let vault = registry::open(&config, &database, clock.now()).await?;
     Ok(App::new(Parts {
         keys,
@@ -131,7 +133,7 @@ async fn open(config: Config) -> Result<App, Box<dyn Error + Send + Sync>> {
 /// The database alone, if it is up to date.
 async fn open_database(config: &Config) -> Result<Database, Box<dyn Error + Send + Sync>> {
     schema::check(&config.database_url).await?;
-    Ok(Database::open(&config.database_url).await?)
+    Ok(Database::open(config, database::COMMAND).await?)
 }
 
 /// What an operator is told of a failure.

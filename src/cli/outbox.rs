@@ -7,7 +7,7 @@ use super::{Outcome, fault, open, print};
 use crate::{
     app::App,
     config::Config,
-    database::migrate,
+    database::{self, migrate},
     events::relay::{self, Aside, Standing},
 };
 
@@ -27,7 +27,7 @@ pub(super) enum Task {
 
 pub(super) async fn run(config: Config, task: Task) -> Outcome {
     migrate::check(&config.database_url).await?;
-    let app = open(config).await?;
+    let app = open(config, database::COMMAND).await?;
     let outcome = match task {
         Task::Status => status(&app).await,
         Task::Retry { event } => retry(&app, event).await,

@@ -6,7 +6,7 @@ use super::{Outcome, fault, open, told_to_stop};
 use crate::{
     background::Background,
     config::{Config, JwtKey, Migrate},
-    database::migrate,
+    database::{self, migrate},
     http, telemetry,
 };
 
@@ -22,7 +22,7 @@ pub(super) async fn run(config: Config) -> Outcome {
         Migrate::Check => migrate::check(&config.database_url).await?,
     }
     let address = config.address();
-    let app = open(config).await?;
+    let app = open(config, database::REQUEST).await?;
     match (app.vault().sealing_key(), app.vault().may_hold_clear()) {
         (None, _) => tracing::warn!("CRM_PII_ENCRYPTION=off: phone numbers and e-mail addresses are stored in clear"),
         (_, true) => tracing::warn!(

@@ -23,7 +23,7 @@ use crm::{
     audit::Notes,
     auth::Keys,
     config::Config,
-    database::{Database, migrate},
+    database::{Database, REQUEST, migrate},
     events::Outbox,
     http::{
         self,
@@ -179,7 +179,7 @@ fn config(database: &TestDatabase, variables: &[(&str, &str)]) -> Config {
 
 /// The parts of a service, whose ids count up from `first_id`.
 async fn app(config: Config, clock: Arc<AtomicI64>, notes: Notes, first_id: u64) -> App {
-    let (database, clock) = (Database::open(&config.database_url).await.unwrap(), Clock::Manual(clock));
+    let (database, clock) = (Database::open(&config, REQUEST).await.unwrap(), Clock::Manual(clock));
     App::new(Parts {
         keys: Keys::from_config(&config).unwrap(),
         vault: registry::open(&config, &database, clock.now()).await.unwrap(),
