@@ -198,6 +198,7 @@ impl Database {
         if let Some(probe) = &self.probe {
             probe.abort();
         }
+        self.health.closed();
         let closed = self.executor.close().await;
         self.readers.close().await;
         closed

@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    ops::RangeInclusive,
     sync::{Mutex, PoisonError},
 };
 
@@ -23,13 +24,13 @@ pub struct Steps(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     taken: u64,
-    failing: Option<(u64, Failure)>,
+    failing: Option<(RangeInclusive<u64>, Failure)>,
 }
 
 impl Steps {
-    /// Counts anew, and lets the step with this number, from 1, fail.
-    pub fn fail(&self, number: u64, failure: Failure) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = State { taken: 0, failing: Some((number, failure)) };
+    /// Counts anew, and lets the steps with these numbers, from 1, fail.
+    pub fn fail(&self, numbers: RangeInclusive<u64>, failure: Failure) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = State { taken: 0, failing: Some((numbers, failure)) };
     }
 
     /// Lets no step fail any more, and gives how many were taken.
@@ -43,7 +44,7 @@ impl Steps {
     pub(super) fn take(&self) -> Option<Failure> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         state.taken += 1;
-        state.failing.filter(|(number, _)| *number == state.taken).map(|(_, failure)| failure)
+        state.failing.as_ref().filter(|(numbers, _)| numbers.contains(&state.taken)).map(|(_, failure)| *failure)
     }
 }
 

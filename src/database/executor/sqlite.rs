@@ -2,8 +2,8 @@
 //! and commits them with a single fsync.
 //!
 //! A piece that is refused takes back its savepoint and nothing else. A fault ends the whole group, because SQLite may have
-//! rolled it back: everybody in it is answered 503. From then on every piece is refused at once, until a trial commit, which
-//! is made each second, succeeds.
+//! rolled it back: everybody in it is answered 503. A trial commit follows on a new connection; while it fails, every piece
+//! is refused at once, and it is made again each second.
 
 use std::{
     collections::VecDeque,
@@ -300,13 +300,7 @@ impl Writer {
             false => self.health.reads_fail(GONE),
         }
         if self.failing {
-            match self.trial().await {
-                Ok(()) => {
-                    self.failing = false;
-                    self.health.writes_work();
-                }
-                Err(error) => tracing::debug!(cause = error.cause(), "the database still cannot be written"),
-            }
+            self.try_again().await;
         }
         self.idle = self.idle.map(|ticks| ticks + 1);
         if self.idle == Some(IDLE) {
@@ -318,7 +312,21 @@ impl Writer {
     async fn fails(&mut self, error: &ApiError) {
         tracing::error!(cause = error.cause(), "a transaction failed");
         self.failing = true;
-        self.health.writes_fail("changes cannot be committed");
+        self.try_again().await;
+    }
+
+    /// Makes a trial commit; while it fails, so do all changes.
+    async fn try_again(&mut self) {
+        match self.trial().await {
+            Ok(()) => {
+                self.failing = false;
+                self.health.writes_work();
+            }
+            Err(error) => {
+                tracing::debug!(cause = error.cause(), "the database cannot be written");
+                self.health.writes_fail("changes cannot be committed");
+            }
+        }
     }
 
     /// Commits something that means nothing: the number that SQLite keeps for the application.

@@ -9,6 +9,7 @@ mod database;
 mod log;
 mod process;
 mod stored;
+pub mod walk;
 
 use std::{
     collections::HashMap,
