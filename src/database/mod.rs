@@ -8,8 +8,10 @@ mod connect;
 mod door;
 mod health;
 pub mod migrate;
+pub mod reach;
 pub mod read;
 pub mod tenancy;
+mod wait;
 
 use std::sync::Arc;
 
