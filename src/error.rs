@@ -16,7 +16,7 @@ use poem_openapi::{
 };
 use serde::Serialize;
 
-use crate::values::Nullable;
+use crate::{http::probes::HealthDown, values::Nullable};
 
 /// The result of everything that can be refused or fail.
 pub type Result<T> = std::result::Result<T, ApiError>;
@@ -132,11 +132,13 @@ pub struct ApiError {
     cause: Option<String>,
     /// Whether the same change may succeed when it is run again at once.
     contention: bool,
+    /// Whether it is a probe's answer, which says the state of the service too.
+    down: bool,
 }
 
 impl ApiError {
     fn new(code: ErrorCode) -> Self {
-        Self { code, details: None, location: None, cause: None, contention: false }
+        Self { code, details: None, location: None, cause: None, contention: false, down: false }
     }
 
     fn detailed(code: ErrorCode, details: impl Into<String>) -> Self {
@@ -216,6 +218,11 @@ impl ApiError {
         Self { contention: true, ..Self::unavailable(cause) }
     }
 
+    /// 503 of a probe: `details` says which part of the service does not work.
+    pub fn down(details: impl Into<String>) -> Self {
+        Self { down: true, ..Self::detailed(ErrorCode::ServiceUnavailable, details) }
+    }
+
     /// The error for a status that something outside our own code answered with.
     #[must_use]
     pub fn of_status(status: StatusCode) -> Self {
@@ -252,6 +259,12 @@ impl ApiError {
         self.code.status().is_server_error()
     }
 
+    /// Whether it is the answer of a probe that found the service down.
+    #[must_use]
+    pub fn is_down(&self) -> bool {
+        self.down
+    }
+
     /// What our log should say and the client must not see.
     #[must_use]
     pub fn cause(&self) -> Option<&str> {
@@ -272,7 +285,9 @@ impl ApiError {
     /// Writes the error: the only place where an error becomes a response.
     #[must_use]
     pub fn render(self, request_id: &str) -> Response {
-        let body = serde_json::to_vec(&self.body(request_id)).unwrap_or_default();
+        let body = self.body(request_id);
+        let body = if self.down { serde_json::to_vec(&HealthDown::from(body)) } else { serde_json::to_vec(&body) };
+        let body = body.unwrap_or_default();
         let mut response = Response::builder().status(self.code.status()).content_type("application/json").body(body);
         let headers = response.headers_mut();
         match self.code {

@@ -21,14 +21,17 @@ use std::{
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::{
     app::{App, Clock, Ids, Parts},
     audit::Notes,
     auth::Keys,
     config::Config,
-    database::{self, Database, migrate as schema},
+    database::{
+        self, Database, migrate as schema,
+        reach::{reach, reach_durable},
+    },
     error::ApiError,
     events::Outbox,
     pii::registry,
@@ -110,11 +113,18 @@ fn run(command: Command) -> Outcome {
     }
 }
 
+/// Looks whether the schema is up to date, once the database can be reached.
+async fn check_schema(config: &Config) -> Outcome {
+    reach(config.schema_url(), config.database_wait).await?;
+    Ok(schema::check(config.schema_url()).await?)
+}
+
 /// The service's parts on a database that is up to date, with every key that its data needs. Each read and each change of
 /// the database has `patience`.
 async fn open(config: Config, patience: Duration) -> Result<App, Box<dyn Error + Send + Sync>> {
     let clock = Clock::System;
     let keys = Keys::from_config(&config)?;
+    reach_durable(&config.database_url, config.database_wait).await?;
     let database = Database::open(&config, patience).await?;
     let vault = registry::open(&config, &database, clock.now()).await?;
     Ok(App::new(Parts {
@@ -132,7 +142,9 @@ async fn open(config: Config, patience: Duration) -> Result<App, Box<dyn Error +
 
 /// The database alone, if it is up to date.
 async fn open_database(config: &Config) -> Result<Database, Box<dyn Error + Send + Sync>> {
-    schema::check(&config.database_url).await?;
+    say_what_is_wrong(config);
+    check_schema(config).await?;
+    reach(&config.database_url, config.database_wait).await?;
     Ok(Database::open(config, database::COMMAND).await?)
 }
 
@@ -141,15 +153,29 @@ fn fault(error: ApiError) -> String {
     error.cause().unwrap_or("the database failed").to_owned()
 }
 
-/// Ends when the process is told to stop: by Ctrl-C or SIGTERM.
-fn told_to_stop() -> io::Result<impl Future<Output = ()>> {
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    Ok(async move {
+/// Logs what is wrong, of a command whose result is what it prints.
+fn say_what_is_wrong(config: &Config) {
+    crate::telemetry::start("warn", config.log_format);
+}
+
+/// Hears that the process is told to stop: by Ctrl-C or SIGTERM.
+struct Told {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Told {
+    fn listen() -> io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    /// Ready once it is told, and then once it is told again.
+    async fn to_stop(&mut self) {
         tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
         }
-    })
+    }
 }
 
 fn wait(command: impl Future<Output = Outcome>) -> Outcome {

@@ -22,11 +22,13 @@ mod health;
 pub mod migrate;
 mod pool;
 mod probe;
+pub mod reach;
 pub mod read;
 mod reader;
 mod steps;
 pub mod tenancy;
 mod transaction;
+mod wait;
 
 use std::{sync::Arc, time::Duration};
 

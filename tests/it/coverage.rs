@@ -23,13 +23,13 @@ async fn every_operation_succeeds_as_the_contract_says_at_both_mount_points() {
 }
 
 #[tokio::test]
-async fn every_operation_but_health_refuses_the_anonymous_before_anything_else() {
+async fn every_operation_but_the_probes_refuses_the_anonymous_before_anything_else() {
     let service = Service::start().await;
     let world = world(&service).await;
     for operation in operations(&service) {
         let call = request(&service, &operation, &world).without("Authorization");
         if !operation.is_secured() {
-            assert_eq!(operation.template, "/health");
+            assert!(["/health", "/livez", "/readyz"].contains(&operation.template.as_str()));
             call.send().await.expect(200);
             continue;
         }

@@ -93,7 +93,7 @@ impl Service {
     pub async fn noting(database: TestDatabase, variables: &[(&str, &str)], notes: Notes) -> Self {
         let clock = Arc::new(AtomicI64::new(START));
         let config = config(&database, variables);
-        migrate::up(&config.database_url, None).await.unwrap();
+        migrate::up(&config.database_url, None, config.database_wait).await.unwrap();
         let app = app(config, Arc::clone(&clock), notes, 1).await;
         let endpoint = Arc::new(ToDynEndpoint(http::service(&app)));
         Self { app, database, contract: Contract::emitted(), endpoint, clock, requests: AtomicU64::new(1) }
