@@ -311,6 +311,10 @@ impl Writer {
 
     async fn fails(&mut self, error: &ApiError) {
         tracing::error!(cause = error.cause(), "a transaction failed");
+        // Where it could not even be begun, they waited for it.
+        for job in std::mem::take(&mut self.waiting) {
+            refuse(job, "a transaction cannot be begun").await;
+        }
         self.failing = true;
         self.try_again().await;
     }
