@@ -29,6 +29,7 @@ mod coverage;
 mod crash;
 mod customers;
 mod database;
+mod disks;
 mod errors;
 mod events;
 mod faults;
