@@ -35,6 +35,7 @@ mod events;
 mod faults;
 mod follow_ups;
 mod headers;
+mod hot_rows;
 mod idempotency;
 mod inbound;
 #[cfg(feature = "kafka")]
@@ -43,7 +44,9 @@ mod lists;
 mod logs;
 mod migrations;
 mod opportunities;
+mod outages;
 mod personal_data;
+mod pooler;
 mod rabbitmq;
 mod relay;
 mod rotation;

@@ -9,7 +9,9 @@ mod database;
 pub mod disk;
 mod kept;
 mod log;
+pub mod postgres;
 mod process;
+pub mod proxy;
 mod stored;
 mod told;
 

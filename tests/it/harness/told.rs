@@ -36,10 +36,6 @@ impl Write {
     pub fn rename(customer: &str, request_id: &str) -> Self {
         Self { method: "PATCH", path: format!("/customers/{customer}"), body: json!({ "name": request_id }) }
     }
-
-    pub fn creates(&self) -> bool {
-        self.method == "POST"
-    }
 }
 
 /// What clients were told, by the ids of their requests.
