@@ -4,7 +4,7 @@
 
 use std::sync::{
     Arc, Mutex, PoisonError,
-    atomic::{AtomicI64, AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
 };
 
 use chrono::{DateTime, Utc};
@@ -19,6 +19,7 @@ use crate::{
 #[derive(Clone)]
 pub struct App {
     parts: Arc<Parts>,
+    stopping: Arc<AtomicBool>,
 }
 
 /// What an [`App`] is made of.
@@ -47,7 +48,7 @@ impl App {
     /// Puts the parts together.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        Self { parts: Arc::new(parts) }
+        Self { parts: Arc::new(parts), stopping: Arc::default() }
     }
 
     /// The configuration.
@@ -90,6 +91,17 @@ impl App {
     #[must_use]
     pub fn metrics(&self) -> &Metrics {
         &self.parts.metrics
+    }
+
+    /// Makes known that the service was told to stop: from now on it is not ready, and asks for no more on a connection.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether the service was told to stop.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::SeqCst)
     }
 
     /// The present instant.

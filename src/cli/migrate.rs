@@ -2,8 +2,11 @@
 
 use clap::Subcommand;
 
-use super::{Outcome, print};
-use crate::{config::Config, database::migrate};
+use super::{Outcome, print, say_what_is_wrong};
+use crate::{
+    config::Config,
+    database::{migrate, reach::reach},
+};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Direction {
@@ -23,10 +26,12 @@ pub(super) enum Direction {
 }
 
 pub(super) async fn run(config: &Config, direction: Direction) -> Outcome {
-    let url = &config.database_url;
+    say_what_is_wrong(config);
+    let (url, wait) = (config.schema_url(), config.database_wait);
+    reach(url, wait).await?;
     match direction {
-        Direction::Up { steps } => migrate::up(url, steps).await?,
-        Direction::Down { steps } => migrate::down(url, steps).await?,
+        Direction::Up { steps } => migrate::up(url, steps, wait).await?,
+        Direction::Down { steps } => migrate::down(url, steps, wait).await?,
         Direction::Status => {}
     }
     for step in migrate::status(url).await? {

@@ -16,18 +16,22 @@ use std::{
     fmt::Write as _,
     io::{self, Write as _},
     process::ExitCode,
+    time::Duration,
 };
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::{
     app::{App, Clock, Ids, Parts},
     audit::Notes,
     auth::Keys,
     config::Config,
-    database::{Database, migrate as schema},
+    database::{
+        self, Database, migrate as schema,
+        reach::{reach, reach_durable},
+    },
     error::ApiError,
     events::Outbox,
     pii::registry,
@@ -109,11 +113,19 @@ fn run(command: Command) -> Outcome {
     }
 }
 
-/// The service's parts on a database that is up to date, with every key that its data needs.
-async fn open(config: Config) -> Result<App, Box<dyn Error + Send + Sync>> {
+/// Looks whether the schema is up to date, once the database can be reached.
+async fn check_schema(config: &Config) -> Outcome {
+    reach(config.schema_url(), config.database_wait).await?;
+    Ok(schema::check(config.schema_url()).await?)
+}
+
+/// The service's parts on a database that is up to date, with every key that its data needs. Each read and each change of
+/// the database has `patience`.
+async fn open(config: Config, patience: Duration) -> Result<App, Box<dyn Error + Send + Sync>> {
     let clock = Clock::System;
     let keys = Keys::from_config(&config)?;
-    let database = Database::open(&config.database_url).await?;
+    reach_durable(&config.database_url, config.database_wait).await?;
+    let database = Database::open(&config, patience).await?;
     let vault = registry::open(&config, &database, clock.now()).await?;
     Ok(App::new(Parts {
         keys,
@@ -130,8 +142,10 @@ async fn open(config: Config) -> Result<App, Box<dyn Error + Send + Sync>> {
 
 /// The database alone, if it is up to date.
 async fn open_database(config: &Config) -> Result<Database, Box<dyn Error + Send + Sync>> {
-    schema::check(&config.database_url).await?;
-    Ok(Database::open(&config.database_url).await?)
+    say_what_is_wrong(config);
+    check_schema(config).await?;
+    reach(&config.database_url, config.database_wait).await?;
+    Ok(Database::open(config, database::COMMAND).await?)
 }
 
 /// What an operator is told of a failure.
@@ -139,15 +153,29 @@ fn fault(error: ApiError) -> String {
     error.cause().unwrap_or("the database failed").to_owned()
 }
 
-/// Ends when the process is told to stop: by Ctrl-C or SIGTERM.
-fn told_to_stop() -> io::Result<impl Future<Output = ()>> {
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    Ok(async move {
+/// Logs what is wrong, of a command whose result is what it prints.
+fn say_what_is_wrong(config: &Config) {
+    crate::telemetry::start("warn", config.log_format);
+}
+
+/// Hears that the process is told to stop: by Ctrl-C or SIGTERM.
+struct Told {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Told {
+    fn listen() -> io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    /// Ready once it is told, and then once it is told again.
+    async fn to_stop(&mut self) {
         tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
         }
-    })
+    }
 }
 
 fn wait(command: impl Future<Output = Outcome>) -> Outcome {

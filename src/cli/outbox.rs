@@ -3,11 +3,11 @@
 use clap::Subcommand;
 use uuid::Uuid;
 
-use super::{Outcome, fault, open, print};
+use super::{Outcome, check_schema, fault, open, print, say_what_is_wrong};
 use crate::{
     app::App,
     config::Config,
-    database::migrate,
+    database,
     events::relay::{self, Aside, Standing},
 };
 
@@ -26,8 +26,9 @@ pub(super) enum Task {
 }
 
 pub(super) async fn run(config: Config, task: Task) -> Outcome {
-    migrate::check(&config.database_url).await?;
-    let app = open(config).await?;
+    say_what_is_wrong(&config);
+    check_schema(&config).await?;
+    let app = open(config, database::COMMAND).await?;
     let outcome = match task {
         Task::Status => status(&app).await,
         Task::Retry { event } => retry(&app, event).await,

@@ -1,22 +1,33 @@
 //! `crm relay`: events to and from the broker, in a process of its own.
 
-use super::{Outcome, fault, open, told_to_stop};
-use crate::{background::Background, config::Config, database::migrate, telemetry};
+use super::{Outcome, Told, check_schema, fault, open};
+use crate::{background::Background, config::Config, database, http::private::Private, telemetry};
 
 pub(super) async fn run(config: Config) -> Outcome {
     telemetry::start(&config.log, config.log_format);
     if config.events_url.is_none() {
         return Err("CRM_EVENTS_URL: is needed, it names the broker".into());
     }
-    migrate::check(&config.database_url).await?;
-    let app = open(config).await?;
-    let told = told_to_stop()?;
+    let mut told = Told::listen()?;
+    let start = async {
+        check_schema(&config).await?;
+        open(config, database::REQUEST).await
+    };
+    let app = tokio::select! {
+        app = start => app?,
+        () = told.to_stop() => return Ok(()),
+    };
+    let private = Private::start(&app);
     let background = Background::relay(&app);
     tracing::info!("relaying");
-    told.await;
+    told.to_stop().await;
+    app.stop();
     tracing::info!("stopping: what is on its way is finished");
     let finished = background.finish().await;
     app.database().close().await?;
+    if let Some(private) = private {
+        private.finish().await;
+    }
     finished.map_err(fault)?;
     tracing::info!("stopped");
     Ok(())

@@ -1,14 +1,24 @@
 //! `crm serve`: the service, from its configuration to its end.
+//!
+//! The port is taken first: where it is another's, nothing is changed in the database. It is listened on last, once
+//! requests can be answered, so that nobody waits at a service that is not there yet.
 
-use tokio::net::TcpListener;
+use std::{error::Error, io, net::SocketAddr};
 
-use super::{Outcome, fault, open, told_to_stop};
+use tokio::net::TcpSocket;
+
+use super::{Outcome, Told, check_schema, fault, open};
 use crate::{
+    app::App,
     background::Background,
     config::{Config, JwtKey, Migrate},
-    database::migrate,
-    http, telemetry,
+    database::{self, migrate, reach::reach},
+    http::{self, private::Private},
+    telemetry,
 };
+
+/// How many connections may wait to be accepted.
+const BACKLOG: u32 = 1024;
 
 pub(super) async fn run(config: Config) -> Outcome {
     telemetry::start(&config.log, config.log_format);
@@ -17,12 +27,67 @@ pub(super) async fn run(config: Config) -> Outcome {
         let message = "no CRM_JWT_SECRET or CRM_JWT_PUBLIC_KEY_FILE: tokens are verified with a development secret";
         tracing::warn!(file = %file.display(), "{message}");
     }
-    match config.migrate {
-        Migrate::Auto => migrate::up(&config.database_url, None).await?,
-        Migrate::Check => migrate::check(&config.database_url).await?,
-    }
+    let (mut told, lame_duck) = (Told::listen()?, config.lame_duck);
     let address = config.address();
-    let app = open(config).await?;
+    let taken = |error| format!("cannot listen on {address}: {error}");
+    let port = take_port(address).map_err(taken)?;
+    let app = tokio::select! {
+        app = start(config) => app?,
+        () = told.to_stop() => {
+            tracing::info!("stopped before it served");
+            return Ok(());
+        }
+    };
+    let listener = port.listen(BACKLOG).map_err(taken)?;
+    let address = listener.local_addr()?;
+    let private = Private::start(&app);
+    tracing::info!(%address, docs = format!("http://{address}/docs"), "serving");
+
+    let stopping = app.clone();
+    let stop = async move {
+        told.to_stop().await;
+        stopping.stop();
+        if !lame_duck.is_zero() {
+            tracing::info!(seconds = lame_duck.as_secs_f64(), "stopping: no longer ready, and still serving");
+            tokio::select! {
+                () = tokio::time::sleep(lame_duck) => {}
+                () = told.to_stop() => {}
+            }
+        }
+        tracing::info!("stopping: running requests are finished");
+        stopping.outbox().stop_waiting();
+    };
+    let background = Background::start(&app);
+    http::server::serve(listener, http::service(&app), stop, http::server::IDLE).await?;
+    let finished = background.finish().await;
+    app.database().close().await?;
+    if let Some(private) = private {
+        private.finish().await;
+    }
+    finished.map_err(fault)?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Takes the port without listening on it: connections are refused until the service can answer.
+fn take_port(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // What remains of connections to the process before does not keep this one from its port.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
+}
+
+/// The service on its database, whose schema is brought up to date or only looked at.
+async fn start(config: Config) -> Result<App, Box<dyn Error + Send + Sync>> {
+    match config.migrate {
+        Migrate::Auto => {
+            reach(config.schema_url(), config.database_wait).await?;
+            migrate::up_to_date(config.schema_url(), config.database_wait).await?;
+        }
+        Migrate::Check => check_schema(&config).await?,
+    }
+    let app = open(config, database::REQUEST).await?;
     match (app.vault().sealing_key(), app.vault().may_hold_clear()) {
         (None, _) => tracing::warn!("CRM_PII_ENCRYPTION=off: phone numbers and e-mail addresses are stored in clear"),
         (_, true) => tracing::warn!(
@@ -30,22 +95,5 @@ pub(super) async fn run(config: Config) -> Outcome {
         ),
         _ => {}
     }
-    let told = told_to_stop()?;
-    let listener = TcpListener::bind(address).await.map_err(|error| format!("cannot listen on {address}: {error}"))?;
-    let address = listener.local_addr()?;
-    tracing::info!(%address, docs = format!("http://{address}/docs"), "serving");
-
-    let waiting = app.clone();
-    let stop = async move {
-        told.await;
-        tracing::info!("stopping: running requests are finished");
-        waiting.outbox().stop_waiting();
-    };
-    let background = Background::start(&app);
-    http::server::serve(listener, http::service(&app), stop, http::server::IDLE).await?;
-    let finished = background.finish().await;
-    app.database().close().await?;
-    finished.map_err(fault)?;
-    tracing::info!("stopped");
-    Ok(())
+    Ok(app)
 }

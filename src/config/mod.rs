@@ -9,6 +9,7 @@ use std::{
     fmt,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 pub use url::{DatabaseUrl, EventsUrl, Secret};
@@ -26,10 +27,22 @@ pub struct Config {
     pub host: IpAddr,
     /// The port to listen on; 0 lets the system choose.
     pub port: u16,
+    /// Where probes and metrics are served, apart from the requests.
+    pub metrics_addr: Option<SocketAddr>,
+    /// How long the service goes on serving, no longer ready, after it was told to stop.
+    pub lame_duck: Duration,
     /// The directory of the SQLite file and the development secret.
     pub data_dir: PathBuf,
     /// The database.
     pub database_url: DatabaseUrl,
+    /// The most connections to PostgreSQL at a time.
+    pub database_connections: u16,
+    /// What stands between the service and PostgreSQL.
+    pub database_pooler: Pooler,
+    /// The same PostgreSQL database at an address for migrations, where `database_url` leads through a pooler.
+    pub migrate_url: Option<DatabaseUrl>,
+    /// How long a database that cannot be reached yet, and another process's migration, are waited for at start.
+    pub database_wait: Duration,
     /// The tenant of a request that names none.
     pub default_tenant: Tenant,
     /// The currency of an opportunity that names none.
@@ -66,6 +79,25 @@ pub struct Config {
     pub events_relay: bool,
     /// How many days the request ids of accepted requests are kept.
     pub idempotency_retention_days: u16,
+}
+
+/// What stands between the service and PostgreSQL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pooler {
+    /// Nothing, or what gives each connection a session of its own: PgBouncer with `pool_mode=session`.
+    None,
+    /// PgBouncer with `pool_mode=transaction`: nothing outlives a transaction, prepared statements neither.
+    Transaction,
+    /// The same from version 1.21 on with `max_prepared_statements`: prepared statements do.
+    TransactionPrepared,
+}
+
+impl Pooler {
+    /// Whether only a transaction stays with its session.
+    #[must_use]
+    pub fn shares_sessions(self) -> bool {
+        self != Self::None
+    }
 }
 
 /// Where the keys are that personal data is sealed with.
@@ -198,6 +230,16 @@ impl Config {
         let host = env.value("CRM_HOST", "127.0.0.1", "address to listen on", host);
         let port = env.optional("PORT", "port to listen on where CRM_PORT is not set", port_number);
         let port = env.value("CRM_PORT", &port.unwrap_or(8080).to_string(), "port to listen on", port_number);
+        let metrics_addr = env.value(
+            "CRM_METRICS_ADDR",
+            "127.0.0.1:9464",
+            "private address of probes and metrics, HOST:PORT, or off",
+            private_address,
+        );
+        let lame_duck =
+            env.value("CRM_LAME_DUCK", "0s", "how long to go on serving, no longer ready, once told to stop", |text| {
+                duration(text, MOST_LAME_DUCK)
+            });
         let data_dir =
             env.value("CRM_DATA_DIR", "data", "directory of the SQLite file and the development secret", path);
         let default_url = data_dir.as_deref().unwrap_or(Path::new("data")).join("crm.db");
@@ -207,6 +249,38 @@ impl Config {
             &default_url,
             "database: sqlite://FILE or postgres://USER@HOST/NAME",
             str::parse,
+        );
+        let database_connections = env.value(
+            "CRM_DATABASE_CONNECTIONS",
+            "24",
+            "most connections to PostgreSQL, at least 3: one looks after it, a third reads, the others write",
+            connections,
+        );
+        let database_pooler = env.value(
+            "CRM_DATABASE_POOLER",
+            "none",
+            "what is in front of PostgreSQL: none, or PgBouncer with pool_mode session, transaction, or transaction-prepared \
+             (from 1.21 on, with max_prepared_statements)",
+            |text| match text {
+                "none" | "session" => Ok(Pooler::None),
+                "transaction" => Ok(Pooler::Transaction),
+                "transaction-prepared" => Ok(Pooler::TransactionPrepared),
+                _ => Err("must be none, session, transaction or transaction-prepared".to_owned()),
+            },
+        );
+        let migrate_url = env.optional(
+            "CRM_MIGRATE_URL",
+            "PostgreSQL database for migrations, where CRM_DATABASE_URL leads through PgBouncer",
+            |text| match text.parse() {
+                Ok(DatabaseUrl::Sqlite(_)) => Err("must begin with postgres://".to_owned()),
+                url => url,
+            },
+        );
+        let database_wait = env.value(
+            "CRM_DATABASE_WAIT",
+            "30s",
+            "how long to wait at start for PostgreSQL, and for another process's migration",
+            |text| duration(text, MOST_DATABASE_WAIT),
         );
         let default_tenant =
             env.value("CRM_DEFAULT_TENANT", "default", "tenant of a request that names none", |text| {
@@ -290,6 +364,9 @@ impl Config {
             "crm serve speaks to the broker (on), or leaves that to crm relay (off)",
             on_or_off,
         );
+        if let (Some(_), Some(DatabaseUrl::Sqlite(_))) = (&migrate_url, &database_url) {
+            env.mistakes.push("CRM_MIGRATE_URL: is for a CRM_DATABASE_URL that begins with postgres://".to_owned());
+        }
         if pii_keys_given.is_some() && pii_keys_file.is_some() {
             env.mistakes.push("CRM_PII_KEYS, CRM_PII_KEYS_FILE: set one of the two, not both".to_owned());
         }
@@ -324,8 +401,14 @@ impl Config {
             Some(Self {
                 host: host?,
                 port: port?,
+                metrics_addr: metrics_addr?,
+                lame_duck: lame_duck?,
                 data_dir: data_dir?,
                 database_url: database_url?,
+                database_connections: database_connections?,
+                database_pooler: database_pooler?,
+                migrate_url,
+                database_wait: database_wait?,
                 default_tenant: default_tenant?,
                 default_currency: default_currency?,
                 jwt_key: jwt_key?,
@@ -357,7 +440,18 @@ impl Config {
     pub fn address(&self) -> SocketAddr {
         SocketAddr::new(self.host, self.port)
     }
+
+    /// The database as migrations reach it.
+    #[must_use]
+    pub fn schema_url(&self) -> &DatabaseUrl {
+        self.migrate_url.as_ref().unwrap_or(&self.database_url)
+    }
 }
+
+/// The longest that may be asked for by `CRM_LAME_DUCK`.
+const MOST_LAME_DUCK: Duration = Duration::from_secs(600);
+/// The longest that may be asked for by `CRM_DATABASE_WAIT`.
+const MOST_DATABASE_WAIT: Duration = Duration::from_secs(3600);
 
 fn host(text: &str) -> Result<IpAddr, String> {
     match text {
@@ -368,6 +462,25 @@ fn host(text: &str) -> Result<IpAddr, String> {
 
 fn port_number(text: &str) -> Result<u16, String> {
     text.parse().map_err(|_| "must be a port, 0 to 65535".to_owned())
+}
+
+/// `off`, or where to listen.
+fn private_address(text: &str) -> Result<Option<SocketAddr>, String> {
+    if text == "off" {
+        return Ok(None);
+    }
+    let parts = text.rsplit_once(':').and_then(|(name, port)| {
+        let name = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
+        Some(SocketAddr::new(host(name).ok()?, port.parse().ok()?))
+    });
+    parts.map(Some).ok_or_else(|| "must be HOST:PORT, where HOST is an IP address or localhost, or off".to_owned())
+}
+
+fn duration(text: &str, most: Duration) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(duration) if duration <= most => Ok(duration),
+        _ => Err(format!("must be a time like 5s, at most {}", humantime::format_duration(most))),
+    }
 }
 
 fn path(text: &str) -> Result<PathBuf, String> {
@@ -398,6 +511,13 @@ fn on_or_off(text: &str) -> Result<bool, String> {
         "on" => Ok(true),
         "off" => Ok(false),
         _ => Err("must be on or off".to_owned()),
+    }
+}
+
+fn connections(text: &str) -> Result<u16, String> {
+    match text.parse() {
+        Ok(connections @ 3..=1000) => Ok(connections),
+        _ => Err("must be 3 to 1000 connections".to_owned()),
     }
 }
 

@@ -1,21 +1,30 @@
-//! The schema: brought up to date, taken back, reported. Under a lock, so that several processes may start together.
+//! The schema: looked at, brought up to date, taken back. It is changed under a lock, so that several processes may start
+//! together; looking takes no lock and writes nothing, so that it works where nothing can be written.
 
 use std::{
     fmt,
-    fs::{File, OpenOptions},
+    fs::{File, OpenOptions, TryLockError},
     io,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use migration::Migrator;
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr};
-use sea_orm_migration::{MigrationStatus, MigratorTrait, SchemaManager};
+use sea_orm::{
+    ConnectionTrait, DatabaseConnection, DbErr, RuntimeErr, Statement,
+    sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions},
+};
+use sea_orm_migration::{MigratorTrait, SchemaManager};
 
-use super::connect;
+use super::{connect, wait::Wait};
 use crate::config::{DatabaseUrl, beside};
 
 /// The key of PostgreSQL's advisory lock: "crm" and a number in ASCII.
 const LOCK: i64 = 0x63_72_6d_01;
+/// How often a lock that another process holds is tried again.
+const PAUSE: Duration = Duration::from_millis(200);
+/// How long a look waits for another process's lock on the SQLite file.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why the schema could not be brought into the state asked for.
 #[derive(Debug)]
@@ -24,6 +33,8 @@ pub enum SchemaError {
     Newer(Vec<String>),
     /// The database lacks migrations, and `CRM_MIGRATE=check` forbids applying them.
     Behind(Vec<String>),
+    /// Another process was changing the schema all the time.
+    Busy(Duration),
     /// The lock file cannot be used.
     Lock(PathBuf, io::Error),
     /// A fault of the database.
@@ -45,8 +56,13 @@ impl fmt::Display for SchemaError {
                  CRM_MIGRATE=auto",
                 names.join(", ")
             ),
+            Self::Busy(waited) => write!(
+                f,
+                "another process has been changing the schema for {}; nothing was changed here",
+                humantime::format_duration(*waited)
+            ),
             Self::Lock(file, error) => write!(f, "cannot lock {}: {error}", file.display()),
-            Self::Database(error) => write!(f, "the database cannot be migrated: {error}"),
+            Self::Database(error) => write!(f, "the database's schema cannot be read or changed: {error}"),
         }
     }
 }
@@ -68,23 +84,34 @@ pub struct Step {
     pub applied: bool,
 }
 
-/// Applies what is missing: everything, or `steps` migrations.
+/// Looks whether anything is missing, and only then waits for the lock, for so long at most, and applies it.
 ///
 /// # Errors
-/// A newer database, or a fault.
-pub async fn up(url: &DatabaseUrl, steps: Option<u32>) -> Result<(), SchemaError> {
-    let locked = Locked::open(url).await?;
+/// A newer database, another process that is changing the schema, or a fault.
+pub async fn up_to_date(url: &DatabaseUrl, wait: Duration) -> Result<(), SchemaError> {
+    match check(url).await {
+        Err(SchemaError::Behind(_)) => up(url, None, wait).await,
+        looked => looked,
+    }
+}
+
+/// Applies what is missing: everything, or `steps` migrations. Waits so long at most for the lock.
+///
+/// # Errors
+/// A newer database, another process that is changing the schema, or a fault.
+pub async fn up(url: &DatabaseUrl, steps: Option<u32>, wait: Duration) -> Result<(), SchemaError> {
+    let locked = Locked::open(url, wait).await?;
     let done = Migrator::up(&locked.connection, steps).await;
     locked.release().await?;
     Ok(done?)
 }
 
-/// Takes back the last `steps` migrations, and the data in what they made.
+/// Takes back the last `steps` migrations, and the data in what they made. Waits so long at most for the lock.
 ///
 /// # Errors
-/// A newer database, or a fault.
-pub async fn down(url: &DatabaseUrl, steps: u32) -> Result<(), SchemaError> {
-    let locked = Locked::open(url).await?;
+/// A newer database, another process that is changing the schema, or a fault.
+pub async fn down(url: &DatabaseUrl, steps: u32, wait: Duration) -> Result<(), SchemaError> {
+    let locked = Locked::open(url, wait).await?;
     let done = Migrator::down(&locked.connection, Some(steps)).await;
     locked.release().await?;
     Ok(done?)
@@ -95,14 +122,13 @@ pub async fn down(url: &DatabaseUrl, steps: u32) -> Result<(), SchemaError> {
 /// # Errors
 /// A newer database, or a fault.
 pub async fn status(url: &DatabaseUrl) -> Result<Vec<Step>, SchemaError> {
-    let locked = Locked::open(url).await?;
-    let steps = Migrator::get_migration_with_status_read_only(&locked.connection).await?;
-    locked.release().await?;
-    let step = |migration: sea_orm_migration::Migration| Step {
-        name: migration.name().to_owned(),
-        applied: migration.status() == MigrationStatus::Applied,
+    let applied = match url {
+        DatabaseUrl::Sqlite(file) => applied_to_file(file).await?,
+        DatabaseUrl::Postgres(url) => applied_and_close(connect::postgres_session(url).await?).await?,
     };
-    Ok(steps.into_iter().map(step).collect())
+    refuse_newer(&applied)?;
+    let step = |name: String| Step { applied: applied.contains(&name), name };
+    Ok(known().into_iter().map(step).collect())
 }
 
 /// Refuses a database that is not exactly up to date.
@@ -115,6 +141,56 @@ pub async fn check(url: &DatabaseUrl) -> Result<(), SchemaError> {
     if missing.is_empty() { Ok(()) } else { Err(SchemaError::Behind(missing)) }
 }
 
+/// The migrations that this program knows, oldest first.
+fn known() -> Vec<String> {
+    Migrator::get_migration_files().iter().map(|file| file.name().to_owned()).collect()
+}
+
+fn refuse_newer(applied: &[String]) -> Result<(), SchemaError> {
+    let known = known();
+    let unknown: Vec<String> = applied.iter().filter(|name| !known.contains(name)).cloned().collect();
+    if unknown.is_empty() { Ok(()) } else { Err(SchemaError::Newer(unknown)) }
+}
+
+/// The migrations that a database has.
+async fn applied(connection: &DatabaseConnection) -> Result<Vec<String>, DbErr> {
+    if !SchemaManager::new(connection).has_table("seaql_migrations").await? {
+        return Ok(Vec::new());
+    }
+    let names = Statement::from_string(connection.get_database_backend(), "SELECT version FROM seaql_migrations");
+    connection.query_all_raw(names).await?.iter().map(|row| row.try_get_by_index(0)).collect()
+}
+
+async fn applied_and_close(connection: DatabaseConnection) -> Result<Vec<String>, DbErr> {
+    let applied = applied(&connection).await;
+    connection.close().await?;
+    applied
+}
+
+/// Looks into a file without writing beside it, as far as SQLite can. A file that does not exist has nothing yet.
+async fn applied_to_file(file: &Path) -> Result<Vec<String>, DbErr> {
+    if !file.exists() {
+        return Ok(Vec::new());
+    }
+    let options = SqliteConnectOptions::new().filename(file).read_only(true).busy_timeout(PATIENCE);
+    // Without a write-ahead log nobody has the file open, and all is in it: it can be read as one that does not change,
+    // for which SQLite needs no files beside it. Whoever opens it meanwhile makes a log.
+    let log = beside(file, "-wal");
+    let at_rest = || !log.exists() && !beside(file, "-journal").exists();
+    if at_rest()
+        && let Ok(applied) = applied_by(options.clone().immutable(true)).await
+        && at_rest()
+    {
+        return Ok(applied);
+    }
+    applied_by(options).await
+}
+
+async fn applied_by(options: SqliteConnectOptions) -> Result<Vec<String>, DbErr> {
+    let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await;
+    applied_and_close(pool.map_err(|error| DbErr::Conn(RuntimeErr::SqlxError(error.into())))?.into()).await
+}
+
 /// A connection that holds the lock on the schema.
 struct Locked {
     connection: DatabaseConnection,
@@ -124,31 +200,20 @@ struct Locked {
 
 impl Locked {
     /// Takes the lock, and refuses a database that is newer than this program.
-    async fn open(url: &DatabaseUrl) -> Result<Self, SchemaError> {
+    async fn open(url: &DatabaseUrl, wait: Duration) -> Result<Self, SchemaError> {
         let locked = match url {
             DatabaseUrl::Sqlite(path) => {
-                let file = lock_file(path).await?;
-                Self { connection: connect::sqlite_writer(path).await?, _file: Some(file) }
+                let file = lock_file(path, wait).await?;
+                Self { connection: connect::sqlite_session(path).await?, _file: Some(file) }
             }
             DatabaseUrl::Postgres(url) => {
                 let connection = connect::postgres_session(url).await?;
-                connection.execute_unprepared(&format!("SELECT pg_advisory_lock({LOCK})")).await?;
+                lock_session(&connection, wait).await?;
                 Self { connection, _file: None }
             }
         };
-        locked.refuse_newer().await?;
+        refuse_newer(&applied(&locked.connection).await?)?;
         Ok(locked)
-    }
-
-    async fn refuse_newer(&self) -> Result<(), SchemaError> {
-        if !SchemaManager::new(&self.connection).has_table("seaql_migrations").await? {
-            return Ok(());
-        }
-        let known: Vec<String> = Migrator::get_migration_files().iter().map(|file| file.name().to_owned()).collect();
-        let applied = Migrator::get_migration_models(&self.connection).await?;
-        let unknown: Vec<String> =
-            applied.into_iter().map(|model| model.version).filter(|version| !known.contains(version)).collect();
-        if unknown.is_empty() { Ok(()) } else { Err(SchemaError::Newer(unknown)) }
     }
 
     /// Closing the session releases PostgreSQL's lock; dropping the file, SQLite's.
@@ -157,19 +222,41 @@ impl Locked {
     }
 }
 
+/// Pauses before a lock that another process holds is tried again.
+async fn pause(waiting: &mut Wait, wait: Duration) -> Result<(), SchemaError> {
+    let tell = |seconds| tracing::warn!(seconds, "another process is changing the schema");
+    if waiting.pause(PAUSE, tell).await { Ok(()) } else { Err(SchemaError::Busy(wait)) }
+}
+
+/// Takes PostgreSQL's lock. It is tried again and again: a session that waits in the server cannot say so.
+async fn lock_session(connection: &DatabaseConnection, wait: Duration) -> Result<(), SchemaError> {
+    let sql = format!("SELECT pg_try_advisory_lock({LOCK})");
+    let mut waiting = Wait::at_most(wait);
+    loop {
+        let lock = Statement::from_string(connection.get_database_backend(), &sql);
+        let row = connection.query_one_raw(lock).await?;
+        let taken = row.map_or(Ok(false), |row| row.try_get_by_index::<bool>(0))?;
+        if taken {
+            return Ok(());
+        }
+        pause(&mut waiting, wait).await?;
+    }
+}
+
 /// Locks a file beside the database: a lock inside it would be in the way of the migrations themselves.
-async fn lock_file(database: &Path) -> Result<File, SchemaError> {
+async fn lock_file(database: &Path, wait: Duration) -> Result<File, SchemaError> {
     let path = beside(database, ".lock");
-    let locked = {
-        let path = path.clone();
-        tokio::task::spawn_blocking(move || {
-            if let Some(directory) = path.parent() {
-                std::fs::create_dir_all(directory)?;
-            }
-            let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path)?;
-            file.lock().map(|()| file)
-        })
-        .await
-    };
-    locked.map_err(io::Error::other).and_then(|locked| locked).map_err(|error| SchemaError::Lock(path, error))
+    let unusable = |error| SchemaError::Lock(path.clone(), error);
+    if let Some(directory) = path.parent() {
+        std::fs::create_dir_all(directory).map_err(unusable)?;
+    }
+    let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path).map_err(unusable)?;
+    let mut waiting = Wait::at_most(wait);
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => pause(&mut waiting, wait).await?,
+            Err(TryLockError::Error(error)) => return Err(unusable(error)),
+        }
+    }
 }

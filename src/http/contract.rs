@@ -24,10 +24,10 @@ use crate::{
 };
 
 /// The version of the contract, which is not that of the program: see `openapi/README.md` for what raises it.
-pub const VERSION: &str = "1.1.0";
+pub const VERSION: &str = "1.2.0";
 
 /// A request id for the examples.
-const REQUEST_ID: &str = "4f1c0f3e-2d4b-4c58-9a57-0d6a6f0f6a11";
+pub(super) const REQUEST_ID: &str = "4f1c0f3e-2d4b-4c58-9a57-0d6a6f0f6a11";
 
 /// Every operation there is.
 pub type Apis = (ProbesApi, CustomersApi, ContactsApi, OpportunitiesApi, FollowUpsApi, EventsApi, AuditLogsApi);
@@ -91,22 +91,41 @@ pub fn service() -> OpenApiService<Apis, ()> {
         .server(ServerObject::new(BASE_PATH).description("Behind the gateway, and on the service itself"))
 }
 
+/// The probes alone, as the private listener serves them.
+#[must_use]
+pub fn probes() -> OpenApiService<ProbesApi, ()> {
+    OpenApiService::new(ProbesApi, "CRM cell", VERSION)
+}
+
 /// The contract and what is derived from it.
 pub struct Contract {
     document: Value,
     /// The templates of the paths, each with its methods for `Allow`.
     paths: Vec<(String, String)>,
+    /// The paths of what is served beside the operations.
+    documents: &'static [&'static str],
 }
 
 impl Contract {
     /// Emits the contract. Needs no environment, no database and no configuration.
     #[must_use]
     pub fn new() -> Self {
-        let document = emit();
+        Self::of(&service().spec(), &["/openapi.json", "/openapi.yaml", "/docs"])
+    }
+
+    /// What is served on the private listener: no part of the contract that is published.
+    #[must_use]
+    pub fn private() -> Self {
+        Self::of(&probes().spec(), &["/metrics"])
+    }
+
+    /// Of the framework's document of some operations, and of the documents that are served beside them.
+    fn of(spec: &str, documents: &'static [&'static str]) -> Self {
+        let document = emit(spec);
         let paths = document.get("paths").and_then(Value::as_object).into_iter().flatten();
         let mut paths: Vec<_> = paths.map(|(path, methods)| (path.clone(), allow(methods))).collect();
-        paths.extend(["/openapi.json", "/openapi.yaml", "/docs"].map(|path| (path.to_owned(), "GET, HEAD".to_owned())));
-        Self { document, paths }
+        paths.extend(documents.iter().map(|path| ((*path).to_owned(), "GET, HEAD".to_owned())));
+        Self { document, paths, documents }
     }
 
     /// The OpenAPI document.
@@ -133,6 +152,12 @@ impl Contract {
         // The framework's page holds the framework's document; ours takes its place. `</` would end the script.
         let service = service();
         service.swagger_ui_html().replace(&service.spec(), &self.json().replace("</", "<\\/"))
+    }
+
+    /// Whether the path is that of a document beside the operations.
+    #[must_use]
+    pub fn has_document(&self, path: &str) -> bool {
+        self.documents.contains(&path)
     }
 
     /// The template that the path is one of: `/customers/{customer_id}`.
@@ -176,8 +201,8 @@ fn allow(methods: &Value) -> String {
 }
 
 /// The framework's document, completed and put right. Pure.
-fn emit() -> Value {
-    let mut document: Value = serde_json::from_str(&service().spec()).unwrap_or_default();
+fn emit(spec: &str) -> Value {
+    let mut document: Value = serde_json::from_str(spec).unwrap_or_default();
     let mut request_bodies = BTreeSet::new();
     let mut tags = Vec::new();
     for (_, item) in entries(document.get_mut("paths")) {
@@ -253,6 +278,9 @@ fn complete(method: &str, operation: &mut Value) {
         set(&mut headers, request_id::HEADER, reference("headers", "RequestId"));
         set(&mut headers, trace::HEADER, reference("headers", "TraceParent"));
         set(&mut headers, RESPONSE_TIME_HEADER, reference("headers", "ResponseTime"));
+        if status == ErrorCode::ServiceUnavailable.status().as_str() {
+            set(&mut headers, "Retry-After", reference("headers", "RetryAfter"));
+        }
         set(response, "headers", headers);
         if status == "200" && method == "patch" {
             set(response, "description", json!("OK: the resource after the change."));
@@ -267,11 +295,15 @@ fn complete(method: &str, operation: &mut Value) {
         (ErrorCode::PayloadTooLarge, has_body),
         (ErrorCode::UnsupportedMediaType, has_body),
         (ErrorCode::InternalError, true),
-        (ErrorCode::ServiceUnavailable, true),
+        // A probe's is its own: it says the state of the service too.
+        (ErrorCode::ServiceUnavailable, secured),
     ];
     if let Some(responses) = operation.get_mut("responses") {
         for (code, _) in errors.into_iter().filter(|(_, answers)| *answers) {
             set(responses, code.status().as_str(), reference("responses", &response_name(code)));
+        }
+        if let Some(responses) = responses.as_object_mut() {
+            responses.sort_keys();
         }
     }
     let order = ["tags", "summary", "description", "operationId", "security", "parameters", "requestBody", "responses"];

@@ -4,16 +4,18 @@
 //! so that one router serves both mount points · the router · the operation's arguments in order, first the caller
 //! ([`caller`]: 401, 403), then headers and query (400), then the body ([`body`]: 415, 413, 400) · the operation.
 //! On the way out: a panic becomes a 500 · whatever failed becomes the one error body ([`crate::error`]), and is noted in
-//! the audit trail where it was refused to a known caller · request id, trace and response time are set · one log line is
-//! written.
+//! the audit trail where it was refused to a known caller · request id, trace and response time are set, and
+//! `Connection: close` once the service was told to stop · one log line is written.
 //!
-//! [`contract`] emits the OpenAPI document from the operations; [`server`] listens.
+//! [`contract`] emits the OpenAPI document from the operations; [`server`] listens. [`probes`] and the metrics are also
+//! behind a membrane of their own, on the [`private`] listener.
 
 pub mod body;
 pub mod caller;
 pub mod contract;
 pub mod header;
 pub mod page;
+pub mod private;
 pub mod probes;
 pub mod query;
 pub mod reply;
@@ -28,7 +30,10 @@ use poem::{
     Endpoint, EndpointExt, IntoEndpoint, Request, Response, Route,
     endpoint::make_sync,
     get,
-    http::{HeaderName, HeaderValue, Uri, header::ALLOW},
+    http::{
+        HeaderName, HeaderValue, Uri,
+        header::{ALLOW, CONNECTION},
+    },
     web::Html,
 };
 use tracing::{Instrument, field::Empty};
@@ -60,14 +65,22 @@ pub fn service(app: &App) -> impl Endpoint<Output = Response> + 'static {
 pub fn membrane(app: &App, operations: impl Endpoint + 'static) -> impl Endpoint<Output = Response> + 'static {
     let contract = Contract::new();
     let (json, yaml, docs) = (contract.json(), contract.yaml(), contract.swagger_ui());
-    let of_metrics = app.clone();
-    let metrics = move |_| document(metrics::MEDIA_TYPE, &of_metrics.metrics().text());
     let documents = Route::new()
-        .at("/metrics", get(make_sync(metrics)))
         .at("/openapi.json", get(make_sync(move |_| document("application/json", &json))))
         .at("/openapi.yaml", get(make_sync(move |_| document("application/yaml", &yaml))))
         .at("/docs", get(make_sync(move |_| Html(docs.clone()))));
-    Membrane { app: app.clone(), contract, documents, operations: operations.data(app.clone()) }
+    let operations = operations.data(app.clone());
+    Membrane { app: app.clone(), contract, documents, operations }
+}
+
+/// What the private listener serves: the probes and the metrics, behind a membrane like the service's.
+#[must_use]
+pub fn private_service(app: &App) -> impl Endpoint<Output = Response> + 'static {
+    let of_metrics = app.clone();
+    let metrics = move |_| document(metrics::MEDIA_TYPE, &of_metrics.metrics().text());
+    let documents = Route::new().at("/metrics", get(make_sync(metrics)));
+    let operations = contract::probes().into_endpoint().data(app.clone());
+    Membrane { app: app.clone(), contract: Contract::private(), documents, operations }
 }
 
 fn document(media_type: &'static str, text: &str) -> Response {
@@ -121,6 +134,9 @@ impl<O: Endpoint> Endpoint for Membrane<O> {
             set_header(&mut response, trace::HEADER, &trace.traceparent());
             let millis = started.elapsed().as_secs_f64() * 1000.0;
             set_header(&mut response, RESPONSE_TIME_HEADER, &format!("{millis:.2}"));
+            if self.app.is_stopping() {
+                set_header(&mut response, CONNECTION.as_str(), "close");
+            }
             tracing::info!(route, status = response.status().as_u16(), duration_ms = millis, "answered");
             response
         };
@@ -130,9 +146,10 @@ impl<O: Endpoint> Endpoint for Membrane<O> {
 
 impl<O: Endpoint> Membrane<O> {
     async fn route(&self, request: Request) -> Response {
-        match request.uri().path() {
-            "/openapi.json" | "/openapi.yaml" | "/docs" | "/metrics" => self.documents.get_response(request).await,
-            _ => self.operations.get_response(request).await,
+        if self.contract.has_document(request.uri().path()) {
+            self.documents.get_response(request).await
+        } else {
+            self.operations.get_response(request).await
         }
     }
 
@@ -169,6 +186,8 @@ fn error_of(response: &Response) -> Option<ApiError> {
 fn log(error: &ApiError) {
     let code = error.code();
     match code {
+        // A change of state is logged where it is noticed, and not by each who looks.
+        _ if error.is_down() => tracing::debug!(?code, "down"),
         ErrorCode::InternalError | ErrorCode::ServiceUnavailable => {
             tracing::error!(?code, cause = error.cause().unwrap_or_default(), "failed");
         }

@@ -1,20 +1,26 @@
-//! What the gateway and the governance centre look at: `GET /health`, without a token.
-
-use std::time::Duration;
+//! What the gateway, the orchestrator and the governance centre look at, without a token: `GET /health`, `GET /livez`,
+//! `GET /readyz`.
+//!
+//! They are answered at once from what the service knows of itself ([`App::is_stopping`], [`crate::database::Health`]);
+//! nothing is asked of the database, so that its faults delay no probe.
 
 use poem::web::Data;
-use poem_openapi::{Enum, Object, OpenApi};
-use sea_orm::ConnectionTrait;
+use poem_openapi::{
+    ApiResponse, Enum, Object, OpenApi,
+    registry::{MetaMediaType, MetaResponse, MetaResponses, Registry},
+    types::{Example, Type},
+};
 use serde::Serialize;
 
-use super::{contract::Tag, reply::Found};
+use super::{
+    contract::{REQUEST_ID, Tag},
+    reply::Found,
+};
 use crate::{
     app::App,
-    error::{ApiError, Result},
+    error::{ApiError, ErrorBody, ErrorCode},
+    values::Nullable,
 };
-
-/// How long the database may take to answer before the service counts as unhealthy.
-const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Whether the service works.
 #[derive(Debug, Enum, Serialize)]
@@ -23,6 +29,15 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub enum HealthStatus {
     /// It does.
     Up,
+}
+
+/// Whether the service works, where it does not.
+#[derive(Debug, Enum, Serialize)]
+#[oai(rename_all = "lowercase")]
+#[serde(rename_all = "lowercase")]
+pub enum HealthDownStatus {
+    /// It does not.
+    Down,
 }
 
 /// The name of this cell.
@@ -43,6 +58,68 @@ pub struct Health {
     pub cell: Cell,
 }
 
+/// The state of the service where it does not work, and the error that this is: both in one body.
+#[derive(Debug, Object, Serialize)]
+#[oai(rename_all = "camelCase", example)]
+#[serde(rename_all = "camelCase")]
+pub struct HealthDown {
+    /// Whether the service works.
+    pub status: HealthDownStatus,
+    /// The name of this cell.
+    pub cell: Cell,
+    /// What went wrong, for programs.
+    pub code: ErrorCode,
+    /// What went wrong, in a sentence.
+    pub message: String,
+    /// Which part does not work, and why.
+    pub details: Nullable<String>,
+    /// The request's `X-Request-ID`, or the one the server made: quote it when asking for help.
+    pub request_id: String,
+}
+
+impl From<ErrorBody> for HealthDown {
+    fn from(error: ErrorBody) -> Self {
+        let ErrorBody { code, message, details, request_id } = error;
+        Self { status: HealthDownStatus::Down, cell: Cell::Crm, code, message, details, request_id }
+    }
+}
+
+impl Example for HealthDown {
+    fn example() -> Self {
+        ApiError::down("writes fail: the disk is full").body(REQUEST_ID).into()
+    }
+}
+
+/// 503 of a probe. The membrane writes it, as it does every error.
+pub struct Down(ApiError);
+
+impl From<Down> for poem::Error {
+    fn from(down: Down) -> Self {
+        down.0.into()
+    }
+}
+
+impl ApiResponse for Down {
+    fn meta() -> MetaResponses {
+        let schema = HealthDown::schema_ref();
+        MetaResponses {
+            responses: vec![MetaResponse {
+                description: "The service does not work, or not for long; `details` says why.",
+                status: Some(ErrorCode::ServiceUnavailable.status().as_u16()),
+                status_range: None,
+                content: vec![MetaMediaType { content_type: "application/json", schema }],
+                headers: Vec::new(),
+            }],
+        }
+    }
+
+    fn register(registry: &mut Registry) {
+        HealthDown::register(registry);
+    }
+}
+
+type Probed = Result<Found<Health>, Down>;
+
 /// The probes.
 pub struct ProbesApi;
 
@@ -50,13 +127,47 @@ pub struct ProbesApi;
 impl ProbesApi {
     /// Check the service's health
     ///
-    /// Answers 200 while the service and its database work, 503 otherwise. Needs no token.
+    /// Answers 200 while the service can read and write and was not told to stop, 503 otherwise. Needs no token.
     #[oai(path = "/health", method = "get", operation_id = "getHealth")]
-    async fn health(&self, app: Data<&App>) -> Result<Found<Health>> {
-        match tokio::time::timeout(PATIENCE, app.database().read().execute_unprepared("SELECT 1")).await {
-            Ok(answer) => answer.map_err(ApiError::unavailable)?,
-            Err(_) => return Err(ApiError::unavailable("the database did not answer in time")),
-        };
-        Ok(Found(Health { status: HealthStatus::Up, cell: Cell::Crm }))
+    async fn health(&self, app: Data<&App>) -> Probed {
+        stays(&app)?;
+        reads(&app)?;
+        writes(&app)?;
+        Ok(up())
     }
+
+    /// Check that the service is alive
+    ///
+    /// Answers 200 as long as the process answers at all, whatever else works: what it does not answer to is mended by
+    /// starting it anew. Needs no token.
+    #[oai(path = "/livez", method = "get", operation_id = "getLiveness")]
+    async fn liveness(&self) -> Found<Health> {
+        up()
+    }
+
+    /// Check that the service is ready for requests
+    ///
+    /// Answers 200 while the service can read and was not told to stop, 503 otherwise. Needs no token.
+    #[oai(path = "/readyz", method = "get", operation_id = "getReadiness")]
+    async fn readiness(&self, app: Data<&App>) -> Probed {
+        stays(&app)?;
+        reads(&app)?;
+        Ok(up())
+    }
+}
+
+fn up() -> Found<Health> {
+    Found(Health { status: HealthStatus::Up, cell: Cell::Crm })
+}
+
+fn stays(app: &App) -> Result<(), Down> {
+    if app.is_stopping() { Err(Down(ApiError::down("the service is stopping"))) } else { Ok(()) }
+}
+
+fn reads(app: &App) -> Result<(), Down> {
+    app.database().health().reads().map_err(|cause| Down(ApiError::down(format!("reads fail: {cause}"))))
+}
+
+fn writes(app: &App) -> Result<(), Down> {
+    app.database().health().writes().map_err(|cause| Down(ApiError::down(format!("writes fail: {cause}"))))
 }

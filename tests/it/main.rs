@@ -20,6 +20,7 @@ mod audit_tampering;
 mod bodies;
 mod canaries;
 mod cli;
+mod commits;
 mod concurrency;
 mod config;
 mod connections;

@@ -14,6 +14,7 @@ mod process;
 pub mod proxy;
 mod stored;
 mod told;
+pub mod walk;
 
 use std::{
     collections::HashMap,
@@ -28,7 +29,7 @@ use crm::{
     audit::Notes,
     auth::Keys,
     config::Config,
-    database::{Database, migrate},
+    database::{Database, REQUEST, migrate},
     events::Outbox,
     http::{
         self,
@@ -99,7 +100,7 @@ impl Service {
     pub async fn noting(database: TestDatabase, variables: &[(&str, &str)], notes: Notes) -> Self {
         let clock = Arc::new(AtomicI64::new(START));
         let config = config(&database, variables);
-        migrate::up(&config.database_url, None).await.unwrap();
+        migrate::up(&config.database_url, None, config.database_wait).await.unwrap();
         let app = app(config, Arc::clone(&clock), notes, 1).await;
         let endpoint = Arc::new(ToDynEndpoint(http::service(&app)));
         Self { app, database, contract: Contract::emitted(), endpoint, clock, requests: AtomicU64::new(1) }
@@ -186,7 +187,7 @@ fn config(database: &TestDatabase, variables: &[(&str, &str)]) -> Config {
 
 /// The parts of a service, whose ids count up from `first_id`.
 async fn app(config: Config, clock: Arc<AtomicI64>, notes: Notes, first_id: u64) -> App {
-    let (database, clock) = (Database::open(&config.database_url).await.unwrap(), Clock::Manual(clock));
+    let (database, clock) = (Database::open(&config, REQUEST).await.unwrap(), Clock::Manual(clock));
     App::new(Parts {
         keys: Keys::from_config(&config).unwrap(),
         vault: registry::open(&config, &database, clock.now()).await.unwrap(),
