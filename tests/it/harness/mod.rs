@@ -6,9 +6,14 @@
 pub mod broker;
 pub mod contract;
 mod database;
+pub mod disk;
+mod kept;
 mod log;
+pub mod postgres;
 mod process;
+pub mod proxy;
 mod stored;
+mod told;
 pub mod walk;
 
 use std::{
@@ -43,9 +48,11 @@ use serde_json::{Value, json};
 
 pub use contract::Contract;
 pub use database::{TestDatabase, on_postgres, variable};
+pub use kept::kept;
 pub use log::Log;
-pub use process::{Ended, Process, crm, served};
+pub use process::{Client, Ended, Process, crm, served};
 pub use stored::{Place, cell, everything};
+pub use told::{Load, Told, Write, within};
 
 /// The secret that test tokens are signed with.
 pub const SECRET: &str = "a secret for tests, longer than 32 bytes";
