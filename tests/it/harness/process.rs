@@ -39,7 +39,7 @@ pub fn served(variables: &[(&str, &str)]) -> Ended {
     let mut child = Command::new(env!("CARGO_BIN_EXE_crm"))
         .arg("serve")
         .env_clear()
-        .envs([("CRM_PORT", "0"), ("CRM_JWT_SECRET", SECRET)])
+        .envs([("CRM_PORT", "0"), ("CRM_METRICS_ADDR", "off"), ("CRM_JWT_SECRET", SECRET)])
         .envs(variables.iter().copied())
         .stderr(Stdio::piped())
         .spawn()
@@ -62,6 +62,8 @@ pub struct Process {
     pub child: Child,
     /// Where it listens; empty of one that does not.
     pub address: String,
+    /// Where its probes and metrics are, if `CRM_METRICS_ADDR` is set.
+    pub private: String,
 }
 
 impl Process {
@@ -72,8 +74,13 @@ impl Process {
 
     /// Starts a command and waits until it says that it works.
     pub fn with(command: &str, works: &str, database: &TestDatabase, more: &[(&str, &str)]) -> Self {
-        let variables =
-            [("CRM_PORT", "0"), ("CRM_JWT_SECRET", SECRET), ("CRM_PII_KEYS", PII_KEYS), ("CRM_LOG_FORMAT", "json")];
+        let variables = [
+            ("CRM_PORT", "0"),
+            ("CRM_METRICS_ADDR", "off"),
+            ("CRM_JWT_SECRET", SECRET),
+            ("CRM_PII_KEYS", PII_KEYS),
+            ("CRM_LOG_FORMAT", "json"),
+        ];
         let mut child = Command::new(env!("CARGO_BIN_EXE_crm"))
             .arg(command)
             .env_clear()
@@ -84,18 +91,22 @@ impl Process {
             .spawn()
             .unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap());
-        let mut line = String::new();
+        let (mut line, mut private) = (String::new(), String::new());
         let address = loop {
             line.clear();
             assert!(log.read_line(&mut line).unwrap() > 0, "it ended before it worked");
             let event: Value = serde_json::from_str(&line).unwrap();
+            let address = event["address"].as_str().unwrap_or_default().to_owned();
             if event["message"] == works {
-                break event["address"].as_str().unwrap_or_default().to_owned();
+                break address;
+            }
+            if event["message"] == "probes and metrics" {
+                private = address;
             }
         };
         // The rest of the log must be read, or the service would wait for room in the pipe.
         std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
-        Self { child, address }
+        Self { child, address, private }
     }
 
     /// Sends it a signal.
