@@ -170,7 +170,7 @@ impl Told {
     }
 
     /// Ready once it is told, and then once it is told again.
-    async fn to_stop(&mut self) {
+    async fn asked(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}

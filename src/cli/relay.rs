@@ -15,12 +15,15 @@ pub(super) async fn run(config: Config) -> Outcome {
     };
     let app = tokio::select! {
         app = start => app?,
-        () = told.to_stop() => return Ok(()),
+        () = told.asked() => {
+            tracing::info!("stopped before it relayed");
+            return Ok(());
+        }
     };
     let private = Private::start(&app);
     let background = Background::relay(&app);
     tracing::info!("relaying");
-    told.to_stop().await;
+    told.asked().await;
     app.stop();
     tracing::info!("stopping: what is on its way is finished");
     let finished = background.finish().await;

@@ -33,7 +33,7 @@ pub(super) async fn run(config: Config) -> Outcome {
     let port = take_port(address).map_err(taken)?;
     let app = tokio::select! {
         app = start(config) => app?,
-        () = told.to_stop() => {
+        () = told.asked() => {
             tracing::info!("stopped before it served");
             return Ok(());
         }
@@ -45,13 +45,13 @@ pub(super) async fn run(config: Config) -> Outcome {
 
     let stopping = app.clone();
     let stop = async move {
-        told.to_stop().await;
+        told.asked().await;
         stopping.stop();
         if !lame_duck.is_zero() {
             tracing::info!(seconds = lame_duck.as_secs_f64(), "stopping: no longer ready, and still serving");
             tokio::select! {
                 () = tokio::time::sleep(lame_duck) => {}
-                () = told.to_stop() => {}
+                () = told.asked() => {}
             }
         }
         tracing::info!("stopping: running requests are finished");

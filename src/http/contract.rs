@@ -83,8 +83,9 @@ pub fn service() -> OpenApiService<Apis, ()> {
              **Audit.** Recorded in the tenant's audit trail are every change of a resource, every reply that shows personal \
              data in clear without having changed it, and every request refused to a known caller (401, 403, 409).\n\n\
              **Traces.** A `traceparent` (W3C Trace Context) is continued, and answered with this service's span in it.\n\n\
-             **Errors.** Every 4xx and 5xx has the body `ErrorBody`. Other methods on a known path are answered 405 \
-             with `Allow`. Requests that are not HTTP at all are refused by the HTTP library with an empty body.",
+             **Errors.** Every 4xx and 5xx has the body `ErrorBody`, to which the 503 of a probe adds the state of the \
+             service (`HealthDown`). Other methods on a known path are answered 405 with `Allow`. Requests that are not \
+             HTTP at all are refused by the HTTP library with an empty body.",
         )
         .contact(ContactObject::new().name("CRM cell maintainers"))
         .license(LicenseObject::new("MIT").url("https://opensource.org/license/mit"))

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::FutureExt;
 use tokio::{net::TcpListener, runtime, sync::oneshot};
 
 use super::server;
@@ -49,17 +50,15 @@ impl Private {
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
         let endpoint = super::private_service(app);
         let (stop, told) = oneshot::channel();
+        // An error means that whoever could ask is gone.
+        let told = told.map(drop).shared();
         let serve = async move {
-            let (ask, asked) = oneshot::channel::<()>();
             let serving = async {
                 let listener = TcpListener::from_std(listener)?;
-                let asked = async { drop(asked.await) };
-                server::serve(listener, endpoint, asked, server::IDLE).await
+                server::serve(listener, endpoint, told.clone(), server::IDLE).await
             };
             let end = async {
-                // An error means that whoever could ask is gone.
-                let _asked_or_gone = told.await;
-                drop(ask);
+                told.clone().await;
                 tokio::time::sleep(DRAIN).await;
             };
             tokio::select! {

@@ -1,6 +1,6 @@
 //! The environment: defaults, mistakes, secrets.
 
-use std::{collections::HashMap, net::IpAddr, path::Path};
+use std::{collections::HashMap, net::IpAddr, path::Path, time::Duration};
 
 use crm::config::{Config, DatabaseUrl, JwtKey, Migrate, Mistakes, PiiDisplay, PiiKeySource};
 
@@ -39,7 +39,11 @@ fn all_mistakes_are_reported_at_once_by_name_and_without_the_value() {
     let mistakes = [
         ("CRM_HOST", "nowhere"),
         ("CRM_PORT", "70000"),
+        ("CRM_METRICS_ADDR", "nowhere:9464"),
+        ("CRM_LAME_DUCK", "11m"),
         ("CRM_DATABASE_URL", "mysql://secret@x/y"),
+        ("CRM_MIGRATE_URL", "sqlite://secret.db"),
+        ("CRM_DATABASE_WAIT", "a while"),
         ("CRM_DEFAULT_TENANT", "a b"),
         ("CRM_DEFAULT_CURRENCY", "cny"),
         ("CRM_JWT_SECRET", "too short a secret"),
@@ -54,6 +58,76 @@ fn all_mistakes_are_reported_at_once_by_name_and_without_the_value() {
         assert_eq!(message.matches(&format!("\n  {name}: ")).count(), 1, "{message}");
     }
     assert!(!message.contains("secret"), "{message}");
+}
+
+#[test]
+fn the_private_address_is_a_host_and_a_port_or_off() {
+    let address = |text| read(&[("CRM_METRICS_ADDR", text)]).map(|config| config.metrics_addr.map(|a| a.to_string()));
+    assert_eq!(address("").unwrap().as_deref(), Some("127.0.0.1:9464"));
+    for (text, meant) in [("localhost:0", "127.0.0.1:0"), ("0.0.0.0:9000", "0.0.0.0:9000"), ("[::1]:9", "[::1]:9")] {
+        assert_eq!(address(text).unwrap().as_deref(), Some(meant));
+    }
+    assert_eq!(address("off").unwrap(), None);
+    for wrong in ["on", "9464", ":9464", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "example.com:9464"] {
+        assert!(address(wrong).unwrap_err().to_string().contains("\n  CRM_METRICS_ADDR: must be HOST:PORT"), "{wrong}");
+    }
+}
+
+#[test]
+fn times_have_a_unit_and_a_bound() {
+    let config = read(&[]).unwrap();
+    assert_eq!((config.lame_duck, config.database_wait), (Duration::ZERO, Duration::from_secs(30)));
+    let config = read(&[("CRM_LAME_DUCK", "10m"), ("CRM_DATABASE_WAIT", "500ms")]).unwrap();
+    assert_eq!((config.lame_duck, config.database_wait), (Duration::from_secs(600), Duration::from_millis(500)));
+    for (name, wrong) in
+        [("CRM_LAME_DUCK", ["5", "-5s", "601s", "soon"]), ("CRM_DATABASE_WAIT", ["30", "-1s", "3601s", "forever"])]
+    {
+        for wrong in wrong {
+            let message = read(&[(name, wrong)]).unwrap_err().to_string();
+            assert!(message.contains(&format!("\n  {name}: must be a time like 5s, at most ")), "{wrong}: {message}");
+        }
+    }
+}
+
+#[test]
+fn an_address_of_postgresql_is_read_at_once_and_what_is_wrong_told_without_it() {
+    for url in [
+        "postgres://crm@127.0.0.1/crm",
+        "postgresql://crm:p%40%3A%2F%3F%23%5B%5D%25@db.example:6432/crm",
+        "postgres://crm:canary@127.0.0.1",
+        "postgres://127.0.0.1/",
+        "postgres:///crm?host=/var/run/postgresql&user=crm",
+        "postgres://crm@127.0.0.1/crm?sslmode=verify-full&sslrootcert=/etc/ca.pem&options=-c%20statement_timeout%3D5s",
+        "postgres://crm@127.0.0.1/crm?options[search_path]=crm&statement-cache-capacity=0&application_name=crm",
+    ] {
+        for name in ["CRM_DATABASE_URL", "CRM_MIGRATE_URL"] {
+            read(&[("CRM_DATABASE_URL", "postgres://x/x"), (name, url)])
+                .unwrap_or_else(|wrong| panic!("{url}: {wrong}"));
+        }
+    }
+    let shape = "must be postgres://USER:PASSWORD@HOST:PORT/NAME; in user, password and name these characters must be \
+                 percent-encoded: @ : / ? # [ ] %";
+    for (url, mistake) in [
+        ("postgres://crm:12#canary@127.0.0.1/crm", shape),
+        ("postgres://crm:12/canary@127.0.0.1/crm", shape),
+        ("postgres://crm:12?canary@127.0.0.1/crm", shape),
+        ("postgres://crm:12?canary=1@127.0.0.1/crm", shape),
+        ("postgres://crm:canary/1@127.0.0.1/crm", shape),
+        ("postgres://crm:canary@127.0.0.1:99999/crm", shape),
+        ("postgres://crm:canary@127.0.0.1/crm/canary", shape),
+        ("postgres://crm:canary%ff@127.0.0.1/crm", shape),
+        ("postgres://crm:canary@[", shape),
+        ("postgres://crm:canary@127.0.0.1/crm?colour=canary", "the parameter colour is not known"),
+        ("postgres://crm:canary@127.0.0.1/crm?sslmode=canary", "the parameter sslmode is not valid"),
+        ("postgres://crm:canary@127.0.0.1/crm?port=canary", "the parameter port is not valid"),
+        ("postgres://crm:canary@127.0.0.1/crm?options[=canary", shape),
+    ] {
+        let message = read(&[("CRM_DATABASE_URL", url)]).unwrap_err().to_string();
+        assert!(message.ends_with(&format!("\n  CRM_DATABASE_URL: {mistake}")), "{url}: {message}");
+        assert!(!message.contains("canary"), "{url}: {message}");
+    }
+    let message = read(&[("CRM_MIGRATE_URL", "postgres://crm@127.0.0.1/crm")]).unwrap_err().to_string();
+    assert!(message.contains("CRM_MIGRATE_URL: is for a CRM_DATABASE_URL that begins with postgres://"), "{message}");
 }
 
 #[test]

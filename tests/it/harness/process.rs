@@ -40,7 +40,7 @@ pub fn served(variables: &[(&str, &str)]) -> Ended {
     let mut child = Command::new(env!("CARGO_BIN_EXE_crm"))
         .arg("serve")
         .env_clear()
-        .envs([("CRM_PORT", "0"), ("CRM_JWT_SECRET", SECRET)])
+        .envs([("CRM_PORT", "0"), ("CRM_METRICS_ADDR", "off"), ("CRM_JWT_SECRET", SECRET)])
         .envs(variables.iter().copied())
         .stderr(Stdio::piped())
         .spawn()
@@ -63,6 +63,8 @@ pub struct Process {
     pub child: Child,
     /// Where it listens; empty of one that does not.
     pub address: String,
+    /// Where its probes and metrics are, if `CRM_METRICS_ADDR` is set.
+    pub private: String,
 }
 
 /// How long a start may take.
@@ -88,6 +90,7 @@ impl Process {
     }
 
     /// Starts a command and waits until it says that it works.
+<<<<<<< HEAD
     pub fn with(command: &str, works: &'static str, database: &TestDatabase, more: &[(&str, &str)]) -> Self {
         let url = database.url();
         let variables: Vec<_> = more.iter().copied().chain([("CRM_DATABASE_URL", url.as_str())]).collect();
@@ -98,6 +101,16 @@ impl Process {
     fn launch(command: &str, works: &'static str, more: &[(&str, &str)]) -> Result<Self, String> {
         let variables =
             [("CRM_PORT", "0"), ("CRM_JWT_SECRET", SECRET), ("CRM_PII_KEYS", PII_KEYS), ("CRM_LOG_FORMAT", "json")];
+=======
+    pub fn with(command: &str, works: &str, database: &TestDatabase, more: &[(&str, &str)]) -> Self {
+        let variables = [
+            ("CRM_PORT", "0"),
+            ("CRM_METRICS_ADDR", "off"),
+            ("CRM_JWT_SECRET", SECRET),
+            ("CRM_PII_KEYS", PII_KEYS),
+            ("CRM_LOG_FORMAT", "json"),
+        ];
+>>>>>>> 0b559513c901587bb14c906a05c89b2e5c889811
         let mut child = Command::new(env!("CARGO_BIN_EXE_crm"))
             .arg(command)
             .env_clear()
@@ -106,6 +119,7 @@ impl Process {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
+<<<<<<< HEAD
         let log = BufReader::new(child.stderr.take().unwrap());
         let (started, start) = std::sync::mpsc::channel();
         // The rest of the log must be read, or the service would wait for room in the pipe.
@@ -134,6 +148,25 @@ impl Process {
             Err(_) => panic!("it does not start"),
         }
         Ok(process)
+=======
+        let mut log = BufReader::new(child.stderr.take().unwrap());
+        let (mut line, mut private) = (String::new(), String::new());
+        let address = loop {
+            line.clear();
+            assert!(log.read_line(&mut line).unwrap() > 0, "it ended before it worked");
+            let event: Value = serde_json::from_str(&line).unwrap();
+            let address = event["address"].as_str().unwrap_or_default().to_owned();
+            if event["message"] == works {
+                break address;
+            }
+            if event["message"] == "probes and metrics" {
+                private = address;
+            }
+        };
+        // The rest of the log must be read, or the service would wait for room in the pipe.
+        std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
+        Self { child, address, private }
+>>>>>>> 0b559513c901587bb14c906a05c89b2e5c889811
     }
 
     /// Sends it a signal.
