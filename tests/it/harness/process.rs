@@ -90,7 +90,6 @@ impl Process {
     }
 
     /// Starts a command and waits until it says that it works.
-<<<<<<< HEAD
     pub fn with(command: &str, works: &'static str, database: &TestDatabase, more: &[(&str, &str)]) -> Self {
         let url = database.url();
         let variables: Vec<_> = more.iter().copied().chain([("CRM_DATABASE_URL", url.as_str())]).collect();
@@ -99,10 +98,6 @@ impl Process {
     }
 
     fn launch(command: &str, works: &'static str, more: &[(&str, &str)]) -> Result<Self, String> {
-        let variables =
-            [("CRM_PORT", "0"), ("CRM_JWT_SECRET", SECRET), ("CRM_PII_KEYS", PII_KEYS), ("CRM_LOG_FORMAT", "json")];
-=======
-    pub fn with(command: &str, works: &str, database: &TestDatabase, more: &[(&str, &str)]) -> Self {
         let variables = [
             ("CRM_PORT", "0"),
             ("CRM_METRICS_ADDR", "off"),
@@ -110,7 +105,6 @@ impl Process {
             ("CRM_PII_KEYS", PII_KEYS),
             ("CRM_LOG_FORMAT", "json"),
         ];
->>>>>>> 0b559513c901587bb14c906a05c89b2e5c889811
         let mut child = Command::new(env!("CARGO_BIN_EXE_crm"))
             .arg(command)
             .env_clear()
@@ -119,12 +113,11 @@ impl Process {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-<<<<<<< HEAD
         let log = BufReader::new(child.stderr.take().unwrap());
         let (started, start) = std::sync::mpsc::channel();
         // The rest of the log must be read, or the service would wait for room in the pipe.
         std::thread::spawn(move || {
-            let mut before = Some(String::new());
+            let (mut before, mut private) = (Some(String::new()), String::new());
             for line in log.split(b'\n') {
                 let Ok(line) = line else { return };
                 if let Some(said) = &mut before {
@@ -132,9 +125,13 @@ impl Process {
                     let event: Value = serde_json::from_str(&line).unwrap_or_default();
                     said.push_str(&line);
                     said.push('\n');
+                    let address = event["address"].as_str().unwrap_or_default().to_owned();
+                    if event["message"] == "probes and metrics" {
+                        private.clone_from(&address);
+                    }
                     if event["message"] == works {
                         before = None;
-                        let _heard = started.send(Ok(event["address"].as_str().unwrap_or_default().to_owned()));
+                        let _heard = started.send(Ok((address, std::mem::take(&mut private))));
                     }
                 }
             }
@@ -142,31 +139,12 @@ impl Process {
                 let _heard = started.send(Err(said));
             }
         });
-        let mut process = Self { child, address: String::new() };
+        let mut process = Self { child, address: String::new(), private: String::new() };
         match start.recv_timeout(START_PATIENCE) {
-            Ok(address) => process.address = address?,
+            Ok(addresses) => (process.address, process.private) = addresses?,
             Err(_) => panic!("it does not start"),
         }
         Ok(process)
-=======
-        let mut log = BufReader::new(child.stderr.take().unwrap());
-        let (mut line, mut private) = (String::new(), String::new());
-        let address = loop {
-            line.clear();
-            assert!(log.read_line(&mut line).unwrap() > 0, "it ended before it worked");
-            let event: Value = serde_json::from_str(&line).unwrap();
-            let address = event["address"].as_str().unwrap_or_default().to_owned();
-            if event["message"] == works {
-                break address;
-            }
-            if event["message"] == "probes and metrics" {
-                private = address;
-            }
-        };
-        // The rest of the log must be read, or the service would wait for room in the pipe.
-        std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
-        Self { child, address, private }
->>>>>>> 0b559513c901587bb14c906a05c89b2e5c889811
     }
 
     /// Sends it a signal.
