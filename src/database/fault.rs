@@ -72,6 +72,11 @@ impl Fault {
     }
 }
 
+/// Whether SQLite found the file, or the files beside it, read-only.
+pub(super) fn is_read_only(error: &DbErr) -> bool {
+    matches!(cause(error), Some(sqlx::Error::Database(error)) if error.code().and_then(|code| code.parse().ok()).is_some_and(|code: i32| code & 0xff == 8))
+}
+
 /// What lies behind an error of the framework.
 pub(super) fn cause(error: &DbErr) -> Option<&sqlx::Error> {
     match error {

@@ -5,7 +5,10 @@ use std::{
     io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -34,7 +37,8 @@ type Identity = (u64, u64);
 
 /// The database file and its write-ahead log, as they were when they were opened.
 pub(super) struct DatabaseFile {
-    files: [(PathBuf, Identity); 2],
+    paths: [PathBuf; 2],
+    opened: Mutex<[Identity; 2]>,
     in_place: AtomicBool,
 }
 
@@ -48,9 +52,16 @@ pub(super) struct Keeper {
 impl DatabaseFile {
     /// The file under this path, which is open, and has a keeper.
     pub(super) fn of(path: &Path) -> std::result::Result<Self, DbErr> {
-        let identified = |path: PathBuf| identity(&path).map(|identity| (path, identity));
-        let files = identified(path.to_owned()).and_then(|file| Ok([file, identified(beside(path, "-wal"))?]));
-        Ok(Self { files: files.map_err(|error| failed(Io(error)))?, in_place: AtomicBool::new(true) })
+        let paths = [path.to_owned(), beside(path, "-wal")];
+        let opened = identities(&paths).map_err(|error| failed(Io(error)))?;
+        Ok(Self { paths, opened: Mutex::new(opened), in_place: AtomicBool::new(true) })
+    }
+
+    /// Takes the files as they are now, which were closed and opened anew.
+    pub(super) fn identify(&self) -> std::result::Result<(), DbErr> {
+        let opened = identities(&self.paths).map_err(|error| failed(Io(error)))?;
+        *self.opened.lock().unwrap_or_else(PoisonError::into_inner) = opened;
+        Ok(())
     }
 
     /// Whether the file was in place when it was last looked at.
@@ -60,7 +71,8 @@ impl DatabaseFile {
 
     /// Looks whether the file is in place.
     pub(super) fn look(&self) -> bool {
-        let in_place = self.files.iter().all(|(path, opened)| identity(path).is_ok_and(|found| found == *opened));
+        let opened = *self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        let in_place = identities(&self.paths).is_ok_and(|found| found == opened);
         if self.in_place.swap(in_place, Ordering::Relaxed) && !in_place {
             tracing::error!("{GONE}");
         }
@@ -96,6 +108,14 @@ impl Keeper {
         looked.map(drop)
     }
 
+    /// Closes it, and opens it again.
+    pub(super) async fn open_anew(&mut self) -> std::result::Result<(), DbErr> {
+        if let Some(connection) = self.connection.take() {
+            connection.close().await.map_err(failed)?;
+        }
+        self.look().await
+    }
+
     /// Closes it.
     pub(super) async fn close(self) -> std::result::Result<(), sqlx::Error> {
         match self.connection {
@@ -105,6 +125,7 @@ impl Keeper {
     }
 }
 
-fn identity(path: &Path) -> io::Result<Identity> {
-    path.metadata().map(|file| (file.dev(), file.ino()))
+fn identities([database, log]: &[PathBuf; 2]) -> io::Result<[Identity; 2]> {
+    let identity = |path: &Path| path.metadata().map(|file| (file.dev(), file.ino()));
+    Ok([identity(database)?, identity(log)?])
 }

@@ -90,7 +90,8 @@ impl Database {
                 let file = Arc::new(DatabaseFile::of(path)?);
                 let readers = Pool::new(Target::SqliteReader(path.clone()), SQLITE_READERS)?;
                 let kept = (Arc::clone(&file), keeper);
-                let executor = SqliteExecutor::start(writer, kept, Arc::clone(&steps), Arc::clone(&health));
+                let executor =
+                    SqliteExecutor::start(writer, readers.clone(), kept, Arc::clone(&steps), Arc::clone(&health));
                 Ok(Self {
                     readers,
                     executor: Executor::Sqlite(executor),

@@ -62,14 +62,23 @@ impl Pool {
         self.connections.manager().generation.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// Closes the connections that nobody has, and lets no more be opened.
+    /// Lets no more connections be opened, and closes those that nobody has.
     pub(super) async fn close(&self) {
         let idle = self.connections.retain(|_, _| false).removed;
         self.connections.close();
-        for connection in idle {
-            if let Err(error) = connection.close().await {
-                tracing::debug!(%error, "closing a connection of the database");
-            }
+        close_all(idle).await;
+    }
+
+    /// Closes the connections that nobody has.
+    pub(super) async fn close_idle(&self) {
+        close_all(self.connections.retain(|_, _| false).removed).await;
+    }
+}
+
+async fn close_all(connections: Vec<Connection>) {
+    for connection in connections {
+        if let Err(error) = connection.close().await {
+            tracing::debug!(%error, "closing a connection of the database");
         }
     }
 }

@@ -24,6 +24,7 @@ use super::Work;
 use crate::{
     database::{
         deadline::Deadline,
+        fault,
         file::{DatabaseFile, GONE, Keeper},
         health::Health,
         pool::{Lease, Pool},
@@ -67,16 +68,17 @@ type Run = Box<dyn for<'g> FnOnce(Result<&'g Group>) -> BoxFuture<'g, Answer> + 
 type Answer = Box<dyn FnOnce(Result<()>) + Send>;
 
 impl SqliteExecutor {
-    /// `pool` holds the one connection that writes.
+    /// `pool` holds the one connection that writes, `readers` those that read.
     pub(in crate::database) fn start(
         pool: Pool,
+        readers: Pool,
         (file, keeper): (Arc<DatabaseFile>, Keeper),
         steps: Arc<Steps>,
         health: Arc<Health>,
     ) -> Self {
         let (queue, coming) = mpsc::channel(QUEUE);
         let waiting = VecDeque::new();
-        let writer = Writer { pool, file, keeper, steps, health, coming, waiting, failing: false, idle: None };
+        let writer = Writer { pool, readers, file, keeper, steps, health, coming, waiting, failing: false, idle: None };
         Self { queue: Some(queue).into(), writer: Some(tokio::spawn(writer.run())).into() }
     }
 
@@ -169,6 +171,7 @@ impl Group {
 /// The one task that writes.
 struct Writer {
     pool: Pool,
+    readers: Pool,
     file: Arc<DatabaseFile>,
     keeper: Keeper,
     steps: Arc<Steps>,
@@ -321,28 +324,39 @@ impl Writer {
 
     /// Makes a trial commit; while it fails, so do all changes.
     async fn try_again(&mut self) {
-        match self.trial().await {
-            Ok(()) => {
-                self.failing = false;
-                self.health.writes_work();
-            }
-            Err(error) => {
-                tracing::debug!(cause = error.cause(), "the database cannot be written");
-                self.health.writes_fail("changes cannot be committed");
-            }
+        if !self.file.look() {
+            return self.health.writes_fail(GONE);
+        }
+        let Err(error) = self.trial().await else {
+            self.failing = false;
+            return self.health.writes_work();
+        };
+        tracing::debug!(%error, "the database cannot be written");
+        self.health.writes_fail("changes cannot be committed");
+        if fault::is_read_only(&error)
+            && let Err(error) = self.open_anew().await
+        {
+            tracing::debug!(%error, "the database cannot be opened anew");
         }
     }
 
+    /// Closes all connections before others are opened: in a process that found its file system read-only, SQLite keeps
+    /// to that for as long as one is open.
+    async fn open_anew(&mut self) -> std::result::Result<(), DbErr> {
+        self.readers.close_idle().await;
+        self.keeper.open_anew().await?;
+        self.file.identify()
+    }
+
     /// Commits something that means nothing: the number that SQLite keeps for the application.
-    async fn trial(&self) -> Result<()> {
+    async fn trial(&self) -> std::result::Result<(), DbErr> {
         let until = Instant::now() + DISK;
-        let mut connection = self.connection().await?;
+        let mut connection = self.pool.get(until).await?;
         connection.begin("BEGIN IMMEDIATE", until, &Steps::default()).await?;
-        self.file.must_be_in_place()?;
         let number = connection.query(&pragma("user_version"), until).await?;
         let number = number.first().map(|row| row.try_get_by_index::<i32>(0)).transpose()?.unwrap_or_default();
         connection.execute_text(&format!("PRAGMA user_version = {}", number.wrapping_add(1)), until).await?;
-        Ok(connection.commit("COMMIT", until, &Steps::default()).await?)
+        connection.commit("COMMIT", until, &Steps::default()).await
     }
 
     /// Moves the write-ahead log into the database file, so that it does not grow for ever. Readers may be in its way, so
