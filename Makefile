@@ -111,6 +111,14 @@ faults: ## Kill relays and a RabbitMQ of its own in 200 rounds, and drain 100,00
 	cargo test --test it -- --ignored --nocapture faults::
 	TEST_QUEUED=100000 cargo test --test it -- --nocapture rabbitmq::what_queued
 
+.PHONY: disks
+disks: ## Fill disks and let them fail under the running service (takes about three minutes; mounts file systems, so needs root)
+	cargo test --test it -- --include-ignored --nocapture --test-threads=1 disks::
+
+.PHONY: outages
+outages: ## Freeze, cut off, lock and restart a PostgreSQL of its own under the service (takes about six minutes)
+	cargo test --test it -- --include-ignored --nocapture --test-threads=1 outages:: hot_rows:: pooler::
+
 .PHONY: verify
 verify: check ## Check the delivery: its documents, and that the contract is what is served
 	delivery/verify

@@ -14,7 +14,6 @@ use poem_openapi::{
     ApiResponse, Enum, Object,
     registry::{MetaResponses, Registry},
 };
-use sea_orm::{DbErr, RuntimeErr, SqlErr, sqlx};
 use serde::Serialize;
 
 use crate::{http::probes::HealthDown, values::Nullable};
@@ -207,6 +206,12 @@ impl ApiError {
         Self::caused(ErrorCode::ServiceUnavailable, cause)
     }
 
+    /// 503 where COMMIT was sent and its answer did not come, or not in time: `cause` is for our log.
+    pub fn outcome_open(cause: impl fmt::Display) -> Self {
+        let details = "it is not known whether the change was made: send it again with the same X-Request-ID";
+        Self { details: Some(details.to_owned()), ..Self::unavailable(cause) }
+    }
+
     /// 503 where two changes met and this one gave way: the write door runs it again before the client hears of it.
     #[must_use]
     pub fn contention(cause: impl fmt::Display) -> Self {
@@ -246,6 +251,12 @@ impl ApiError {
     #[must_use]
     pub fn is_contention(&self) -> bool {
         self.contention
+    }
+
+    /// Whether the service failed, and not the request.
+    #[must_use]
+    pub fn is_fault(&self) -> bool {
+        self.code.status().is_server_error()
     }
 
     /// Whether it is the answer of a probe that found the service down.
@@ -321,47 +332,4 @@ impl ApiResponse for ApiError {
     fn register(registry: &mut Registry) {
         <ErrorBody as poem_openapi::types::Type>::register(registry);
     }
-}
-
-/// What the database refuses, in the one place where its errors become ours.
-///
-/// Stores look before they write and answer what a client can mend; what is left here are races that only the database
-/// sees (a referenced row deleted in the same instant), contention, and faults.
-impl From<DbErr> for ApiError {
-    fn from(error: DbErr) -> Self {
-        if matches!(error.sql_err(), Some(SqlErr::ForeignKeyConstraintViolation(_))) || is_sqlite_restrict(&error) {
-            return Self::bad_request("a resource that the request refers to was deleted in the meantime");
-        }
-        match sqlx_error(&error) {
-            Some(sqlx::Error::Database(database)) => match database.code().as_deref() {
-                Some(code) if CONTENTION.contains(&code) => Self::contention(&error),
-                Some(code) if NO_SERVER.contains(&code) => Self::unavailable(&error),
-                _ => Self::internal(&error),
-            },
-            Some(sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed) => Self::unavailable(&error),
-            _ if matches!(error, DbErr::ConnectionAcquire(_)) => Self::unavailable(&error),
-            _ => Self::internal(&error),
-        }
-    }
-}
-
-fn sqlx_error(error: &DbErr) -> Option<&sqlx::Error> {
-    match error {
-        DbErr::Conn(RuntimeErr::SqlxError(error))
-        | DbErr::Exec(RuntimeErr::SqlxError(error))
-        | DbErr::Query(RuntimeErr::SqlxError(error)) => Some(error),
-        _ => None,
-    }
-}
-
-/// PostgreSQL: serialization failure, deadlock, lock not available (appendix A of its manual). SQLite: BUSY and
-/// BUSY_SNAPSHOT (<https://sqlite.org/rescode.html>).
-const CONTENTION: [&str; 5] = ["40001", "40P01", "55P03", "5", "517"];
-
-/// PostgreSQL: too many connections, shutting down, starting up.
-const NO_SERVER: [&str; 3] = ["53300", "57P01", "57P03"];
-
-/// `SQLITE_CONSTRAINT_TRIGGER`: how SQLite reports an immediate foreign key that a delete breaks.
-fn is_sqlite_restrict(error: &DbErr) -> bool {
-    matches!(sqlx_error(error), Some(sqlx::Error::Database(database)) if database.code().as_deref() == Some("1811"))
 }

@@ -63,7 +63,8 @@ impl AuditLogsApi {
             from: from.0.0,
             to: to.0.0,
         };
-        let entries = store::list(app.database().read(), caller.tenant(), sought, Paging::new(page, page_size)).await?;
+        let entries =
+            store::list(&app.database().read(), caller.tenant(), sought, Paging::new(page, page_size)).await?;
         Ok(Found(entries.try_map(AuditLog::shown)?))
     }
 }

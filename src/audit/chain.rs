@@ -10,9 +10,8 @@
 use std::collections::HashMap;
 
 use sea_orm::{
-    AccessMode, ActiveModelTrait, ColumnTrait, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend,
-    DbErr, EntityTrait, IntoActiveModel, IsolationLevel, QueryFilter, QueryOrder, QuerySelect, Statement,
-    TransactionOptions, TransactionTrait,
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
+    QuerySelect, Statement,
     sea_query::{LockType, OnConflict},
 };
 use sha2::{Digest, Sha256};
@@ -65,7 +64,7 @@ impl App {
     /// A fault of the database.
     pub async fn chain_audit_entries(&self) -> Result<u64> {
         let mut linked = 0;
-        for tenant in tenants_in_queue(self.database().read()).await? {
+        for tenant in tenants_in_queue(&self.database().read()).await? {
             loop {
                 let tenant = tenant.clone();
                 let batch = self
@@ -86,7 +85,7 @@ impl App {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the chaining goes through all tenants, each for itself")]
-async fn tenants_in_queue(db: &DatabaseConnection) -> Result<Vec<Tenant>> {
+async fn tenants_in_queue(db: &impl ConnectionTrait) -> Result<Vec<Tenant>> {
     let names = queue::Entity::find().select_only().column(queue::Column::TenantId).distinct().into_tuple::<String>();
     Ok(names.all(db).await?.into_iter().map(Tenant::stored).collect())
 }
@@ -162,29 +161,16 @@ pub struct Verdict {
 /// # Errors
 /// A fault of the database.
 pub async fn verify(database: &Database) -> Result<Vec<Verdict>> {
-    let snapshot = snapshot(database.read()).await?;
+    let snapshot = database.snapshot().await?;
     let mut verdicts = Vec::new();
     for tenant in tenants(&snapshot).await? {
         verdicts.push(verify_tenant(&snapshot, &tenant).await?);
     }
-    snapshot.rollback().await?;
     Ok(verdicts)
 }
 
-/// A transaction that sees one instant.
-async fn snapshot(db: &DatabaseConnection) -> Result<DatabaseTransaction> {
-    // On SQLite every transaction sees one instant.
-    let on_postgres = db.get_database_backend() == DbBackend::Postgres;
-    let options = TransactionOptions {
-        isolation_level: on_postgres.then_some(IsolationLevel::RepeatableRead),
-        access_mode: on_postgres.then_some(AccessMode::ReadOnly),
-        ..TransactionOptions::default()
-    };
-    Ok(db.begin_with_options(options).await?)
-}
-
 /// Every tenant that anything of a trail speaks of.
-async fn tenants(db: &DatabaseTransaction) -> Result<Vec<Tenant>> {
+async fn tenants(db: &Transaction) -> Result<Vec<Tenant>> {
     let tables = ["audit_logs", "audit_queue", "audit_chain", "audit_heads"];
     let union = tables.map(|table| format!("SELECT tenant_id FROM {table}")).join(" UNION ");
     let statement = Statement::from_string(db.get_database_backend(), format!("{union} ORDER BY tenant_id"));
@@ -192,7 +178,7 @@ async fn tenants(db: &DatabaseTransaction) -> Result<Vec<Tenant>> {
     rows.iter().map(|row| Ok(Tenant::stored(row.try_get_by_index(0)?))).collect()
 }
 
-async fn verify_tenant(db: &DatabaseTransaction, tenant: &Tenant) -> Result<Verdict> {
+async fn verify_tenant(db: &Transaction, tenant: &Tenant) -> Result<Verdict> {
     let head = heads::Entity::of(tenant).all(db).await?.pop();
     let mut faults = Vec::new();
     let (mut sequence, mut hash) =
@@ -240,7 +226,7 @@ async fn verify_tenant(db: &DatabaseTransaction, tenant: &Tenant) -> Result<Verd
 
 /// The entries with these ids. One that cannot be read is a fault, and does not keep the others from being verified.
 async fn readable_entries(
-    db: &DatabaseTransaction,
+    db: &Transaction,
     tenant: &Tenant,
     ids: Vec<Uuid>,
     faults: &mut Vec<String>,
@@ -269,7 +255,7 @@ fn is_unreadable(error: &DbErr) -> bool {
 }
 
 /// Entries that are neither in the chain nor in the queue, or in both, and places in the queue without an entry.
-async fn strays(db: &DatabaseTransaction, tenant: &Tenant) -> Result<Vec<(Uuid, &'static str)>> {
+async fn strays(db: &Transaction, tenant: &Tenant) -> Result<Vec<(Uuid, &'static str)>> {
     const IN_CHAIN: &str =
         "EXISTS (SELECT 1 FROM audit_chain c WHERE c.tenant_id = l.tenant_id AND c.audit_log_id = l.audit_log_id)";
     const IN_QUEUE: &str =

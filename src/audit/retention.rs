@@ -8,8 +8,8 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, DatabaseConnection, IntoActiveModel, QueryFilter, QueryOrder,
-    QuerySelect, Statement, sea_query::LockType,
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect, Statement,
+    sea_query::LockType,
 };
 use uuid::Uuid;
 
@@ -51,7 +51,7 @@ impl App {
         let before = |days: u16| self.now().0 - TimeDelta::days(i64::from(days));
         let mut purged = Purged::default();
         let due = before(self.config().audit_retention_days);
-        for tenant in tenants_with_due_entries(self.database().read(), due).await? {
+        for tenant in tenants_with_due_entries(&self.database().read(), due).await? {
             loop {
                 let tenant = tenant.clone();
                 let batch = self
@@ -90,7 +90,7 @@ impl App {
 }
 
 /// The tenants whose oldest chained entry is due.
-async fn tenants_with_due_entries(db: &DatabaseConnection, due: DateTime<Utc>) -> Result<Vec<Tenant>> {
+async fn tenants_with_due_entries(db: &impl ConnectionTrait, due: DateTime<Utc>) -> Result<Vec<Tenant>> {
     let sql = "SELECT h.tenant_id FROM audit_heads h \
                JOIN audit_chain c ON c.tenant_id = h.tenant_id AND c.sequence = h.purged_sequence + 1 \
                JOIN audit_logs l ON l.tenant_id = c.tenant_id AND l.audit_log_id = c.audit_log_id \

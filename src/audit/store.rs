@@ -3,10 +3,7 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, DatabaseConnection, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-    QueryTrait,
-};
+use sea_orm::{ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait};
 use uuid::Uuid;
 
 use super::entity::{AuditAction, chain, logs};
@@ -73,7 +70,7 @@ pub async fn list(db: &impl ConnectionTrait, tenant: &Tenant, sought: Sought, pa
 #[expect(clippy::disallowed_methods, reason = "the export goes through all tenants, each for itself")]
 pub async fn tenants(database: &Database) -> Result<Vec<Tenant>> {
     let names = logs::Entity::find().select_only().column(logs::Column::TenantId).distinct();
-    let names = names.order_by_asc(logs::Column::TenantId).into_tuple::<String>().all(database.read()).await?;
+    let names = names.order_by_asc(logs::Column::TenantId).into_tuple::<String>().all(&database.read()).await?;
     Ok(names.into_iter().map(Tenant::stored).collect())
 }
 
@@ -82,7 +79,7 @@ pub async fn tenants(database: &Database) -> Result<Vec<Tenant>> {
 /// # Errors
 /// A fault of the database.
 pub async fn after(
-    db: &DatabaseConnection,
+    db: &impl ConnectionTrait,
     tenant: &Tenant,
     after: Option<(DateTime<Utc>, Uuid)>,
 ) -> Result<Vec<Chained>> {

@@ -173,10 +173,11 @@ impl App {
         T: Send + 'static,
         F: for<'c> Fn(&'c Change<'c>) -> BoxFuture<'c, Result<T>> + Send + Sync + 'static,
     {
+        let (_, resource) = intent.resource;
         let shared = Arc::new((self.clone(), intent, apply));
         let (value, seen) = self
             .database()
-            .transact(move |transaction: &Transaction| {
+            .transact_on(resource, move |transaction: &Transaction| {
                 let shared = Arc::clone(&shared);
                 async move {
                     let (app, intent, apply) = &*shared;

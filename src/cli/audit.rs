@@ -59,7 +59,7 @@ async fn export(database: &Database, tenant: Option<String>) -> Outcome {
     for tenant in tenants {
         let mut last = None;
         loop {
-            let entries = store::after(database.read(), &tenant, last).await.map_err(fault)?;
+            let entries = store::after(&database.read(), &tenant, last).await.map_err(fault)?;
             let Some(newest) = entries.last() else { break };
             last = Some((newest.entry.occurred_at, newest.entry.audit_log_id));
             for entry in entries {

@@ -16,6 +16,7 @@ use std::{
     fmt::Write as _,
     io::{self, Write as _},
     process::ExitCode,
+    time::Duration,
 };
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -28,7 +29,7 @@ use crate::{
     auth::Keys,
     config::Config,
     database::{
-        Database, migrate as schema,
+        self, Database, migrate as schema,
         reach::{reach, reach_durable},
     },
     error::ApiError,
@@ -118,12 +119,13 @@ async fn check_schema(config: &Config) -> Outcome {
     Ok(schema::check(config.schema_url()).await?)
 }
 
-/// The service's parts on a database that is up to date, with every key that its data needs.
-async fn open(config: Config) -> Result<App, Box<dyn Error + Send + Sync>> {
+/// The service's parts on a database that is up to date, with every key that its data needs. Each read and each change of
+/// the database has `patience`.
+async fn open(config: Config, patience: Duration) -> Result<App, Box<dyn Error + Send + Sync>> {
     let clock = Clock::System;
     let keys = Keys::from_config(&config)?;
     reach_durable(&config.database_url, config.database_wait).await?;
-    let database = Database::open(&config.database_url).await?;
+    let database = Database::open(&config, patience).await?;
     let vault = registry::open(&config, &database, clock.now()).await?;
     Ok(App::new(Parts {
         keys,
@@ -143,7 +145,7 @@ async fn open_database(config: &Config) -> Result<Database, Box<dyn Error + Send
     say_what_is_wrong(config);
     check_schema(config).await?;
     reach(&config.database_url, config.database_wait).await?;
-    Ok(Database::open(&config.database_url).await?)
+    Ok(Database::open(config, database::COMMAND).await?)
 }
 
 /// What an operator is told of a failure.

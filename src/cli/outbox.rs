@@ -7,6 +7,7 @@ use super::{Outcome, check_schema, fault, open, print, say_what_is_wrong};
 use crate::{
     app::App,
     config::Config,
+    database,
     events::relay::{self, Aside, Standing},
 };
 
@@ -27,7 +28,7 @@ pub(super) enum Task {
 pub(super) async fn run(config: Config, task: Task) -> Outcome {
     say_what_is_wrong(&config);
     check_schema(&config).await?;
-    let app = open(config).await?;
+    let app = open(config, database::COMMAND).await?;
     let outcome = match task {
         Task::Status => status(&app).await,
         Task::Retry { event } => retry(&app, event).await,

@@ -1,7 +1,7 @@
 //! `crm relay`: events to and from the broker, in a process of its own.
 
 use super::{Outcome, Told, check_schema, fault, open};
-use crate::{background::Background, config::Config, http::private::Private, telemetry};
+use crate::{background::Background, config::Config, database, http::private::Private, telemetry};
 
 pub(super) async fn run(config: Config) -> Outcome {
     telemetry::start(&config.log, config.log_format);
@@ -11,7 +11,7 @@ pub(super) async fn run(config: Config) -> Outcome {
     let mut told = Told::listen()?;
     let start = async {
         check_schema(&config).await?;
-        open(config).await
+        open(config, database::REQUEST).await
     };
     let app = tokio::select! {
         app = start => app?,

@@ -12,7 +12,7 @@ use crate::{
     app::App,
     background::Background,
     config::{Config, JwtKey, Migrate},
-    database::{migrate, reach::reach},
+    database::{self, migrate, reach::reach},
     http::{self, private::Private},
     telemetry,
 };
@@ -87,7 +87,7 @@ async fn start(config: Config) -> Result<App, Box<dyn Error + Send + Sync>> {
         }
         Migrate::Check => check_schema(&config).await?,
     }
-    let app = open(config).await?;
+    let app = open(config, database::REQUEST).await?;
     match (app.vault().sealing_key(), app.vault().may_hold_clear()) {
         (None, _) => tracing::warn!("CRM_PII_ENCRYPTION=off: phone numbers and e-mail addresses are stored in clear"),
         (_, true) => tracing::warn!(

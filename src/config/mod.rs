@@ -35,6 +35,10 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The database.
     pub database_url: DatabaseUrl,
+    /// The most connections to PostgreSQL at a time.
+    pub database_connections: u16,
+    /// What stands between the service and PostgreSQL.
+    pub database_pooler: Pooler,
     /// The same PostgreSQL database at an address for migrations, where `database_url` leads through a pooler.
     pub migrate_url: Option<DatabaseUrl>,
     /// How long a database that cannot be reached yet, and another process's migration, are waited for at start.
@@ -75,6 +79,25 @@ pub struct Config {
     pub events_relay: bool,
     /// How many days the request ids of accepted requests are kept.
     pub idempotency_retention_days: u16,
+}
+
+/// What stands between the service and PostgreSQL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pooler {
+    /// Nothing, or what gives each connection a session of its own: PgBouncer with `pool_mode=session`.
+    None,
+    /// PgBouncer with `pool_mode=transaction`: nothing outlives a transaction, prepared statements neither.
+    Transaction,
+    /// The same from version 1.21 on with `max_prepared_statements`: prepared statements do.
+    TransactionPrepared,
+}
+
+impl Pooler {
+    /// Whether only a transaction stays with its session.
+    #[must_use]
+    pub fn shares_sessions(self) -> bool {
+        self != Self::None
+    }
 }
 
 /// Where the keys are that personal data is sealed with.
@@ -227,6 +250,24 @@ impl Config {
             "database: sqlite://FILE or postgres://USER@HOST/NAME",
             str::parse,
         );
+        let database_connections = env.value(
+            "CRM_DATABASE_CONNECTIONS",
+            "24",
+            "most connections to PostgreSQL, at least 3: one looks after it, a third reads, the others write",
+            connections,
+        );
+        let database_pooler = env.value(
+            "CRM_DATABASE_POOLER",
+            "none",
+            "what is in front of PostgreSQL: none, or PgBouncer with pool_mode session, transaction, or transaction-prepared \
+             (from 1.21 on, with max_prepared_statements)",
+            |text| match text {
+                "none" | "session" => Ok(Pooler::None),
+                "transaction" => Ok(Pooler::Transaction),
+                "transaction-prepared" => Ok(Pooler::TransactionPrepared),
+                _ => Err("must be none, session, transaction or transaction-prepared".to_owned()),
+            },
+        );
         let migrate_url = env.optional(
             "CRM_MIGRATE_URL",
             "PostgreSQL database for migrations, where CRM_DATABASE_URL leads through PgBouncer",
@@ -364,6 +405,8 @@ impl Config {
                 lame_duck: lame_duck?,
                 data_dir: data_dir?,
                 database_url: database_url?,
+                database_connections: database_connections?,
+                database_pooler: database_pooler?,
                 migrate_url,
                 database_wait: database_wait?,
                 default_tenant: default_tenant?,
@@ -468,6 +511,13 @@ fn on_or_off(text: &str) -> Result<bool, String> {
         "on" => Ok(true),
         "off" => Ok(false),
         _ => Err("must be on or off".to_owned()),
+    }
+}
+
+fn connections(text: &str) -> Result<u16, String> {
+    match text.parse() {
+        Ok(connections @ 3..=1000) => Ok(connections),
+        _ => Err("must be 3 to 1000 connections".to_owned()),
     }
 }
 

@@ -83,7 +83,7 @@ impl ContactsApi {
         /// The contact's id.
         contact_id: Path<PathId>,
     ) -> Result<Found<Contact>> {
-        let row = store::find(app.database().read(), caller.tenant(), contact_id.0.0).await?;
+        let row = store::find(&app.database().read(), caller.tenant(), contact_id.0.0).await?;
         Ok(Found(app.show(&caller, row)?))
     }
 

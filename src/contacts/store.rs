@@ -45,8 +45,8 @@ pub async fn list(app: &App, tenant: &Tenant, sought: Sought, paging: Paging) ->
         .apply_if(PHONE.sought(app, tenant, phone)?, |rows, any| rows.filter(Column::PhoneIndex.is_in(any)))
         .apply_if(EMAIL.sought(app, tenant, email)?, |rows, any| rows.filter(Column::EmailIndex.is_in(any)));
     match searched {
-        true => read::page_of_few(app.database().read(), rows, paging).await,
-        false => read::page(app.database().read(), rows, paging).await,
+        true => read::page_of_few(&app.database().read(), rows, paging).await,
+        false => read::page(&app.database().read(), rows, paging).await,
     }
 }
 

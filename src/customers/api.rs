@@ -81,7 +81,7 @@ impl CustomersApi {
         /// The customer's id.
         customer_id: Path<PathId>,
     ) -> Result<Found<Customer>> {
-        let row = store::find(app.database().read(), caller.tenant(), customer_id.0.0).await?;
+        let row = store::find(&app.database().read(), caller.tenant(), customer_id.0.0).await?;
         Ok(Found(app.show(&caller, row)?))
     }
 

@@ -39,8 +39,8 @@ pub async fn list(
             rows.filter(Column::ContactEmailIndex.is_in(any))
         });
     match searched {
-        true => read::page_of_few(app.database().read(), rows, paging).await,
-        false => read::page(app.database().read(), rows, paging).await,
+        true => read::page_of_few(&app.database().read(), rows, paging).await,
+        false => read::page(&app.database().read(), rows, paging).await,
     }
 }
 

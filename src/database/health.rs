@@ -73,6 +73,13 @@ impl Health {
         }
     }
 
+    /// Says that the connections are closed, as was asked for.
+    pub(super) fn closed(&self) {
+        for state in [&self.reads, &self.writes] {
+            lock(state).failing = Some("the service stops");
+        }
+    }
+
     /// Says that the one writer waits for an answer, or no longer does.
     pub(super) fn writer_is_busy(&self, busy: bool) {
         lock(&self.writes).busy_since = busy.then(Instant::now);

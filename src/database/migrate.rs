@@ -204,7 +204,7 @@ impl Locked {
         let locked = match url {
             DatabaseUrl::Sqlite(path) => {
                 let file = lock_file(path, wait).await?;
-                Self { connection: connect::sqlite_writer(path).await?, _file: Some(file) }
+                Self { connection: connect::sqlite_session(path).await?, _file: Some(file) }
             }
             DatabaseUrl::Postgres(url) => {
                 let connection = connect::postgres_session(url).await?;

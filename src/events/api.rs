@@ -44,12 +44,13 @@ impl EventsApi {
         wait: Query<Wait>,
     ) -> Result<Found<EventList>> {
         let sought = Sought { after: after.0.0.map(|cursor| cursor.0), types: types.0.0, limit: limit.0.0 };
-        let (db, until) = (app.database().read(), Instant::now() + Duration::from_secs(wait.0.0));
+        let until = Instant::now() + Duration::from_secs(wait.0.0);
         loop {
             let mut watch = app.outbox().watch();
             // The head first: up to it everything is visible, so the reader may stand there.
-            let head = feed::head(db).await?;
-            let rows = feed::read(db, caller.tenant(), &sought).await?;
+            let db = app.database().read();
+            let head = feed::head(&db).await?;
+            let rows = feed::read(&db, caller.tenant(), &sought).await?;
             let last = rows.last().and_then(|row| row.position);
             let whole = (rows.len() as u64) < sought.limit;
             let cursor = last.max(whole.then_some(head)).max(sought.after).unwrap_or_default();

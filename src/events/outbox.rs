@@ -129,7 +129,7 @@ impl App {
     /// Gives positions and wakes those who wait for them, whichever process gave them.
     async fn order_events_and_wake(&self) -> Result<()> {
         self.order_events().await?;
-        let head = feed::head(self.database().read()).await?;
+        let head = feed::head(&self.database().read()).await?;
         self.outbox().ordered.send_if_modified(|ordered| std::mem::replace(&mut ordered.head, head) != head);
         Ok(())
     }

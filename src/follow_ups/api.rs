@@ -51,7 +51,7 @@ impl FollowUpsApi {
         page_size: Query<PageSize>,
     ) -> Result<Found<List<FollowUp>>> {
         let about = About { customer: customer.0.0, opportunity: opportunity.0.0 };
-        let rows = store::list(app.database().read(), caller.tenant(), about, Paging::new(page, page_size)).await?;
+        let rows = store::list(&app.database().read(), caller.tenant(), about, Paging::new(page, page_size)).await?;
         Ok(Found(app.show_page(&caller, rows)?))
     }
 
@@ -83,7 +83,7 @@ impl FollowUpsApi {
         /// The follow-up's id.
         follow_up_id: Path<PathId>,
     ) -> Result<Found<FollowUp>> {
-        let row = store::find(app.database().read(), caller.tenant(), follow_up_id.0.0).await?;
+        let row = store::find(&app.database().read(), caller.tenant(), follow_up_id.0.0).await?;
         Ok(Found(app.show(&caller, row)?))
     }
 

@@ -75,8 +75,13 @@ pub async fn insert(change: &Change<'_>, body: FollowUpCreate) -> Result<Model> 
 /// 404, 400 where a reference does not exist or belongs to another customer, or a fault of the database.
 pub async fn update(change: &Change<'_>, body: FollowUpUpdate) -> Result<Model> {
     let FollowUpUpdate { content, follow_up_type, customer_id, opportunity_id, contact_id } = body;
+    let refers = [&customer_id, &opportunity_id, &contact_id].iter().any(|field| **field != Clearable::Absent);
     let clears_customer = customer_id == Clearable::Null;
-    let before = find(change.db(), change.tenant(), change.id()).await?;
+    // References are locked before what refers to them; where they stay as they are, the row alone is.
+    let before = match refers {
+        true => find(change.db(), change.tenant(), change.id()).await?,
+        false => change.lock::<Entity>(change.id(), LockType::Update).await?.ok_or_else(ApiError::not_found)?,
+    };
     let mut row = before.clone();
     row.content = content.into_option().map_or(row.content, Text::into_string);
     row.follow_up_type = follow_up_type.into_option().map_or(row.follow_up_type, Text::into_string);
@@ -88,7 +93,7 @@ pub async fn update(change: &Change<'_>, body: FollowUpUpdate) -> Result<Model> 
             "customerId: must not be null while the follow-up has an opportunity or a contact",
         ));
     }
-    if row == before {
+    if !refers || row == before {
         return change.update::<Entity>(before, row).await;
     }
     let held = hold_references(change, &mut row).await;
@@ -97,8 +102,8 @@ pub async fn update(change: &Change<'_>, body: FollowUpUpdate) -> Result<Model> 
     {
         return Err(fault.clone());
     }
-    // References are locked before what refers to them, so the row may have changed since it was read: then all of this
-    // was judged by what is no more, a refusal too, and is done again.
+    // The row may have changed since it was read: then all of this was judged by what is no more, a refusal too, and is
+    // done again.
     let locked = change.lock::<Entity>(change.id(), LockType::Update).await?;
     if locked.ok_or_else(ApiError::not_found)? != before {
         return Err(ApiError::contention("the follow-up was changed at the same time"));

@@ -45,7 +45,7 @@ impl OpportunitiesApi {
         page_size: Query<PageSize>,
     ) -> Result<Found<List<Opportunity>>> {
         let rows =
-            store::list(app.database().read(), caller.tenant(), customer.0.0, Paging::new(page, page_size)).await?;
+            store::list(&app.database().read(), caller.tenant(), customer.0.0, Paging::new(page, page_size)).await?;
         Ok(Found(app.show_page(&caller, rows)?))
     }
 
@@ -77,7 +77,7 @@ impl OpportunitiesApi {
         /// The opportunity's id.
         opportunity_id: Path<PathId>,
     ) -> Result<Found<Opportunity>> {
-        let row = store::find(app.database().read(), caller.tenant(), opportunity_id.0.0).await?;
+        let row = store::find(&app.database().read(), caller.tenant(), opportunity_id.0.0).await?;
         Ok(Found(app.show(&caller, row)?))
     }
 

@@ -177,7 +177,7 @@ pub async fn forget(database: &Database, key_id: &str) -> Result<()> {
 
 async fn registered(database: &Database) -> std::result::Result<Vec<entity::Model>, DbErr> {
     #[expect(clippy::disallowed_methods, reason = "keys belong to no tenant")]
-    entity::Entity::find().all(database.read()).await
+    entity::Entity::find().all(&database.read()).await
 }
 
 /// The keys that the configuration names.

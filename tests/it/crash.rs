@@ -1,84 +1,23 @@
 //! The binary under load, killed and stopped: what was acknowledged is there, and nothing is half done.
 
-use std::{
-    collections::HashMap,
-    process::Command,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::process::Command;
 
-use sea_orm::{ConnectionTrait, Statement};
 use serde_json::{Value, json};
 
-use crate::harness::{Process, TestDatabase, on_postgres};
+use crate::harness::{Load, Process, TestDatabase, Told, kept};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_under_load_the_service_has_every_acknowledged_write_and_no_key_without_its_effect() {
     let database = TestDatabase::new().await;
-    let acknowledged = Arc::new(Mutex::new(HashMap::new()));
-    let numbers = Arc::new(AtomicU64::new(0));
+    let told = Told::default();
     for _round in 0..3 {
         let process = Process::start(&database);
-        let mut clients = Vec::new();
-        for _ in 0..8 {
-            let mut client = process.client().await;
-            let (acknowledged, numbers) = (Arc::clone(&acknowledged), Arc::clone(&numbers));
-            clients.push(tokio::spawn(async move {
-                // Until the connection breaks; bounded all the same.
-                for _ in 0..5_000 {
-                    let request_id = format!("r-{}", numbers.fetch_add(1, Ordering::SeqCst));
-                    let body = json!({ "name": request_id });
-                    let Some((status, body)) = client.send("POST", "/customers", &request_id, body).await else {
-                        return;
-                    };
-                    assert_eq!(status, 201, "{body}");
-                    let id = body["customerId"].as_str().unwrap().to_owned();
-                    acknowledged.lock().unwrap().insert(request_id, id);
-                }
-            }));
-        }
-        let enough = acknowledged.lock().unwrap().len() + 150;
-        for _ in 0..12_000 {
-            if acknowledged.lock().unwrap().len() >= enough {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        process.signal("-KILL");
-        for client in clients {
-            client.await.unwrap();
-        }
-        assert!(acknowledged.lock().unwrap().len() >= enough, "too little was written to tell");
+        let load = Load::start(&process, &told, 8);
+        load.until_acknowledged(150).await;
+        assert_eq!(told.count(503), 0, "{:?}", told.noted().statuses);
+        load.kill(process).await;
     }
-
-    let process = Process::start(&database);
-    let mut client = process.client().await;
-    let acknowledged = acknowledged.lock().unwrap().clone();
-    for (request_id, id) in &acknowledged {
-        let (status, body) = client.send("GET", &format!("/customers/{id}"), "look", Value::Null).await.unwrap();
-        assert_eq!((status, body["name"].as_str()), (200, Some(request_id.as_str())));
-        let again = client.send("POST", "/customers", request_id, json!({ "name": request_id })).await.unwrap();
-        assert_eq!(again.0, 409);
-    }
-    let connection = database.connect().await;
-    let count = |sql: &'static str| {
-        let statement = Statement::from_string(connection.get_database_backend(), sql);
-        let connection = &connection;
-        async move { connection.query_one_raw(statement).await.unwrap().unwrap().try_get_by_index::<i64>(0).unwrap() }
-    };
-    let keys = count("SELECT COUNT(*) FROM idempotent").await;
-    assert_eq!(count("SELECT COUNT(*) FROM customers").await, keys);
-    let pairs =
-        "SELECT COUNT(*) FROM customers c JOIN idempotent i ON i.resource_id = c.customer_id AND i.request_id = c.name";
-    assert_eq!(count(pairs).await, keys, "a key without its effect, or an effect without its key");
-    if !on_postgres() {
-        let statement = Statement::from_string(connection.get_database_backend(), "PRAGMA integrity_check");
-        let row = connection.query_one_raw(statement).await.unwrap().unwrap();
-        assert_eq!(row.try_get_by_index::<String>(0).unwrap(), "ok");
-    }
+    kept(&told, &Process::start(&database), &database.url()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -169,7 +169,8 @@ async fn nothing_can_be_written_around_the_door() {
     let service = Service::start().await;
     service.customer().await;
     let reader = service.app.database().read();
-    let error = reader.execute_unprepared("DELETE FROM customers").await.unwrap_err().to_string();
+    let statement = Statement::from_string(reader.get_database_backend(), "DELETE FROM customers");
+    let error = reader.query_all_raw(statement).await.unwrap_err().to_string();
     assert!(error.contains("readonly") || error.contains("read-only"), "{error}");
     assert_eq!(service.read("/customers").await["total"], 1);
 }

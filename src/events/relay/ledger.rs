@@ -106,7 +106,7 @@ pub(super) async fn wave(app: &App, position: i64, head: i64, window: u64) -> Re
         "SELECT o.*, h.attempts FROM outbox_held h JOIN outbox o ON o.seq = h.seq \
          WHERE h.due <= $1 ORDER BY h.position LIMIT {window}"
     );
-    let held = db.query_all_raw(statement(db, &held, [now_millis(app).into()])).await?;
+    let held = db.query_all_raw(statement(&db, &held, [now_millis(app).into()])).await?;
     let mut wave = held.iter().map(Candidate::held).collect::<Result<Vec<_>>>()?;
     // One alone after a failure: see [`Publisher::publish`].
     if window == 1 && !wave.is_empty() {
@@ -117,7 +117,7 @@ pub(super) async fn wave(app: &App, position: i64, head: i64, window: u64) -> Re
          WHERE h.tenant_id = o.tenant_id AND h.aggregate_id = o.aggregate_id) AS blocked \
          FROM outbox o WHERE o.position > $1 ORDER BY o.position LIMIT {window}"
     );
-    let next = db.query_all_raw(statement(db, &next, [position.into()])).await?;
+    let next = db.query_all_raw(statement(&db, &next, [position.into()])).await?;
     let mut on_their_way = HashSet::new();
     for row in &next {
         let candidate = Candidate::next(row)?;
@@ -201,7 +201,7 @@ pub async fn standing(app: &App) -> Result<Standing> {
                (SELECT count(*) FROM outbox_held WHERE aside), (SELECT count(*) FROM outbox_held WHERE due <= $1) \
                FROM outbox_head h, outbox_relay r WHERE h.id = 1 AND r.id = 1";
     let now = app.now().0.timestamp_millis();
-    let Some(row) = db.query_one_raw(statement(db, sql, [now.into()])).await? else { return Ok(Standing::default()) };
+    let Some(row) = db.query_one_raw(statement(&db, sql, [now.into()])).await? else { return Ok(Standing::default()) };
     Ok(Standing {
         head: row.try_get_by_index(0)?,
         position: row.try_get_by_index(1)?,
@@ -221,7 +221,7 @@ pub async fn aside(app: &App, limit: u64) -> Result<Vec<Aside>> {
         "SELECT o.event_id, o.event_type, o.tenant_id, o.aggregate_id, h.reason \
          FROM outbox_held h JOIN outbox o ON o.seq = h.seq WHERE h.aside ORDER BY h.position LIMIT {limit}"
     );
-    let rows = db.query_all_raw(statement(db, &sql, [])).await?;
+    let rows = db.query_all_raw(statement(&db, &sql, [])).await?;
     rows.iter().map(|row| Ok(Aside::from_query_result(row, "")?)).collect()
 }
 

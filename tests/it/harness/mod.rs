@@ -6,9 +6,15 @@
 pub mod broker;
 pub mod contract;
 mod database;
+pub mod disk;
+mod kept;
 mod log;
+pub mod postgres;
 mod process;
+pub mod proxy;
 mod stored;
+mod told;
+pub mod walk;
 
 use std::{
     collections::HashMap,
@@ -23,7 +29,7 @@ use crm::{
     audit::Notes,
     auth::Keys,
     config::Config,
-    database::{Database, migrate},
+    database::{Database, REQUEST, migrate},
     events::Outbox,
     http::{
         self,
@@ -42,9 +48,11 @@ use serde_json::{Value, json};
 
 pub use contract::Contract;
 pub use database::{TestDatabase, on_postgres, variable};
+pub use kept::kept;
 pub use log::Log;
-pub use process::{Ended, Process, crm, served};
+pub use process::{Client, Ended, Process, crm, served};
 pub use stored::{Place, cell, everything};
+pub use told::{Load, Told, Write, within};
 
 /// The secret that test tokens are signed with.
 pub const SECRET: &str = "a secret for tests, longer than 32 bytes";
@@ -179,7 +187,7 @@ fn config(database: &TestDatabase, variables: &[(&str, &str)]) -> Config {
 
 /// The parts of a service, whose ids count up from `first_id`.
 async fn app(config: Config, clock: Arc<AtomicI64>, notes: Notes, first_id: u64) -> App {
-    let (database, clock) = (Database::open(&config.database_url).await.unwrap(), Clock::Manual(clock));
+    let (database, clock) = (Database::open(&config, REQUEST).await.unwrap(), Clock::Manual(clock));
     App::new(Parts {
         keys: Keys::from_config(&config).unwrap(),
         vault: registry::open(&config, &database, clock.now()).await.unwrap(),

@@ -1,0 +1,102 @@
+//! Reading, within a deadline.
+
+use sea_orm::{
+    ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, RuntimeErr, Statement,
+    prelude::async_trait::async_trait,
+    sqlx::{self, Error::Database as FromDatabase},
+};
+
+use super::{
+    Database,
+    deadline::{Deadline, no_answer},
+    fault::{self, Fault},
+};
+
+/// Where to read: never sees half a change, and cannot write. All that is read through it shares a deadline.
+pub struct Reader<'d> {
+    pub(super) database: &'d Database,
+    pub(super) deadline: Deadline,
+}
+
+impl Reader<'_> {
+    /// The rows of a query. It is asked once more, on a fresh connection, where the first one turns out to be lost.
+    async fn query(&self, statement: &Statement) -> Result<Vec<QueryResult>, DbErr> {
+        let outcome = match self.query_once(statement).await {
+            Err(error) if is_lost(&error) && !self.deadline.is_over() => self.query_once(statement).await,
+            outcome => outcome,
+        };
+        self.report(&outcome);
+        outcome
+    }
+
+    async fn query_once(&self, statement: &Statement) -> Result<Vec<QueryResult>, DbErr> {
+        if self.deadline.is_over() {
+            return Err(DbErr::Query(RuntimeErr::SqlxError(no_answer().into())));
+        }
+        if self.database.file.as_ref().is_some_and(|file| !file.is_in_place()) {
+            return Err(DbErr::Conn(RuntimeErr::SqlxError(sqlx::Error::PoolClosed.into())));
+        }
+        let until = self.deadline.for_statements();
+        let mut connection = self.database.readers.get(until).await?;
+        if !self.database.pooler.shares_sessions() {
+            return connection.query(statement, until).await;
+        }
+        // Through such a pooler only a transaction stays with its session.
+        let left = self.deadline.left().as_millis().max(1);
+        let begin = format!("BEGIN READ ONLY; SET LOCAL statement_timeout = {left}");
+        connection.begin(&begin, until, &self.database.read_steps).await?;
+        let rows = connection.query(statement, until).await;
+        if rows.is_ok() {
+            connection.commit("COMMIT", until, &self.database.read_steps).await?;
+        } else if connection.is_trusted() {
+            connection.rollback(until).await?;
+        }
+        rows
+    }
+
+    /// SQLite's disk is looked after here and by the writer; a server by [`super::probe`].
+    fn report(&self, outcome: &Result<Vec<QueryResult>, DbErr>) {
+        if self.get_database_backend() != DbBackend::Sqlite {
+            return;
+        }
+        match outcome.as_ref().err().and_then(fault::cause) {
+            None => self.database.health.reads_work(),
+            Some(error @ FromDatabase(_)) if Fault::of(error) == Fault::Unavailable => {
+                self.database.health.reads_fail("rows cannot be read");
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+/// Whether another connection may well answer.
+fn is_lost(error: &DbErr) -> bool {
+    fault::cause(error).is_some_and(|error| Fault::of(error) == Fault::Unavailable)
+}
+
+#[async_trait]
+impl ConnectionTrait for Reader<'_> {
+    fn get_database_backend(&self) -> DbBackend {
+        self.database.backend()
+    }
+
+    async fn execute_raw(&self, _statement: Statement) -> Result<ExecResult, DbErr> {
+        Err(only_reads())
+    }
+
+    async fn execute_unprepared(&self, _sql: &str) -> Result<ExecResult, DbErr> {
+        Err(only_reads())
+    }
+
+    async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
+        Ok(self.query(&statement).await?.into_iter().next())
+    }
+
+    async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        self.query(&statement).await
+    }
+}
+
+fn only_reads() -> DbErr {
+    DbErr::Custom("nothing but the write executor executes statements".to_owned())
+}

@@ -1,0 +1,69 @@
+//! The transaction that a piece of work runs in.
+
+use std::sync::Arc;
+
+use sea_orm::{
+    ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, RuntimeErr, Statement,
+    prelude::async_trait::async_trait,
+};
+use tokio::sync::{Mutex, MutexGuard};
+
+use super::{
+    deadline::{Deadline, no_answer},
+    pool::Lease,
+    steps::{Failure, Steps},
+};
+
+/// An open transaction on one connection, for one piece of work: statements run in it until the deadline. Beginning and
+/// ending it is the executor's ([`super::executor`]).
+pub struct Transaction {
+    pub(super) connection: Arc<Mutex<Lease>>,
+    pub(super) backend: DbBackend,
+    pub(super) deadline: Deadline,
+    pub(super) steps: Arc<Steps>,
+}
+
+impl Transaction {
+    /// The connection, if there is time left to ask it something.
+    async fn in_time(&self) -> Result<MutexGuard<'_, Lease>, DbErr> {
+        match self.deadline.is_over() {
+            true => Err(DbErr::Exec(RuntimeErr::SqlxError(no_answer().into()))),
+            false => Ok(self.connection.lock().await),
+        }
+    }
+}
+
+#[async_trait]
+impl ConnectionTrait for Transaction {
+    fn get_database_backend(&self) -> DbBackend {
+        self.backend
+    }
+
+    async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
+        let mut connection = self.in_time().await?;
+        let failure = self.steps.take();
+        if failure == Some(Failure::NotDone) {
+            connection.fail(failure)?;
+        }
+        let outcome = connection.execute(&statement, self.deadline.for_statements()).await?;
+        connection.fail(failure).map(|()| outcome)
+    }
+
+    async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
+        self.in_time().await?.execute_text(sql, self.deadline.for_statements()).await
+    }
+
+    async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
+        Ok(self.query_all_raw(statement).await?.into_iter().next())
+    }
+
+    async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        let mut connection = self.in_time().await?;
+        let failure = self.steps.take();
+        if failure == Some(Failure::NotDone) {
+            connection.fail(failure)?;
+        }
+        let rows = connection.query(&statement, self.deadline.for_statements()).await?;
+        connection.fail(failure).map(|()| rows)
+    }
+}

@@ -1,0 +1,265 @@
+//! A PostgreSQL of the test's own, to be frozen, stopped and broken; and a PgBouncer in front of it.
+
+use std::{
+    net::{TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, Statement};
+use tempfile::TempDir;
+
+use super::{
+    disk::{is_root, skipped},
+    told::within,
+};
+
+/// A server, with its data in a directory of the test's own.
+pub struct Cluster {
+    directory: TempDir,
+    programs: PathBuf,
+    port: u16,
+    server: Option<Child>,
+}
+
+/// Where `initdb` and `postgres` are.
+fn programs() -> Option<PathBuf> {
+    let told = Command::new("pg_config").arg("--bindir").output().ok();
+    let told = told.map(|output| PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()));
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
+    let mut found: Vec<_> = versions.map(|version| version.unwrap().path().join("bin")).collect();
+    found.sort();
+    found.extend(told);
+    found.into_iter().rev().find(|programs| programs.join("initdb").exists() && programs.join("postgres").exists())
+}
+
+/// A port where nothing listens.
+pub fn free_port() -> u16 {
+    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
+}
+
+/// A command that runs as nobody in particular, because such servers refuse to run as root.
+fn unprivileged(program: &Path) -> Command {
+    if !is_root() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups", "--"]).arg(program);
+    command
+}
+
+/// A directory that such a server may write to.
+fn directory() -> TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    if is_root() {
+        let given = Command::new("chown").arg("postgres:postgres").arg(directory.path()).status().unwrap();
+        assert!(given.success(), "there is no user postgres");
+    }
+    directory
+}
+
+impl Cluster {
+    /// A new one; `None` where PostgreSQL is not installed.
+    pub async fn start() -> Option<Self> {
+        let Some(programs) = programs() else {
+            skipped("PostgreSQL is not installed");
+            return None;
+        };
+        let directory = directory();
+        let made = unprivileged(&programs.join("initdb"))
+            .args(["--auth=trust", "--username=postgres", "--no-sync", "--no-instructions", "--encoding=UTF8", "-D"])
+            .arg(directory.path().join("data"))
+            .stdout(Stdio::null())
+            .status()
+            .unwrap();
+        assert!(made.success(), "initdb fails");
+        let mut cluster = Self { directory, programs, port: free_port(), server: None };
+        cluster.boot().await;
+        Some(cluster)
+    }
+
+    /// Starts the server and waits until it accepts connections.
+    pub async fn boot(&mut self) {
+        let log = std::fs::File::create(self.directory.path().join("log")).unwrap();
+        let server = unprivileged(&self.programs.join("postgres"))
+            .arg("-D")
+            .arg(self.directory.path().join("data"))
+            .args(["-c", "listen_addresses=127.0.0.1", "-c", "shared_buffers=16MB", "-c", "max_connections=100"])
+            .args(["-c", "fsync=on", "-c", &format!("port={}", self.port)])
+            .args(["-c", &format!("unix_socket_directories={}", self.directory.path().display())])
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        self.server = Some(server);
+        within(60, "PostgreSQL accepts connections", async || self.try_connect().await.is_some()).await;
+    }
+
+    /// Stops it as `pg_ctl stop` does: connections are closed, transactions rolled back.
+    pub fn shut_down(&mut self) {
+        if let Some(mut server) = self.server.take() {
+            signal("-INT", &[server.id()]);
+            server.wait().unwrap();
+        }
+    }
+
+    fn pid(&self) -> u32 {
+        self.server.as_ref().unwrap().id()
+    }
+
+    /// Stops all its processes, where they stand: it neither answers nor closes anything.
+    pub fn freeze(&self) {
+        signal("-STOP", &[self.pid()]);
+        signal("-STOP", &children(self.pid()));
+    }
+
+    pub fn thaw(&self) {
+        signal("-CONT", &children(self.pid()));
+        signal("-CONT", &[self.pid()]);
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub fn url(&self) -> String {
+        self.url_through(self.port)
+    }
+
+    /// The URL of what stands in front of it at another port.
+    pub fn url_through(&self, port: u16) -> String {
+        format!("postgres://postgres@127.0.0.1:{port}/postgres")
+    }
+
+    async fn try_connect(&self) -> Option<DatabaseConnection> {
+        let mut options = ConnectOptions::new(self.url());
+        options.max_connections(1).idle_timeout(None).max_lifetime(None).sqlx_logging(false);
+        options.connect_timeout(Duration::from_secs(5)).acquire_timeout(Duration::from_secs(5));
+        Database::connect(options).await.ok()
+    }
+
+    /// One session.
+    pub async fn session(&self) -> DatabaseConnection {
+        self.try_connect().await.expect("PostgreSQL accepts a connection")
+    }
+
+    /// Runs statements, each for itself.
+    pub async fn run(&self, statements: &[&str]) {
+        let session = self.session().await;
+        for statement in statements {
+            session.execute_unprepared(statement).await.unwrap();
+        }
+        session.close().await.unwrap();
+    }
+
+    /// Makes new transactions read-only, or no longer; each session comes to know of it by itself.
+    pub async fn read_only(&self, on: bool) {
+        let setting = if on { "on" } else { "off" };
+        // Said by a transaction that may write, whatever is the default by now.
+        let alter = format!("ALTER SYSTEM SET default_transaction_read_only = {setting}");
+        self.run(&["SET default_transaction_read_only = off", &alter, "SELECT pg_reload_conf()"]).await;
+        within(10, "the setting holds", async || {
+            let session = self.session().await;
+            let shown = number(&session, "SELECT (current_setting('transaction_read_only') = 'on')::int::bigint").await;
+            session.close().await.unwrap();
+            shown == i64::from(on)
+        })
+        .await;
+    }
+
+    /// Ends all other sessions, as an administrator may, and waits until they are gone.
+    pub async fn terminate_all(&self) {
+        let session = self.session().await;
+        let others = "pid <> pg_backend_pid() AND backend_type = 'client backend'";
+        let pids = format!("CREATE TEMP TABLE others AS SELECT pid FROM pg_stat_activity WHERE {others}");
+        session.execute_unprepared(&pids).await.unwrap();
+        assert!(number(&session, "SELECT COUNT(*) FROM others").await > 0, "nobody is connected");
+        session.execute_unprepared("SELECT pg_terminate_backend(pid) FROM others").await.unwrap();
+        let left = "SELECT COUNT(*) FROM pg_stat_activity JOIN others USING (pid)";
+        within(10, "the sessions end", async || number(&session, left).await == 0).await;
+        session.close().await.unwrap();
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if let Some(mut server) = self.server.take() {
+            let mut all = children(server.id());
+            all.push(server.id());
+            signal("-CONT", &all);
+            signal("-QUIT", &[server.id()]);
+            let _reaped = server.wait();
+        }
+    }
+}
+
+/// The one number that a query finds.
+pub async fn number(session: &DatabaseConnection, sql: &str) -> i64 {
+    let statement = Statement::from_string(session.get_database_backend(), sql);
+    session.query_one_raw(statement).await.unwrap().unwrap().try_get_by_index(0).unwrap()
+}
+
+/// Sends a signal to processes, as far as they are still there.
+fn signal(signal: &str, pids: &[u32]) {
+    let pids = pids.iter().map(ToString::to_string);
+    let _gone = Command::new("kill").arg(signal).args(pids).stderr(Stdio::null()).status().unwrap();
+}
+
+/// The processes that a process has started.
+fn children(parent: u32) -> Vec<u32> {
+    let mut children = Vec::new();
+    for process in std::fs::read_dir("/proc").unwrap().flatten() {
+        let Ok(stat) = std::fs::read_to_string(process.path().join("stat")) else { continue };
+        // pid (name) state ppid …, where the name may hold anything.
+        let of = stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(1)?.parse::<u32>().ok());
+        if of == Some(parent) {
+            children.extend(process.file_name().to_string_lossy().parse::<u32>());
+        }
+    }
+    children
+}
+
+/// A PgBouncer in front of a server.
+pub struct Bouncer {
+    _directory: TempDir,
+    process: Child,
+    port: u16,
+}
+
+impl Bouncer {
+    /// One that gives a session (`session`) or a transaction (`transaction`) one of few connections; `None` where PgBouncer
+    /// is not installed.
+    pub async fn start(cluster: &Cluster, mode: &str) -> Option<Self> {
+        let program = ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer"].map(Path::new).into_iter().find(|p| p.exists());
+        let Some(program) = program else {
+            skipped("PgBouncer is not installed");
+            return None;
+        };
+        let (directory, port) = (directory(), free_port());
+        let settings = directory.path().join("pgbouncer.ini");
+        let text = format!(
+            "[databases]\npostgres = host=127.0.0.1 port={} user=postgres\n\
+             [pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\n\
+             pool_mode = {mode}\ndefault_pool_size = 5\nmax_client_conn = 200\n",
+            cluster.port
+        );
+        std::fs::write(&settings, text).unwrap();
+        let process =
+            unprivileged(program).arg("-q").arg(&settings).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let bouncer = Self { _directory: directory, process, port };
+        within(30, "PgBouncer listens", async || TcpStream::connect(("127.0.0.1", port)).is_ok()).await;
+        Some(bouncer)
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+impl Drop for Bouncer {
+    fn drop(&mut self) {
+        let _ended = self.process.kill();
+        let _reaped = self.process.wait();
+    }
+}
