@@ -8,6 +8,7 @@ use std::{
 };
 
 use crm::{database::migrate, http::private::Private, telemetry::metrics};
+use sea_orm::{ConnectionTrait, TransactionTrait};
 use serde_json::{Value, json};
 
 use crate::harness::{Process, Service, TestDatabase, served};
@@ -81,6 +82,34 @@ async fn a_service_that_is_stopping_is_alive_serves_and_is_not_ready() {
     for (path, status) in [("/customers", 200), ("/livez", 200), ("/readyz", 503), ("/nowhere", 404), ("/docs", 200)] {
         assert_eq!(service.get(path).send().await.expect(status).header("Connection"), "close", "{path}");
     }
+}
+
+#[tokio::test]
+async fn while_no_change_can_be_committed_health_says_so_and_the_service_is_ready_to_read() {
+    // Where PostgreSQL cannot commit is shown in `outages`.
+    let service = Service::on(TestDatabase::sqlite(), &[]).await;
+    let stranger = service.database.connect().await.begin().await.unwrap();
+    stranger.execute_unprepared("UPDATE customers SET name = name").await.unwrap();
+    service.post("/customers", json!({ "name": "x" })).send().await.expect(503);
+    let down = service.get("/health").without("Authorization").send().await.refused(503, "writes fail: ");
+    assert_eq!((&down.body["status"], &down.body["cell"]), (&json!("down"), &json!("crm")));
+    assert_eq!((down.header("Connection"), down.header("Retry-After")), ("", "1"));
+    for path in ["/livez", "/readyz"] {
+        service.get(path).without("Authorization").send().await.expect(200);
+    }
+    stranger.rollback().await.unwrap();
+    service.customer().await;
+    service.get("/health").without("Authorization").send().await.expect(200);
+}
+
+#[tokio::test]
+async fn while_nothing_can_be_read_the_service_is_alive_and_not_ready() {
+    let service = Service::start().await;
+    service.app.database().close().await.unwrap();
+    for path in ["/health", "/readyz"] {
+        service.get(path).without("Authorization").send().await.refused(503, "reads fail: ");
+    }
+    service.get("/livez").without("Authorization").send().await.expect(200);
 }
 
 #[tokio::test]
@@ -171,10 +200,10 @@ async fn told_to_stop_a_lame_duck_is_not_ready_and_serves_until_it_is_told_again
     while ask(&process.private, "GET", "/readyz").status == 200 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    let of_kept = kept.send("POST", "/customers", "two", json!({ "name": "x" })).await.unwrap();
+    let of_kept = kept.ask("POST", "/customers", "two", &json!({ "name": "x" })).await.unwrap();
     let of_new = process.client().await.send("POST", "/customers", "three", json!({ "name": "x" })).await.unwrap();
-    assert_eq!((of_kept.0, of_new.0), (201, 201));
-    assert!(kept.send("GET", "/customers", "four", Value::Null).await.is_none(), "the connection was kept");
+    assert_eq!((of_kept.status, of_new.0), (201, 201));
+    assert_eq!(of_kept.headers["Connection"], "close");
     assert_eq!(
         (ask(&process.address, "GET", "/health").status, ask(&process.address, "GET", "/livez").status),
         (503, 200)

@@ -211,7 +211,7 @@ fn a_database_that_does_not_come_is_named_with_the_cause_by_every_command() {
 fn what_is_waited_for_stands_in_the_log() {
     let server = StandIn::new(Meets::Refuses("57P03", "the database system is starting up"));
     let url = server.url();
-    let ended = crm(&["migrate", "up"], &with(&[("CRM_DATABASE_URL", url.as_str()), ("CRM_DATABASE_WAIT", "6s")]));
+    let ended = crm(&["migrate", "up"], &with(&[("CRM_DATABASE_URL", url.as_str()), ("CRM_DATABASE_WAIT", "8s")]));
     assert_eq!(ended.code, Some(1), "{ended:?}");
     let lines = saying(&ended, "the database cannot be reached yet");
     assert_eq!(lines.len(), 1, "{ended:?}");
@@ -303,9 +303,9 @@ async fn a_migration_of_another_process_is_waited_for_and_then_given_up() {
     assert!(matches!(refused, SchemaError::Busy(_)), "{refused}");
     assert!(migrate::status(&url).await.unwrap().iter().all(|step| !step.applied), "something was changed");
 
-    let ended = served(&[("CRM_DATABASE_URL", text.as_str()), ("CRM_PII_KEYS", PII_KEYS), ("CRM_DATABASE_WAIT", "6s")]);
+    let ended = served(&[("CRM_DATABASE_URL", text.as_str()), ("CRM_PII_KEYS", PII_KEYS), ("CRM_DATABASE_WAIT", "8s")]);
     assert_eq!(ended.code, Some(1), "{ended:?}");
-    let said = "crm: another process has been changing the schema for 6s; nothing was changed here";
+    let said = "crm: another process has been changing the schema for 8s; nothing was changed here";
     assert!(ended.err.contains(said), "{ended:?}");
     let lines = saying(&ended, "another process is changing the schema");
     assert_eq!((lines.len(), &lines[0]["level"]), (1, &json!("WARN")), "{ended:?}");
