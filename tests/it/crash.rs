@@ -14,7 +14,7 @@ async fn killed_under_load_the_service_has_every_acknowledged_write_and_no_key_w
         let process = Process::start(&database);
         let load = Load::start(&process, &told, 8);
         load.until_acknowledged(150).await;
-        assert_eq!(told.count(503), 0, "{:?}", told.noted().statuses);
+        assert_eq!(told.count(503), 0, "{}", told.summary());
         load.kill(process).await;
     }
     kept(&told, &Process::start(&database), &database.url()).await;

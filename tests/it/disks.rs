@@ -179,13 +179,7 @@ async fn through_faults(error: u32, calls: u32, seed: u32, kill: bool) {
     within(10, "healthy again", async || client.get("/health").await.status == 200).await;
     told.forget_statuses();
     load.until_acknowledged(100).await;
-    eprintln!(
-        "seed {seed}, error {error}: {} faults, {} acknowledged, {} open, slowest {:?}",
-        disk.faults(),
-        told.acknowledged(),
-        told.noted().open.len(),
-        told.noted().slowest
-    );
+    eprintln!("seed {seed}, error {error}: {} faults; {}", disk.faults(), told.summary());
     assert!(disk.faults() > 10, "too few faults to tell");
     if kill {
         load.kill(process).await;
@@ -304,7 +298,7 @@ async fn while_another_process_holds_the_file_all_writes_are_refused_together_an
         assert!(wave == 1 || status == 503, "acknowledged while the file was another's");
     }
     let answer = client.ask("GET", "/health", "look", &Value::Null).await.unwrap();
-    eprintln!("slowest {:?}, health {}", told.noted().slowest, answer.status);
+    eprintln!("{}; health {}", told.summary(), answer.status);
     within(10, "writes again", async || told.write(&mut client, 0).await == 201).await;
     kept(&told, &process, &database.url()).await;
 }

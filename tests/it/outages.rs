@@ -15,7 +15,7 @@ async fn heals(told: &Told, client: &mut Client) {
     within(10, "reads again", async || client.get("/customers").await.status == 200).await;
     within(10, "writes again", async || told.write(client, 0).await == 201).await;
     assert!(begun.elapsed() < Duration::from_secs(10), "healed after {:?}", begun.elapsed());
-    eprintln!("healed after {:?}, {:?}, slowest {:?}", begun.elapsed(), told.noted().statuses, told.noted().slowest);
+    eprintln!("healed after {:?}; {}", begun.elapsed(), told.summary());
 }
 
 /// Fails unless nothing works, and each answer says so in time; all are asked at once.

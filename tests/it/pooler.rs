@@ -66,7 +66,7 @@ async fn behind_pgbouncer(mode: &str) {
     let mut client = process.client().await;
     let load = Load::start(&process, &told, 8);
     load.until_acknowledged(400).await;
-    assert_eq!(told.count(503), 0, "{:?}", told.noted().statuses);
+    assert_eq!(told.count(503), 0, "{}", told.summary());
     // The limits hold here too.
     let stranger = cluster.session().await;
     stranger.execute_unprepared("BEGIN").await.unwrap();
