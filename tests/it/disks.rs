@@ -168,7 +168,7 @@ async fn through_faults(error: u32, calls: u32, seed: u32, kill: bool) {
     let mut client = process.client().await;
     let load = Load::start(&process, &told, 8);
     load.until_acknowledged(50).await;
-    for (per_mille, millis) in [(3, 1500), (0, 300), (30, 1000), (0, 300), (1000, 1500), (100, 1000)] {
+    for (per_mille, millis) in [(10, 1500), (0, 300), (50, 1500), (0, 300), (1000, 1500), (200, 1500)] {
         disk.fail(per_mille, error, calls);
         tokio::time::sleep(Duration::from_millis(millis)).await;
         reads(&told, &mut client).await;
@@ -180,7 +180,7 @@ async fn through_faults(error: u32, calls: u32, seed: u32, kill: bool) {
     told.forget_statuses();
     load.until_acknowledged(100).await;
     eprintln!("seed {seed}, error {error}: {} faults; {}", disk.faults(), told.summary());
-    assert!(disk.faults() > 10, "too few faults to tell");
+    assert!(disk.faults() >= 5, "too few faults to tell");
     if kill {
         load.kill(process).await;
     } else {
