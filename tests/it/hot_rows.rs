@@ -144,7 +144,7 @@ async fn a_row_that_a_stranger_holds_is_503_in_time_and_keeps_nobody_else_waitin
         let answer = answer.await.unwrap().expect("the connection broke").promised();
         assert_eq!(answer.status, 503, "the row was a stranger's");
     }
-    eprintln!("{others} others meanwhile, the slowest after {:?}", told.noted().slowest);
+    eprintln!("{others} others meanwhile; {}", told.summary());
     stranger.execute_unprepared("ROLLBACK").await.unwrap();
     let path = format!("/customers/{customer}");
     within(10, "the row is free", async || {

@@ -60,13 +60,16 @@ async fn every_resource(client: &mut Client, turn: &str) {
 async fn behind_pgbouncer(mode: &str) {
     let Some(cluster) = Cluster::start().await else { return };
     let Some(bouncer) = Bouncer::start(&cluster, mode).await else { return };
+    // A session keeps its connection: there may not be more of them than PgBouncer has.
+    let own = if mode == "session" { "5" } else { "24" };
     let (url, direct) = (cluster.url_through(bouncer.port()), cluster.url());
-    let variables = [("CRM_MIGRATE_URL", direct.as_str()), ("CRM_DATABASE_POOLER", mode)];
+    let variables =
+        [("CRM_MIGRATE_URL", direct.as_str()), ("CRM_DATABASE_POOLER", mode), ("CRM_DATABASE_CONNECTIONS", own)];
     let (process, told) = (Process::at(&url, &variables), Told::default());
     let mut client = process.client().await;
     let load = Load::start(&process, &told, 8);
     load.until_acknowledged(400).await;
-    assert_eq!(told.count(503), 0, "{:?}", told.noted().statuses);
+    assert_eq!(told.count(503), 0, "{}", told.summary());
     // The limits hold here too.
     let stranger = cluster.session().await;
     stranger.execute_unprepared("BEGIN").await.unwrap();

@@ -31,6 +31,11 @@ pub async fn kept(told: &Told, process: &Process, url: &str) {
     connection.close().await.unwrap();
 }
 
+/// Fails unless what the database holds agrees with itself and with what clients were told.
+pub async fn agrees(told: &Told, connection: &DatabaseConnection) {
+    Stored::look(connection).await.holds(told);
+}
+
 /// Every acknowledged resource is answered, and what was created says by which request.
 async fn ask_for_everything(told: &Told, client: &mut Client) {
     let acknowledged = told.noted().acknowledged.clone();

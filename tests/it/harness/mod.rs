@@ -48,7 +48,7 @@ use serde_json::{Value, json};
 
 pub use contract::Contract;
 pub use database::{TestDatabase, on_postgres, variable};
-pub use kept::kept;
+pub use kept::{agrees, kept};
 pub use log::Log;
 pub use process::{Client, Ended, Process, crm, served};
 pub use stored::{Place, cell, everything};

@@ -12,7 +12,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
-use super::{PII_KEYS, SECRET, TestDatabase, sign_hs256};
+use super::{PII_KEYS, SECRET, TestDatabase, sign_hs256, variable};
 
 /// How a run of the binary ended.
 #[derive(Debug)]
@@ -118,10 +118,14 @@ impl Process {
         // The rest of the log must be read, or the service would wait for room in the pipe.
         std::thread::spawn(move || {
             let (mut before, mut private) = (Some(String::new()), String::new());
+            let shown = variable("TEST_SHOW_ERRORS").is_some();
             for line in log.split(b'\n') {
                 let Ok(line) = line else { return };
+                let line = String::from_utf8_lossy(&line);
+                if shown && line.contains("\"ERROR\"") {
+                    eprintln!("{line}");
+                }
                 if let Some(said) = &mut before {
-                    let line = String::from_utf8_lossy(&line);
                     let event: Value = serde_json::from_str(&line).unwrap_or_default();
                     said.push_str(&line);
                     said.push('\n');
@@ -156,11 +160,14 @@ impl Process {
     /// Asks it to stop, and waits until it has.
     pub async fn stop(mut self) -> Option<i32> {
         self.signal("-TERM");
-        tokio::time::timeout(PATIENCE, tokio::task::spawn_blocking(move || self.child.wait().unwrap()))
-            .await
-            .expect("it does not stop")
-            .unwrap()
-            .code()
+        let asked = Instant::now();
+        while asked.elapsed() < PATIENCE {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("it does not stop");
     }
 
     pub async fn client(&self) -> Client {

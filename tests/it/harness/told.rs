@@ -71,6 +71,13 @@ impl Told {
         self.noted().statuses.get(&status).copied().unwrap_or_default()
     }
 
+    /// What was answered since then, in words.
+    pub fn summary(&self) -> String {
+        let Noted { acknowledged, open, statuses, slowest, .. } = &*self.noted();
+        let (acknowledged, open) = (acknowledged.len(), open.len());
+        format!("{acknowledged} acknowledged, {open} open; lately {statuses:?}, the slowest after {slowest:?}")
+    }
+
     /// Begins to count anew.
     pub fn forget_statuses(&self) {
         let mut noted = self.noted();
@@ -154,7 +161,7 @@ impl Load {
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        panic!("too little is written: {:?}", self.told.noted().statuses);
+        panic!("too little is written: {}", self.told.summary());
     }
 
     /// Lets each client finish its last request, and fails unless every one of them was answered.
