@@ -1,10 +1,6 @@
 //! Connections and what is set on each.
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{io, path::Path, sync::Arc, time::Duration};
 
 use sea_orm::{
     ConnectOptions, DatabaseConnection, DbErr, RuntimeErr,
@@ -16,7 +12,7 @@ use sea_orm::{
 };
 use tokio::time::Instant;
 
-use super::connection::Connection;
+use super::{connection::Connection, file::DatabaseFile};
 use crate::config::{Pooler, Secret};
 
 /// How long a statement waits for another process's lock on the SQLite file before it is refused; the writer asks again.
@@ -32,11 +28,11 @@ const AGAIN: Duration = Duration::from_millis(50);
 #[derive(Debug, Clone)]
 pub(super) enum Target {
     /// The SQLite file, to be written: made durable by an fsync at each commit.
-    SqliteWriter(PathBuf),
+    SqliteWriter(Arc<DatabaseFile>),
     /// The SQLite file, to be read. In WAL mode readers neither wait for the writer nor delay it.
-    SqliteReader(PathBuf),
+    SqliteReader(Arc<DatabaseFile>),
     /// A PostgreSQL server, with what is set on each session.
-    Postgres(Box<PgConnectOptions>, String),
+    Postgres { options: Box<PgConnectOptions>, session: String, named_statements: bool },
 }
 
 impl Target {
@@ -67,24 +63,25 @@ impl Target {
                 session.push_str("; SET default_transaction_read_only = on");
             }
         }
-        Ok(Self::Postgres(Box::new(options), session))
+        // Without a cache the driver names statements all the same.
+        Ok(Self::Postgres { options: Box::new(options), session, named_statements: pooler != Pooler::Transaction })
     }
 
     /// Whether there is a network in between, or a server that may be restarted.
     pub(super) fn is_remote(&self) -> bool {
-        matches!(self, Self::Postgres(..))
+        matches!(self, Self::Postgres { .. })
     }
 
     /// Opens a connection. Waits for a moment where the server is just starting.
     pub(super) async fn connect(&self) -> Result<Connection, sqlx::Error> {
         match self {
-            Self::SqliteWriter(file) => Connection::sqlite(sqlite_writer(file, BUSY).connect().await?).await,
-            Self::SqliteReader(file) => Connection::sqlite(sqlite_reader(file).connect().await?).await,
-            Self::Postgres(options, session) => {
+            Self::SqliteWriter(file) => sqlite(file, sqlite_writer(file.path(), BUSY).create_if_missing(false)).await,
+            Self::SqliteReader(file) => sqlite(file, sqlite_reader(file.path())).await,
+            Self::Postgres { options, session, named_statements } => {
                 let until = Instant::now() + STARTING;
                 let mut connection = loop {
                     match options.connect().await {
-                        Ok(connection) => break Connection::postgres(connection),
+                        Ok(connection) => break Connection::postgres(connection, *named_statements),
                         Err(error) if is_starting(&error) && Instant::now() < until => tokio::time::sleep(AGAIN).await,
                         Err(error) => return Err(error),
                     }
@@ -105,6 +102,14 @@ fn is_starting(error: &sqlx::Error) -> bool {
         sqlx::Error::Database(error) => error.code().as_deref() == Some("57P03"),
         _ => false,
     }
+}
+
+async fn sqlite(file: &DatabaseFile, options: SqliteConnectOptions) -> Result<Connection, sqlx::Error> {
+    file.must_be_in_place()?;
+    let connection = options.connect().await?;
+    // It may have been replaced in between.
+    file.must_be_in_place()?;
+    Connection::sqlite(connection).await
 }
 
 fn sqlite_writer(file: &Path, busy: Duration) -> SqliteConnectOptions {

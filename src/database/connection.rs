@@ -16,10 +16,10 @@ use sea_orm::{
     sqlx::{self, Connection as _, Executor, PgConnection, SqliteConnection},
 };
 use sea_query_sqlx::SqlxValues;
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 
 use super::{
-    deadline::answer,
+    deadline::{answer, no_answer},
     fault::Fault,
     steps::{self, Failure, Steps},
 };
@@ -34,8 +34,11 @@ pub(super) struct Connection {
     _until_dropped: NotGivenUp,
     trusted: bool,
     in_transaction: bool,
+    named_statements: bool,
     /// Which generation of connections it belongs to: see [`super::pool`].
     pub(super) generation: u64,
+    /// Up to which generation connections are known to be swallowed by the network.
+    pub(super) buried: Option<watch::Receiver<u64>>,
 }
 
 enum Raw {
@@ -80,13 +83,23 @@ impl Connection {
         Ok(Self::new(Raw::Sqlite(raw), signals))
     }
 
-    pub(super) fn postgres(raw: PgConnection) -> Self {
-        Self::new(Raw::Postgres(raw), Arc::default())
+    /// `named_statements`: whether statements are prepared once for the connection, or each time anew.
+    pub(super) fn postgres(raw: PgConnection, named_statements: bool) -> Self {
+        Self { named_statements, ..Self::new(Raw::Postgres(raw), Arc::default()) }
     }
 
     fn new(raw: Raw, signals: Arc<Signals>) -> Self {
         let _until_dropped = NotGivenUp(Arc::clone(&signals));
-        Self { raw, signals, _until_dropped, trusted: true, in_transaction: false, generation: 0 }
+        Self {
+            raw,
+            signals,
+            _until_dropped,
+            trusted: true,
+            in_transaction: false,
+            named_statements: true,
+            generation: 0,
+            buried: None,
+        }
     }
 
     /// Whether a further statement may run on the connection.
@@ -118,11 +131,14 @@ impl Connection {
 
     /// The rows of a query.
     pub(super) async fn query(&mut self, statement: &Statement, until: Instant) -> Result<Vec<QueryResult>, DbErr> {
-        let outcome = match self.distrust() {
-            Ok(raw) => answer(until, rows(raw, statement)).await,
-            Err(untrusted) => return Err(DbErr::Query(RuntimeErr::SqlxError(untrusted.into()))),
+        let outcome = async {
+            let buried = self.buried();
+            let named = self.named_statements;
+            let answer = answer(until, rows(self.distrust()?, statement, named));
+            let outcome = unless(buried, answer).await;
+            self.judge(outcome)
         };
-        self.judge(outcome).map_err(|error| DbErr::Query(RuntimeErr::SqlxError(error.into())))
+        outcome.await.map_err(|error| DbErr::Query(RuntimeErr::SqlxError(error.into())))
     }
 
     /// Opens a transaction by these statements, which fail where one is open already.
@@ -137,7 +153,11 @@ impl Connection {
 
     /// Commits the transaction by these statements, which fail where none is open.
     pub(super) async fn commit(&mut self, sql: &str, until: Instant, steps: &Steps) -> Result<(), DbErr> {
-        self.step(sql, until, steps).await?;
+        // What was sent may take effect, whatever is heard of the network: it alone can say whether it did.
+        let buried = self.buried.take();
+        let committed = self.step(sql, until, steps).await;
+        self.buried = buried;
+        committed?;
         self.in_transaction = false;
         Ok(())
     }
@@ -199,8 +219,25 @@ impl Connection {
     }
 
     async fn run(&mut self, asked: Asked<'_>, until: Instant) -> Result<ExecResult, sqlx::Error> {
-        let outcome = answer(until, execution(self.distrust()?, asked)).await;
+        let buried = self.buried();
+        let named = self.named_statements;
+        let answer = answer(until, execution(self.distrust()?, asked, named));
+        let outcome = unless(buried, answer).await;
         self.judge(outcome)
+    }
+
+    /// Ready once nothing more is to be expected of the connection.
+    fn buried(&self) -> impl Future<Output = ()> + use<> {
+        let (buried, generation) = (self.buried.clone(), self.generation);
+        async move {
+            let known = match buried {
+                Some(mut buried) => buried.wait_for(|buried| *buried >= generation).await.is_ok(),
+                None => false,
+            };
+            if !known {
+                std::future::pending().await
+            }
+        }
     }
 
     /// The connection itself, not trusted until [`Self::judge`] says otherwise.
@@ -219,7 +256,18 @@ impl Connection {
     }
 }
 
-async fn execution(raw: &mut Raw, asked: Asked<'_>) -> Result<ExecResult, sqlx::Error> {
+async fn unless<T>(
+    buried: impl Future<Output = ()>,
+    answer: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
+    tokio::select! {
+        biased;
+        answer = answer => answer,
+        () = buried => Err(no_answer()),
+    }
+}
+
+async fn execution(raw: &mut Raw, asked: Asked<'_>, named: bool) -> Result<ExecResult, sqlx::Error> {
     Ok(match (raw, asked) {
         (Raw::Sqlite(connection), Asked::Statement(statement)) => {
             sqlx::query_with(sqlx::AssertSqlSafe(statement.sql.as_str()), values(statement))
@@ -231,10 +279,8 @@ async fn execution(raw: &mut Raw, asked: Asked<'_>) -> Result<ExecResult, sqlx::
             connection.execute(sqlx::AssertSqlSafe(sql.to_owned())).await?.into()
         }
         (Raw::Postgres(connection), Asked::Statement(statement)) => {
-            sqlx::query_with(sqlx::AssertSqlSafe(statement.sql.as_str()), values(statement))
-                .execute(connection)
-                .await?
-                .into()
+            let query = sqlx::query_with(sqlx::AssertSqlSafe(statement.sql.as_str()), values(statement));
+            query.persistent(named).execute(connection).await?.into()
         }
         (Raw::Postgres(connection), Asked::Text(sql)) => {
             connection.execute(sqlx::AssertSqlSafe(sql.to_owned())).await?.into()
@@ -243,7 +289,7 @@ async fn execution(raw: &mut Raw, asked: Asked<'_>) -> Result<ExecResult, sqlx::
     })
 }
 
-async fn rows(raw: &mut Raw, statement: &Statement) -> Result<Vec<QueryResult>, sqlx::Error> {
+async fn rows(raw: &mut Raw, statement: &Statement, named: bool) -> Result<Vec<QueryResult>, sqlx::Error> {
     let sql = sqlx::AssertSqlSafe(statement.sql.as_str());
     Ok(match raw {
         Raw::Sqlite(connection) => {
@@ -251,7 +297,7 @@ async fn rows(raw: &mut Raw, statement: &Statement) -> Result<Vec<QueryResult>, 
             rows.into_iter().map(QueryResult::from).collect()
         }
         Raw::Postgres(connection) => {
-            let rows = sqlx::query_with(sql, values(statement)).fetch_all(connection).await?;
+            let rows = sqlx::query_with(sql, values(statement)).persistent(named).fetch_all(connection).await?;
             rows.into_iter().map(QueryResult::from).collect()
         }
         Raw::Closed => return Err(untrusted()),

@@ -1,5 +1,7 @@
 //! What an error of the database means: for the connection it came from, for the change it came in, for the client.
 
+use std::io;
+
 use sea_orm::{DbErr, RuntimeErr, SqlErr, sqlx};
 
 use crate::error::ApiError;
@@ -75,6 +77,11 @@ impl Fault {
 /// Whether SQLite found the file, or the files beside it, read-only.
 pub(super) fn is_read_only(error: &DbErr) -> bool {
     matches!(cause(error), Some(sqlx::Error::Database(error)) if error.code().and_then(|code| code.parse().ok()).is_some_and(|code: i32| code & 0xff == 8))
+}
+
+/// Whether no answer came in time.
+pub(super) fn is_time_out(error: &DbErr) -> bool {
+    matches!(cause(error), Some(sqlx::Error::Io(error)) if error.kind() == io::ErrorKind::TimedOut)
 }
 
 /// What lies behind an error of the framework.

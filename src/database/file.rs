@@ -6,7 +6,7 @@ use std::{
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -22,10 +22,7 @@ use super::{
     connect::{Target, failed},
     connection::Connection,
 };
-use crate::{
-    config::beside,
-    error::{ApiError, Result},
-};
+use crate::config::beside;
 
 /// What is said of a file that is not in place.
 pub(super) const GONE: &str = "the database file is gone or another one";
@@ -36,32 +33,42 @@ const PATIENCE: Duration = Duration::from_secs(5);
 type Identity = (u64, u64);
 
 /// The database file and its write-ahead log, as they were when they were opened.
+#[derive(Debug)]
 pub(super) struct DatabaseFile {
-    paths: [PathBuf; 2],
-    opened: Mutex<[Identity; 2]>,
+    database: PathBuf,
+    log: PathBuf,
+    opened: Identity,
+    log_opened: Mutex<Option<Identity>>,
     in_place: AtomicBool,
 }
 
-/// A connection that is kept open and never written through. While there is one SQLite does not delete the write-ahead log
-/// by itself, whatever becomes of the other connections.
+/// A connection that is kept open and never used. While there is one SQLite does not delete the write-ahead log by itself,
+/// whatever becomes of the other connections.
 pub(super) struct Keeper {
-    target: Target,
+    file: Arc<DatabaseFile>,
     connection: Option<Connection>,
 }
 
 impl DatabaseFile {
-    /// The file under this path, which is open, and has a keeper.
-    pub(super) fn of(path: &Path) -> std::result::Result<Self, DbErr> {
-        let paths = [path.to_owned(), beside(path, "-wal")];
-        let opened = identities(&paths).map_err(|error| failed(Io(error)))?;
-        Ok(Self { paths, opened: Mutex::new(opened), in_place: AtomicBool::new(true) })
+    /// The file under this path, before it is opened for the first time.
+    pub(super) fn of(path: &Path) -> Result<Self, DbErr> {
+        Ok(Self {
+            database: path.to_owned(),
+            log: beside(path, "-wal"),
+            opened: identity(path).map_err(|error| failed(Io(error)))?,
+            log_opened: Mutex::default(),
+            in_place: AtomicBool::new(true),
+        })
     }
 
-    /// Takes the files as they are now, which were closed and opened anew.
-    pub(super) fn identify(&self) -> std::result::Result<(), DbErr> {
-        let opened = identities(&self.paths).map_err(|error| failed(Io(error)))?;
-        *self.opened.lock().unwrap_or_else(PoisonError::into_inner) = opened;
-        Ok(())
+    /// What the write-ahead log is from now on, if that is known.
+    fn know_log(&self, log: Option<Identity>) {
+        *self.log_opened.lock().unwrap_or_else(PoisonError::into_inner) = log;
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.database
     }
 
     /// Whether the file was in place when it was last looked at.
@@ -71,61 +78,68 @@ impl DatabaseFile {
 
     /// Looks whether the file is in place.
     pub(super) fn look(&self) -> bool {
-        let opened = *self.opened.lock().unwrap_or_else(PoisonError::into_inner);
-        let in_place = identities(&self.paths).is_ok_and(|found| found == opened);
+        let log = *self.log_opened.lock().unwrap_or_else(PoisonError::into_inner);
+        let is = |path, opened| identity(path).is_ok_and(|found| found == opened);
+        let in_place = is(&self.database, self.opened) && log.is_none_or(|opened| is(&self.log, opened));
         if self.in_place.swap(in_place, Ordering::Relaxed) && !in_place {
             tracing::error!("{GONE}");
         }
         in_place
     }
 
-    /// Makes sure that the file is in place.
+    /// Makes sure that the file is in place. Where it is not, nothing may be opened: SQLite would make an empty file, or let
+    /// another one meet the write-ahead log of this one.
     ///
     /// # Errors
-    /// 503 where it is not.
-    pub(super) fn must_be_in_place(&self) -> Result<()> {
-        if self.look() { Ok(()) } else { Err(ApiError::unavailable(GONE)) }
+    /// An error of the connection.
+    pub(super) fn must_be_in_place(&self) -> Result<(), sqlx::Error> {
+        if self.look() { Ok(()) } else { Err(gone()) }
     }
 }
 
 impl Keeper {
-    /// Opens the file.
-    pub(super) async fn open(path: &Path) -> std::result::Result<Self, DbErr> {
-        let mut keeper = Self { target: Target::SqliteReader(path.to_owned()), connection: None };
-        keeper.look().await?;
-        Ok(keeper)
+    pub(super) fn of(file: Arc<DatabaseFile>) -> Self {
+        Self { file, connection: None }
     }
 
-    /// Reads something, which opens the write-ahead log.
-    pub(super) async fn look(&mut self) -> std::result::Result<(), DbErr> {
-        let mut connection = match self.connection.take().filter(Connection::is_trusted) {
-            Some(connection) => connection,
-            None => self.target.connect().await.map_err(failed)?,
-        };
-        let statement = Statement::from_string(DbBackend::Sqlite, "SELECT count(*) FROM sqlite_schema");
-        let looked = connection.query(&statement, Instant::now() + PATIENCE).await;
-        self.connection = Some(connection);
-        looked.map(drop)
-    }
-
-    /// Closes it, and opens it again.
-    pub(super) async fn open_anew(&mut self) -> std::result::Result<(), DbErr> {
-        if let Some(connection) = self.connection.take() {
-            connection.close().await.map_err(failed)?;
+    /// Opens the connection, if it is not, and takes note of the write-ahead log.
+    pub(super) async fn open(&mut self) -> Result<(), DbErr> {
+        if self.connection.is_none() {
+            self.connection = Some(opened(&self.file).await?);
+            self.file.know_log(Some(identity(&self.file.log).map_err(|error| failed(Io(error)))?));
         }
-        self.look().await
+        Ok(())
     }
 
-    /// Closes it.
-    pub(super) async fn close(self) -> std::result::Result<(), sqlx::Error> {
-        match self.connection {
-            Some(connection) => connection.close().await,
-            None => Ok(()),
+    /// Whether the file can be read, on a connection that is opened for that.
+    pub(super) async fn look(&self) -> Result<(), DbErr> {
+        opened(&self.file).await?.close().await.map_err(failed)
+    }
+
+    /// Closes the connection. From now on SQLite may delete the write-ahead log.
+    pub(super) async fn close(&mut self) {
+        self.file.know_log(None);
+        if let Some(connection) = self.connection.take()
+            && let Err(error) = connection.close().await
+        {
+            tracing::error!(%error, "cannot close the database");
         }
     }
 }
 
-fn identities([database, log]: &[PathBuf; 2]) -> io::Result<[Identity; 2]> {
-    let identity = |path: &Path| path.metadata().map(|file| (file.dev(), file.ino()));
-    Ok([identity(database)?, identity(log)?])
+/// A connection on which something was read: the write-ahead log is open too.
+async fn opened(file: &Arc<DatabaseFile>) -> Result<Connection, DbErr> {
+    let mut connection = Target::SqliteReader(Arc::clone(file)).connect().await.map_err(failed)?;
+    let statement = Statement::from_string(DbBackend::Sqlite, "SELECT count(*) FROM sqlite_schema");
+    connection.query(&statement, Instant::now() + PATIENCE).await?;
+    Ok(connection)
+}
+
+/// The error of a file that is not in place.
+pub(super) fn gone() -> sqlx::Error {
+    Io(io::Error::new(io::ErrorKind::NotFound, GONE))
+}
+
+fn identity(path: &Path) -> io::Result<Identity> {
+    path.metadata().map(|file| (file.dev(), file.ino()))
 }

@@ -52,8 +52,9 @@ use crate::{
     error::Result,
 };
 
-/// How long a request may wait for the database: answered within ten seconds, whatever happens on the way.
-pub const REQUEST: Duration = Duration::from_millis(9_500);
+/// How long a request may wait for the database: answered within ten seconds, with room for what happens on
+/// the way.
+pub const REQUEST: Duration = Duration::from_secs(9);
 /// How long a command may, which goes through everything that is stored.
 pub const COMMAND: Duration = Duration::from_secs(3600);
 
@@ -84,11 +85,12 @@ impl Database {
         let deadline = Deadline::within(Duration::min(patience, REQUEST));
         match &config.database_url {
             DatabaseUrl::Sqlite(path) => {
-                let writer = Pool::new(Target::SqliteWriter(path.clone()), 1)?;
-                drop(writer.get(deadline.for_statements()).await?);
-                let keeper = Keeper::open(path).await?;
                 let file = Arc::new(DatabaseFile::of(path)?);
-                let readers = Pool::new(Target::SqliteReader(path.clone()), SQLITE_READERS)?;
+                let writer = Pool::new(Target::SqliteWriter(Arc::clone(&file)), 1)?;
+                drop(writer.get(deadline.for_statements()).await?);
+                let mut keeper = Keeper::of(Arc::clone(&file));
+                keeper.open().await?;
+                let readers = Pool::new(Target::SqliteReader(Arc::clone(&file)), SQLITE_READERS)?;
                 let kept = (Arc::clone(&file), keeper);
                 let executor =
                     SqliteExecutor::start(writer, readers.clone(), kept, Arc::clone(&steps), Arc::clone(&health));

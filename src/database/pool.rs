@@ -13,7 +13,7 @@ use std::{
 
 use deadpool::managed::{self, Manager, Metrics, Object, PoolError, QueueMode, RecycleError, RecycleResult};
 use sea_orm::{DbErr, RuntimeErr, sqlx};
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 
 use super::{connect::Target, connection::Connection, deadline::no_answer};
 
@@ -32,6 +32,8 @@ pub(super) struct Pool {
 struct Connector {
     target: Target,
     generation: AtomicU64,
+    /// Up to which generation connections are swallowed: their statements are not waited for any more.
+    buried: watch::Sender<u64>,
 }
 
 /// A connection on loan: it returns to the pool, or is closed where it cannot be trusted or is in the middle of something.
@@ -40,7 +42,7 @@ pub(super) struct Lease(Object<Connector>);
 impl Pool {
     /// At most `size` connections; none is opened yet.
     pub(super) fn new(target: Target, size: usize) -> Result<Self, DbErr> {
-        let connector = Connector { target, generation: AtomicU64::new(0) };
+        let connector = Connector { target, generation: AtomicU64::new(1), buried: watch::Sender::new(0) };
         let connections = managed::Pool::builder(connector).max_size(size).queue_mode(QueueMode::Lifo).build();
         connections.map(|connections| Self { connections }).map_err(|error| DbErr::Custom(error.to_string()))
     }
@@ -57,9 +59,15 @@ impl Pool {
         connection.map_err(|error| DbErr::Conn(RuntimeErr::SqlxError(error.into())))
     }
 
-    /// Uses none of the connections that were opened until now again.
-    pub(super) fn suspect_all(&self) {
-        self.connections.manager().generation.fetch_add(1, Ordering::SeqCst);
+    /// Uses none of the connections that were opened until now again; gives the generation that they belong to.
+    pub(super) fn suspect_all(&self) -> u64 {
+        self.connections.manager().generation.fetch_add(1, Ordering::SeqCst)
+    }
+
+    /// Waits for no answer any more, but that of COMMIT, on connections up to this generation: the network swallows what is
+    /// sent on them.
+    pub(super) fn bury(&self, generation: u64) {
+        self.connections.manager().buried.send_replace(generation);
     }
 
     /// Lets no more connections be opened, and closes those that nobody has.
@@ -91,6 +99,7 @@ impl Manager for Connector {
         let generation = self.generation.load(Ordering::SeqCst);
         let mut connection = self.target.connect().await?;
         connection.generation = generation;
+        connection.buried = Some(self.buried.subscribe());
         Ok(connection)
     }
 

@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep};
 use super::{
     connect::{Target, failed},
     connection::Connection,
+    fault,
     health::Health,
     pool::Pool,
     steps::Steps,
@@ -18,21 +19,27 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Looks until it is aborted. Where its own connection is lost, those in `pools` are suspects too.
+/// Looks until it is aborted. Where its own connection is lost, those in `pools` are suspects too; where it was not answered
+/// and a fresh one is, they are given up.
 pub(super) async fn run(target: Target, pools: [Pool; 2], health: Arc<Health>) {
-    let mut connection = None;
+    let (mut connection, mut unanswered) = (None, None);
     loop {
         let had_connection = connection.is_some();
         match look(&target, &mut connection, &health).await {
-            Ok(()) => {}
+            Ok(()) => {
+                if let Some(generations) = unanswered.take() {
+                    pools.iter().zip::<[u64; 2]>(generations).for_each(|(pool, generation)| pool.bury(generation));
+                }
+            }
+            Err(error) if had_connection => {
+                tracing::debug!(%error, "a connection of the database is lost");
+                let suspects = pools.each_ref().map(Pool::suspect_all);
+                unanswered = fault::is_time_out(&error).then_some(suspects);
+                // At once on a fresh connection: it may have been this one alone.
+                continue;
+            }
             Err(error) => {
                 tracing::debug!(%error, "the database was looked at in vain");
-                connection = None;
-                if had_connection {
-                    pools.iter().for_each(Pool::suspect_all);
-                    // At once on a fresh connection: it may have been this one alone.
-                    continue;
-                }
                 health.reads_fail("the database does not answer");
                 health.writes_fail("the database does not answer");
             }

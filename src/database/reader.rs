@@ -2,14 +2,14 @@
 
 use sea_orm::{
     ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, RuntimeErr, Statement,
-    prelude::async_trait::async_trait,
-    sqlx::{self, Error::Database as FromDatabase},
+    prelude::async_trait::async_trait, sqlx::Error::Database as FromDatabase,
 };
 
 use super::{
     Database,
     deadline::{Deadline, no_answer},
     fault::{self, Fault},
+    file::gone,
 };
 
 /// Where to read: never sees half a change, and cannot write. All that is read through it shares a deadline.
@@ -34,7 +34,7 @@ impl Reader<'_> {
             return Err(DbErr::Query(RuntimeErr::SqlxError(no_answer().into())));
         }
         if self.database.file.as_ref().is_some_and(|file| !file.is_in_place()) {
-            return Err(DbErr::Conn(RuntimeErr::SqlxError(sqlx::Error::PoolClosed.into())));
+            return Err(DbErr::Conn(RuntimeErr::SqlxError(gone().into())));
         }
         let until = self.deadline.for_statements();
         let mut connection = self.database.readers.get(until).await?;

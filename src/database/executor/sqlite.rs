@@ -23,6 +23,7 @@ use tokio::{
 use super::Work;
 use crate::{
     database::{
+        connect::failed,
         deadline::Deadline,
         fault,
         file::{DatabaseFile, GONE, Keeper},
@@ -204,9 +205,7 @@ impl Writer {
             self.checkpoint().await;
         }
         self.pool.close().await;
-        if let Err(error) = self.keeper.close().await {
-            tracing::error!(%error, "cannot close the database");
-        }
+        self.keeper.close().await;
     }
 
     async fn next(&mut self) -> Option<Job> {
@@ -257,7 +256,7 @@ impl Writer {
         let mut connection = self.connection().await?;
         loop {
             let Err(error) = connection.begin("BEGIN IMMEDIATE", Instant::now() + DISK, &self.steps).await else {
-                self.file.must_be_in_place()?;
+                self.file.must_be_in_place().map_err(failed)?;
                 return Ok(Some(connection));
             };
             if !connection.is_trusted() {
@@ -284,7 +283,7 @@ impl Writer {
         if !connection.is_trusted() {
             return Err(ApiError::unavailable("another change in the same transaction failed"));
         }
-        self.file.must_be_in_place()?;
+        self.file.must_be_in_place().map_err(failed)?;
         let committed = connection.commit("COMMIT", Instant::now() + DISK, &self.steps).await;
         committed.map_err(ApiError::outcome_open)
     }
@@ -297,7 +296,7 @@ impl Writer {
         match self.file.look() {
             true if self.health.reads().is_err() => match self.keeper.look().await {
                 Ok(()) => self.health.reads_work(),
-                Err(error) => tracing::debug!(%error, "the database still cannot be read"),
+                Err(error) => tracing::debug!(%error, "the database cannot be read"),
             },
             true => {}
             false => self.health.reads_fail(GONE),
@@ -327,25 +326,21 @@ impl Writer {
         if !self.file.look() {
             return self.health.writes_fail(GONE);
         }
-        let Err(error) = self.trial().await else {
+        let tried = match self.keeper.open().await {
+            Ok(()) => self.trial().await,
+            Err(error) => Err(error),
+        };
+        let Err(error) = tried else {
             self.failing = false;
             return self.health.writes_work();
         };
         tracing::debug!(%error, "the database cannot be written");
         self.health.writes_fail("changes cannot be committed");
-        if fault::is_read_only(&error)
-            && let Err(error) = self.open_anew().await
-        {
-            tracing::debug!(%error, "the database cannot be opened anew");
+        if fault::is_read_only(&error) {
+            // In a process that found its file system read-only SQLite keeps to that for as long as a connection is open.
+            self.readers.close_idle().await;
+            self.keeper.close().await;
         }
-    }
-
-    /// Closes all connections before others are opened: in a process that found its file system read-only, SQLite keeps
-    /// to that for as long as one is open.
-    async fn open_anew(&mut self) -> std::result::Result<(), DbErr> {
-        self.readers.close_idle().await;
-        self.keeper.open_anew().await?;
-        self.file.identify()
     }
 
     /// Commits something that means nothing: the number that SQLite keeps for the application.
