@@ -16,6 +16,8 @@ pub(super) enum Fault {
     /// The database, its disk or the way to it fails. Nothing is known of the connection's state, so that it must not be
     /// used again.
     Unavailable,
+    /// The database cannot do it now, and says so: it lacks room, memory or time. The connection's state is known.
+    Unable,
     /// The statement is wrong, or what it reads: a fault of this program.
     Program,
 }
@@ -64,9 +66,13 @@ impl Fault {
             "26000" | "42P05" => Self::Unavailable,
             // Damaged data, damaged index.
             "XX001" | "XX002" => Self::Unavailable,
+            // Cancelled: it took longer than it may.
+            "57014" => Self::Unable,
             _ => match code.get(..2) {
-                // Connection, resources, operator's intervention, system.
-                Some("08" | "53" | "57" | "58") => Self::Unavailable,
+                // Connection, operator's intervention, system.
+                Some("08" | "57" | "58") => Self::Unavailable,
+                // Insufficient resources.
+                Some("53") => Self::Unable,
                 Some("23") => Self::Refused,
                 _ => Self::Program,
             },
@@ -105,7 +111,7 @@ impl From<DbErr> for ApiError {
         }
         match cause(&error).map_or(Fault::Program, Fault::of) {
             Fault::Contention => Self::contention(&error),
-            Fault::Unavailable => Self::unavailable(&error),
+            Fault::Unavailable | Fault::Unable => Self::unavailable(&error),
             Fault::Refused | Fault::Program => Self::internal(&error),
         }
     }

@@ -58,6 +58,9 @@ pub const REQUEST: Duration = Duration::from_secs(9);
 /// How long a command may, which goes through everything that is stored.
 pub const COMMAND: Duration = Duration::from_secs(3600);
 
+/// How long a database that does not answer may keep the service from ending.
+const CLOSING: Duration = Duration::from_secs(20);
+
 /// Readers of the SQLite file.
 const SQLITE_READERS: usize = 4;
 
@@ -69,8 +72,6 @@ pub struct Database {
     patience: Duration,
     health: Arc<Health>,
     steps: Arc<Steps>,
-    /// The steps of reads are not counted.
-    read_steps: Steps,
     file: Option<Arc<DatabaseFile>>,
     probe: Option<JoinHandle<()>>,
 }
@@ -101,7 +102,6 @@ impl Database {
                     patience,
                     health,
                     steps,
-                    read_steps: Steps::default(),
                     file: Some(file),
                     probe: None,
                 })
@@ -125,7 +125,6 @@ impl Database {
                     patience,
                     health,
                     steps,
-                    read_steps: Steps::default(),
                     file: None,
                     probe: Some(probe),
                 })
@@ -173,7 +172,7 @@ impl Database {
             _ => "BEGIN",
         };
         let mut connection = self.readers.get(deadline.for_statements()).await?;
-        connection.begin(begin, deadline.for_statements(), &self.read_steps).await?;
+        connection.begin(begin, deadline.for_statements(), &Steps::default()).await?;
         let connection = Arc::new(tokio::sync::Mutex::new(connection));
         Ok(Transaction { connection, backend, deadline, steps: Arc::default() })
     }
@@ -204,9 +203,15 @@ impl Database {
             probe.abort();
         }
         self.health.closed();
-        let closed = self.executor.close().await;
-        self.readers.close().await;
-        closed
+        let closing = async {
+            let closed = self.executor.close().await;
+            self.readers.close().await;
+            closed
+        };
+        match tokio::time::timeout(CLOSING, closing).await {
+            Ok(closed) => closed,
+            Err(_) => Err(connect::failed(deadline::no_answer())),
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use super::{
     deadline::{Deadline, no_answer},
     fault::{self, Fault},
     file::gone,
+    steps::Steps,
 };
 
 /// Where to read: never sees half a change, and cannot write. All that is read through it shares a deadline.
@@ -44,10 +45,10 @@ impl Reader<'_> {
         // Through such a pooler only a transaction stays with its session.
         let left = self.deadline.left().as_millis().max(1);
         let begin = format!("BEGIN READ ONLY; SET LOCAL statement_timeout = {left}");
-        connection.begin(&begin, until, &self.database.read_steps).await?;
+        connection.begin(&begin, until, &Steps::default()).await?;
         let rows = connection.query(statement, until).await;
         if rows.is_ok() {
-            connection.commit("COMMIT", until, &self.database.read_steps).await?;
+            connection.commit("COMMIT", until, &Steps::default()).await?;
         } else if connection.is_trusted() {
             connection.rollback(until).await?;
         }

@@ -48,6 +48,7 @@ mod opportunities;
 mod outages;
 mod personal_data;
 mod pooler;
+mod postgres;
 mod probes;
 mod rabbitmq;
 mod relay;

@@ -1,0 +1,87 @@
+//! What is set on the connections to PostgreSQL, how many there are, and what its errors become.
+
+use futures_util::future::join_all;
+use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, Statement};
+use serde_json::json;
+
+use crate::harness::{Service, on_postgres};
+
+#[tokio::test]
+async fn what_the_server_cannot_do_now_is_503_and_can_be_sent_again() {
+    if !on_postgres() {
+        return;
+    }
+    let service = Service::start().await;
+    let database = service.database.connect().await;
+    for code in ["08006", "25006", "26000", "53100", "53200", "53300", "57014", "57P01", "57P03", "58030", "XX001"] {
+        fail_with(&database, code).await;
+        let create = || service.post("/customers", json!({ "name": "x" })).request_id(code);
+        let reply = create().send().await.expect(503);
+        assert_eq!((&reply.body["code"], reply.header("Retry-After")), (&json!("SERVICE_UNAVAILABLE"), "1"), "{code}");
+        database.execute_unprepared("DROP TRIGGER fails ON customers").await.unwrap();
+        create().send().await.expect(201);
+    }
+    // A fault of the program stays one.
+    fail_with(&database, "22012").await;
+    service.post("/customers", json!({ "name": "x" })).send().await.expect(500);
+}
+
+/// Lets every new customer fail with this SQLSTATE.
+async fn fail_with(database: &DatabaseConnection, code: &str) {
+    let sql = format!(
+        "CREATE OR REPLACE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS \
+         $$ BEGIN RAISE EXCEPTION 'made to fail' USING ERRCODE = '{code}'; END $$; \
+         CREATE TRIGGER fails BEFORE INSERT ON customers FOR EACH ROW EXECUTE FUNCTION fail()"
+    );
+    database.execute_unprepared(&sql).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn there_are_never_more_connections_than_configured() {
+    if !on_postgres() {
+        return;
+    }
+    let service = Service::with(&[("CRM_DATABASE_CONNECTIONS", "4")]).await;
+    let mut options = ConnectOptions::new(service.database.url());
+    options.max_connections(1);
+    let database = Database::connect(options).await.unwrap();
+    let mut most = 0;
+    for _ in 0..10 {
+        let requests = (0..48).map(|number| match number % 2 {
+            0 => service.post("/customers", json!({ "name": "x" })).send(),
+            _ => service.get("/customers").send(),
+        });
+        let looks = async {
+            for _ in 0..5 {
+                let others = "SELECT count(*) FROM pg_stat_activity \
+                              WHERE datname = current_database() AND pid <> pg_backend_pid()";
+                let statement = Statement::from_string(database.get_database_backend(), others);
+                let row = database.query_one_raw(statement).await.unwrap().unwrap();
+                most = most.max(row.try_get_by_index::<i64>(0).unwrap());
+            }
+        };
+        let (replies, ()) = futures_util::join!(join_all(requests), looks);
+        assert!(replies.iter().all(|reply| reply.status.is_success()));
+    }
+    assert!((2..=4).contains(&most), "{most} connections");
+}
+
+#[tokio::test]
+async fn every_session_gives_up_what_nobody_waits_for_any_more() {
+    if !on_postgres() {
+        return;
+    }
+    let service = Service::start().await;
+    let reader = service.app.database().read();
+    for (setting, value) in [
+        ("statement_timeout", "9s"),
+        ("idle_in_transaction_session_timeout", "9s"),
+        ("tcp_user_timeout", "9000"),
+        ("tcp_keepalives_idle", "9"),
+        ("default_transaction_read_only", "on"),
+    ] {
+        let statement = Statement::from_string(reader.get_database_backend(), format!("SHOW {setting}"));
+        let row = reader.query_one_raw(statement).await.unwrap().unwrap();
+        assert_eq!(row.try_get_by_index::<String>(0).unwrap(), value, "{setting}");
+    }
+}
