@@ -212,7 +212,7 @@ impl ApiError {
         Self { details: Some(details.to_owned()), ..Self::unavailable(cause) }
     }
 
-    /// 503 where two changes met and this one gave way: the write door runs it again before the client hears of it.
+    /// 503 where two changes met and this one gave way: the write executor runs it again before the client hears of it.
     #[must_use]
     pub fn contention(cause: impl fmt::Display) -> Self {
         Self { contention: true, ..Self::unavailable(cause) }

@@ -10,7 +10,7 @@
 //! 6. `customers::store` seals what is personal ([`pii`]) and writes the row through the change, which leaves an entry in the
 //!    trail ([`audit`]).
 //! 7. [`http::show`] makes the reply from the row.
-//! 8. [`database`] commits; the reply leaves.
+//! 8. [`database`] commits; the reply leaves. Its write executor shows why a 2xx means that COMMIT returned.
 //!
 //! What happened is told to others by [`events`], written with the change.
 //!

@@ -1,4 +1,4 @@
-//! The audit trail: who did what, when, to what (archive 3.2).
+//! The audit trail: who did what, when, to what.
 //!
 //! - **Changes.** Every resource that a change makes, changes or deletes leaves one entry, written in the change's own
 //!   transaction ([`crate::change`]): both are there or neither. What is refused or changes nothing leaves none.

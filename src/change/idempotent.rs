@@ -1,4 +1,4 @@
-//! The row of `idempotent`: an accepted request id and what it made or changed (archive 3.1).
+//! The row of `idempotent`: an accepted request id and what it made or changed.
 
 use sea_orm::entity::prelude::*;
 

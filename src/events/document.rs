@@ -219,7 +219,7 @@ fn described<T: ContractValue>(description: &str, nullable: bool) -> Value {
     schema
 }
 
-/// The envelope of the archive (6.1) around a resource.
+/// The envelope around a resource.
 fn envelope(event_type: &str, summary: &str, schema: &str) -> Value {
     json!({
         "type": "object",

@@ -41,7 +41,7 @@ impl Action {
         }
     }
 
-    /// The type of an event: `crm.customer.created` (archive 6.1).
+    /// The type of an event: `crm.customer.created`.
     #[must_use]
     pub fn event_type(self, kind: Kind) -> String {
         format!("crm.{}.{}", kind.name.to_lowercase(), self.name())

@@ -1,6 +1,6 @@
-//! Events of the platform that this service acts on, each applied once (archive 6.1).
+//! Events of the platform that this service acts on, each applied once.
 //!
-//! An event goes through the same write door as a request: its id is claimed in `inbox` in the transaction of what it leads
+//! An event is executed as a request is: its id is claimed in `inbox` in the transaction of what it leads
 //! to, so that it may be delivered any number of times. It is acknowledged after the commit. What cannot be applied
 //! (malformed, or about something the tenant does not have) is set apart with the reason, and never tried again by itself;
 //! while the database is down it is tried until it works. Fields that are not known here are ignored.

@@ -1,4 +1,4 @@
-//! Domain events: what happened to a resource, told to others (archive 6.1).
+//! Domain events: what happened to a resource, told to others.
 //!
 //! - **None lost, none invented.** An event is written into the outbox in the transaction of the change that it tells of
 //!   ([`outbox`]): both are there or neither. What is refused or changes nothing has none.

@@ -17,7 +17,7 @@ use crate::{
     values::{ContractValue, Flaw, Id, Tenant, Timestamp, contract_type},
 };
 
-/// A domain event (archive 6.1).
+/// A domain event.
 #[derive(Debug, Object, Serialize)]
 #[oai(rename_all = "camelCase")]
 #[serde(rename_all = "camelCase")]

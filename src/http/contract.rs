@@ -68,6 +68,9 @@ pub fn service() -> OpenApiService<Apis, ()> {
              the address of the resource in `Location` and changes nothing. A refused request leaves its id free.\n\n\
              **Order of judgement.** Token (401), scope and tenant (403), headers and query (400), body (415, 413, 400), \
              duplicate (409), existence (404), references (400).\n\n\
+             **Faults.** 200, 201 and 204 of a change mean that it is on disk. Where the service cannot answer as it should it \
+             answers 503 with `Retry-After`, within ten seconds: the same request may be sent again with the same \
+             `X-Request-ID`. Where `details` says that the outcome is not known, that answers 409 if the change was made.\n\n\
              **Bodies.** Unknown fields are refused. Strings are trimmed before they are checked; lengths count Unicode \
              characters. In a PATCH an absent field stays as it is and `null` clears a field that may be empty. \
              Replies always carry every field of their schema.\n\n\

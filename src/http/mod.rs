@@ -182,7 +182,7 @@ fn error_of(response: &Response) -> Option<ApiError> {
     failed.then(|| response.data::<ApiError>().cloned().unwrap_or_else(|| ApiError::of_status(response.status())))
 }
 
-/// Levels as the archive says (5.2): faults of ours are errors, refused callers and duplicates are warnings.
+/// Levels: faults of ours are errors, refused callers and duplicates are warnings.
 fn log(error: &ApiError) {
     let code = error.code();
     match code {
