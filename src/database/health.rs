@@ -24,6 +24,8 @@ pub struct Health {
 #[derive(Debug, Default)]
 struct State {
     failing: Option<Cause>,
+    /// Something failed that may or may not concern everybody.
+    suspect: bool,
     /// Since when a statement is not answered.
     busy_since: Option<Instant>,
 }
@@ -47,6 +49,17 @@ impl Health {
             Some(since) if since.elapsed() > STUCK => Err("a write is not answered"),
             _ => state.failing.map_or(Ok(()), Err),
         }
+    }
+
+    /// Says that a read failed: whether others do is to be looked at.
+    pub(super) fn suspect_reads(&self) {
+        lock(&self.reads).suspect = true;
+    }
+
+    /// Whether it is to be looked at how reads are.
+    pub(super) fn reads_are_suspect(&self) -> bool {
+        let mut state = lock(&self.reads);
+        std::mem::take(&mut state.suspect) || state.failing.is_some()
     }
 
     pub(super) fn reads_fail(&self, cause: Cause) {

@@ -55,17 +55,12 @@ impl Reader<'_> {
         rows
     }
 
-    /// SQLite's disk is looked after here and by the writer; a server by [`super::probe`].
+    /// SQLite's disk is looked after by the writer, a server by [`super::probe`]: here it is only said that there is cause.
     fn report(&self, outcome: &Result<Vec<QueryResult>, DbErr>) {
-        if self.get_database_backend() != DbBackend::Sqlite {
-            return;
-        }
-        match outcome.as_ref().err().and_then(fault::cause) {
-            None => self.database.health.reads_work(),
-            Some(error @ FromDatabase(_)) if Fault::of(error) == Fault::Unavailable => {
-                self.database.health.reads_fail("rows cannot be read");
-            }
-            Some(_) => {}
+        if let Some(error @ FromDatabase(_)) = outcome.as_ref().err().and_then(fault::cause)
+            && Fault::of(error) == Fault::Unavailable
+        {
+            self.database.health.suspect_reads();
         }
     }
 }

@@ -325,6 +325,7 @@ async fn while_another_process_holds_the_file_all_writes_are_refused_together_an
     }
     let answer = client.ask("GET", "/health", "look", &Value::Null).await.unwrap();
     eprintln!("{}; health {}", told.summary(), answer.status);
+    within(10, "healthy again, without a write", async || client.get("/health").await.status == 200).await;
     within(10, "writes again", async || told.write(&mut client, 0).await == 201).await;
     kept(&told, &process, &database.url()).await;
 }

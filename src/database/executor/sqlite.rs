@@ -25,7 +25,7 @@ use crate::{
     database::{
         connect::failed,
         deadline::Deadline,
-        fault,
+        fault::{self, Fault},
         file::{DatabaseFile, GONE, Keeper},
         health::Health,
         pool::{Lease, Pool},
@@ -47,6 +47,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const DISK: Duration = Duration::from_secs(30);
 /// How often the writer looks after the file, and tries to commit while that fails.
 const TICK: Duration = Duration::from_secs(1);
+/// What is said of another process's lock.
+const LOCKED: &str = "another process holds the lock on the database";
 /// After how many ticks without work the write-ahead log is moved into the database file.
 const IDLE: u32 = 10;
 
@@ -224,7 +226,7 @@ impl Writer {
         self.health.writer_is_busy(false);
         match outcome {
             Ok(true) => self.health.writes_work(),
-            Ok(false) => self.health.writes_fail("another process holds the lock on the database"),
+            Ok(false) => self.health.writes_fail(LOCKED),
             Err(error) => self.fails(&error).await,
         }
     }
@@ -268,7 +270,7 @@ impl Writer {
                 self.waiting.push_back(job);
             }
             while let Some(job) = self.waiting.pop_front_if(|job| job.since.elapsed() >= PATIENCE) {
-                refuse(job, "another process holds the lock on the database").await;
+                refuse(job, LOCKED).await;
             }
             if self.waiting.is_empty() {
                 return Ok(None);
@@ -294,14 +296,17 @@ impl Writer {
 
     async fn tick(&mut self) {
         match self.file.look() {
-            true if self.health.reads().is_err() => match self.keeper.look().await {
+            true if self.health.reads_are_suspect() => match self.keeper.look().await {
                 Ok(()) => self.health.reads_work(),
-                Err(error) => tracing::debug!(%error, "the database cannot be read"),
+                Err(error) => {
+                    tracing::debug!(%error, "the database cannot be read");
+                    self.health.reads_fail("rows cannot be read");
+                }
             },
             true => {}
             false => self.health.reads_fail(GONE),
         }
-        if self.failing {
+        if self.failing || self.health.writes().is_err() {
             self.try_again().await;
         }
         self.idle = self.idle.map(|ticks| ticks + 1);
@@ -335,7 +340,8 @@ impl Writer {
             return self.health.writes_work();
         };
         tracing::debug!(%error, "the database cannot be written");
-        self.health.writes_fail("changes cannot be committed");
+        let busy = fault::cause(&error).is_some_and(|error| Fault::of(error) == Fault::Contention);
+        self.health.writes_fail(if busy { LOCKED } else { "changes cannot be committed" });
         if fault::is_read_only(&error) {
             // In a process that found its file system read-only SQLite keeps to that for as long as a connection is open.
             self.readers.close_idle().await;
