@@ -16,7 +16,7 @@ use poem_openapi::{
 };
 use serde::Serialize;
 
-use crate::{http::probes::HealthDown, values::Nullable};
+use crate::values::Nullable;
 
 /// The result of everything that can be refused or fail.
 pub type Result<T> = std::result::Result<T, ApiError>;
@@ -119,6 +119,50 @@ pub struct ErrorBody {
     pub details: Nullable<String>,
     /// The request's `X-Request-ID`, or the one the server made: quote it when asking for help.
     pub request_id: String,
+}
+
+/// Whether the service works, where it does not.
+#[derive(Debug, Enum, Serialize)]
+#[oai(rename_all = "lowercase")]
+#[serde(rename_all = "lowercase")]
+pub enum HealthDownStatus {
+    /// It does not.
+    Down,
+}
+
+/// The name of this cell.
+#[derive(Debug, Enum, Serialize)]
+#[oai(rename_all = "lowercase")]
+#[serde(rename_all = "lowercase")]
+pub enum Cell {
+    /// Customer relationship management.
+    Crm,
+}
+
+/// The state of the service where it does not work, and the error that this is: both in one body.
+#[derive(Debug, Object, Serialize)]
+#[oai(rename_all = "camelCase", example)]
+#[serde(rename_all = "camelCase")]
+pub struct HealthDown {
+    /// Whether the service works.
+    pub status: HealthDownStatus,
+    /// The name of this cell.
+    pub cell: Cell,
+    /// What went wrong, for programs.
+    pub code: ErrorCode,
+    /// What went wrong, in a sentence.
+    pub message: String,
+    /// Which part does not work, and why.
+    pub details: Nullable<String>,
+    /// The request's `X-Request-ID`, or the one the server made: quote it when asking for help.
+    pub request_id: String,
+}
+
+impl From<ErrorBody> for HealthDown {
+    fn from(error: ErrorBody) -> Self {
+        let ErrorBody { code, message, details, request_id } = error;
+        Self { status: HealthDownStatus::Down, cell: Cell::Crm, code, message, details, request_id }
+    }
 }
 
 /// Why a request is not answered as asked.

@@ -3,7 +3,7 @@
 use std::{io, path::Path, sync::Arc, time::Duration};
 
 use sea_orm::{
-    ConnectOptions, DatabaseConnection, DbErr, RuntimeErr,
+    ConnectOptions, DatabaseConnection, DbErr,
     sqlx::{
         self, ConnectOptions as _,
         postgres::PgConnectOptions,
@@ -155,9 +155,4 @@ pub(super) async fn postgres_session(url: &Secret) -> Result<DatabaseConnection,
     let mut options = session(url.reveal().to_owned());
     options.map_sqlx_postgres_opts(|options| options.extra_float_digits(None));
     sea_orm::Database::connect(options).await
-}
-
-/// An error of the framework for one of the driver's.
-pub(super) fn failed(error: sqlx::Error) -> DbErr {
-    DbErr::Conn(RuntimeErr::SqlxError(error.into()))
 }

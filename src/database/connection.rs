@@ -12,7 +12,7 @@ use std::sync::{
 };
 
 use sea_orm::{
-    DbErr, ExecResult, QueryResult, RuntimeErr, Statement,
+    DbErr, ExecResult, QueryResult, Statement,
     sqlx::{self, Connection as _, Executor, PgConnection, SqliteConnection},
 };
 use sea_query_sqlx::SqlxValues;
@@ -20,7 +20,7 @@ use tokio::{sync::watch, time::Instant};
 
 use super::{
     deadline::{answer, no_answer},
-    fault::Fault,
+    fault::{self, Fault, failed},
     steps::{self, Failure, Steps},
 };
 
@@ -114,14 +114,12 @@ impl Connection {
 
     /// Runs a statement.
     pub(super) async fn execute(&mut self, statement: &Statement, until: Instant) -> Result<ExecResult, DbErr> {
-        self.run(Asked::Statement(statement), until)
-            .await
-            .map_err(|error| DbErr::Exec(RuntimeErr::SqlxError(error.into())))
+        self.run(Asked::Statement(statement), until).await.map_err(failed)
     }
 
     /// Runs the text of one or more statements.
     pub(super) async fn execute_text(&mut self, sql: &str, until: Instant) -> Result<ExecResult, DbErr> {
-        self.run(Asked::Text(sql), until).await.map_err(|error| DbErr::Exec(RuntimeErr::SqlxError(error.into())))
+        self.run(Asked::Text(sql), until).await.map_err(failed)
     }
 
     /// Sets up a session that was just begun.
@@ -138,20 +136,21 @@ impl Connection {
             let outcome = unless(buried, answer).await;
             self.judge(outcome)
         };
-        outcome.await.map_err(|error| DbErr::Query(RuntimeErr::SqlxError(error.into())))
+        outcome.await.map_err(failed)
     }
 
-    /// Opens a transaction by these statements, which fail where one is open already.
+    /// Opens a transaction by these statements. None is open: else the connection would not have been reused.
     pub(super) async fn begin(&mut self, sql: &str, until: Instant, steps: &Steps) -> Result<(), DbErr> {
         self.signals.rolled_back.store(false, Ordering::SeqCst);
         self.in_transaction = true;
         let begun = self.step(sql, until, steps).await;
-        // Where the statement was refused, as by another's lock, nothing is open.
-        self.in_transaction = begun.is_ok() || !self.trusted;
+        // Where another process's lock refused it, nothing is open; after any other error that is not known.
+        let fault = begun.as_ref().err().and_then(fault::cause).map(Fault::of);
+        self.in_transaction = fault != Some(Fault::Contention);
         begun
     }
 
-    /// Commits the transaction by these statements, which fail where none is open.
+    /// Commits the transaction by these statements.
     pub(super) async fn commit(&mut self, sql: &str, until: Instant, steps: &Steps) -> Result<(), DbErr> {
         // What was sent may take effect, whatever is heard of the network: it alone can say whether it did.
         let buried = self.buried.take();
@@ -186,7 +185,7 @@ impl Connection {
             None => Ok(()),
             Some(_) => {
                 self.trusted = false;
-                Err(DbErr::Exec(RuntimeErr::SqlxError(steps::failed().into())))
+                Err(failed(steps::failed()))
             }
         }
     }

@@ -90,6 +90,11 @@ pub(super) fn is_time_out(error: &DbErr) -> bool {
     matches!(cause(error), Some(sqlx::Error::Io(error)) if error.kind() == io::ErrorKind::TimedOut)
 }
 
+/// An error of the framework for one of the driver's.
+pub(super) fn failed(error: sqlx::Error) -> DbErr {
+    DbErr::Exec(RuntimeErr::SqlxError(error.into()))
+}
+
 /// What lies behind an error of the framework.
 pub(super) fn cause(error: &DbErr) -> Option<&sqlx::Error> {
     match error {

@@ -6,28 +6,17 @@ use std::{
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, PoisonError,
+        Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
 };
 
-use sea_orm::{
-    DbBackend, DbErr, Statement,
-    sqlx::{self, Error::Io},
-};
-use tokio::time::Instant;
+use sea_orm::sqlx;
 
-use super::{
-    connect::{Target, failed},
-    connection::Connection,
-};
 use crate::config::beside;
 
 /// What is said of a file that is not in place.
 pub(super) const GONE: &str = "the database file is gone or another one";
-/// How long the keeper waits for an answer.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A file's device and inode.
 type Identity = (u64, u64);
@@ -42,28 +31,27 @@ pub(super) struct DatabaseFile {
     in_place: AtomicBool,
 }
 
-/// A connection that is kept open and never used. While there is one SQLite does not delete the write-ahead log by itself,
-/// whatever becomes of the other connections.
-pub(super) struct Keeper {
-    file: Arc<DatabaseFile>,
-    connection: Option<Connection>,
-}
-
 impl DatabaseFile {
     /// The file under this path, before it is opened for the first time.
-    pub(super) fn of(path: &Path) -> Result<Self, DbErr> {
+    pub(super) fn of(path: &Path) -> Result<Self, sqlx::Error> {
         Ok(Self {
             database: path.to_owned(),
             log: beside(path, "-wal"),
-            opened: identity(path).map_err(|error| failed(Io(error)))?,
+            opened: identity(path)?,
             log_opened: Mutex::default(),
             in_place: AtomicBool::new(true),
         })
     }
 
-    /// What the write-ahead log is from now on, if that is known.
-    fn know_log(&self, log: Option<Identity>) {
-        *self.log_opened.lock().unwrap_or_else(PoisonError::into_inner) = log;
+    /// Takes the write-ahead log as it is now for the one that is open.
+    pub(super) fn know_log(&self) -> Result<(), sqlx::Error> {
+        *self.log_opened.lock().unwrap_or_else(PoisonError::into_inner) = Some(identity(&self.log)?);
+        Ok(())
+    }
+
+    /// Takes any write-ahead log from now on.
+    pub(super) fn forget_log(&self) {
+        *self.log_opened.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// Where it is.
@@ -97,47 +85,9 @@ impl DatabaseFile {
     }
 }
 
-impl Keeper {
-    pub(super) fn of(file: Arc<DatabaseFile>) -> Self {
-        Self { file, connection: None }
-    }
-
-    /// Opens the connection, if it is not, and takes note of the write-ahead log.
-    pub(super) async fn open(&mut self) -> Result<(), DbErr> {
-        if self.connection.is_none() {
-            self.connection = Some(opened(&self.file).await?);
-            self.file.know_log(Some(identity(&self.file.log).map_err(|error| failed(Io(error)))?));
-        }
-        Ok(())
-    }
-
-    /// Whether the file can be read, on a connection that is opened for that.
-    pub(super) async fn look(&self) -> Result<(), DbErr> {
-        opened(&self.file).await?.close().await.map_err(failed)
-    }
-
-    /// Closes the connection. From now on SQLite may delete the write-ahead log.
-    pub(super) async fn close(&mut self) {
-        self.file.know_log(None);
-        if let Some(connection) = self.connection.take()
-            && let Err(error) = connection.close().await
-        {
-            tracing::error!(%error, "cannot close the database");
-        }
-    }
-}
-
-/// A connection on which something was read: the write-ahead log is open too.
-async fn opened(file: &Arc<DatabaseFile>) -> Result<Connection, DbErr> {
-    let mut connection = Target::SqliteReader(Arc::clone(file)).connect().await.map_err(failed)?;
-    let statement = Statement::from_string(DbBackend::Sqlite, "SELECT count(*) FROM sqlite_schema");
-    connection.query(&statement, Instant::now() + PATIENCE).await?;
-    Ok(connection)
-}
-
 /// The error of a file that is not in place.
 pub(super) fn gone() -> sqlx::Error {
-    Io(io::Error::new(io::ErrorKind::NotFound, GONE))
+    sqlx::Error::Io(io::Error::new(io::ErrorKind::NotFound, GONE))
 }
 
 fn identity(path: &Path) -> io::Result<Identity> {

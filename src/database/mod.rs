@@ -9,7 +9,7 @@
 //! | [`transaction`], [`reader`] | what statements run through |
 //! | [`connection`], [`pool`], [`connect`] | one connection and whether it is trusted · those that are kept · how they are opened |
 //! | [`deadline`], [`fault`], [`steps`] | until when · what an error means · what tests let fail |
-//! | [`health`], [`probe`], [`file`](mod@file) | what is known without asking · who finds out · whether the SQLite file is in place |
+//! | [`health`], [`probe`], [`file`](mod@file), [`keeper`] | what is known without asking · who finds out · whether the SQLite file is in place, and its log |
 //! | [`migrate`], [`tenancy`], [`read`] | the schema · how a query stays within its tenant · how a row and a page are read |
 
 mod connect;
@@ -19,6 +19,7 @@ mod executor;
 mod fault;
 mod file;
 mod health;
+mod keeper;
 pub mod migrate;
 mod pool;
 mod probe;
@@ -38,7 +39,9 @@ use uuid::Uuid;
 
 use connect::Target;
 use executor::{Executor, PostgresExecutor, SqliteExecutor, Work};
-use file::{DatabaseFile, Keeper};
+use fault::failed;
+use file::DatabaseFile;
+use keeper::Keeper;
 use pool::Pool;
 
 pub use deadline::Deadline;
@@ -86,7 +89,7 @@ impl Database {
         let deadline = Deadline::within(Duration::min(patience, REQUEST));
         match &config.database_url {
             DatabaseUrl::Sqlite(path) => {
-                let file = Arc::new(DatabaseFile::of(path)?);
+                let file = Arc::new(DatabaseFile::of(path).map_err(failed)?);
                 let writer = Pool::new(Target::SqliteWriter(Arc::clone(&file)), 1)?;
                 drop(writer.get(deadline.for_statements()).await?);
                 let mut keeper = Keeper::of(Arc::clone(&file));
@@ -108,7 +111,7 @@ impl Database {
             }
             DatabaseUrl::Postgres(url) => {
                 let pooler = config.database_pooler;
-                let target = |read_only| Target::postgres(url, pooler, patience, read_only).map_err(connect::failed);
+                let target = |read_only| Target::postgres(url, pooler, patience, read_only).map_err(failed);
                 // One connection is the probe's, a third of the others reads.
                 let connections = usize::from(config.database_connections) - 1;
                 let readers = (connections / 3).max(1);
@@ -210,7 +213,7 @@ impl Database {
         };
         match tokio::time::timeout(CLOSING, closing).await {
             Ok(closed) => closed,
-            Err(_) => Err(connect::failed(deadline::no_answer())),
+            Err(_) => Err(failed(deadline::no_answer())),
         }
     }
 }

@@ -6,9 +6,10 @@ use sea_orm::{DbBackend, DbErr, Statement};
 use tokio::time::{Instant, sleep};
 
 use super::{
-    connect::{Target, failed},
+    connect::Target,
     connection::Connection,
-    fault,
+    deadline::answer,
+    fault::{self, failed},
     health::Health,
     pool::Pool,
     steps::Steps,
@@ -52,10 +53,7 @@ async fn look(target: &Target, kept: &mut Option<Connection>, health: &Health) -
     let until = Instant::now() + PATIENCE;
     let mut connection = match kept.take() {
         Some(connection) => connection,
-        None => tokio::time::timeout_at(until, target.connect())
-            .await
-            .unwrap_or_else(|_| Err(super::deadline::no_answer()))
-            .map_err(failed)?,
+        None => answer(until, target.connect()).await.map_err(failed)?,
     };
     connection.begin("BEGIN", until, &Steps::default()).await?;
     let statement = Statement::from_string(DbBackend::Postgres, "SELECT current_setting('transaction_read_only')");

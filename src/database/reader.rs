@@ -1,14 +1,14 @@
 //! Reading, within a deadline.
 
 use sea_orm::{
-    ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, RuntimeErr, Statement,
-    prelude::async_trait::async_trait, sqlx::Error::Database as FromDatabase,
+    ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, Statement, prelude::async_trait::async_trait,
+    sqlx::Error::Database as FromDatabase,
 };
 
 use super::{
     Database,
     deadline::{Deadline, no_answer},
-    fault::{self, Fault},
+    fault::{self, Fault, failed},
     file::gone,
     steps::Steps,
 };
@@ -32,10 +32,10 @@ impl Reader<'_> {
 
     async fn query_once(&self, statement: &Statement) -> Result<Vec<QueryResult>, DbErr> {
         if self.deadline.is_over() {
-            return Err(DbErr::Query(RuntimeErr::SqlxError(no_answer().into())));
+            return Err(failed(no_answer()));
         }
         if self.database.file.as_ref().is_some_and(|file| !file.is_in_place()) {
-            return Err(DbErr::Conn(RuntimeErr::SqlxError(gone().into())));
+            return Err(failed(gone()));
         }
         let until = self.deadline.for_statements();
         let mut connection = self.database.readers.get(until).await?;

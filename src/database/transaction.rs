@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use sea_orm::{
-    ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, RuntimeErr, Statement,
-    prelude::async_trait::async_trait,
+    ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, Statement, prelude::async_trait::async_trait,
 };
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::{
     deadline::{Deadline, no_answer},
+    fault::failed,
     pool::Lease,
     steps::{Failure, Steps},
 };
@@ -27,7 +27,7 @@ impl Transaction {
     /// The connection, if there is time left to ask it something.
     async fn in_time(&self) -> Result<MutexGuard<'_, Lease>, DbErr> {
         match self.deadline.is_over() {
-            true => Err(DbErr::Exec(RuntimeErr::SqlxError(no_answer().into()))),
+            true => Err(failed(no_answer())),
             false => Ok(self.connection.lock().await),
         }
     }

@@ -18,8 +18,7 @@ use super::{
 };
 use crate::{
     app::App,
-    error::{ApiError, ErrorBody, ErrorCode},
-    values::Nullable,
+    error::{ApiError, Cell, ErrorCode, HealthDown},
 };
 
 /// Whether the service works.
@@ -31,24 +30,6 @@ pub enum HealthStatus {
     Up,
 }
 
-/// Whether the service works, where it does not.
-#[derive(Debug, Enum, Serialize)]
-#[oai(rename_all = "lowercase")]
-#[serde(rename_all = "lowercase")]
-pub enum HealthDownStatus {
-    /// It does not.
-    Down,
-}
-
-/// The name of this cell.
-#[derive(Debug, Enum, Serialize)]
-#[oai(rename_all = "lowercase")]
-#[serde(rename_all = "lowercase")]
-pub enum Cell {
-    /// Customer relationship management.
-    Crm,
-}
-
 /// The state of the service.
 #[derive(Debug, Object, Serialize)]
 pub struct Health {
@@ -56,32 +37,6 @@ pub struct Health {
     pub status: HealthStatus,
     /// The name of this cell.
     pub cell: Cell,
-}
-
-/// The state of the service where it does not work, and the error that this is: both in one body.
-#[derive(Debug, Object, Serialize)]
-#[oai(rename_all = "camelCase", example)]
-#[serde(rename_all = "camelCase")]
-pub struct HealthDown {
-    /// Whether the service works.
-    pub status: HealthDownStatus,
-    /// The name of this cell.
-    pub cell: Cell,
-    /// What went wrong, for programs.
-    pub code: ErrorCode,
-    /// What went wrong, in a sentence.
-    pub message: String,
-    /// Which part does not work, and why.
-    pub details: Nullable<String>,
-    /// The request's `X-Request-ID`, or the one the server made: quote it when asking for help.
-    pub request_id: String,
-}
-
-impl From<ErrorBody> for HealthDown {
-    fn from(error: ErrorBody) -> Self {
-        let ErrorBody { code, message, details, request_id } = error;
-        Self { status: HealthDownStatus::Down, cell: Cell::Crm, code, message, details, request_id }
-    }
 }
 
 impl Example for HealthDown {

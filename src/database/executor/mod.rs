@@ -4,9 +4,10 @@
 //!
 //! 1. A piece of work is answered `Ok` in one place for each database: [`sqlite`] and [`postgres`], behind the `?` of
 //!    `Connection::commit`. Nothing else makes an `Ok` of it.
-//! 2. The transaction is begun by a plain statement that fails, or is refused, where one is open already, and ended by a
-//!    plain `COMMIT` that fails where none is open. No count of ours or of the driver's stands between: what the database
-//!    says is what holds.
+//! 2. What the database says is what holds: no count of open transactions decides, ours or the driver's. SQLite's
+//!    `BEGIN IMMEDIATE` fails where one is open, and its `COMMIT` where none is. To PostgreSQL's `COMMIT`, which in a
+//!    transaction that failed is a `ROLLBACK` that succeeds, belongs a statement that such a transaction refuses. A
+//!    connection in the middle of a transaction is never used for another one.
 //! 3. After any fault of any step no further statement runs on the connection ([`super::connection`]): it is closed, and a
 //!    new one opened. So a transaction that the database ended by itself cannot be taken for an open one.
 //! 4. Both databases commit durably: SQLite with `synchronous=FULL`, PostgreSQL with `synchronous_commit`, without which the

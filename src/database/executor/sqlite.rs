@@ -23,11 +23,11 @@ use tokio::{
 use super::Work;
 use crate::{
     database::{
-        connect::failed,
         deadline::Deadline,
-        fault::{self, Fault},
-        file::{DatabaseFile, GONE, Keeper},
+        fault::{self, Fault, failed},
+        file::{DatabaseFile, GONE},
         health::Health,
+        keeper::Keeper,
         pool::{Lease, Pool},
         steps::Steps,
         transaction::Transaction,
