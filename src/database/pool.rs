@@ -99,7 +99,7 @@ impl Manager for Connector {
         let generation = self.generation.load(Ordering::SeqCst);
         let mut connection = self.target.connect().await?;
         connection.generation = generation;
-        connection.buried = Some(self.buried.subscribe());
+        connection.buried = self.target.is_remote().then(|| self.buried.subscribe());
         Ok(connection)
     }
 
