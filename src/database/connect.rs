@@ -17,6 +17,10 @@ use crate::config::{Pooler, Secret};
 
 /// How long a statement waits for another process's lock on the SQLite file before it is refused; the writer asks again.
 const BUSY: Duration = Duration::from_millis(250);
+/// Readers of the SQLite file.
+pub(super) const SQLITE_READERS: usize = 4;
+/// All connections to it: with the writer, the keeper, and one by which is looked whether it can be read.
+const SQLITE_CONNECTIONS: usize = SQLITE_READERS + 3;
 /// How long a migration waits for it.
 const MIGRATION_BUSY: Duration = Duration::from_secs(5);
 /// How long a server that refuses connections, because it is just starting, is asked again.
@@ -95,21 +99,22 @@ impl Target {
     }
 }
 
-/// Whether the server will accept connections in a moment: PostgreSQL while it starts.
+/// Whether the server may accept connections in a moment: PostgreSQL while it starts, or has too many of them.
 fn is_starting(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(error) => error.kind() == io::ErrorKind::ConnectionRefused,
-        sqlx::Error::Database(error) => error.code().as_deref() == Some("57P03"),
+        sqlx::Error::Database(error) => matches!(error.code().as_deref(), Some("57P03" | "53300")),
         _ => false,
     }
 }
 
 async fn sqlite(file: &DatabaseFile, options: SqliteConnectOptions) -> Result<Connection, sqlx::Error> {
     file.must_be_in_place()?;
+    let opened = file.count(SQLITE_CONNECTIONS)?;
     let connection = options.connect().await?;
     // It may have been replaced in between.
     file.must_be_in_place()?;
-    Connection::sqlite(connection).await
+    Connection::sqlite(connection, opened).await
 }
 
 fn sqlite_writer(file: &Path, busy: Duration) -> SqliteConnectOptions {

@@ -21,6 +21,7 @@ use tokio::{sync::watch, time::Instant};
 use super::{
     deadline::{answer, no_answer},
     fault::{self, Fault, failed},
+    file::Opened,
     steps::{self, Failure, Steps},
 };
 
@@ -73,11 +74,15 @@ enum Asked<'a> {
 }
 
 impl Connection {
-    pub(super) async fn sqlite(mut raw: SqliteConnection) -> Result<Self, sqlx::Error> {
+    /// `opened` is dropped when SQLite closes the connection, which may be long after this one is dropped.
+    pub(super) async fn sqlite(mut raw: SqliteConnection, opened: Opened) -> Result<Self, sqlx::Error> {
         let signals = Arc::new(Signals::default());
         let (rolled_back, given_up) = (Arc::clone(&signals), Arc::clone(&signals));
         let mut handle = raw.lock_handle().await?;
-        handle.set_rollback_hook(move || rolled_back.rolled_back.store(true, Ordering::SeqCst));
+        handle.set_rollback_hook(move || {
+            let _until_closed = &opened;
+            rolled_back.rolled_back.store(true, Ordering::SeqCst);
+        });
         handle.set_progress_handler(INSTRUCTIONS, move || !given_up.given_up.load(Ordering::Relaxed));
         drop(handle);
         Ok(Self::new(Raw::Sqlite(raw), signals))
@@ -163,11 +168,11 @@ impl Connection {
 
     /// Takes back the transaction.
     pub(super) async fn rollback(&mut self, until: Instant) -> Result<(), DbErr> {
-        self.execute_text("ROLLBACK", until).await?;
+        // That SQLite says so is no news: it was asked to.
         self.in_transaction = false;
-        // It was asked for.
-        self.signals.rolled_back.store(false, Ordering::SeqCst);
-        Ok(())
+        let done = self.execute_text("ROLLBACK", until).await;
+        self.in_transaction = done.is_err();
+        done.map(drop)
     }
 
     /// Runs what is a step of a transaction.

@@ -66,8 +66,8 @@ impl Fault {
             "26000" | "42P05" => Self::Unavailable,
             // Damaged data, damaged index.
             "XX001" | "XX002" => Self::Unavailable,
-            // Cancelled: it took longer than it may.
-            "57014" => Self::Unable,
+            // Cancelled: it took longer than it may. Not allowed: by whoever changed the role's rights.
+            "57014" | "42501" => Self::Unable,
             _ => match code.get(..2) {
                 // Connection, operator's intervention, system.
                 Some("08" | "57" | "58") => Self::Unavailable,
@@ -113,6 +113,10 @@ impl From<DbErr> for ApiError {
     fn from(error: DbErr) -> Self {
         if matches!(error.sql_err(), Some(SqlErr::ForeignKeyConstraintViolation(_))) || is_sqlite_restrict(&error) {
             return Self::bad_request("a resource that the request refers to was deleted in the meantime");
+        }
+        // Whatever keeps a connection from being opened.
+        if matches!(error, DbErr::Conn(_)) {
+            return Self::unavailable(&error);
         }
         match cause(&error).map_or(Fault::Program, Fault::of) {
             Fault::Contention => Self::contention(&error),

@@ -1,4 +1,4 @@
-//! What keeps SQLite's write-ahead log from being deleted, so that its absence means something.
+//! What keeps SQLite from deleting the files beside the database, so that their absence means something.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,8 +10,8 @@ use super::{connect::Target, connection::Connection, deadline::answer, fault::fa
 /// How long it waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A connection that is kept open and never used. While there is one SQLite does not delete the write-ahead log by itself,
-/// whatever becomes of the other connections.
+/// A connection that is kept open and never used. While there is one SQLite does not delete the write-ahead log and the locks
+/// by itself, whatever becomes of the other connections.
 pub(super) struct Keeper {
     file: Arc<DatabaseFile>,
     connection: Option<Connection>,
@@ -22,11 +22,11 @@ impl Keeper {
         Self { file, connection: None }
     }
 
-    /// Opens the connection, if it is not, and takes note of the write-ahead log.
+    /// Opens the connection, if it is not, and takes note of the files beside the database.
     pub(super) async fn open(&mut self) -> Result<(), DbErr> {
         if self.connection.is_none() {
             self.connection = Some(opened(&self.file).await?);
-            self.file.know_log().map_err(failed)?;
+            self.file.know_beside().map_err(failed)?;
         }
         Ok(())
     }
@@ -36,9 +36,9 @@ impl Keeper {
         opened(&self.file).await?.close().await.map_err(failed)
     }
 
-    /// Closes the connection. From now on SQLite may delete the write-ahead log.
+    /// Closes the connection. From now on SQLite may delete the files beside the database.
     pub(super) async fn close(&mut self) {
-        self.file.forget_log();
+        self.file.forget_beside();
         if let Some(connection) = self.connection.take()
             && let Err(error) = connection.close().await
         {

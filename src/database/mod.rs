@@ -37,7 +37,7 @@ use sea_orm::{ConnectionTrait, DbBackend, DbErr};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use connect::Target;
+use connect::{SQLITE_READERS, Target};
 use executor::{Executor, PostgresExecutor, SqliteExecutor, Work};
 use fault::failed;
 use file::DatabaseFile;
@@ -52,7 +52,7 @@ pub use transaction::Transaction;
 
 use crate::{
     config::{Config, DatabaseUrl, Pooler},
-    error::Result,
+    error::{ErrorCode, Result},
 };
 
 /// How long a request may wait for the database: answered within ten seconds, with room for what happens on
@@ -62,10 +62,7 @@ pub const REQUEST: Duration = Duration::from_secs(9);
 pub const COMMAND: Duration = Duration::from_secs(3600);
 
 /// How long a database that does not answer may keep the service from ending.
-const CLOSING: Duration = Duration::from_secs(20);
-
-/// Readers of the SQLite file.
-const SQLITE_READERS: usize = 4;
+const CLOSING: Duration = Duration::from_secs(10);
 
 /// The database of the service.
 pub struct Database {
@@ -186,7 +183,7 @@ impl Database {
     /// # Errors
     /// What `work` returned, or a failure to commit.
     pub(crate) async fn transact<T: Send + 'static>(&self, work: impl Work<T>) -> Result<T> {
-        self.executor.transact(None, Deadline::within(self.patience), work).await
+        self.reported(self.executor.transact(None, Deadline::within(self.patience), work).await)
     }
 
     /// The same for work that changes this resource: it waits for the work on it that came before.
@@ -194,7 +191,16 @@ impl Database {
     /// # Errors
     /// What `work` returned, or a failure to commit.
     pub(crate) async fn transact_on<T: Send + 'static>(&self, resource: Uuid, work: impl Work<T>) -> Result<T> {
-        self.executor.transact(Some(resource), Deadline::within(self.patience), work).await
+        self.reported(self.executor.transact(Some(resource), Deadline::within(self.patience), work).await)
+    }
+
+    fn reported<T>(&self, outcome: Result<T>) -> Result<T> {
+        if let Err(error) = &outcome
+            && error.code() == ErrorCode::ServiceUnavailable
+        {
+            self.health.change_failed(error.is_contention());
+        }
+        outcome
     }
 
     /// Finishes the waiting changes and closes all connections.

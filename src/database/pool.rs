@@ -12,10 +12,10 @@ use std::{
 };
 
 use deadpool::managed::{self, Manager, Metrics, Object, PoolError, QueueMode, RecycleError, RecycleResult};
-use sea_orm::{DbErr, sqlx};
+use sea_orm::{DbErr, RuntimeErr, sqlx};
 use tokio::{sync::watch, time::Instant};
 
-use super::{connect::Target, connection::Connection, deadline::no_answer, fault::failed};
+use super::{connect::Target, connection::Connection, deadline::no_answer};
 
 /// How long a connection may be unused before it is asked whether it still works.
 const UNUSED: Duration = Duration::from_secs(1);
@@ -56,7 +56,7 @@ impl Pool {
             Ok(Err(_)) => Err(sqlx::Error::PoolTimedOut),
             Err(_) => Err(no_answer()),
         };
-        connection.map_err(failed)
+        connection.map_err(|error| DbErr::Conn(RuntimeErr::SqlxError(error.into())))
     }
 
     /// Uses none of the connections that were opened until now again; gives the generation that they belong to.

@@ -2,7 +2,6 @@
 
 use sea_orm::{
     ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, Statement, prelude::async_trait::async_trait,
-    sqlx::Error::Database as FromDatabase,
 };
 
 use super::{
@@ -57,9 +56,7 @@ impl Reader<'_> {
 
     /// SQLite's disk is looked after by the writer, a server by [`super::probe`]: here it is only said that there is cause.
     fn report(&self, outcome: &Result<Vec<QueryResult>, DbErr>) {
-        if let Some(error @ FromDatabase(_)) = outcome.as_ref().err().and_then(fault::cause)
-            && Fault::of(error) == Fault::Unavailable
-        {
+        if outcome.as_ref().is_err_and(is_lost) {
             self.database.health.suspect_reads();
         }
     }

@@ -2,13 +2,16 @@
 //! is 503, reads go on where they can, and it heals by itself. What mounts file systems or takes long is run by `make
 //! disks`.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use sea_orm::{ConnectOptions, ConnectionTrait};
 use serde_json::Value;
 
 use crate::harness::{
-    Client, Load, Process, TestDatabase, Told, Write,
+    Client, Load, PII_KEYS, Process, TestDatabase, Told, Write, crm,
     disk::{self, FaultyDisk, SmallDisk},
     kept, on_postgres, within,
 };
@@ -328,4 +331,51 @@ async fn while_another_process_holds_the_file_all_writes_are_refused_together_an
     within(10, "healthy again, without a write", async || client.get("/health").await.status == 200).await;
     within(10, "writes again", async || told.write(&mut client, 0).await == 201).await;
     kept(&told, &process, &database.url()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_its_log_or_its_locks_deleted_it_saves_what_they_held_and_heals() {
+    let told = Told::default();
+    let Some((database, process, mut client, file)) = with_a_file(&told).await else { return };
+    for deleted in [&["-wal"][..], &["-shm"], &["-wal", "-shm"]] {
+        let load = Load::start(&process, &told, 4);
+        load.until_acknowledged(20).await;
+        deleted.iter().for_each(|suffix| std::fs::remove_file(beside(&file, suffix)).unwrap());
+        within(10, "both are made anew", async || ["-wal", "-shm"].iter().all(|name| beside(&file, name).exists()))
+            .await;
+        load.until_acknowledged(20).await;
+        load.end().await;
+        heals(&told, &mut client).await;
+        kept(&told, &process, &database.url()).await;
+    }
+    // Told to stop before it could notice.
+    std::fs::remove_file(beside(&file, "-wal")).unwrap();
+    process.stop().await;
+    let process = Process::start(&database);
+    let client = process.client().await;
+    heals_with_its_file(&told, database, process, client).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_its_locks_deleted_another_process_loses_and_breaks_nothing() {
+    for command in [&["audit", "verify"][..], &["keys", "rotate", "--all"]] {
+        let told = Told::default();
+        let Some((database, process, _, file)) = with_a_file(&told).await else { return };
+        let load = Load::start(&process, &told, 4);
+        load.until_acknowledged(50).await;
+        std::fs::remove_file(beside(&file, "-shm")).unwrap();
+        let url = database.url();
+        let variables = [("CRM_DATABASE_URL", url.as_str()), ("CRM_PII_KEYS", PII_KEYS)];
+        for _ in 0..3 {
+            crm(command, &variables);
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        load.end().await;
+        drop(process);
+        kept(&told, &Process::start(&database), &database.url()).await;
+    }
+}
+
+fn beside(file: &Path, suffix: &str) -> PathBuf {
+    file.with_file_name(format!("crm.db{suffix}"))
 }

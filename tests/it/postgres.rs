@@ -85,3 +85,53 @@ async fn every_session_gives_up_what_nobody_waits_for_any_more() {
         assert_eq!(row.try_get_by_index::<String>(0).unwrap(), value, "{setting}");
     }
 }
+
+#[tokio::test]
+async fn a_commit_waits_for_the_disk_whatever_was_set_since_the_start() {
+    if !on_postgres() {
+        return;
+    }
+    let service = Service::start().await;
+    let database = service.database.connect().await;
+    // What is deferred is checked when COMMIT is carried out.
+    let notes = "CREATE TABLE noted (setting TEXT); \
+                 CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS \
+                 $$ BEGIN INSERT INTO noted SELECT current_setting('synchronous_commit'); RETURN NULL; END $$; \
+                 CREATE CONSTRAINT TRIGGER notes AFTER INSERT ON customers DEFERRABLE INITIALLY DEFERRED \
+                 FOR EACH ROW EXECUTE FUNCTION note()";
+    database.execute_unprepared(notes).await.unwrap();
+    for setting in ["off", "remote_apply"] {
+        // In the database, so that new sessions have it; those there are, are ended.
+        let name = service.database.url().rsplit('/').next().unwrap().to_owned();
+        let sql = format!(
+            "ALTER DATABASE {name} SET synchronous_commit = {setting}; SELECT pg_terminate_backend(pid) \
+             FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        );
+        database.execute_unprepared(&sql).await.unwrap();
+        service.customer().await;
+    }
+    let statement = Statement::from_string(database.get_database_backend(), "SELECT setting FROM noted");
+    let rows = database.query_all_raw(statement).await.unwrap();
+    let noted: Vec<String> = rows.iter().map(|row| row.try_get_by_index(0).unwrap()).collect();
+    assert_eq!(noted, ["on", "remote_apply"]);
+}
+
+#[tokio::test]
+async fn whoever_may_not_connect_or_write_any_more_is_503_until_he_may() {
+    if !on_postgres() {
+        return;
+    }
+    let service = Service::start().await;
+    let database = service.database.connect().await;
+    let name = service.database.url().rsplit('/').next().unwrap().to_owned();
+    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+               WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    database.execute_unprepared(&format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false; {end}")).await.unwrap();
+    let create = || service.post("/customers", json!({ "name": "x" })).request_id("refused");
+    create().send().await.expect(503);
+    service.get("/customers").send().await.expect(503);
+    database.execute_unprepared(&format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true")).await.unwrap();
+    create().send().await.expect(201);
+    fail_with(&database, "42501").await;
+    service.post("/customers", json!({ "name": "x" })).send().await.expect(503);
+}

@@ -23,9 +23,12 @@ const FURTHER_LOCK: Duration = Duration::from_secs(1);
 const AGAIN: Duration = Duration::from_millis(5);
 /// The most of it.
 const LONGEST: u32 = 20;
-/// COMMIT. The server must not cancel it: it could have taken effect all the same. In a transaction that failed, the
-/// setting is refused, where COMMIT alone would be a ROLLBACK that succeeds.
-const COMMIT: &str = "SET LOCAL statement_timeout = 0; COMMIT";
+/// COMMIT. It waits for the disk, whatever somebody set since the start. The server must not cancel it: it could have taken
+/// effect all the same. In a transaction that failed, the settings are refused, where COMMIT alone would be a ROLLBACK that
+/// succeeds.
+const COMMIT: &str = "SELECT set_config('synchronous_commit', 'on', true) \
+                      WHERE current_setting('synchronous_commit') = 'off'; \
+                      SET LOCAL statement_timeout = 0; COMMIT";
 
 /// What commits changes on PostgreSQL.
 pub(in crate::database) struct PostgresExecutor {

@@ -25,7 +25,7 @@ use crate::{
     database::{
         deadline::Deadline,
         fault::{self, Fault, failed},
-        file::{DatabaseFile, GONE},
+        file::{self, DatabaseFile, GONE, Place},
         health::Health,
         keeper::Keeper,
         pool::{Lease, Pool},
@@ -203,8 +203,14 @@ impl Writer {
                 },
             }
         }
-        if self.file.is_in_place() {
-            self.checkpoint().await;
+        match self.file.look() {
+            Place::Intact => self.checkpoint().await,
+            Place::BesideDeleted => {
+                if let Err(error) = self.move_log().await {
+                    tracing::error!(%error, "files beside the database were deleted, and what they held is lost");
+                }
+            }
+            Place::Lost => {}
         }
         self.pool.close().await;
         self.keeper.close().await;
@@ -222,13 +228,12 @@ impl Writer {
         self.waiting.push_front(first);
         self.idle = Some(0);
         self.health.writer_is_busy(true);
-        let outcome = self.transaction().await;
-        self.health.writer_is_busy(false);
-        match outcome {
+        match self.transaction().await {
             Ok(true) => self.health.writes_work(),
             Ok(false) => self.health.writes_fail(LOCKED),
             Err(error) => self.fails(&error).await,
         }
+        self.health.writer_is_busy(false);
     }
 
     /// One transaction: whether there was one, or everybody was refused waiting for it.
@@ -258,7 +263,10 @@ impl Writer {
         let mut connection = self.connection().await?;
         loop {
             let Err(error) = connection.begin("BEGIN IMMEDIATE", Instant::now() + DISK, &self.steps).await else {
-                self.file.must_be_in_place().map_err(failed)?;
+                if let Err(gone) = self.file.must_be_in_place() {
+                    connection.rollback(Instant::now() + DISK).await?;
+                    return Err(failed(gone).into());
+                }
                 return Ok(Some(connection));
             };
             if !connection.is_trusted() {
@@ -285,9 +293,14 @@ impl Writer {
         if !connection.is_trusted() {
             return Err(ApiError::unavailable("another change in the same transaction failed"));
         }
-        self.file.must_be_in_place().map_err(failed)?;
+        if let Err(gone) = self.file.must_be_in_place() {
+            connection.rollback(Instant::now() + DISK).await?;
+            return Err(failed(gone).into());
+        }
         let committed = connection.commit("COMMIT", Instant::now() + DISK, &self.steps).await;
-        committed.map_err(ApiError::outcome_open)
+        committed.map_err(ApiError::outcome_open)?;
+        // It may have been replaced in between.
+        self.file.must_be_in_place().map_err(ApiError::outcome_open)
     }
 
     async fn connection(&self) -> Result<Lease> {
@@ -295,18 +308,19 @@ impl Writer {
     }
 
     async fn tick(&mut self) {
+        self.health.writer_is_busy(true);
         match self.file.look() {
-            true if self.health.reads_are_suspect() => match self.keeper.look().await {
+            Place::Intact if self.health.reads_are_suspect() => match self.keeper.look().await {
                 Ok(()) => self.health.reads_work(),
                 Err(error) => {
                     tracing::debug!(%error, "the database cannot be read");
                     self.health.reads_fail("rows cannot be read");
                 }
             },
-            true => {}
-            false => self.health.reads_fail(GONE),
+            Place::Intact => {}
+            Place::BesideDeleted | Place::Lost => self.health.reads_fail(GONE),
         }
-        if self.failing || self.health.writes().is_err() {
+        if self.failing || self.health.writes_are_suspect() {
             self.try_again().await;
         }
         self.idle = self.idle.map(|ticks| ticks + 1);
@@ -314,6 +328,7 @@ impl Writer {
             self.idle = None;
             self.checkpoint().await;
         }
+        self.health.writer_is_busy(false);
     }
 
     async fn fails(&mut self, error: &ApiError) {
@@ -328,24 +343,61 @@ impl Writer {
 
     /// Makes a trial commit; while it fails, so do all changes.
     async fn try_again(&mut self) {
-        if !self.file.look() {
-            return self.health.writes_fail(GONE);
-        }
-        let tried = match self.keeper.open().await {
-            Ok(()) => self.trial().await,
-            Err(error) => Err(error),
+        let tried = match self.file.look() {
+            Place::Intact => self.open_and_try().await,
+            Place::BesideDeleted => match self.rescue().await {
+                Ok(()) => self.open_and_try().await,
+                Err(error) => Err(error),
+            },
+            Place::Lost => Err(failed(file::gone())),
         };
         let Err(error) = tried else {
             self.failing = false;
-            return self.health.writes_work();
+            return self.health.trial_works();
         };
         tracing::debug!(%error, "the database cannot be written");
         let busy = fault::cause(&error).is_some_and(|error| Fault::of(error) == Fault::Contention);
-        self.health.writes_fail(if busy { LOCKED } else { "changes cannot be committed" });
+        self.health.writes_fail(match busy {
+            true => LOCKED,
+            false if self.file.is_in_place() => "changes cannot be committed",
+            false => GONE,
+        });
         if fault::is_read_only(&error) {
             // In a process that found its file system read-only SQLite keeps to that for as long as a connection is open.
             self.readers.close_idle().await;
             self.keeper.close().await;
+        }
+    }
+
+    async fn open_and_try(&mut self) -> std::result::Result<(), DbErr> {
+        self.keeper.open().await?;
+        self.trial().await
+    }
+
+    /// The write-ahead log or the locks were deleted, and this process still has them open: what is in the log is moved into
+    /// the database file before they are closed. Others must not be let in before all of them are.
+    async fn rescue(&mut self) -> std::result::Result<(), DbErr> {
+        self.move_log().await?;
+        self.pool.close_idle().await;
+        self.readers.close_idle().await;
+        self.keeper.close().await;
+        if self.file.connections() > 0 {
+            return Err(DbErr::Custom("the old files are still being read".to_owned()));
+        }
+        tracing::warn!("files beside the database were deleted: what they held is saved, and they are made anew");
+        Ok(())
+    }
+
+    /// Moves the whole write-ahead log into the database file.
+    async fn move_log(&self) -> std::result::Result<(), DbErr> {
+        if self.file.connections() == 0 {
+            return Ok(());
+        }
+        let until = Instant::now() + DISK;
+        let rows = self.pool.get(until).await?.query(&pragma("wal_checkpoint(TRUNCATE)"), until).await?;
+        match rows.first().map(|row| row.try_get_by_index::<i32>(0)).transpose()? {
+            Some(0) => self.file.know_written().map_err(failed),
+            _ => Err(DbErr::Custom("readers are in the way of the write-ahead log".to_owned())),
         }
     }
 
