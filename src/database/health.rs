@@ -126,15 +126,20 @@ impl Health {
     /// Says that a trial commit succeeded.
     pub(super) fn trial_works(&self) {
         let mut state = lock(&self.writes);
-        let quiet = state.last_failed.is_none_or(|last| last.elapsed() >= QUIET);
-        if quiet || !matches!(state.failing, Some((_, FoundBy::Changes))) {
-            state.work();
+        if state.last_failed.is_none_or(|last| last.elapsed() >= QUIET) {
+            state.failed = 0;
+        }
+        // As long as only changes fail, a trial says nothing of them.
+        if state.failed < IN_A_ROW || matches!(state.failing, Some((_, FoundBy::Trial))) {
+            state.mend();
         }
     }
 
     /// Says that a change was committed.
     pub(super) fn writes_work(&self) {
-        lock(&self.writes).work();
+        let mut state = lock(&self.writes);
+        state.failed = 0;
+        state.mend();
     }
 
     /// Says that the one writer waits for an answer, or no longer does.
@@ -157,8 +162,7 @@ impl Writes {
         }
     }
 
-    fn work(&mut self) {
-        self.failed = 0;
+    fn mend(&mut self) {
         if self.failing.take().is_some() {
             tracing::info!("writes work again");
         }

@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, Statement};
 use serde_json::json;
 
-use crate::harness::{Service, on_postgres};
+use crate::harness::{Service, on_postgres, on_server};
 
 #[tokio::test]
 async fn what_the_server_cannot_do_now_is_503_and_can_be_sent_again() {
@@ -124,13 +124,14 @@ async fn whoever_may_not_connect_or_write_any_more_is_503_until_he_may() {
     let service = Service::start().await;
     let database = service.database.connect().await;
     let name = service.database.url().rsplit('/').next().unwrap().to_owned();
-    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
-               WHERE datname = current_database() AND pid <> pg_backend_pid()";
-    database.execute_unprepared(&format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false; {end}")).await.unwrap();
+    on_server(format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false")).await;
+    let others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                  WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    database.execute_unprepared(others).await.unwrap();
     let create = || service.post("/customers", json!({ "name": "x" })).request_id("refused");
     create().send().await.expect(503);
     service.get("/customers").send().await.expect(503);
-    database.execute_unprepared(&format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true")).await.unwrap();
+    on_server(format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true")).await;
     create().send().await.expect(201);
     fail_with(&database, "42501").await;
     service.post("/customers", json!({ "name": "x" })).send().await.expect(503);

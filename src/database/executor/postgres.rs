@@ -153,5 +153,5 @@ fn begin(deadline: Deadline, lock: Duration) -> String {
 }
 
 fn in_time<T>(outcome: std::result::Result<T, tokio::time::error::Elapsed>) -> Result<T> {
-    outcome.map_err(|_| ApiError::unavailable("another change took too long"))
+    outcome.map_err(|_| ApiError::contention("another change took too long"))
 }

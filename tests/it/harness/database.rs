@@ -81,7 +81,8 @@ impl Drop for TestDatabase {
     }
 }
 
-async fn on_server(statement: String) {
+/// Runs a statement on the server, beside all databases of tests.
+pub async fn on_server(statement: String) {
     let server = postgres_url();
     let connection = Database::connect(server.as_str()).await;
     let connection =

@@ -47,7 +47,7 @@ use poem_openapi::{ApiExtractor, ExtractParamOptions};
 use serde_json::{Value, json};
 
 pub use contract::Contract;
-pub use database::{TestDatabase, on_postgres, variable};
+pub use database::{TestDatabase, on_postgres, on_server, variable};
 pub use kept::{agrees, kept};
 pub use log::Log;
 pub use process::{Client, Ended, Process, crm, served};
