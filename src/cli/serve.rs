@@ -14,14 +14,12 @@ use crate::{
     config::{Config, JwtKey, Migrate},
     database::{self, migrate, reach::reach},
     http::{self, private::Private},
-    telemetry,
 };
 
 /// How many connections may wait to be accepted.
 const BACKLOG: u32 = 1024;
 
 pub(super) async fn run(config: Config) -> Outcome {
-    telemetry::start(&config.log, config.log_format);
     if config.jwt_key == JwtKey::Development {
         let file = config.data_dir.join("jwt_secret");
         let message = "no CRM_JWT_SECRET or CRM_JWT_PUBLIC_KEY_FILE: tokens are verified with a development secret";
