@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 
-use super::{Outcome, print, say_what_is_wrong};
+use super::{Outcome, print};
 use crate::{
     config::Config,
     database::{migrate, reach::reach},
@@ -26,7 +26,6 @@ pub(super) enum Direction {
 }
 
 pub(super) async fn run(config: &Config, direction: Direction) -> Outcome {
-    say_what_is_wrong(config);
     let (url, wait) = (config.schema_url(), config.database_wait);
     reach(url, wait).await?;
     match direction {

@@ -35,7 +35,7 @@ use crate::{
     error::ApiError,
     events::Outbox,
     pii::registry,
-    telemetry::metrics::Metrics,
+    telemetry::{self, StandardError, metrics::Metrics},
 };
 
 /// What a command ends with: an error is printed for the operator.
@@ -88,28 +88,38 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(usage) => usage.exit(),
     };
-    match run(cli.command.unwrap_or(Command::Serve)) {
+    // Dropped last, also by a panic: then what was logged is written.
+    let stderr = StandardError::start();
+    match run(cli.command.unwrap_or(Command::Serve), &stderr) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let _unwritable = writeln!(io::stderr(), "crm: {error}");
+            stderr.say(&format!("crm: {error}"));
             ExitCode::FAILURE
         }
     }
 }
 
-fn run(command: Command) -> Outcome {
+fn run(command: Command, stderr: &StandardError) -> Outcome {
+    let log = |only: Option<&str>| -> Result<Config, Box<dyn Error + Send + Sync>> {
+        let config = Config::from_env()?;
+        telemetry::start(only.unwrap_or(&config.log), config.log_format, stderr);
+        Ok(config)
+    };
+    let log_all = || log(None);
+    // Of a command whose result is what it prints.
+    let log_wrong = || log(Some("warn"));
     match command {
-        Command::Serve => wait(serve::run(Config::from_env()?)),
-        Command::Migrate(direction) => wait(migrate::run(&Config::from_env()?, direction)),
+        Command::Serve => wait(serve::run(log_all()?)),
+        Command::Migrate(direction) => wait(migrate::run(&log_wrong()?, direction)),
         Command::Openapi => openapi::openapi(),
         Command::Asyncapi => openapi::asyncapi(),
         Command::Token(wishes) => token::run(&Config::from_env()?, &wishes),
         Command::Healthcheck => wait(healthcheck::run(&Config::from_env()?)),
         Command::Keygen(purpose) => keygen::run(purpose),
-        Command::Keys(task) => wait(keys::run(Config::from_env()?, task)),
-        Command::Relay => wait(relay::run(Config::from_env()?)),
-        Command::Outbox(task) => wait(outbox::run(Config::from_env()?, task)),
-        Command::Audit(task) => wait(audit::run(Config::from_env()?, task)),
+        Command::Keys(task) => wait(keys::run(log_wrong()?, task)),
+        Command::Relay => wait(relay::run(log_all()?)),
+        Command::Outbox(task) => wait(outbox::run(log_wrong()?, task)),
+        Command::Audit(task) => wait(audit::run(log_wrong()?, task)),
     }
 }
 
@@ -142,7 +152,6 @@ async fn open(config: Config, patience: Duration) -> Result<App, Box<dyn Error +
 
 /// The database alone, if it is up to date.
 async fn open_database(config: &Config) -> Result<Database, Box<dyn Error + Send + Sync>> {
-    say_what_is_wrong(config);
     check_schema(config).await?;
     reach(&config.database_url, config.database_wait).await?;
     Ok(Database::open(config, database::COMMAND).await?)
@@ -151,11 +160,6 @@ async fn open_database(config: &Config) -> Result<Database, Box<dyn Error + Send
 /// What an operator is told of a failure.
 fn fault(error: ApiError) -> String {
     error.cause().unwrap_or("the database failed").to_owned()
-}
-
-/// Logs what is wrong, of a command whose result is what it prints.
-fn say_what_is_wrong(config: &Config) {
-    crate::telemetry::start("warn", config.log_format);
 }
 
 /// Hears that the process is told to stop: by Ctrl-C or SIGTERM.

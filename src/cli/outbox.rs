@@ -3,7 +3,7 @@
 use clap::Subcommand;
 use uuid::Uuid;
 
-use super::{Outcome, check_schema, fault, open, print, say_what_is_wrong};
+use super::{Outcome, check_schema, fault, open, print};
 use crate::{
     app::App,
     config::Config,
@@ -26,7 +26,6 @@ pub(super) enum Task {
 }
 
 pub(super) async fn run(config: Config, task: Task) -> Outcome {
-    say_what_is_wrong(&config);
     check_schema(&config).await?;
     let app = open(config, database::COMMAND).await?;
     let outcome = match task {

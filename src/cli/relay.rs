@@ -1,10 +1,9 @@
 //! `crm relay`: events to and from the broker, in a process of its own.
 
 use super::{Outcome, Told, check_schema, fault, open};
-use crate::{background::Background, config::Config, database, http::private::Private, telemetry};
+use crate::{background::Background, config::Config, database, http::private::Private};
 
 pub(super) async fn run(config: Config) -> Outcome {
-    telemetry::start(&config.log, config.log_format);
     if config.events_url.is_none() {
         return Err("CRM_EVENTS_URL: is needed, it names the broker".into());
     }

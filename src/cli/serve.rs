@@ -14,20 +14,19 @@ use crate::{
     config::{Config, JwtKey, Migrate},
     database::{self, migrate, reach::reach},
     http::{self, private::Private},
-    telemetry,
 };
 
 /// How many connections may wait to be accepted.
 const BACKLOG: u32 = 1024;
 
 pub(super) async fn run(config: Config) -> Outcome {
-    telemetry::start(&config.log, config.log_format);
     if config.jwt_key == JwtKey::Development {
         let file = config.data_dir.join("jwt_secret");
         let message = "no CRM_JWT_SECRET or CRM_JWT_PUBLIC_KEY_FILE: tokens are verified with a development secret";
         tracing::warn!(file = %file.display(), "{message}");
     }
     let (mut told, lame_duck) = (Told::listen()?, config.lame_duck);
+    let connections = http::server::most_connections(config.database_connections);
     let address = config.address();
     let taken = |error| format!("cannot listen on {address}: {error}");
     let port = take_port(address).map_err(taken)?;
@@ -41,7 +40,7 @@ pub(super) async fn run(config: Config) -> Outcome {
     let listener = port.listen(BACKLOG).map_err(taken)?;
     let address = listener.local_addr()?;
     let private = Private::start(&app);
-    tracing::info!(%address, docs = format!("http://{address}/docs"), "serving");
+    tracing::info!(%address, connections, docs = format!("http://{address}/docs"), "serving");
 
     let stopping = app.clone();
     let stop = async move {
@@ -58,7 +57,7 @@ pub(super) async fn run(config: Config) -> Outcome {
         stopping.outbox().stop_waiting();
     };
     let background = Background::start(&app);
-    http::server::serve(listener, http::service(&app), stop, http::server::IDLE).await?;
+    http::server::serve(listener, http::service(&app), stop, connections, http::server::IDLE).await?;
     let finished = background.finish().await;
     app.database().close().await?;
     if let Some(private) = private {

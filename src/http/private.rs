@@ -17,6 +17,8 @@ use crate::app::App;
 
 /// How long a probe that is being answered may take to finish after a stop was asked for.
 const DRAIN: Duration = Duration::from_secs(1);
+/// The most connections at a time: few watch, and the file descriptors are for requests.
+const MOST_CONNECTIONS: usize = 64;
 
 /// The running listener.
 pub struct Private {
@@ -55,7 +57,7 @@ impl Private {
         let serve = async move {
             let serving = async {
                 let listener = TcpListener::from_std(listener)?;
-                server::serve(listener, endpoint, told.clone(), server::IDLE).await
+                server::serve(listener, endpoint, told.clone(), MOST_CONNECTIONS, server::IDLE).await
             };
             let end = async {
                 told.clone().await;

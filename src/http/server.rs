@@ -1,8 +1,8 @@
 //! Listening: what the HTTP library leaves to its user.
 //!
 //! Small replies leave at once (`TCP_NODELAY`); a failing `accept` (no file descriptors left) is waited out instead of
-//! spun on; the number of connections is bounded; a connection on which nothing moves is closed, also in the middle of a
-//! request that is never sent whole.
+//! spun on; the number of connections is bounded, so that file descriptors are left for the rest; a connection on which
+//! nothing moves is closed, also in the middle of a request that is never sent whole.
 
 use std::{
     future::Future,
@@ -30,15 +30,35 @@ use tokio::{
 /// How long a connection may be silent, on a running service.
 pub const IDLE: Duration = Duration::from_secs(75);
 
-/// The most connections at a time; further ones wait to be accepted.
-const MOST_CONNECTIONS: usize = 4096;
+/// The most connections at a time, where there are file descriptors enough; further ones wait to be accepted.
+pub const MOST_CONNECTIONS: usize = 4096;
+/// The file descriptors that are no connection's: of the private listener and its connections, of SQLite's files, the
+/// broker, the runtimes. Sessions of PostgreSQL come on top.
+const RESERVED: usize = 128;
+/// The soft limit of file descriptors that systems usually set.
+const USUAL_LIMIT: u64 = 1024;
 /// How long running requests may take to finish after a stop was asked for.
 const DRAIN: Duration = Duration::from_secs(20);
 /// How long to wait after a failed `accept`.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves `endpoint` on `listener` until `stop` is ready, then lets running requests finish. Connections may be silent
-/// for `idle`.
+/// How many connections there may be at a time, beside so many sessions of the database: as many as the file descriptors of
+/// this process allow, once their soft limit is raised to the hard one, and [`MOST_CONNECTIONS`] at most.
+#[must_use]
+pub fn most_connections(database_sessions: u16) -> usize {
+    let limit = rlimit::increase_nofile_limit(u64::MAX).unwrap_or_else(|error| {
+        tracing::warn!(%error, "cannot raise the limit of file descriptors: {USUAL_LIMIT} are assumed");
+        USUAL_LIMIT
+    });
+    // More than can be counted is no limit.
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    // So few descriptors are not enough in any case; half of them are more than none.
+    let reserved = (RESERVED + usize::from(database_sessions)).min(limit / 2);
+    (limit - reserved).min(MOST_CONNECTIONS)
+}
+
+/// Serves `endpoint` on `listener` until `stop` is ready, then lets running requests finish. There may be `most` connections
+/// at a time, and each may be silent for `idle`.
 ///
 /// # Errors
 /// A fault of the listening socket.
@@ -46,10 +66,11 @@ pub async fn serve(
     listener: TcpListener,
     endpoint: impl Endpoint<Output = Response> + 'static,
     stop: impl Future<Output = ()>,
+    most: usize,
     idle: Duration,
 ) -> io::Result<()> {
     let address = listener.local_addr()?;
-    let acceptor = BoundedAcceptor { listener, address, idle, free: Arc::new(Semaphore::new(MOST_CONNECTIONS)) };
+    let acceptor = BoundedAcceptor { listener, address, idle, free: Arc::new(Semaphore::new(most)) };
     Server::new_with_acceptor(acceptor).run_with_graceful_shutdown(endpoint, stop, Some(DRAIN)).await
 }
 

@@ -5,15 +5,14 @@
 //! a key, a body, a query or a value from one: what this crate logs is chosen with care, and what the libraries log below
 //! WARN is left out at every level, because statements and headers are in it, and of the clients of brokers everything.
 
-use std::{
-    io::{self, Write},
-    str::FromStr,
-};
+use std::str::FromStr;
 
 use tracing::{Metadata, Subscriber, level_filters::LevelFilter};
 use tracing_subscriber::{
     EnvFilter, Layer, Registry, filter::filter_fn, fmt::MakeWriter, layer::SubscriberExt, util::SubscriberInitExt,
 };
+
+use super::stderr::StandardError;
 
 /// How log events are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,25 +76,11 @@ where
     Registry::default().with(layer.with_filter(filter).with_filter(filter_fn(is_safe)))
 }
 
-/// Standard error, as far as it can be written. What cannot be is dropped: told of an error, the library that formats log
-/// events would print it to standard error, and panic because that cannot be done either.
-struct Stderr;
-
-impl Write for Stderr {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let _dropped = io::stderr().write_all(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Starts logging for this process.
-pub fn start(filter: &str, format: LogFormat) {
+/// Starts logging for this process, to its standard error.
+pub fn start(filter: &str, format: LogFormat, stderr: &StandardError) {
+    let lines = stderr.lines();
     // A second start, in a test, changes nothing.
-    let _already_started = subscriber(filter, format, || Stderr).try_init();
+    let _already_started = subscriber(filter, format, move || lines.clone()).try_init();
     // A panic's text may hold anything; where it happened is what a developer needs.
     std::panic::set_hook(Box::new(|panic| {
         tracing::error!(location = panic.location().map(ToString::to_string), "a panic");

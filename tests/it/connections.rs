@@ -1,25 +1,39 @@
-//! Connections: silence ends them, whatever they left unsaid.
+//! Connections: silence ends them, whatever they left unsaid, and they leave file descriptors to the rest.
 
 use std::{future::pending, net::SocketAddr, time::Duration};
 
 use crm::http;
+use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     time::timeout,
 };
 
-use crate::harness::Service;
+use crate::harness::{Client, Process, Service, TestDatabase};
 
 /// Longer than anything here takes; only a connection that is never closed meets it.
 const FOR_EVER: Duration = Duration::from_secs(30);
+
+/// What is answered at once takes less.
+const AT_ONCE: Duration = Duration::from_secs(2);
+
+/// Connections on which nothing is said. They are made whether the service accepts them or not.
+async fn idle(address: &str, count: usize) -> Vec<TcpStream> {
+    let mut connections = Vec::new();
+    for _ in 0..count {
+        connections.push(TcpStream::connect(address).await.unwrap());
+    }
+    connections
+}
 
 /// Serves on a port of its own until the test ends, with little patience for silence.
 async fn listen(service: &Service) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let endpoint = http::service(&service.app);
-    tokio::spawn(http::server::serve(listener, endpoint, pending(), Duration::from_millis(200)));
+    let idle = Duration::from_millis(200);
+    tokio::spawn(http::server::serve(listener, endpoint, pending(), http::server::MOST_CONNECTIONS, idle));
     address
 }
 
@@ -46,7 +60,7 @@ async fn a_silent_connection_is_closed_also_in_the_middle_of_a_request() {
 async fn a_body_that_never_comes_whole_changes_nothing_and_does_not_block_the_door() {
     let service = Service::start().await;
     let address = listen(&service).await;
-    let token = crate::harness::token(serde_json::json!({}));
+    let token = crate::harness::token(json!({}));
     let half = format!(
         "POST /customers HTTP/1.1\r\nHost: crm\r\nAuthorization: Bearer {token}\r\nX-Request-ID: half\r\n\
          Content-Type: application/json\r\nContent-Length: 20\r\n\r\n{{\"name\":"
@@ -57,6 +71,44 @@ async fn a_body_that_never_comes_whole_changes_nothing_and_does_not_block_the_do
     let mut heard = Vec::new();
     assert!(timeout(FOR_EVER, connection.read_to_end(&mut heard)).await.is_ok(), "the connection stays open");
     assert_eq!(service.read("/customers").await["total"], 1);
-    let again = service.post("/customers", serde_json::json!({ "name": "x" })).request_id("half").send().await;
+    let again = service.post("/customers", json!({ "name": "x" })).request_id("half").send().await;
     again.expect(201);
+}
+
+#[tokio::test]
+async fn idle_connections_leave_file_descriptors_to_probes_and_to_those_who_came_before() {
+    let database = TestDatabase::new().await;
+    let process = Process::limited("300:300", &database);
+    let mut before = process.client().await;
+    before.get("/livez").await;
+    let idle = idle(&process.address, 400).await;
+    // Whoever came too late waits, and takes nothing from the others.
+    let mut late = process.client().await;
+    assert!(timeout(AT_ONCE, late.get("/livez")).await.is_err(), "there is no bound");
+
+    for write in ["one", "two", "three"] {
+        let mut probe = Client::connect(&process.private).await.unwrap();
+        for path in ["/livez", "/health"] {
+            let answer = probe.get(path).await;
+            assert!(answer.status == 200 && answer.took < AT_ONCE, "{path}: {answer:?}");
+        }
+        let made = before.ask("POST", "/customers", write, &json!({ "name": "x" })).await.unwrap();
+        assert!(made.status == 201 && made.took < AT_ONCE, "{made:?}");
+        let read = before.get("/customers").await;
+        assert!(read.status == 200 && read.took < AT_ONCE, "{read:?}");
+    }
+
+    drop(idle);
+    let mut next = process.client().await;
+    assert_eq!(timeout(FOR_EVER, next.get("/customers")).await.unwrap().body["total"], 3);
+    assert_eq!(process.stop().await, Some(0));
+}
+
+#[tokio::test]
+async fn the_soft_limit_of_file_descriptors_is_raised_to_the_hard_one() {
+    let database = TestDatabase::new().await;
+    let process = Process::limited("160:1000", &database);
+    let _idle = idle(&process.address, 400).await;
+    let answer = process.client().await.get("/customers").await;
+    assert!(answer.status == 200 && answer.took < AT_ONCE, "{answer:?}");
 }

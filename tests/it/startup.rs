@@ -1,9 +1,9 @@
 //! The start: the port before the database, a database that is not there yet or not as it must be, the lock on the schema,
-//! addresses that hold a password, and a log that cannot be written.
+//! addresses that hold a password, and a log that cannot be written or that nobody reads.
 
 use std::{
     fs::{File, OpenOptions},
-    io::{self, Read, Write},
+    io::{self, BufRead, Read, Write},
     net::{TcpListener, TcpStream},
     process::{Command, Stdio},
     sync::{
@@ -11,14 +11,14 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crm::database::migrate::{self, SchemaError};
 use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
 
-use crate::harness::{Ended, PII_KEYS, SECRET, Service, TestDatabase, crm, on_postgres, served};
+use crate::harness::{Ended, PII_KEYS, Process, SECRET, Service, TestDatabase, crm, on_postgres, served};
 
 /// Longer than anything here takes.
 const FOR_EVER: Duration = Duration::from_secs(60);
@@ -439,4 +439,126 @@ async fn a_log_that_cannot_be_written_is_dropped_and_the_service_serves() {
     }
     assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
     assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+/// The service at level INFO, whose standard error only the test reads, or nobody.
+fn unread(database: &TestDatabase, port: u16) -> Process {
+    let child = Command::new(env!("CARGO_BIN_EXE_crm"))
+        .arg("serve")
+        .env_clear()
+        .envs(with(&[("CRM_LOG", "info")]))
+        .env("CRM_EVENTS_URL", "")
+        .env("CRM_DATABASE_URL", database.url())
+        .env("CRM_PORT", port.to_string())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    Process { child, address: String::new(), private: String::new() }
+}
+
+/// Sends so many requests on one connection, and fails unless each is answered.
+fn ask_often(port: u16, requests: usize) {
+    const AT_A_TIME: usize = 50;
+    let mut stream = loop {
+        match TcpStream::connect(("127.0.0.1", port)) {
+            Ok(stream) => break stream,
+            Err(_) => thread::sleep(Duration::from_millis(10)),
+        }
+    };
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let mut replies = io::BufReader::new(stream.try_clone().unwrap());
+    for _ in 0..requests / AT_A_TIME {
+        stream.write_all("GET /nowhere HTTP/1.1\r\nHost: crm\r\n\r\n".repeat(AT_A_TIME).as_bytes()).unwrap();
+        for _ in 0..AT_A_TIME {
+            let (mut length, mut line) = (0, String::new());
+            while line != "\r\n" {
+                line.clear();
+                assert!(replies.read_line(&mut line).unwrap() > 0, "the connection was closed");
+                if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length: ") {
+                    length = value.trim().parse().unwrap();
+                }
+            }
+            replies.read_exact(&mut vec![0; length]).unwrap();
+        }
+    }
+}
+
+/// How it ended, told to stop.
+fn stopped(process: &mut Process) -> Option<i32> {
+    process.signal("-TERM");
+    let told = Instant::now();
+    while told.elapsed() < Duration::from_secs(10) {
+        if let Some(status) = process.child.try_wait().unwrap() {
+            return status.code();
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    panic!("it does not stop");
+}
+
+#[tokio::test]
+async fn a_log_that_nobody_reads_stops_neither_the_requests_nor_the_end() {
+    let database = TestDatabase::new().await;
+    let port = free_port();
+    let mut process = unread(&database, port);
+    ask_often(port, 2000);
+    assert_eq!(stopped(&mut process), Some(0));
+}
+
+#[tokio::test]
+async fn lines_that_find_the_log_full_are_counted_and_the_rest_is_written_in_order() {
+    const REQUESTS: usize = 10_000;
+    let database = TestDatabase::new().await;
+    let port = free_port();
+    let mut process = unread(&database, port);
+    ask_often(port, REQUESTS);
+    let mut log = io::BufReader::new(process.child.stderr.take().unwrap());
+    let (mut text, mut dropped) = (String::new(), None);
+    while dropped.is_none() {
+        assert!(log.read_line(&mut text).unwrap() > 0, "it does not say how many lines were dropped");
+        let line: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+        if line["message"].as_str().unwrap().starts_with("lines of the log were dropped") {
+            dropped = line["lines"].as_u64();
+        }
+    }
+    assert_eq!(stopped(&mut process), Some(0));
+    log.read_to_string(&mut text).unwrap();
+    let answered = text.lines().filter(|line| line.contains("\"answered\"")).count();
+    assert_eq!(answered + usize::try_from(dropped.unwrap()).unwrap(), REQUESTS);
+    assert!(text.lines().last().unwrap().contains("\"stopped\""), "{}", text.lines().last().unwrap());
+}
+
+#[test]
+fn what_was_logged_before_an_error_at_the_start_is_written_before_it() {
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (directory, port) = (tempfile::tempdir().unwrap(), other.local_addr().unwrap().port().to_string());
+    let data = directory.path().to_str().unwrap();
+    for _ in 0..20 {
+        let ended = crm(&["serve"], &[("CRM_PORT", &port), ("CRM_DATA_DIR", data), ("CRM_METRICS_ADDR", "off")]);
+        let lines: Vec<_> = ended.err.lines().collect();
+        assert_eq!((ended.code, lines.len()), (Some(1), 2), "{ended:?}");
+        assert!(lines[0].contains("development secret") && lines[1].starts_with("crm: cannot listen on "), "{ended:?}");
+    }
+}
+
+#[test]
+fn an_error_that_nobody_reads_ends_the_process_all_the_same() {
+    let (_unread, mut full) = io::pipe().unwrap();
+    // As much as a pipe holds: the next byte would wait.
+    full.write_all(&vec![b'x'; 65_536]).unwrap();
+    for arguments in [&["serve"][..], &["audit", "verify"]] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_crm"))
+            .args(arguments)
+            .env_clear()
+            .env("CRM_PORT", "none")
+            .stderr(full.try_clone().unwrap())
+            .spawn()
+            .unwrap();
+        let began = Instant::now();
+        while child.try_wait().unwrap().is_none() {
+            assert!(began.elapsed() < Duration::from_secs(10), "it does not end");
+            thread::sleep(Duration::from_millis(10));
+        }
+        assert_eq!(child.wait().unwrap().code(), Some(1));
+    }
 }

@@ -97,7 +97,23 @@ impl Process {
         launched.unwrap_or_else(|said| panic!("it ended before it worked:\n{said}"))
     }
 
+    /// Starts the service, with its private listener, under these limits of file descriptors: `soft:hard`.
+    pub fn limited(descriptors: &str, database: &TestDatabase) -> Self {
+        let mut program = Command::new("prlimit");
+        program.arg(format!("--nofile={descriptors}")).args([env!("CARGO_BIN_EXE_crm"), "serve"]);
+        let url = database.url();
+        let launched =
+            Self::run(program, "serving", &[("CRM_DATABASE_URL", &url), ("CRM_METRICS_ADDR", "127.0.0.1:0")]);
+        launched.unwrap_or_else(|said| panic!("it ended before it worked:\n{said}"))
+    }
+
     fn launch(command: &str, works: &'static str, more: &[(&str, &str)]) -> Result<Self, String> {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_crm"));
+        program.arg(command);
+        Self::run(program, works, more)
+    }
+
+    fn run(mut program: Command, works: &'static str, more: &[(&str, &str)]) -> Result<Self, String> {
         let variables = [
             ("CRM_PORT", "0"),
             ("CRM_METRICS_ADDR", "off"),
@@ -105,17 +121,11 @@ impl Process {
             ("CRM_PII_KEYS", PII_KEYS),
             ("CRM_LOG_FORMAT", "json"),
         ];
-        let mut child = Command::new(env!("CARGO_BIN_EXE_crm"))
-            .arg(command)
-            .env_clear()
-            .envs(variables)
-            .envs(more.iter().copied())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child =
+            program.env_clear().envs(variables).envs(more.iter().copied()).stderr(Stdio::piped()).spawn().unwrap();
         let log = BufReader::new(child.stderr.take().unwrap());
         let (started, start) = std::sync::mpsc::channel();
-        // The rest of the log must be read, or the service would wait for room in the pipe.
+        // The rest of the log must be read, or lines would be dropped.
         std::thread::spawn(move || {
             let (mut before, mut private) = (Some(String::new()), String::new());
             let shown = variable("TEST_SHOW_ERRORS").is_some();
