@@ -1,4 +1,4 @@
-//! `customers`: customer master data (archive 3.1, 3.2).
+//! `customers`: customer master data.
 
 use sea_orm_migration::prelude::*;
 

@@ -1,4 +1,4 @@
-//! `contacts`: people at a customer (archive 3.1, 3.2).
+//! `contacts`: people at a customer.
 
 use sea_orm_migration::prelude::*;
 

@@ -1,4 +1,4 @@
-//! `opportunities`: possible sales to a customer (archive 3.1, 3.2).
+//! `opportunities`: possible sales to a customer.
 
 use sea_orm_migration::prelude::*;
 

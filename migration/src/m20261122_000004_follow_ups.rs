@@ -1,4 +1,4 @@
-//! `follow_ups`: what was said and done, about a customer, an opportunity, a contact, or none (archive 3.1, 3.2).
+//! `follow_ups`: what was said and done, about a customer, an opportunity, a contact, or none.
 
 use sea_orm_migration::prelude::*;
 

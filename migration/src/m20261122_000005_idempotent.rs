@@ -1,4 +1,4 @@
-//! `idempotent`: the request ids of accepted POST and PATCH requests and what they made or changed (archive 3.2).
+//! `idempotent`: the request ids of accepted POST and PATCH requests and what they made or changed.
 
 use sea_orm_migration::prelude::*;
 

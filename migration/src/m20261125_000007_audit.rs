@@ -1,4 +1,4 @@
-//! The audit trail (archive 3.2): `audit_logs` the entries · `audit_queue` those not chained yet · `audit_chain` the chain ·
+//! The audit trail: `audit_logs` the entries · `audit_queue` those not chained yet · `audit_chain` the chain ·
 //! `audit_heads` where each tenant's chain ends.
 //!
 //! The tables themselves refuse what must not happen: an entry and a link are never changed, and deleted only when the

@@ -1,4 +1,4 @@
-//! `outbox`: the domain events, written with the changes they tell of (archive 6.1) · `outbox_head`: the last position that was
+//! `outbox`: the domain events, written with the changes they tell of · `outbox_head`: the last position that was
 //! given out · `outbox_purged`: up to where each tenant's events are no longer kept · `version` of every resource: how
 //! many events it has had.
 //!

@@ -31,6 +31,17 @@ impl Transaction {
             false => Ok(self.connection.lock().await),
         }
     }
+
+    /// The connection for one more step, and how that is to fail once it is done.
+    async fn step(&self) -> Result<(MutexGuard<'_, Lease>, Option<Failure>), DbErr> {
+        let mut connection = self.in_time().await?;
+        let failure = self.steps.take();
+        match failure {
+            Some(Failure::NotDone) => connection.fail(failure)?,
+            Some(Failure::AnswerLost) | None => {}
+        }
+        Ok((connection, failure))
+    }
 }
 
 #[async_trait]
@@ -40,11 +51,7 @@ impl ConnectionTrait for Transaction {
     }
 
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
-        let mut connection = self.in_time().await?;
-        let failure = self.steps.take();
-        if failure == Some(Failure::NotDone) {
-            connection.fail(failure)?;
-        }
+        let (mut connection, failure) = self.step().await?;
         let outcome = connection.execute(&statement, self.deadline.for_statements()).await?;
         connection.fail(failure).map(|()| outcome)
     }
@@ -58,11 +65,7 @@ impl ConnectionTrait for Transaction {
     }
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
-        let mut connection = self.in_time().await?;
-        let failure = self.steps.take();
-        if failure == Some(Failure::NotDone) {
-            connection.fail(failure)?;
-        }
+        let (mut connection, failure) = self.step().await?;
         let rows = connection.query(&statement, self.deadline.for_statements()).await?;
         connection.fail(failure).map(|()| rows)
     }
