@@ -1,5 +1,4 @@
-//! Sealed personal data: the blind indexes of `customers` and `contacts`, and `pii_keys`, the keys that stored values need
-//! (archive 3.2).
+//! Sealed personal data: the blind indexes of `customers` and `contacts`, and `pii_keys`, the keys that stored values need.
 
 use sea_orm_migration::prelude::*;
 

@@ -95,6 +95,7 @@ impl Counts {
         while self.written.load(Ordering::Acquire) + self.dropped() < self.put.load(Ordering::Acquire)
             && Instant::now() < end
         {
+            // The process ends: there is nothing else that its last thread could do.
             thread::sleep(Duration::from_millis(1));
         }
     }

@@ -2,8 +2,8 @@
 //!
 //! **A 2xx of a write means that COMMIT returned.** Why:
 //!
-//! 1. A piece of work is answered `Ok` in one place for each database: [`sqlite`] and [`postgres`], behind the `?` of
-//!    `Connection::commit`. Nothing else makes an `Ok` of it.
+//! 1. A piece of work is answered `Ok` in one place for each database: [`sqlite`] and [`postgres`], behind the `Ok`
+//!    of `Connection::commit`. Nothing else makes an `Ok` of it.
 //! 2. What the database says is what holds: no count of open transactions decides, ours or the driver's. SQLite's
 //!    `BEGIN IMMEDIATE` fails where one is open, and its `COMMIT` where none is. To PostgreSQL's `COMMIT`, which in a
 //!    transaction that failed is a `ROLLBACK` that succeeds, belongs a statement that such a transaction refuses. A

@@ -265,10 +265,7 @@ impl Writer {
         let mut connection = self.connection().await?;
         loop {
             let Err(error) = connection.begin("BEGIN IMMEDIATE", Instant::now() + DISK, &self.steps).await else {
-                if let Err(gone) = self.file.must_be_in_place() {
-                    connection.rollback(Instant::now() + DISK).await?;
-                    return Err(failed(gone).into());
-                }
+                self.stay_in_place(&mut connection).await?;
                 return Ok(Some(connection));
             };
             if !connection.is_trusted() {
@@ -295,14 +292,21 @@ impl Writer {
         if !connection.is_trusted() {
             return Err(ApiError::unavailable("another change in the same transaction failed"));
         }
-        if let Err(gone) = self.file.must_be_in_place() {
-            connection.rollback(Instant::now() + DISK).await?;
-            return Err(failed(gone).into());
-        }
+        self.stay_in_place(&mut connection).await?;
         let committed = connection.commit("COMMIT", Instant::now() + DISK, &self.steps).await;
         committed.map_err(ApiError::outcome_open)?;
         // It may have been replaced in between.
         self.file.must_be_in_place().map_err(ApiError::outcome_open)
+    }
+
+    /// Takes the transaction back where the file is not in place. The connection stays: what a deleted log held can be saved
+    /// through it alone.
+    async fn stay_in_place(&self, connection: &mut Lease) -> Result<()> {
+        if let Err(gone) = self.file.must_be_in_place() {
+            connection.rollback(Instant::now() + DISK).await?;
+            return Err(failed(gone).into());
+        }
+        Ok(())
     }
 
     async fn connection(&self) -> Result<Lease> {
