@@ -1,57 +1,73 @@
-//! What every request shares: [`App`]. There is no other shared state and there are no statics.
+//! What handlers hold: [`App`]. There is no other shared state and there are no statics.
 //!
-//! Time and identifiers come from here and only from here, so that tests own both.
+//! It is opened in one place and made of the parts of the rooms below; what stands below it takes the part it needs.
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
-};
+use std::{error::Error as StdError, sync::Arc, time::Duration};
 
-use chrono::{DateTime, Utc};
-use uuid::{Builder, ContextV7, Uuid};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::{
-    audit::Notes, auth::Keys, config::Config, database::Database, events::Outbox, pii::vault::Vault,
-    telemetry::metrics::Metrics, values::Timestamp,
+    audit::{AuditEntry, AuditQueue, reading::reading},
+    auth::Keys,
+    change::Changes,
+    config::Config,
+    database::{Database, read},
+    error::Result,
+    events::EventSignal,
+    http::caller::{Caller, CanRead},
+    pii::{PiiCipher, PiiView, key_registry},
+    resource::{Projection, Resource},
+    telemetry::metrics::Metrics,
+    values::{Clock, IdSource, Timestamp, page::List},
 };
 
-/// The service: its configuration, keys, database, clock and source of ids. Cheap to clone.
+/// The service's parts. Cheap to clone.
 #[derive(Clone)]
 pub struct App {
     parts: Arc<Parts>,
-    stopping: Arc<AtomicBool>,
 }
 
-/// What an [`App`] is made of.
-pub struct Parts {
-    /// The configuration, as read at start.
-    pub config: Config,
-    /// What verifies tokens.
-    pub keys: Keys,
-    /// The one database.
-    pub database: Database,
-    /// What seals and opens personal data.
-    pub vault: Vault,
-    /// The queue of what is noted in the audit trail beside the requests.
-    pub notes: Notes,
-    /// What wakes those who wait for events.
-    pub outbox: Outbox,
-    /// What is counted.
-    pub metrics: Metrics,
-    /// The clock.
-    pub clock: Clock,
-    /// The source of ids.
-    pub ids: Ids,
+struct Parts {
+    config: Config,
+    keys: Arc<Keys>,
+    changes: Changes,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+    stopping: CancellationToken,
 }
+
+/// The row of a projection.
+type Row<V> = <<V as Projection>::Entity as sea_orm::EntityTrait>::Model;
 
 impl App {
-    /// Puts the parts together.
-    #[must_use]
-    pub fn new(parts: Parts) -> Self {
-        Self { parts: Arc::new(parts), stopping: Arc::default() }
+    /// Opens the parts on a database that is up to date, with every key that its data needs. `ids` are made by `clock`. Each
+    /// read and each change of the database has `time_limit`.
+    ///
+    /// # Errors
+    /// Keys that cannot be read or are missing, a database that cannot be opened.
+    pub async fn open(
+        config: Config,
+        (clock, ids): (Clock, IdSource),
+        audit_queue: AuditQueue,
+        time_limit: Duration,
+    ) -> std::result::Result<Self, Box<dyn StdError + Send + Sync>> {
+        let keys = Arc::new(Keys::from_config(&config)?);
+        let database = Database::open(&config, time_limit).await?;
+        let cipher = key_registry::open(&config, &database, clock.now()).await?;
+        let changes = Changes {
+            database: Arc::new(database),
+            cipher: Arc::new(cipher),
+            ids: Arc::new(ids),
+            default_currency: config.default_currency.clone(),
+            audit_queue: Arc::new(audit_queue),
+            events: Arc::default(),
+        };
+        let (metrics, stopping) = (Arc::default(), CancellationToken::new());
+        Ok(Self { parts: Arc::new(Parts { config, keys, changes, clock, metrics, stopping }) })
     }
 
-    /// The configuration.
+    /// The configuration, as read at start.
     #[must_use]
     pub fn config(&self) -> &Config {
         &self.parts.config
@@ -59,49 +75,62 @@ impl App {
 
     /// What verifies tokens.
     #[must_use]
-    pub fn keys(&self) -> &Keys {
+    pub fn keys(&self) -> &Arc<Keys> {
         &self.parts.keys
     }
 
-    /// The database.
+    /// The one database.
     #[must_use]
-    pub fn database(&self) -> &Database {
-        &self.parts.database
+    pub fn database(&self) -> &Arc<Database> {
+        &self.parts.changes.database
     }
 
     /// What seals and opens personal data.
     #[must_use]
-    pub fn vault(&self) -> &Vault {
-        &self.parts.vault
+    pub fn cipher(&self) -> &Arc<PiiCipher> {
+        &self.parts.changes.cipher
     }
 
-    /// The queue of what is noted in the audit trail beside the requests.
+    /// What carries out changes.
     #[must_use]
-    pub fn notes(&self) -> &Notes {
-        &self.parts.notes
+    pub fn changes(&self) -> &Changes {
+        &self.parts.changes
+    }
+
+    /// The queue of entries that are written into the audit trail beside the requests.
+    #[must_use]
+    pub fn audit_queue(&self) -> &Arc<AuditQueue> {
+        &self.parts.changes.audit_queue
     }
 
     /// What wakes those who wait for events.
     #[must_use]
-    pub fn outbox(&self) -> &Outbox {
-        &self.parts.outbox
+    pub fn events(&self) -> &Arc<EventSignal> {
+        &self.parts.changes.events
     }
 
     /// What is counted.
     #[must_use]
-    pub fn metrics(&self) -> &Metrics {
+    pub fn metrics(&self) -> &Arc<Metrics> {
         &self.parts.metrics
     }
 
-    /// Makes known that the service was told to stop: from now on it is not ready, and asks for no more on a connection.
-    pub fn stop(&self) {
-        self.stopping.store(true, Ordering::SeqCst);
+    /// Cancelled once the service was told to stop: from then on it is not ready, and closes connections after their reply.
+    #[must_use]
+    pub fn stopping(&self) -> &CancellationToken {
+        &self.parts.stopping
     }
 
-    /// Whether the service was told to stop.
+    /// The clock.
     #[must_use]
-    pub fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::SeqCst)
+    pub fn clock(&self) -> &Clock {
+        &self.parts.clock
+    }
+
+    /// The source of ids.
+    #[must_use]
+    pub fn ids(&self) -> &Arc<IdSource> {
+        &self.parts.changes.ids
     }
 
     /// The present instant.
@@ -113,63 +142,34 @@ impl App {
     /// A new id, later in order than the ones before.
     #[must_use]
     pub fn new_id(&self) -> Uuid {
-        self.parts.ids.next(self.now())
-    }
-}
-
-/// Where the time comes from.
-#[derive(Debug, Clone)]
-pub enum Clock {
-    /// The machine's clock.
-    System,
-    /// A clock that a test moves: milliseconds since 1970.
-    Manual(Arc<AtomicI64>),
-}
-
-impl Clock {
-    /// The present instant.
-    #[must_use]
-    pub fn now(&self) -> Timestamp {
-        match self {
-            #[expect(clippy::disallowed_methods, reason = "this is the place where the time comes from")]
-            Self::System => Timestamp::new(Utc::now()),
-            Self::Manual(millis) => {
-                Timestamp(DateTime::from_timestamp_millis(millis.load(Ordering::SeqCst)).unwrap_or_default())
-            }
-        }
-    }
-}
-
-/// Where ids come from.
-pub enum Ids {
-    /// UUIDv7 with random bits and a counter, so that ids of one process ascend (RFC 9562, section 6.2).
-    Random(Mutex<ContextV7>),
-    /// UUIDv7 that count up in place of random bits: the same in every run of a test.
-    Sequence(AtomicU64),
-}
-
-impl Ids {
-    /// Ids for a running service.
-    #[must_use]
-    pub fn random() -> Self {
-        Self::Random(Mutex::new(ContextV7::new()))
+        self.ids().next()
     }
 
-    fn next(&self, now: Timestamp) -> Uuid {
-        let millis = u64::try_from(now.0.timestamp_millis()).unwrap_or_default();
-        match self {
-            #[expect(clippy::disallowed_methods, reason = "this is the place where ids come from")]
-            Self::Random(context) => {
-                let (seconds, nanos) = (millis / 1000, u32::try_from(millis % 1000).unwrap_or_default() * 1_000_000);
-                let context = context.lock().unwrap_or_else(PoisonError::into_inner);
-                Uuid::new_v7(uuid::Timestamp::from_unix(&*context, seconds, nanos))
-            }
-            Self::Sequence(count) => {
-                let mut in_place_of_random = [0; 10];
-                let count = count.fetch_add(1, Ordering::SeqCst).to_be_bytes();
-                in_place_of_random.iter_mut().rev().zip(count.iter().rev()).for_each(|(to, from)| *to = *from);
-                Builder::from_unix_timestamp_millis(millis, &in_place_of_random).into_uuid()
-            }
-        }
+    /// Reads the resource that a caller asks for.
+    ///
+    /// # Errors
+    /// Not found, a fault where its personal data does not open, or a fault of the database.
+    pub async fn get<V: Projection>(&self, caller: &Caller<CanRead>, id: Uuid) -> Result<V> {
+        let row = read::one::<V::Entity>(&self.database().read(), caller.tenant(), id).await?;
+        let reading = self.reading::<V::Entity>(caller, std::slice::from_ref(&row));
+        let projected = V::project(row, &PiiView::new(self.cipher(), caller.visibility))?;
+        self.audit_queue().record(reading);
+        Ok(projected)
+    }
+
+    /// Projects the page that a caller asks for.
+    ///
+    /// # Errors
+    /// A fault where personal data in one of the rows does not open: a page is never answered in part.
+    pub fn project_page<V: Projection>(&self, caller: &Caller<CanRead>, page: List<Row<V>>) -> Result<List<V>> {
+        let reading = self.reading::<V::Entity>(caller, &page.data);
+        let view = PiiView::new(self.cipher(), caller.visibility);
+        let projected = page.try_map(|row| V::project(row, &view))?;
+        self.audit_queue().record(reading);
+        Ok(projected)
+    }
+
+    fn reading<E: Resource>(&self, caller: &Caller<CanRead>, rows: &[E::Model]) -> Option<AuditEntry> {
+        reading::<E>(self.ids(), &caller.actor, caller.visibility, rows)
     }
 }

@@ -1,13 +1,15 @@
-//! The schema of the CRM cell's database, for SQLite and PostgreSQL from the same code: one file per table,
-//! applied in the order of [`Migrator::migrations`].
+//! The schema of the CRM cell's database, for SQLite and PostgreSQL from the same code: one migration a file, applied in the
+//! order of [`Migrator::migrations`]. Most create one table; the audit trail, the outbox and the relay create several that
+//! belong together, and some add columns to the tables before them.
 //!
-//! Rules every table keeps:
-//! - primary and foreign keys begin with `tenant_id`, so a row can never belong to, or point into, another tenant (not so
-//!   where a table is about all tenants: the order and the relay of events, and the inbox);
+//! Rules:
+//! - the primary and foreign keys of a tenant's data begin with `tenant_id`, so a row can never belong to, or point into,
+//!   another tenant. Tables that serve all tenants at once have keys of their own: `pii_keys`, `outbox`, `outbox_head`,
+//!   `outbox_relay`, `outbox_held` and `inbox`;
 //! - what the service promises about a row (a stage's status, one primary contact, references) is a constraint here too;
 //! - a list has an index for its filter and its order: `(tenant_id, [filter,] created_at, id)`.
 //!
-//! A migration never imports the service's entities: it describes the schema of its own day.
+//! A migration never imports the service's entities: it describes the schema at its own time.
 
 use sea_orm_migration::prelude::*;
 

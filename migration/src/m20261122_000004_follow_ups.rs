@@ -1,4 +1,4 @@
-//! `follow_ups`: what was said and done, about a customer, an opportunity, a contact, or none.
+//! `follow_ups`: records of what was said and done, about a customer, an opportunity, a contact, or none of them.
 
 use sea_orm_migration::prelude::*;
 

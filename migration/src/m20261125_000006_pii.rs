@@ -1,4 +1,5 @@
-//! Sealed personal data: the blind indexes of `customers` and `contacts`, and `pii_keys`, the keys that stored values need.
+//! Sealed personal data: the blind indexes of `customers` and `contacts`, and `pii_keys`, the ids of the keys that stored
+//! values need.
 
 use sea_orm_migration::prelude::*;
 
@@ -44,7 +45,7 @@ impl MigrationTrait for Migration {
             let mut found_by = index(by(index_column, table), table, columns);
             found_by.and_where(Expr::col(index_column).is_not_null());
             manager.create_index(found_by).await?;
-            // Values from before are in clear until `crm keys rotate` seals them.
+            // Existing values stay in clear until `crm keys rotate` seals them.
             let clear = format!(
                 "INSERT INTO pii_keys (key_id, created_at) SELECT '(clear)', CURRENT_TIMESTAMP \
                  WHERE EXISTS (SELECT 1 FROM {table} WHERE {column} IS NOT NULL) \

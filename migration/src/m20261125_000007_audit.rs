@@ -1,8 +1,8 @@
 //! The audit trail: `audit_logs` the entries · `audit_queue` those not chained yet · `audit_chain` the chain ·
 //! `audit_heads` where each tenant's chain ends.
 //!
-//! The tables themselves refuse what must not happen: an entry and a link are never changed, and deleted only when the
-//! head says that the retention has passed them and the entry is old enough; a head never goes back.
+//! Triggers protect it: entries and links are never updated, and deleted only at or below the head's purged sequence, an
+//! entry also only when it is old enough; a head never goes back.
 
 use sea_orm_migration::{prelude::*, sea_orm::DbBackend};
 
@@ -11,13 +11,13 @@ use crate::index;
 #[derive(DeriveMigrationName)]
 pub struct Migration;
 
-/// The head says that the retention has passed the entry.
+/// The entry is at or below the head's purged sequence.
 const PASSED: &str = "EXISTS (SELECT 1 FROM audit_chain c JOIN audit_heads h ON h.tenant_id = c.tenant_id \
      WHERE c.tenant_id = OLD.tenant_id AND c.audit_log_id = OLD.audit_log_id AND c.sequence <= h.purged_sequence)";
-/// The head says that the retention has passed the link.
+/// The link is at or below the head's purged sequence.
 const LINK_PASSED: &str = "EXISTS (SELECT 1 FROM audit_heads h \
      WHERE h.tenant_id = OLD.tenant_id AND OLD.sequence <= h.purged_sequence)";
-/// A head only goes on.
+/// A head only moves forward.
 const ONWARD: &str = "NEW.tenant_id = OLD.tenant_id AND NEW.sequence >= OLD.sequence \
      AND NEW.purged_sequence >= OLD.purged_sequence AND NEW.purged_sequence <= NEW.sequence";
 
@@ -25,7 +25,7 @@ const ONWARD: &str = "NEW.tenant_id = OLD.tenant_id AND NEW.sequence >= OLD.sequ
 const OLD_ENOUGH_ON_SQLITE: &str = "coalesce(julianday(OLD.occurred_at) < julianday('now') - 179, 0)";
 const OLD_ENOUGH_ON_POSTGRES: &str = "OLD.occurred_at < now() - interval '179 days'";
 
-/// What is refused unless a condition holds: table, event, condition, what is said.
+/// What is refused unless a condition holds: table, event, condition, error message.
 fn rules(old_enough: &str) -> [(&'static str, &'static str, String, &'static str); 6] {
     [
         ("audit_logs", "UPDATE", "FALSE".to_owned(), "audit entries are never changed"),
@@ -57,7 +57,7 @@ async fn guard(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
             ))
             .await?;
         }
-        // `INSERT OR REPLACE` would delete without asking the triggers of deletion.
+        // `INSERT OR REPLACE` would delete without firing the triggers of deletion.
         for (table, key) in [
             ("audit_logs", "audit_log_id"),
             ("audit_chain", "sequence"),

@@ -1,9 +1,9 @@
-//! `outbox`: the domain events, written with the changes they tell of · `outbox_head`: the last position that was
-//! given out · `outbox_purged`: up to where each tenant's events are no longer kept · `version` of every resource: how
-//! many events it has had.
+//! `outbox`: the domain events, written in the transactions of their changes · `outbox_head`: the last assigned position ·
+//! `outbox_purged`: up to which position each tenant's events are deleted · `version` of every resource: how many events it
+//! has had.
 //!
-//! `seq` is given by the database when the row is written. On PostgreSQL a slower transaction may commit a lower number
-//! later: what readers follow is `position`, given out afterwards, to committed rows alone and in the order of `seq`.
+//! The database assigns `seq` when the row is written. On PostgreSQL a slower transaction may commit a lower number later, so
+//! readers follow `position`, which is assigned afterwards, to committed rows only and in the order of `seq`.
 
 use sea_orm_migration::prelude::*;
 
@@ -22,7 +22,7 @@ impl MigrationTrait for Migration {
 
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         for table in RESOURCES {
-            // What is there already has had no event: its next one is the second, after a creation nobody was told of.
+            // Existing rows have had no event: their next one is the second, after a creation that was not published.
             let version = ColumnDef::new("version").big_integer().not_null().default(1).to_owned();
             manager.alter_table(Table::alter().table(table).add_column(version).to_owned()).await?;
         }

@@ -1,6 +1,6 @@
-//! `outbox_relay`: who publishes events at present, and up to which position everything is published or held ·
-//! `outbox_held`: the events behind that position that are not published yet: the broker refused them, did not answer, or
-//! they wait behind one of the same resource.
+//! `outbox_relay`: which process publishes events at present, and up to which position everything is published or in
+//! `outbox_held` · `outbox_held`: the events up to that position that are not published yet, because the broker refused them
+//! or did not answer, or because they are blocked by an earlier one of the same resource.
 
 use sea_orm_migration::prelude::*;
 
@@ -41,7 +41,7 @@ impl MigrationTrait for Migration {
                     .col(ColumnDef::new("tenant_id").string_len(64).not_null())
                     .col(ColumnDef::new("aggregate_id").uuid().not_null())
                     .col(ColumnDef::new("attempts").integer().not_null())
-                    // When it is tried again, in milliseconds since 1970; null behind another one, and aside.
+                    // When it is tried again, in milliseconds since 1970; null while it is blocked or parked (`aside`).
                     .col(ColumnDef::new("due").big_integer())
                     .col(ColumnDef::new("aside").boolean().not_null())
                     .col(ColumnDef::new("reason").text())

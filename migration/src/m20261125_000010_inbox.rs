@@ -1,4 +1,5 @@
-//! `inbox`: the platform's events that were applied, each with the change it led to, so that none is applied twice.
+//! `inbox`: the platform's events that were applied, each recorded in the transaction of its change, so that none is applied
+//! twice.
 
 use sea_orm_migration::prelude::*;
 

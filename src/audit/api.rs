@@ -1,41 +1,48 @@
 //! The operation on the audit trail.
 
+use std::sync::Arc;
+
 use poem::web::Data;
 use poem_openapi::OpenApi;
 
 use super::{
-    store::{self, Sought},
+    store::{self, Filter},
     types::{ActionFilter, AuditLog},
 };
 use crate::{
-    app::App,
+    database::Database,
     error::Result,
     http::{
         caller::{Caller, CanAudit},
-        contract::Tag,
-        page::{List, PageNumber, PageSize, Paging},
-        query::{IdFilter, InstantFilter, Query, TextFilter},
+        query::Query,
         reply::Found,
+        tag::Tag,
+    },
+    values::{
+        page::{List, PageNumber, PageSize, Paging},
+        query::{IdFilter, InstantFilter, TextFilter},
     },
 };
+
+const AUDIT_LOGS: Tag = Tag { name: "Audit logs", description: "Who did what, and when." };
 
 /// The operation on the audit trail.
 pub struct AuditLogsApi;
 
-#[OpenApi(tag = "Tag::AuditLogs")]
+#[OpenApi(tag = "AUDIT_LOGS")]
 impl AuditLogsApi {
     /// List audit entries
     ///
     /// Who did what to the tenant's data, newest first: every change of a resource, every reply that showed phone numbers or
-    /// e-mail addresses in clear without having changed anything, and what was refused to a known caller. Needs the scope
-    /// `crm:audit:read`.
+    /// e-mail addresses in clear without having changed anything, and what was refused to a known caller. A token
+    /// that names any `crm:` scope needs `crm:audit:read`.
     #[oai(path = "/audit-logs", method = "get", operation_id = "listAuditLogs")]
     #[expect(clippy::too_many_arguments, reason = "each is a parameter of the contract")]
     async fn list(
         &self,
         caller: Caller<CanAudit>,
-        app: Data<&App>,
-        /// Only those about this kind of resource: `customer`, `contact`, `opportunity`, `followUp`.
+        database: Data<&Arc<Database>>,
+        /// Only those about this kind of resource, for example `customer`.
         #[oai(name = "resourceType")]
         resource_type: Query<TextFilter>,
         /// Only those about this resource.
@@ -55,16 +62,16 @@ impl AuditLogsApi {
         #[oai(name = "pageSize")]
         page_size: Query<PageSize>,
     ) -> Result<Found<List<AuditLog>>> {
-        let sought = Sought {
-            resource_type: resource_type.0.0,
-            resource_id: resource_id.0.0,
-            actor: actor.0.0,
-            action: action.0.0,
-            from: from.0.0,
-            to: to.0.0,
+        let filter = Filter {
+            resource_type: resource_type.0,
+            resource_id: resource_id.0,
+            actor: actor.0,
+            action: action.0,
+            from: from.0,
+            to: to.0,
         };
-        let entries =
-            store::list(&app.database().read(), caller.tenant(), sought, Paging::new(page, page_size)).await?;
-        Ok(Found(entries.try_map(AuditLog::shown)?))
+        let paging = Paging::new(page.0, page_size.0);
+        let entries = store::list(&database.read(), caller.tenant(), filter, paging).await?;
+        Ok(Found(entries.try_map(AuditLog::from_row)?))
     }
 }

@@ -1,7 +1,7 @@
 //! The chain: every entry of a tenant gets a number and a hash over itself and the hash before it, so that none can be
 //! changed, removed or slipped in without every later hash being wrong.
 //!
-//! A task links new entries within a second ([`App::chain_audit_entries`]). It takes them from the queue that was filled in
+//! A task links new entries within a second ([`link_entries`]). It takes them from the queue that was filled in
 //! the transactions that wrote them: an entry that was slipped into the table alone is never linked, and is found by
 //! [`verify`]. There is no key in this: who may write the database can queue a forged entry, compute a whole chain anew, or
 //! say that the retention took its beginning. Against that, note the heads that `crm audit verify` prints somewhere else,
@@ -19,12 +19,11 @@ use uuid::Uuid;
 
 use super::entity::{chain, heads, logs, queue};
 use crate::{
-    app::App,
     database::{
         Database, Transaction,
         tenancy::{Listed, Tenanted},
     },
-    error::{ApiError, Result},
+    error::{Error, Result},
     values::Tenant,
 };
 
@@ -53,35 +52,32 @@ pub(super) fn link(before: &str, sequence: i64, entry: &logs::Model) -> Result<S
     } = entry;
     let what = (actor, client, action, resource_type, resource_id, request_id, trace_id, changes, summary);
     let text = ("crm audit 1", before, sequence, tenant_id, audit_log_id, occurred_at.timestamp_millis(), what);
-    let text = serde_json::to_vec(&text).map_err(ApiError::internal)?;
+    let text = serde_json::to_vec(&text).map_err(Error::internal)?;
     Ok(Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-impl App {
-    /// Links the entries that are not linked yet; gives how many there were.
-    ///
-    /// # Errors
-    /// A fault of the database.
-    pub async fn chain_audit_entries(&self) -> Result<u64> {
-        let mut linked = 0;
-        for tenant in tenants_in_queue(&self.database().read()).await? {
-            loop {
-                let tenant = tenant.clone();
-                let batch = self
-                    .database()
-                    .transact(move |transaction| {
-                        let tenant = tenant.clone();
-                        Box::pin(async move { link_batch(transaction, &tenant).await })
-                    })
-                    .await?;
-                linked += batch;
-                if batch < BATCH {
-                    break;
-                }
+/// Links the entries that are not linked yet; returns how many there were.
+///
+/// # Errors
+/// A fault of the database.
+pub async fn link_entries(database: &Database) -> Result<u64> {
+    let mut linked = 0;
+    for tenant in tenants_in_queue(&database.read()).await? {
+        loop {
+            let tenant = tenant.clone();
+            let batch = database
+                .transact(move |transaction| {
+                    let tenant = tenant.clone();
+                    Box::pin(async move { link_batch(transaction, &tenant).await })
+                })
+                .await?;
+            linked += batch;
+            if batch < BATCH {
+                break;
             }
         }
-        Ok(linked)
     }
+    Ok(linked)
 }
 
 #[expect(clippy::disallowed_methods, reason = "the chaining goes through all tenants, each for itself")]
@@ -107,7 +103,7 @@ async fn link_batch(transaction: &Transaction, tenant: &Tenant) -> Result<u64> {
             let first = heads::Entity::insert(first.into_active_model()).on_conflict(unless_there);
             first.exec_without_returning(transaction).await?;
             let head = locked_head(transaction, tenant).await?;
-            head.ok_or_else(|| ApiError::internal("a tenant's chain has no head"))?
+            head.ok_or_else(|| Error::internal("a tenant's chain has no head"))?
         }
     };
 

@@ -1,12 +1,12 @@
-//! Retention: audit entries, request ids and events are kept for so many days, then deleted by a task.
+//! Retention: entries are kept for so many days, then deleted by a task.
 //!
-//! Entries go in the order of the chain, and only so far as all before them are due. The head keeps the number and the
+//! They go in the order of the chain, and only so far as all before them are due. The head keeps the number and the
 //! hash of the last one that went: what is left stays verifiable. An entry that does not fit its hash stays, with all
 //! behind it, to be found by `crm audit verify`. The database itself refuses every other deletion.
 
 use std::collections::HashMap;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ConnectionTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect, Statement,
     sea_query::LockType,
@@ -18,75 +18,50 @@ use super::{
     entity::{chain as links, heads, logs},
 };
 use crate::{
-    app::App,
-    change,
     database::{
-        Transaction,
+        Database, Transaction,
         tenancy::{Listed, Tenanted},
     },
-    error::{ErrorCode, Result},
+    error::{ErrorKind, Result},
     values::Tenant,
 };
 
 /// How many entries a transaction deletes.
 const BATCH: u64 = 500;
 
-/// What was deleted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Purged {
-    /// Audit entries.
-    pub entries: u64,
-    /// Ids of accepted requests, and of the platform's events that were applied.
-    pub request_ids: u64,
-    /// Events.
-    pub events: u64,
-}
-
-impl App {
-    /// Deletes what is past its time.
-    ///
-    /// # Errors
-    /// A fault of the database. What was deleted until then stays deleted.
-    pub async fn purge(&self) -> Result<Purged> {
-        let before = |days: u16| self.now().0 - TimeDelta::days(i64::from(days));
-        let mut purged = Purged::default();
-        let due = before(self.config().audit_retention_days);
-        for tenant in tenants_with_due_entries(&self.database().read(), due).await? {
-            loop {
-                let tenant = tenant.clone();
-                let batch = self
-                    .database()
-                    .transact(move |transaction| {
-                        let tenant = tenant.clone();
-                        Box::pin(async move { purge_batch(transaction, &tenant, due).await })
-                    })
-                    .await;
-                match batch {
-                    Ok(batch) => {
-                        purged.entries += batch;
-                        if batch == BATCH {
-                            continue;
-                        }
-                    }
-                    Err(error) if error.code() == ErrorCode::ServiceUnavailable => return Err(error),
-                    // A trail that cannot be read keeps no other tenant's from its retention.
-                    Err(error) => {
-                        let cause = error.cause().unwrap_or_default();
-                        tracing::error!(cause, "the audit trail of a tenant cannot be purged: see `crm audit verify`");
+/// Deletes the entries from before `due`; returns how many there were.
+///
+/// # Errors
+/// A fault of the database. What was deleted until then stays deleted.
+pub async fn purge(database: &Database, due: DateTime<Utc>) -> Result<u64> {
+    let mut purged = 0;
+    for tenant in tenants_with_due_entries(&database.read(), due).await? {
+        loop {
+            let tenant = tenant.clone();
+            let batch = database
+                .transact(move |transaction| {
+                    let tenant = tenant.clone();
+                    Box::pin(async move { purge_batch(transaction, &tenant, due).await })
+                })
+                .await;
+            match batch {
+                Ok(batch) => {
+                    purged += batch;
+                    if batch == BATCH {
+                        continue;
                     }
                 }
-                break;
+                Err(error) if error.kind() == ErrorKind::Unavailable => return Err(error),
+                // A trail that cannot be read keeps no other tenant's from its retention.
+                Err(error) => {
+                    let cause = error.cause().unwrap_or_default();
+                    tracing::error!(cause, "the audit trail of a tenant cannot be purged: see `crm audit verify`");
+                }
             }
+            break;
         }
-        purged.request_ids =
-            change::purge_claims(self.database(), before(self.config().idempotency_retention_days)).await?;
-        purged.events = self.purge_events(before(self.config().events_retention_days)).await?;
-        if purged != Purged::default() {
-            let Purged { entries, request_ids, events } = purged;
-            tracing::info!(entries, request_ids, events, "deleted what is past its time");
-        }
-        Ok(purged)
     }
+    Ok(purged)
 }
 
 /// The tenants whose oldest chained entry is due.
@@ -129,7 +104,7 @@ async fn purge_batch(transaction: &Transaction, tenant: &Tenant, due: DateTime<U
     }
     let Some(last) = going.last() else { return Ok(0) };
 
-    // The head first: the database lets go only what the head says is gone.
+    // The head first: only entries at or below its purged number may be deleted.
     head.purged_sequence = last.sequence;
     head.purged_hash.clone_from(&last.hash);
     head.into_active_model().reset_all().update(transaction).await?;

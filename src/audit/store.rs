@@ -13,16 +13,18 @@ use crate::{
         tenancy::{Listed, Tenanted},
     },
     error::Result,
-    http::page::{List, Paging},
-    values::Tenant,
+    values::{
+        Tenant,
+        page::{List, Paging},
+    },
 };
 
 /// How many entries are read at a time.
 const BATCH: u64 = 1000;
 
-/// Which entries are asked for.
+/// Which entries a list holds.
 #[derive(Debug, Clone, Default)]
-pub struct Sought {
+pub struct Filter {
     /// About resources of this kind.
     pub resource_type: Option<String>,
     /// About this resource.
@@ -46,12 +48,12 @@ pub struct Chained {
     pub link: Option<chain::Model>,
 }
 
-/// The tenant's entries that are asked for.
+/// A page of the tenant's entries.
 ///
 /// # Errors
 /// A fault of the database.
-pub async fn list(db: &impl ConnectionTrait, tenant: &Tenant, sought: Sought, paging: Paging) -> Result<List<Chained>> {
-    let Sought { resource_type, resource_id, actor, action, from, to } = sought;
+pub async fn list(db: &impl ConnectionTrait, tenant: &Tenant, filter: Filter, paging: Paging) -> Result<List<Chained>> {
+    let Filter { resource_type, resource_id, actor, action, from, to } = filter;
     let rows = logs::Entity::of(tenant)
         .apply_if(resource_type, |rows, kind| rows.filter(logs::Column::ResourceType.eq(kind)))
         .apply_if(resource_id, |rows, id| rows.filter(logs::Column::ResourceId.eq(id)))

@@ -10,13 +10,12 @@ use serde_json::Value;
 
 use super::{
     entity::{AuditAction, chain, logs},
-    fact::FieldChange,
+    field_change::FieldChange,
     store::Chained,
 };
 use crate::{
-    error::{ApiError, Result},
-    http::query::QueryValue,
-    values::{ContractValue, Flaw, Id, Nullable, Tenant, Timestamp},
+    error::{Error, Result},
+    values::{ContractValue, Id, Nullable, Tenant, Timestamp, Violation, contract_type, query::QueryValue},
 };
 
 /// An entry of the audit trail.
@@ -36,7 +35,7 @@ pub struct AuditLog {
     pub client: Nullable<String>,
     /// What was done.
     pub action: AuditAction,
-    /// The kind of resource: `customer`, `contact`, `opportunity`, `followUp`.
+    /// The kind of resource, for example `customer`.
     pub resource_type: Nullable<String>,
     /// The resource.
     pub resource_id: Nullable<Id>,
@@ -48,7 +47,7 @@ pub struct AuditLog {
     pub changes: Vec<AuditChange>,
     /// What was done, in words.
     pub summary: String,
-    /// The entry's number in the tenant's chain, a moment after it was written.
+    /// The entry's number in the tenant's chain, shortly after the change is committed.
     pub sequence: Nullable<Sequence>,
     /// The hash that chains the entry to all before it: SHA-256 in hexadecimal.
     pub hash: Nullable<String>,
@@ -72,7 +71,7 @@ impl AuditLog {
     ///
     /// # Errors
     /// 500 where somebody wrote into the row what is no list of changes.
-    pub(crate) fn shown(Chained { entry, link }: Chained) -> Result<Self> {
+    pub(crate) fn from_row(Chained { entry, link }: Chained) -> Result<Self> {
         let logs::Model {
             tenant_id,
             audit_log_id,
@@ -88,7 +87,7 @@ impl AuditLog {
             summary,
         } = entry;
         let changes: Vec<FieldChange> = serde_json::from_str(&changes).map_err(|_| {
-            ApiError::internal(format!("integrity: audit_logs.changes of row {audit_log_id} of tenant {tenant_id}"))
+            Error::internal(format!("integrity: audit_logs.changes of row {audit_log_id} of tenant {tenant_id}"))
         })?;
         let (sequence, hash) = match link {
             Some(chain::Model { sequence, hash, .. }) => (Some(Sequence(sequence)), Some(hash)),
@@ -105,7 +104,7 @@ impl AuditLog {
             resource_id: Nullable(resource_id.map(Id)),
             request_id,
             trace_id,
-            changes: changes.into_iter().map(AuditChange::shown).collect(),
+            changes: changes.into_iter().map(AuditChange::from_stored).collect(),
             summary,
             sequence: Nullable(sequence),
             hash: Nullable(hash),
@@ -114,7 +113,7 @@ impl AuditLog {
 }
 
 impl AuditChange {
-    fn shown(FieldChange { field, old, new }: FieldChange) -> Self {
+    fn from_stored(FieldChange { field, old, new }: FieldChange) -> Self {
         Self { field, old: Nullable(old), new: Nullable(new) }
     }
 }
@@ -137,26 +136,28 @@ impl ContractValue for Sequence {
         }))
     }
 
-    fn from_value(_: Value) -> std::result::Result<Self, Flaw> {
+    fn from_value(_: Value) -> std::result::Result<Self, Violation> {
         Err("is only ever answered".into())
     }
 }
 
-crate::values::contract_type!(Sequence);
+contract_type!(Sequence);
 
 /// A filter by an action.
-#[derive(Debug, Clone, Copy)]
-pub struct ActionFilter(pub Option<AuditAction>);
+#[derive(Debug)]
+pub struct ActionFilter;
 
 impl QueryValue for ActionFilter {
+    type Value = Option<AuditAction>;
+
     fn schema() -> MetaSchemaRef {
         AuditAction::schema_ref()
     }
 
-    fn read(value: Option<&str>) -> std::result::Result<Self, Flaw> {
+    fn read(value: Option<&str>) -> std::result::Result<Option<AuditAction>, Violation> {
         let known = |text: &str| {
             serde_json::from_value(text.into()).map_err(|_| "must be create, update, delete, read or refuse".into())
         };
-        value.map(known).transpose().map(Self)
+        value.map(known).transpose()
     }
 }

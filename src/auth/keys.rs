@@ -1,67 +1,29 @@
-//! JSON Web Tokens by the book (RFC 7519, RFC 8725).
+//! How tokens are verified: JSON Web Tokens (RFC 7519) by the best current practices (RFC 8725).
 //!
-//! - The configured key decides the algorithm; the token's `alg` only may agree (RFC 8725, section 3.1).
-//! - `exp` is required; `nbf`, `iss`, `aud` are checked when the token has them or the configuration names them. A token
-//!   that names an audience is refused where none is configured: it may be meant for another service (RFC 7519, 4.1.3).
-//! - A claim of the wrong type is refused, never ignored.
-//! - Clocks may differ by [`LEEWAY`].
+//! - The configured key decides the algorithm; the token's `alg` must agree (RFC 8725, section 3.1).
+//! - A token whose header has `crit` is refused: it demands extensions, and none is known here (RFC 7515, section 4.1.11).
+//! - `exp` is required; `nbf`, `iss` and `aud` are checked where the token has them or the configuration names them. A token
+//!   that names an audience is refused where none is configured: it may be meant for another service (RFC 7519, section
+//!   4.1.3).
+//! - Clocks may differ by [`LEEWAY`] (RFC 7519, sections 4.1.4 and 4.1.5).
 
-use std::{collections::HashSet, fs, io, path::Path, time::Duration};
+use std::{collections::HashSet, fs, io, time::Duration};
 
-use base64::{
-    Engine,
-    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, ParsedPublicKey};
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use serde_json::{Map, Value};
+
+use super::{
+    claims::{self, Claims, Refusal, Refused, instant, text, texts},
+    development::development_secret,
 };
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
-use serde_json::{Map, Value, json};
-
 use crate::{
-    config::{Config, JwtKey, Secret},
-    secret_file::{self, about},
+    config::{Config, JwtKey, Secret, secret_file::about},
     values::Timestamp,
 };
 
 /// How far the issuer's clock may be off.
 pub const LEEWAY: Duration = Duration::from_secs(60);
-
-/// What a valid token says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Claims {
-    /// Whose it is.
-    pub bearer: Bearer,
-    /// `scope` (RFC 8693) and `scp`, together.
-    pub scopes: Vec<String>,
-}
-
-/// Why a token is not valid, in words that repeat nothing of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Refusal(pub &'static str);
-
-/// A token that is not accepted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refused {
-    /// Why.
-    pub refusal: Refusal,
-    /// Whose it is, where the signature shows that it is theirs: an expired token, one for another audience.
-    pub bearer: Option<Bearer>,
-}
-
-impl From<Refusal> for Refused {
-    fn from(refusal: Refusal) -> Self {
-        Self { refusal, bearer: None }
-    }
-}
-
-/// Whose a token is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Bearer {
-    /// `sub`: who acts.
-    pub subject: Option<String>,
-    /// `client_id`, or `azp`: through which program.
-    pub client: Option<String>,
-    /// `tenant_id`: the tenants the token is held to, or `None` where it names none.
-    pub tenants: Option<Vec<String>>,
-}
 
 /// What verifies tokens.
 pub struct Keys {
@@ -72,7 +34,7 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// The keys that the configuration names; where it names none, the development secret, made when missing.
+    /// The configured key; where none is configured, the development secret, made when missing.
     ///
     /// # Errors
     /// A key file that cannot be read or holds no supported public key.
@@ -86,7 +48,7 @@ impl Keys {
                     .ok_or_else(|| about(file, "holds no public key of type RSA, EC P-256 or Ed25519 in PEM form"))?
             }
         };
-        // The library checks the signature; the claims are checked below, by type and against the service's own clock.
+        // The library checks the signature only: it would ignore claims of the wrong type, and has a clock of its own.
         let validation = Validation {
             algorithms,
             required_spec_claims: HashSet::new(),
@@ -107,15 +69,14 @@ impl Keys {
         if token.header.crit.is_some() {
             return Err(Refusal("the token demands extensions that this service does not know (crit)").into());
         }
-        let bearer = bearer(&token.claims)?;
-        match self.check(&token.claims, now) {
+        let bearer = claims::bearer(&token.claims)?;
+        match self.check(&token.claims, now).and_then(|()| claims::scopes(&token.claims)) {
             Ok(scopes) => Ok(Claims { bearer, scopes }),
             Err(refusal) => Err(Refused { refusal, bearer: Some(bearer) }),
         }
     }
 
-    /// Checks the claims; gives the scopes.
-    fn check(&self, claims: &Map<String, Value>, now: Timestamp) -> Result<Vec<String>, Refusal> {
+    fn check(&self, claims: &Map<String, Value>, now: Timestamp) -> Result<(), Refusal> {
         let now = now.0.timestamp_millis() as f64 / 1000.0;
         let leeway = LEEWAY.as_secs_f64();
         let expires = instant(claims, "exp", Refusal("the claim exp must be a number"))?;
@@ -136,70 +97,10 @@ impl Keys {
         let audience = texts(claims, "aud", Refusal("the claim aud must be a string or an array of strings"))?;
         let ours = |audience: &Vec<String>| self.audience.as_ref().is_some_and(|own| audience.contains(own));
         match audience {
-            Some(audience) if !ours(&audience) => return Err(Refusal("the token is meant for another audience")),
-            None if self.audience.is_some() => return Err(Refusal("the token names no audience")),
-            _ => {}
+            Some(audience) if !ours(&audience) => Err(Refusal("the token is meant for another audience")),
+            None if self.audience.is_some() => Err(Refusal("the token names no audience")),
+            _ => Ok(()),
         }
-
-        let scope = text(claims, "scope", Refusal("the claim scope must be a string"))?.unwrap_or_default();
-        let scp = texts(claims, "scp", Refusal("the claim scp must be a string or an array of strings"))?;
-        let scp = scp.unwrap_or_default().join(" ");
-        Ok(scope.split(' ').chain(scp.split(' ')).filter(|s| !s.is_empty()).map(str::to_owned).collect())
-    }
-}
-
-fn bearer(claims: &Map<String, Value>) -> Result<Bearer, Refusal> {
-    let client = text(claims, "client_id", Refusal("the claim client_id must be a string without control characters"))?;
-    let party = text(claims, "azp", Refusal("the claim azp must be a string without control characters"))?;
-    Ok(Bearer {
-        subject: text(claims, "sub", Refusal("the claim sub must be a string without control characters"))?,
-        client: client.or(party),
-        tenants: texts(claims, "tenant_id", Refusal("the claim tenant_id must be a string or an array of strings"))?,
-    })
-}
-
-/// Signs a development token with `secret`, valid for `ttl` from `now`, with the issuer and audience configured.
-///
-/// # Errors
-/// A fault of the cryptography library.
-pub fn sign(
-    secret: &Secret,
-    config: &Config,
-    now: Timestamp,
-    ttl: Duration,
-    tenant: Option<&str>,
-    scope: Option<&str>,
-) -> jsonwebtoken::errors::Result<String> {
-    let issued = now.0.timestamp();
-    let expires = issued.saturating_add(i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX));
-    let mut claims = json!({ "sub": "developer", "client_id": "crm-token", "iat": issued, "exp": expires });
-    for (name, value) in [
-        ("tenant_id", tenant),
-        ("scope", scope),
-        ("iss", config.jwt_issuer.as_deref()),
-        ("aud", config.jwt_audience.as_deref()),
-    ] {
-        if let (Some(value), Some(claims)) = (value, claims.as_object_mut()) {
-            claims.insert(name.to_owned(), Value::from(value));
-        }
-    }
-    jsonwebtoken::encode(&Header::default(), &claims, &EncodingKey::from_secret(secret.reveal().as_bytes()))
-}
-
-/// The development secret: 32 random bytes, made once in the data directory, readable by its owner only.
-///
-/// # Errors
-/// A data directory that cannot be read or written.
-pub fn development_secret(data_dir: &Path) -> io::Result<Secret> {
-    let file = data_dir.join("jwt_secret");
-    secret_file::make_once(&file, || {
-        let mut bytes = [0_u8; 32];
-        getrandom::fill(&mut bytes).map_err(io::Error::other)?;
-        Ok(URL_SAFE_NO_PAD.encode(bytes))
-    })?;
-    match secret_file::read(&file)?.trim() {
-        secret if secret.len() >= 32 => Ok(Secret::new(secret.to_owned())),
-        _ => Err(about(&file, "holds less than 32 bytes; delete it and a new one is made")),
     }
 }
 
@@ -207,52 +108,19 @@ fn hs256(secret: &Secret) -> (DecodingKey, Vec<Algorithm>) {
     (DecodingKey::from_secret(secret.reveal().as_bytes()), vec![Algorithm::HS256])
 }
 
-/// The key and the algorithms that fit it.
+/// The key, and the algorithms that fit it (RFC 7518, sections 3.3 to 3.5; RFC 8037, section 3.1).
 fn public_key(pem: &[u8]) -> Option<(DecodingKey, Vec<Algorithm>)> {
     if let Ok(key) = DecodingKey::from_rsa_pem(pem) {
         return Some((key, vec![Algorithm::RS256, Algorithm::PS256]));
     }
     if let Ok(key) = DecodingKey::from_ec_pem(pem) {
-        return is_p256(pem).then(|| (key, vec![Algorithm::ES256]));
+        return is_p256(&key).then(|| (key, vec![Algorithm::ES256]));
     }
     DecodingKey::from_ed_pem(pem).ok().map(|key| (key, vec![Algorithm::EdDSA]))
 }
 
-/// Whether an elliptic curve key is on the curve of ES256: with another one no token would ever verify.
-fn is_p256(pem: &[u8]) -> bool {
-    /// The curve's object identifier, 1.2.840.10045.3.1.7, in DER (RFC 5480, section 2.1.1.1).
-    const PRIME256V1: [u8; 10] = [0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
-    let text = String::from_utf8_lossy(pem);
-    let base64: String = text.lines().filter(|line| !line.starts_with("-----")).map(str::trim).collect();
-    let der = STANDARD.decode(base64).unwrap_or_default();
-    der.windows(PRIME256V1.len()).any(|window| window == PRIME256V1)
-}
-
-/// A claim that is a NumericDate (RFC 7519, section 2): seconds since 1970, perhaps with a fraction.
-fn instant(claims: &Map<String, Value>, name: &str, refusal: Refusal) -> Result<Option<f64>, Refusal> {
-    match claims.get(name) {
-        None => Ok(None),
-        Some(Value::Number(seconds)) => Ok(seconds.as_f64()),
-        Some(_) => Err(refusal),
-    }
-}
-
-fn text(claims: &Map<String, Value>, name: &str, refusal: Refusal) -> Result<Option<String>, Refusal> {
-    match claims.get(name) {
-        None => Ok(None),
-        // What a claim says goes into logs and the audit trail; a database would refuse a NUL.
-        Some(Value::String(text)) if !text.contains(char::is_control) => Ok(Some(text.clone())),
-        Some(_) => Err(refusal),
-    }
-}
-
-fn texts(claims: &Map<String, Value>, name: &str, refusal: Refusal) -> Result<Option<Vec<String>>, Refusal> {
-    match claims.get(name) {
-        None => Ok(None),
-        Some(Value::String(text)) => Ok(Some(vec![text.clone()])),
-        Some(Value::Array(texts)) => {
-            texts.iter().map(|text| text.as_str().map(str::to_owned).ok_or(refusal)).collect::<Result<_, _>>().map(Some)
-        }
-        Some(_) => Err(refusal),
-    }
+/// Whether an elliptic curve key is on the curve of ES256. jsonwebtoken takes one on any curve, with which no token would
+/// ever be valid.
+fn is_p256(key: &DecodingKey) -> bool {
+    key.try_get_as_bytes().is_ok_and(|point| ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point).is_ok())
 }

@@ -8,27 +8,27 @@ use sea_orm::{
 };
 
 use super::{
-    Change, Once,
     idempotent::{self, Column},
     inbox,
+    intent::Idempotency,
+    open::Change,
 };
 use crate::{
     database::{Database, tenancy::Tenanted},
-    error::{ApiError, ErrorCode, Result},
-    http::request_id::RequestId,
-    kind::address,
+    error::{Error, Result},
+    values::RequestId,
 };
 
 /// Claims the id by which the change is done once, if it has one. A concurrent change with the same id waits here for the
 /// first to end, and goes on only if that one left nothing.
 ///
 /// # Errors
-/// 409, for a request with the address of the resource that the first one made or changed.
+/// A duplicate; of a request with the resource that the first one made or changed.
 pub(super) async fn claim(change: &Change<'_>) -> Result<()> {
-    match &change.intent.once {
-        Once::ByNature => Ok(()),
-        Once::Request(request_id) => claim_request(change, request_id).await,
-        Once::Event { consumer, event_type } => claim_event(change, consumer, event_type).await,
+    match &change.intent.idempotency {
+        Idempotency::Inherent => Ok(()),
+        Idempotency::Request(request_id) => claim_request(change, request_id).await,
+        Idempotency::Event { consumer, event_type } => claim_event(change, consumer, event_type).await,
     }
 }
 
@@ -47,22 +47,22 @@ async fn claim_request(change: &Change<'_>, RequestId(request_id): &RequestId) -
     let first =
         idempotent::Entity::of(change.tenant()).filter(Column::RequestId.eq(request_id)).all(change.db()).await?.pop();
     Err(first.map_or_else(
-        || ApiError::unavailable("a claim was purged while it was looked at"),
-        |first| ApiError::conflict(address(&first.resource_type, first.resource_id)),
+        || Error::unavailable("a claim was purged while it was looked at"),
+        |first| Error::duplicate_request(first.resource_type, first.resource_id),
     ))
 }
 
 async fn claim_event(change: &Change<'_>, consumer: &str, event_type: &str) -> Result<()> {
     let claim = inbox::ActiveModel {
         consumer: Set(consumer.to_owned()),
-        event_id: Set(change.intent.agent.request_id.clone()),
+        event_id: Set(change.intent.actor.request_id.clone()),
         tenant_id: Set(change.tenant().as_str().to_owned()),
         event_type: Set(event_type.to_owned()),
         created_at: Set(change.now().0),
     };
     match insert(change, claim, [inbox::Column::Consumer, inbox::Column::EventId]).await? {
         true => Ok(()),
-        false => Err(ApiError::of_status(ErrorCode::IdempotentConflict.status())),
+        false => Err(Error::duplicate_event()),
     }
 }
 
@@ -81,7 +81,7 @@ async fn insert<A: ActiveModelTrait>(
 /// How many claims a transaction deletes.
 const BATCH: u64 = 1000;
 
-/// Deletes the claims from before `due`; gives how many there were.
+/// Deletes the claims from before `due`; returns how many there were.
 ///
 /// # Errors
 /// A fault of the database. What was deleted until then stays deleted.

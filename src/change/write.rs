@@ -3,16 +3,17 @@
 
 #![expect(clippy::disallowed_methods, reason = "this is the place where rows are written")]
 
-use std::sync::PoisonError;
-
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{ActiveModelTrait, ColumnTrait, IntoActiveModel, QueryFilter};
+use uuid::Uuid;
 
-use super::Change;
+use super::open::Change;
 use crate::{
-    audit::{Entry, entry::Deed},
+    audit::{AuditEntry, AuditedAction, reading::reading},
+    database::tenancy::Tenanted,
     error::Result,
-    events::{Action, Evented, event::Event},
+    events::event::NewEvent,
+    resource::{Action, OfCustomer, Published},
 };
 
 /// How many rows a statement deletes: databases bound the number of parameters.
@@ -23,11 +24,11 @@ impl Change<'_> {
     ///
     /// # Errors
     /// A fault of the database.
-    pub async fn insert<E: Evented>(&self, mut row: E::Model) -> Result<E::Model> {
+    pub async fn insert<E: Published>(&mut self, mut row: E::Model) -> Result<E::Model> {
         let actions = E::actions(None, Some(&row));
         *E::version(&mut row) = actions.len() as i64;
         E::insert(row.clone().into_active_model()).exec_without_returning(self.db()).await?;
-        self.did::<E>(Deed::created::<E>(&row), &row, &actions, 0)?;
+        self.record::<E>(AuditedAction::created::<E>(&row), &row, &actions, 0)?;
         Ok(row)
     }
 
@@ -35,10 +36,10 @@ impl Change<'_> {
     ///
     /// # Errors
     /// A fault of the database.
-    pub async fn update<E: Evented>(&self, mut before: E::Model, mut row: E::Model) -> Result<E::Model> {
+    pub async fn update<E: Published>(&mut self, mut before: E::Model, mut row: E::Model) -> Result<E::Model> {
         if row == before {
-            let seen = self.app.reading::<E>(&self.intent.agent, self.intent.sight, std::slice::from_ref(&row));
-            self.seen.lock().unwrap_or_else(PoisonError::into_inner).extend(seen);
+            let (actor, visibility) = (&self.intent.actor, self.intent.visibility);
+            self.readings.extend(reading::<E>(self.ids, actor, visibility, std::slice::from_ref(&row)));
             return Ok(row);
         }
         let actions = E::actions(Some(&before), Some(&row));
@@ -46,7 +47,7 @@ impl Change<'_> {
         *E::version(&mut row) = version + actions.len() as i64;
         *E::updated_at(&mut row) = self.after(*E::updated_at(&mut before));
         let row = row.into_active_model().reset_all().update(self.db()).await?;
-        self.did::<E>(Deed::updated::<E>(&before, &row), &row, &actions, version)?;
+        self.record::<E>(AuditedAction::updated::<E>(&before, &row), &row, &actions, version)?;
         Ok(row)
     }
 
@@ -54,31 +55,45 @@ impl Change<'_> {
     ///
     /// # Errors
     /// A fault of the database.
-    pub async fn delete<E: Evented>(&self, mut rows: Vec<E::Model>) -> Result<()> {
+    pub async fn delete<E: Published>(&mut self, mut rows: Vec<E::Model>) -> Result<()> {
         for rows in rows.chunks(ROWS) {
             let these = E::ID.is_in(rows.iter().map(E::id));
             E::delete_of(self.tenant()).filter(these).exec(self.db()).await?;
         }
         rows.iter_mut().try_for_each(|row| {
             let version = *E::version(row);
-            self.did::<E>(Deed::deleted::<E>(row), row, &[Action::Deleted], version)
+            self.record::<E>(AuditedAction::deleted::<E>(row), row, &[Action::Deleted], version)
         })
+    }
+
+    /// Deletes the rows of a customer that is being deleted.
+    ///
+    /// # Errors
+    /// A fault of the database.
+    pub async fn delete_of_customer<E: Published + OfCustomer>(&mut self, customer: Uuid) -> Result<()> {
+        let rows = self.lock_all::<E>(E::CUSTOMER.eq(customer)).await?;
+        self.delete::<E>(rows).await
     }
 
     /// The instant for `updatedAt` of a row last changed at `before`: now, and always later than before.
     fn after(&self, before: DateTime<Utc>) -> DateTime<Utc> {
-        self.now().0.max(before + TimeDelta::milliseconds(1))
+        self.now.0.max(before + TimeDelta::milliseconds(1))
     }
 
     /// Keeps what was done, to be written at the end of the change. `version`: that of the last event before.
-    fn did<E: Evented>(&self, deed: Deed, row: &E::Model, actions: &[Action], version: i64) -> Result<()> {
-        let agent = &self.intent.agent;
-        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+    fn record<E: Published>(
+        &mut self,
+        done: AuditedAction,
+        row: &E::Model,
+        actions: &[Action],
+        version: i64,
+    ) -> Result<()> {
+        let actor = &self.intent.actor;
         for (action, version) in actions.iter().zip(version + 1..) {
-            events.push(Event::new::<E>(self.app, agent, *action, row, version, &deed.changes)?);
+            let sources = (self.cipher, self.ids);
+            self.events.push(NewEvent::new::<E>(sources, actor, *action, row, version, &done.changes)?);
         }
-        let entry = Entry::new(self.app, agent, deed)?;
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
+        self.entries.push(AuditEntry::new(self.ids, actor, done)?);
         Ok(())
     }
 }

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use clap::Subcommand;
 
-use super::{Outcome, fault, open_database, print};
+use super::context::{ExitOutcome, fault, open_database, print};
 use crate::{
     audit::{chain, store, types::AuditLog},
     config::Config,
@@ -24,7 +24,7 @@ pub(super) enum Task {
     },
 }
 
-pub(super) async fn run(config: Config, task: Task) -> Outcome {
+pub(super) async fn run(config: Config, task: Task) -> ExitOutcome {
     let database = open_database(&config).await?;
     let outcome = match task {
         Task::Verify => verify(&database).await,
@@ -34,7 +34,7 @@ pub(super) async fn run(config: Config, task: Task) -> Outcome {
     outcome
 }
 
-async fn verify(database: &Database) -> Outcome {
+async fn verify(database: &Database) -> ExitOutcome {
     let mut faults = 0;
     for verdict in chain::verify(database).await.map_err(fault)? {
         let (number, hash) = &verdict.head;
@@ -50,7 +50,7 @@ async fn verify(database: &Database) -> Outcome {
     if faults == 0 { Ok(()) } else { Err(format!("{faults} faults in the audit trail").into()) }
 }
 
-async fn export(database: &Database, tenant: Option<String>) -> Outcome {
+async fn export(database: &Database, tenant: Option<String>) -> ExitOutcome {
     let tenants = match tenant {
         Some(name) => vec![Tenant::parse(&name).ok_or_else(|| format!("--tenant {}", Tenant::EXPECTED))?],
         None => store::tenants(database).await.map_err(fault)?,
@@ -63,7 +63,7 @@ async fn export(database: &Database, tenant: Option<String>) -> Outcome {
             let Some(newest) = entries.last() else { break };
             last = Some((newest.entry.occurred_at, newest.entry.audit_log_id));
             for entry in entries {
-                serde_json::to_writer(&mut out, &AuditLog::shown(entry).map_err(fault)?)?;
+                serde_json::to_writer(&mut out, &AuditLog::from_row(entry).map_err(fault)?)?;
                 writeln!(out)?;
             }
         }

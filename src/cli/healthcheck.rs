@@ -10,12 +10,12 @@ use hyper::{Request, StatusCode, body::Bytes, client::conn::http1, header::HOST}
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use super::Outcome;
+use super::context::ExitOutcome;
 use crate::config::Config;
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
-pub(super) async fn run(config: &Config) -> Outcome {
+pub(super) async fn run(config: &Config) -> ExitOutcome {
     let host = if config.host.is_unspecified() { IpAddr::from(Ipv4Addr::LOCALHOST) } else { config.host };
     let address = SocketAddr::new(host, config.port);
     match tokio::time::timeout(PATIENCE, status(address)).await {

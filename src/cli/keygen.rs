@@ -2,8 +2,8 @@
 
 use clap::Subcommand;
 
-use super::{Outcome, print};
-use crate::pii::keys;
+use super::context::{ExitOutcome, print};
+use crate::config::PiiKey;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Purpose {
@@ -11,8 +11,8 @@ pub(super) enum Purpose {
     Pii,
 }
 
-pub(super) fn run(purpose: Purpose) -> Outcome {
+pub(super) fn run(purpose: Purpose) -> ExitOutcome {
     match purpose {
-        Purpose::Pii => Ok(print(&keys::generate()?)?),
+        Purpose::Pii => Ok(print(&PiiKey::generate()?)?),
     }
 }

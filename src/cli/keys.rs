@@ -5,15 +5,16 @@ use std::sync::Arc;
 use clap::Subcommand;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{Outcome, open_database, print};
+use super::context::{ExitOutcome, open_database, print};
 use crate::{
-    app::Clock,
     config::Config,
     database,
     pii::{
-        registry,
+        key_registry,
         rotate::{self, Report},
     },
+    service::resources::pii_tables,
+    values::Clock,
 };
 
 #[derive(Debug, Subcommand)]
@@ -26,12 +27,12 @@ pub(super) enum Task {
     },
 }
 
-pub(super) async fn run(config: Config, task: Task) -> Outcome {
+pub(super) async fn run(config: Config, task: Task) -> ExitOutcome {
     let Task::Rotate { all } = task;
     let database = open_database(&config).await?;
-    let vault = Arc::new(registry::open(&config, &database, Clock::System.now()).await?);
+    let cipher = Arc::new(key_registry::open(&config, &database, Clock::System.now()).await?);
     let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template("{bar:40} {pos} of {len} rows, {eta} left")?);
-    let report = rotate::run(&database, &vault, all, &|done, total| {
+    let report = rotate::run(&database, &cipher, &pii_tables(), all, &|done, total| {
         bar.set_length(total);
         bar.set_position(done);
     })
@@ -42,10 +43,10 @@ pub(super) async fn run(config: Config, task: Task) -> Outcome {
     if report.sealed_clear {
         database::clean(&config.database_url).await?;
     }
-    tell(&report, vault.sealing_key().map_or("in clear", |key| key.as_str()))
+    print_report(&report, cipher.sealing_key().map_or("in clear", |key| key.as_str()))
 }
 
-fn tell(report: &Report, present: &str) -> Outcome {
+fn print_report(report: &Report, present: &str) -> ExitOutcome {
     print(&format!("{} rows are stored anew ({present})", report.rows))?;
     for (name, left) in &report.left {
         match left {

@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 
-use super::{Outcome, print};
+use super::context::{ExitOutcome, print};
 use crate::{
     config::Config,
     database::{migrate, reach::reach},
@@ -25,7 +25,7 @@ pub(super) enum Direction {
     Status,
 }
 
-pub(super) async fn run(config: &Config, direction: Direction) -> Outcome {
+pub(super) async fn run(config: &Config, direction: Direction) -> ExitOutcome {
     let (url, wait) = (config.schema_url(), config.database_wait);
     reach(url, wait).await?;
     match direction {

@@ -2,13 +2,13 @@
 
 use std::io::{self, Write};
 
-use super::Outcome;
-use crate::{events::document, http::contract::Contract};
+use super::context::ExitOutcome;
+use crate::service::{asyncapi, contract::contract};
 
-pub(super) fn openapi() -> Outcome {
-    Ok(io::stdout().lock().write_all(Contract::new().yaml().as_bytes())?)
+pub(super) fn openapi() -> ExitOutcome {
+    Ok(io::stdout().lock().write_all(contract().yaml().as_bytes())?)
 }
 
-pub(super) fn asyncapi() -> Outcome {
-    Ok(io::stdout().lock().write_all(document::yaml().as_bytes())?)
+pub(super) fn asyncapi() -> ExitOutcome {
+    Ok(io::stdout().lock().write_all(asyncapi::yaml().as_bytes())?)
 }

@@ -1,48 +1,49 @@
-//! `crm outbox status|retry`: the events that are to be published, for operators.
+//! `crm outbox status|retry`: events on their way to the broker, for operators.
 
 use clap::Subcommand;
 use uuid::Uuid;
 
-use super::{Outcome, check_schema, fault, open, print};
+use super::context::{ExitOutcome, check_schema, fault, open, print};
 use crate::{
-    app::App,
     config::Config,
-    database,
-    events::relay::{self, Aside, Standing},
+    database::{self, Database},
+    relay::{self, ParkedEvent, RelayStatus},
 };
 
-/// How many events that are set aside are listed.
+/// Maximum number of parked events that are listed.
 const LISTED: u64 = 100;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Task {
-    /// Show how far publishing came, and what is set aside
+    /// Show how far publishing came, and which events are parked
     Status,
-    /// Let the events that are set aside be sent again
+    /// Let parked events be sent again
     Retry {
         /// Only the one with this id
         event: Option<Uuid>,
     },
 }
 
-pub(super) async fn run(config: Config, task: Task) -> Outcome {
+pub(super) async fn run(config: Config, task: Task) -> ExitOutcome {
     check_schema(&config).await?;
     let app = open(config, database::COMMAND).await?;
     let outcome = match task {
-        Task::Status => status(&app).await,
-        Task::Retry { event } => retry(&app, event).await,
+        Task::Status => status(app.database()).await,
+        Task::Retry { event } => retry(app.database(), event).await,
     };
     app.database().close().await?;
     outcome
 }
 
-async fn status(app: &App) -> Outcome {
-    let Standing { head, position, held, aside, .. } = relay::standing(app).await.map_err(fault)?;
+async fn status(database: &Database) -> ExitOutcome {
+    let RelayStatus { head, position, blocked, parked, .. } = relay::status(database).await.map_err(fault)?;
     print(&format!("position {position} of {head}: {} events wait", head - position))?;
-    print(&format!("{held} events are held: refused by the broker, or behind a refused one of the same resource"))?;
-    print(&format!("{aside} events are set aside: refused {} times", relay::TRIES))?;
-    for Aside { event_id, event_type, tenant_id, aggregate_id, reason } in
-        relay::aside(app, LISTED).await.map_err(fault)?
+    print(&format!(
+        "{blocked} events are blocked: refused by the broker, or behind a refused one of the same resource"
+    ))?;
+    print(&format!("{parked} events are parked: refused {} times", relay::MAX_ATTEMPTS))?;
+    for ParkedEvent { event_id, event_type, tenant_id, aggregate_id, reason } in
+        relay::parked(database, LISTED).await.map_err(fault)?
     {
         let reason = reason.unwrap_or_default();
         print(&format!("{event_id} {event_type} of {aggregate_id} of tenant {tenant_id}: {reason}"))?;
@@ -50,9 +51,9 @@ async fn status(app: &App) -> Outcome {
     Ok(())
 }
 
-async fn retry(app: &App, event: Option<Uuid>) -> Outcome {
-    match (relay::retry(app, event).await.map_err(fault)?, event) {
-        (0, Some(id)) => Err(format!("the event {id} is not set aside").into()),
+async fn retry(database: &Database, event: Option<Uuid>) -> ExitOutcome {
+    match (relay::retry(database, event).await.map_err(fault)?, event) {
+        (0, Some(id)) => Err(format!("the event {id} is not parked").into()),
         (count, _) => Ok(print(&format!("{count} events are sent again"))?),
     }
 }

@@ -7,57 +7,58 @@ use std::{error::Error, io, net::SocketAddr};
 
 use tokio::net::TcpSocket;
 
-use super::{Outcome, Told, check_schema, fault, open};
+use super::context::{ExitOutcome, StopSignal, check_schema, fault, open};
 use crate::{
     app::App,
     background::Background,
     config::{Config, JwtKey, Migrate},
     database::{self, migrate, reach::reach},
-    http::{self, private::Private},
+    http::server,
+    service::{private::PrivateListener, service},
 };
 
 /// How many connections may wait to be accepted.
 const BACKLOG: u32 = 1024;
 
-pub(super) async fn run(config: Config) -> Outcome {
+pub(super) async fn run(config: Config) -> ExitOutcome {
     if config.jwt_key == JwtKey::Development {
         let file = config.data_dir.join("jwt_secret");
         let message = "no CRM_JWT_SECRET or CRM_JWT_PUBLIC_KEY_FILE: tokens are verified with a development secret";
         tracing::warn!(file = %file.display(), "{message}");
     }
-    let (mut told, lame_duck) = (Told::listen()?, config.lame_duck);
-    let connections = http::server::most_connections(config.database_connections);
+    let (mut stop_signal, lame_duck) = (StopSignal::listen()?, config.lame_duck);
+    let connections = server::most_connections(config.database_connections);
     let address = config.address();
     let taken = |error| format!("cannot listen on {address}: {error}");
     let port = take_port(address).map_err(taken)?;
     let app = tokio::select! {
         app = start(config) => app?,
-        () = told.asked() => {
+        () = stop_signal.received() => {
             tracing::info!("stopped before it served");
             return Ok(());
         }
     };
     let listener = port.listen(BACKLOG).map_err(taken)?;
     let address = listener.local_addr()?;
-    let private = Private::start(&app);
+    let private = PrivateListener::start(&app);
     tracing::info!(%address, connections, docs = format!("http://{address}/docs"), "serving");
 
     let stopping = app.clone();
     let stop = async move {
-        told.asked().await;
-        stopping.stop();
+        stop_signal.received().await;
+        stopping.stopping().cancel();
         if !lame_duck.is_zero() {
             tracing::info!(seconds = lame_duck.as_secs_f64(), "stopping: no longer ready, and still serving");
             tokio::select! {
                 () = tokio::time::sleep(lame_duck) => {}
-                () = told.asked() => {}
+                () = stop_signal.received() => {}
             }
         }
         tracing::info!("stopping: running requests are finished");
-        stopping.outbox().stop_waiting();
+        stopping.events().stop_waiting();
     };
     let background = Background::start(&app);
-    http::server::serve(listener, http::service(&app), stop, connections, http::server::IDLE).await?;
+    server::serve(listener, service(&app), stop, connections, server::IDLE).await?;
     let finished = background.finish().await;
     app.database().close().await?;
     if let Some(private) = private {
@@ -87,7 +88,7 @@ async fn start(config: Config) -> Result<App, Box<dyn Error + Send + Sync>> {
         Migrate::Check => check_schema(&config).await?,
     }
     let app = open(config, database::REQUEST).await?;
-    match (app.vault().sealing_key(), app.vault().may_hold_clear()) {
+    match (app.cipher().sealing_key(), app.cipher().may_hold_clear()) {
         (None, _) => tracing::warn!("CRM_PII_ENCRYPTION=off: phone numbers and e-mail addresses are stored in clear"),
         (_, true) => tracing::warn!(
             "phone numbers and e-mail addresses from before are stored in clear, and not found by search: run `crm keys rotate`"

@@ -4,16 +4,15 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{Outcome, print};
+use super::context::{ExitOutcome, print};
 use crate::{
-    app::Clock,
     auth::{development_secret, sign},
     config::{Config, JwtKey},
-    values::Tenant,
+    values::{Clock, Tenant},
 };
 
 #[derive(Debug, Args)]
-pub(super) struct Wishes {
+pub(super) struct TokenArgs {
     /// The tenant that the token is held to; by default it is held to none
     #[arg(long)]
     tenant: Option<String>,
@@ -26,7 +25,7 @@ pub(super) struct Wishes {
     ttl: Duration,
 }
 
-pub(super) fn run(config: &Config, wishes: &Wishes) -> Outcome {
+pub(super) fn run(config: &Config, args: &TokenArgs) -> ExitOutcome {
     let secret = match &config.jwt_key {
         JwtKey::Secret(secret) => secret.clone(),
         JwtKey::Development => development_secret(&config.data_dir)?,
@@ -34,12 +33,12 @@ pub(super) fn run(config: &Config, wishes: &Wishes) -> Outcome {
             return Err("tokens are signed by whoever holds the private key of CRM_JWT_PUBLIC_KEY_FILE".into());
         }
     };
-    if let Some(tenant) = &wishes.tenant
+    if let Some(tenant) = &args.tenant
         && Tenant::parse(tenant).is_none()
     {
         return Err(format!("--tenant {}", Tenant::EXPECTED).into());
     }
     let now = Clock::System.now();
-    let token = sign(&secret, config, now, wishes.ttl, wishes.tenant.as_deref(), wishes.scope.as_deref())?;
+    let token = sign(&secret, config, now, args.ttl, args.tenant.as_deref(), args.scope.as_deref())?;
     Ok(print(&token)?)
 }

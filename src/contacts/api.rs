@@ -4,7 +4,7 @@ use futures_util::FutureExt;
 use poem::web::Data;
 use poem_openapi::{OpenApi, param::Path};
 
-use super::{Contact, ContactCreate, ContactUpdate, store};
+use super::{Contact, ContactCreate, ContactUpdate, entity::CONTACTS, store};
 use crate::{
     app::App,
     change::Intent,
@@ -12,21 +12,23 @@ use crate::{
     http::{
         body::Body,
         caller::{Caller, CanRead, CanWrite},
-        contract::Tag,
-        page::{List, PageNumber, PageSize, Paging},
-        query::{IdFilter, Query},
+        query::Query,
         reply::{Created, Found, NoContent},
-        request_id::RequestId,
     },
-    kind::CONTACTS,
     pii::{EmailRule, PhoneRule, PiiFilter},
-    values::id::PathId,
+    values::{
+        RequestId,
+        id::PathId,
+        page::{List, PageNumber, PageSize, Paging},
+        query::IdFilter,
+    },
 };
 
 /// The operations on contacts.
+#[derive(Default)]
 pub struct ContactsApi;
 
-#[OpenApi(tag = "Tag::Contacts")]
+#[OpenApi(tag = "CONTACTS")]
 impl ContactsApi {
     /// List contacts
     ///
@@ -50,9 +52,10 @@ impl ContactsApi {
         #[oai(name = "pageSize")]
         page_size: Query<PageSize>,
     ) -> Result<Found<List<Contact>>> {
-        let sought = store::Sought { customer: customer.0.0, phone: phone.0.0, email: email.0.0 };
-        let rows = store::list(&app, caller.tenant(), sought, Paging::new(page, page_size)).await?;
-        Ok(Found(app.show_page(&caller, rows)?))
+        let filter = store::Filter { customer: customer.0, phone: phone.0, email: email.0 };
+        let paging = Paging::new(page.0, page_size.0);
+        let rows = store::list(&app.database().read(), app.cipher(), caller.tenant(), filter, paging).await?;
+        Ok(Found(app.project_page(&caller, rows)?))
     }
 
     /// Create a contact
@@ -68,7 +71,10 @@ impl ContactsApi {
     ) -> Result<Created<Contact>> {
         let id = app.new_id();
         let intent = Intent::once(caller, request_id, CONTACTS, id);
-        let resource = app.change_shown(intent, move |change| store::insert(change, body.0.clone()).boxed()).await?;
+        let resource = app
+            .changes()
+            .apply_and_project(intent, move |change| store::insert(change, body.0.clone()).boxed())
+            .await?;
         Ok(Created { location: CONTACTS.address(id), resource })
     }
 
@@ -83,8 +89,7 @@ impl ContactsApi {
         /// The contact's id.
         contact_id: Path<PathId>,
     ) -> Result<Found<Contact>> {
-        let row = store::find(&app.database().read(), caller.tenant(), contact_id.0.0).await?;
-        Ok(Found(app.show(&caller, row)?))
+        Ok(Found(app.get(&caller, contact_id.0.uuid()).await?))
     }
 
     /// Change a contact
@@ -101,8 +106,11 @@ impl ContactsApi {
         contact_id: Path<PathId>,
         body: Body<ContactUpdate>,
     ) -> Result<Found<Contact>> {
-        let intent = Intent::once(caller, request_id, CONTACTS, contact_id.0.0);
-        let changed = app.change_shown(intent, move |change| store::update(change, body.0.clone()).boxed()).await?;
+        let intent = Intent::once(caller, request_id, CONTACTS, contact_id.0.uuid());
+        let changed = app
+            .changes()
+            .apply_and_project(intent, move |change| store::update(change, body.0.clone()).boxed())
+            .await?;
         Ok(Found(changed))
     }
 
@@ -117,8 +125,8 @@ impl ContactsApi {
         /// The contact's id.
         contact_id: Path<PathId>,
     ) -> Result<NoContent> {
-        let intent = Intent::unkeyed(caller, CONTACTS, contact_id.0.0);
-        app.change(intent, |change| store::delete(change).boxed()).await?;
+        let intent = Intent::inherent(caller, CONTACTS, contact_id.0.uuid());
+        app.changes().apply(intent, |change| store::delete(change).boxed()).await?;
         Ok(NoContent)
     }
 }

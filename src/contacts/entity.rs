@@ -2,13 +2,17 @@
 
 use sea_orm::entity::prelude::*;
 
-use super::Contact;
 use crate::{
-    audit::{Audited, Fact},
-    database::tenancy::{Listed, Resource, Tenanted},
-    events::Evented,
-    kind::{CONTACTS, Kind},
+    http::tag::Tag,
     pii::{BlindIndex, EmailRule, PhoneRule, PiiColumn, PiiTable, Sealed},
+    resource::{AuditField, Kind, OfCustomer, Resource},
+};
+
+/// Contacts.
+pub const CONTACTS: Kind = Kind {
+    name: "contact",
+    collection: "contacts",
+    tag: Tag { name: "Contacts", description: "The people at a customer." },
 };
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -35,16 +39,14 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-impl Tenanted for Entity {
-    const TENANT: Column = Column::TenantId;
-}
+impl Resource for Entity {
+    const KIND: Kind = CONTACTS;
 
-impl Listed for Entity {
+    const TENANT: Column = Column::TenantId;
     const ID: Column = Column::ContactId;
     const CREATED: Column = Column::CreatedAt;
-}
+    const PII: Option<PiiTable> = Some(PERSONAL_DATA);
 
-impl Resource for Entity {
     fn id(row: &Model) -> Uuid {
         row.contact_id
     }
@@ -56,12 +58,8 @@ impl Resource for Entity {
     fn version(row: &mut Model) -> &mut i64 {
         &mut row.version
     }
-}
 
-impl Audited for Entity {
-    const KIND: Kind = CONTACTS;
-
-    fn facts(row: &Model) -> Vec<Fact<'_>> {
+    fn audit_fields(row: &Model) -> Vec<AuditField<'_>> {
         let Model {
             tenant_id: _,
             contact_id: _,
@@ -77,22 +75,21 @@ impl Audited for Entity {
             version: _,
         } = row;
         vec![
-            Fact::Plain("customerId", Some(customer_id.to_string())),
-            Fact::Personal("name", Some(name)),
-            Fact::Sealed("phone", phone.as_ref()),
-            Fact::Sealed("email", email.as_ref()),
-            Fact::Plain("isPrimary", Some(is_primary.to_string())),
+            AuditField::Plain("customerId", Some(customer_id.to_string())),
+            AuditField::Personal("name", Some(name)),
+            AuditField::Sealed("phone", phone.as_ref()),
+            AuditField::Sealed("email", email.as_ref()),
+            AuditField::Plain("isPrimary", Some(is_primary.to_string())),
         ]
     }
 }
 
-impl Evented for Entity {
-    type Shown = Contact;
+impl OfCustomer for Entity {
+    const CUSTOMER: Column = Column::CustomerId;
 }
 
 /// Where the phone number lies.
 pub const PHONE: PiiColumn<PhoneRule> = PiiColumn::new("contacts", "phone", "phone_index");
 /// Where the e-mail address lies.
 pub const EMAIL: PiiColumn<EmailRule> = PiiColumn::new("contacts", "email", "email_index");
-/// The table's personal data.
-pub const PII: PiiTable = PiiTable { name: "contacts", id: "contact_id", columns: &[PHONE.column, EMAIL.column] };
+const PERSONAL_DATA: PiiTable = PiiTable { name: "contacts", id: "contact_id", columns: &[PHONE.field, EMAIL.field] };

@@ -12,5 +12,5 @@ pub(crate) mod store;
 pub mod types;
 
 pub use api::ContactsApi;
-pub(crate) use entity::{Entity, PII};
+pub(crate) use entity::Entity;
 pub use types::{Contact, ContactCreate, ContactUpdate};

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::entity::{EMAIL, Entity, Model, PHONE};
 use crate::{
     error::Result,
-    http::show::Show,
-    pii::{Email, EmailRule, Lens, Phone, PhoneRule, Shown, vault::Row},
+    pii::{DisplayedPii, Email, EmailRule, Phone, PhoneRule, PiiLocation, PiiView},
+    resource::{Projection, Published},
     values::{Clearable, Field, Id, Name, Nullable, Tenant, Timestamp},
 };
 
@@ -64,9 +64,9 @@ pub struct Contact {
     /// The person's name.
     pub name: Name,
     /// A telephone number, masked without the scope `crm:pii:read`.
-    pub phone: Nullable<Shown<PhoneRule>>,
+    pub phone: Nullable<DisplayedPii<PhoneRule>>,
     /// An e-mail address, masked without the scope `crm:pii:read`.
-    pub email: Nullable<Shown<EmailRule>>,
+    pub email: Nullable<DisplayedPii<EmailRule>>,
     /// Whether this is the customer's primary contact; a customer has at most one.
     pub is_primary: bool,
     /// When the contact was created.
@@ -75,10 +75,10 @@ pub struct Contact {
     pub updated_at: Timestamp,
 }
 
-impl Show for Contact {
+impl Projection for Contact {
     type Entity = Entity;
 
-    fn shown(row: Model, lens: &Lens<'_>) -> Result<Self> {
+    fn project(row: Model, view: &PiiView<'_>) -> Result<Self> {
         let Model {
             tenant_id,
             contact_id,
@@ -93,10 +93,10 @@ impl Show for Contact {
             updated_at,
             version: _,
         } = row;
-        let place = Row { tenant: &tenant_id, id: contact_id };
+        let location = PiiLocation { tenant: &tenant_id, id: contact_id };
         Ok(Self {
-            phone: lens.show(&PHONE, place, phone.as_ref())?,
-            email: lens.show(&EMAIL, place, email.as_ref())?,
+            phone: view.display(&PHONE, location, phone.as_ref())?,
+            email: view.display(&EMAIL, location, email.as_ref())?,
             contact_id: Id(contact_id),
             tenant_id: Tenant::stored(tenant_id),
             customer_id: Id(customer_id),
@@ -106,4 +106,8 @@ impl Show for Contact {
             updated_at: Timestamp(updated_at),
         })
     }
+}
+
+impl Published for Entity {
+    type Projection = Contact;
 }

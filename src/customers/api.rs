@@ -4,7 +4,7 @@ use futures_util::FutureExt;
 use poem::web::Data;
 use poem_openapi::{OpenApi, param::Path};
 
-use super::{Customer, CustomerCreate, CustomerUpdate, store};
+use super::{Customer, CustomerCreate, CustomerUpdate, entity::CUSTOMERS, store};
 use crate::{
     app::App,
     change::Intent,
@@ -12,21 +12,22 @@ use crate::{
     http::{
         body::Body,
         caller::{Caller, CanRead, CanWrite},
-        contract::Tag,
-        page::{List, PageNumber, PageSize, Paging},
         query::Query,
         reply::{Created, Found, NoContent},
-        request_id::RequestId,
     },
-    kind::CUSTOMERS,
     pii::{EmailRule, PhoneRule, PiiFilter},
-    values::id::PathId,
+    values::{
+        RequestId,
+        id::PathId,
+        page::{List, PageNumber, PageSize, Paging},
+    },
 };
 
 /// The operations on customers.
+#[derive(Default)]
 pub struct CustomersApi;
 
-#[OpenApi(tag = "Tag::Customers")]
+#[OpenApi(tag = "CUSTOMERS")]
 impl CustomersApi {
     /// List customers
     ///
@@ -48,9 +49,9 @@ impl CustomersApi {
         #[oai(name = "pageSize")]
         page_size: Query<PageSize>,
     ) -> Result<Found<List<Customer>>> {
-        let sought = (phone.0.0, email.0.0);
-        let rows = store::list(&app, caller.tenant(), sought, Paging::new(page, page_size)).await?;
-        Ok(Found(app.show_page(&caller, rows)?))
+        let (filter, paging) = (store::Filter { phone: phone.0, email: email.0 }, Paging::new(page.0, page_size.0));
+        let rows = store::list(&app.database().read(), app.cipher(), caller.tenant(), filter, paging).await?;
+        Ok(Found(app.project_page(&caller, rows)?))
     }
 
     /// Create a customer
@@ -66,7 +67,10 @@ impl CustomersApi {
     ) -> Result<Created<Customer>> {
         let id = app.new_id();
         let intent = Intent::once(caller, request_id, CUSTOMERS, id);
-        let resource = app.change_shown(intent, move |change| store::insert(change, body.0.clone()).boxed()).await?;
+        let resource = app
+            .changes()
+            .apply_and_project(intent, move |change| store::insert(change, body.0.clone()).boxed())
+            .await?;
         Ok(Created { location: CUSTOMERS.address(id), resource })
     }
 
@@ -81,8 +85,7 @@ impl CustomersApi {
         /// The customer's id.
         customer_id: Path<PathId>,
     ) -> Result<Found<Customer>> {
-        let row = store::find(&app.database().read(), caller.tenant(), customer_id.0.0).await?;
-        Ok(Found(app.show(&caller, row)?))
+        Ok(Found(app.get(&caller, customer_id.0.uuid()).await?))
     }
 
     /// Change a customer
@@ -98,8 +101,11 @@ impl CustomersApi {
         customer_id: Path<PathId>,
         body: Body<CustomerUpdate>,
     ) -> Result<Found<Customer>> {
-        let intent = Intent::once(caller, request_id, CUSTOMERS, customer_id.0.0);
-        let changed = app.change_shown(intent, move |change| store::update(change, body.0.clone()).boxed()).await?;
+        let intent = Intent::once(caller, request_id, CUSTOMERS, customer_id.0.uuid());
+        let changed = app
+            .changes()
+            .apply_and_project(intent, move |change| store::update(change, body.0.clone()).boxed())
+            .await?;
         Ok(Found(changed))
     }
 
@@ -114,8 +120,8 @@ impl CustomersApi {
         /// The customer's id.
         customer_id: Path<PathId>,
     ) -> Result<NoContent> {
-        let intent = Intent::unkeyed(caller, CUSTOMERS, customer_id.0.0);
-        app.change(intent, |change| store::delete(change).boxed()).await?;
+        let intent = Intent::inherent(caller, CUSTOMERS, customer_id.0.uuid());
+        app.changes().apply(intent, |change| store::delete(change).boxed()).await?;
         Ok(NoContent)
     }
 }

@@ -2,13 +2,18 @@
 
 use sea_orm::entity::prelude::*;
 
-use super::{Customer, CustomerStatus};
+use super::status::CustomerStatus;
 use crate::{
-    audit::{Audited, Fact},
-    database::tenancy::{Listed, Resource, Tenanted},
-    events::Evented,
-    kind::{CUSTOMERS, Kind},
+    http::tag::Tag,
     pii::{BlindIndex, EmailRule, PhoneRule, PiiColumn, PiiTable, Sealed},
+    resource::{AuditField, Kind, Resource},
+};
+
+/// Customers.
+pub const CUSTOMERS: Kind = Kind {
+    name: "customer",
+    collection: "customers",
+    tag: Tag { name: "Customers", description: "The organisations and people the company sells to." },
 };
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -34,16 +39,14 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-impl Tenanted for Entity {
-    const TENANT: Column = Column::TenantId;
-}
+impl Resource for Entity {
+    const KIND: Kind = CUSTOMERS;
 
-impl Listed for Entity {
+    const TENANT: Column = Column::TenantId;
     const ID: Column = Column::CustomerId;
     const CREATED: Column = Column::CreatedAt;
-}
+    const PII: Option<PiiTable> = Some(PERSONAL_DATA);
 
-impl Resource for Entity {
     fn id(row: &Model) -> Uuid {
         row.customer_id
     }
@@ -55,12 +58,8 @@ impl Resource for Entity {
     fn version(row: &mut Model) -> &mut i64 {
         &mut row.version
     }
-}
 
-impl Audited for Entity {
-    const KIND: Kind = CUSTOMERS;
-
-    fn facts(row: &Model) -> Vec<Fact<'_>> {
+    fn audit_fields(row: &Model) -> Vec<AuditField<'_>> {
         let Model {
             tenant_id: _,
             customer_id: _,
@@ -75,22 +74,17 @@ impl Audited for Entity {
             version: _,
         } = row;
         vec![
-            Fact::Personal("name", Some(name)),
-            Fact::Sealed("contactPhone", contact_phone.as_ref()),
-            Fact::Sealed("contactEmail", contact_email.as_ref()),
-            Fact::Plain("status", Some(format!("{status:?}"))),
+            AuditField::Personal("name", Some(name)),
+            AuditField::Sealed("contactPhone", contact_phone.as_ref()),
+            AuditField::Sealed("contactEmail", contact_email.as_ref()),
+            AuditField::Plain("status", Some(format!("{status:?}"))),
         ]
     }
-}
-
-impl Evented for Entity {
-    type Shown = Customer;
 }
 
 /// Where the phone number lies.
 pub const CONTACT_PHONE: PiiColumn<PhoneRule> = PiiColumn::new("customers", "contact_phone", "contact_phone_index");
 /// Where the e-mail address lies.
 pub const CONTACT_EMAIL: PiiColumn<EmailRule> = PiiColumn::new("customers", "contact_email", "contact_email_index");
-/// The table's personal data.
-pub const PII: PiiTable =
-    PiiTable { name: "customers", id: "customer_id", columns: &[CONTACT_PHONE.column, CONTACT_EMAIL.column] };
+const PERSONAL_DATA: PiiTable =
+    PiiTable { name: "customers", id: "customer_id", columns: &[CONTACT_PHONE.field, CONTACT_EMAIL.field] };

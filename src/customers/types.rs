@@ -1,18 +1,17 @@
 //! Customers in the contract.
 
 use poem_openapi::Object;
-use sea_orm::{DeriveActiveEnum, EnumIter};
 use serde::{Deserialize, Serialize};
 
-use super::entity::{CONTACT_EMAIL, CONTACT_PHONE, Entity, Model};
+use super::{
+    entity::{CONTACT_EMAIL, CONTACT_PHONE, Entity, Model},
+    status::CustomerStatus,
+};
 use crate::{
     error::Result,
-    http::show::Show,
-    pii::{Email, EmailRule, Lens, Phone, PhoneRule, Shown, vault::Row},
-    values::{
-        Clearable, Field, Id, Name, Nullable, Tenant, Timestamp,
-        code::{Code, coded},
-    },
+    pii::{DisplayedPii, Email, EmailRule, Phone, PhoneRule, PiiLocation, PiiView},
+    resource::{Projection, Published},
+    values::{Clearable, Field, Id, Name, Nullable, Tenant, Timestamp, integer_enum::names},
 };
 
 /// A new customer.
@@ -58,9 +57,9 @@ pub struct Customer {
     /// The name of the organisation or person.
     pub name: Name,
     /// A telephone number, masked without the scope `crm:pii:read`.
-    pub contact_phone: Nullable<Shown<PhoneRule>>,
+    pub contact_phone: Nullable<DisplayedPii<PhoneRule>>,
     /// An e-mail address, masked without the scope `crm:pii:read`.
-    pub contact_email: Nullable<Shown<EmailRule>>,
+    pub contact_email: Nullable<DisplayedPii<EmailRule>>,
     /// Whether a contract is signed.
     pub status: CustomerStatus,
     /// When the customer was created.
@@ -69,38 +68,14 @@ pub struct Customer {
     pub updated_at: Timestamp,
 }
 
-/// Whether a contract is signed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumIter, DeriveActiveEnum)]
-#[sea_orm(rs_type = "i32", db_type = "Integer")]
-pub enum CustomerStatus {
-    /// No contract yet.
-    #[sea_orm(num_value = 0)]
-    Prospect,
-    /// A contract is signed.
-    #[sea_orm(num_value = 1)]
-    Signed,
-}
-
-impl Code for CustomerStatus {
-    const NAME: &'static str = "CustomerStatus";
-    const DESCRIPTION: &'static str =
-        "0 prospect, 1 signed. A new customer is a prospect; a signed contract, not this API, makes it signed.";
-    const ALL: &'static [Self] = &[Self::Prospect, Self::Signed];
-
-    fn code(self) -> i32 {
-        match self {
-            Self::Prospect => 0,
-            Self::Signed => 1,
-        }
-    }
-}
-
-coded!(CustomerStatus);
-
-impl Show for Customer {
+impl Projection for Customer {
     type Entity = Entity;
 
-    fn shown(row: Model, lens: &Lens<'_>) -> Result<Self> {
+    fn integer_enums() -> Vec<(&'static str, Vec<String>)> {
+        vec![names::<CustomerStatus>()]
+    }
+
+    fn project(row: Model, view: &PiiView<'_>) -> Result<Self> {
         let Model {
             tenant_id,
             customer_id,
@@ -114,10 +89,10 @@ impl Show for Customer {
             updated_at,
             version: _,
         } = row;
-        let place = Row { tenant: &tenant_id, id: customer_id };
+        let location = PiiLocation { tenant: &tenant_id, id: customer_id };
         Ok(Self {
-            contact_phone: lens.show(&CONTACT_PHONE, place, contact_phone.as_ref())?,
-            contact_email: lens.show(&CONTACT_EMAIL, place, contact_email.as_ref())?,
+            contact_phone: view.display(&CONTACT_PHONE, location, contact_phone.as_ref())?,
+            contact_email: view.display(&CONTACT_EMAIL, location, contact_email.as_ref())?,
             customer_id: Id(customer_id),
             tenant_id: Tenant::stored(tenant_id),
             name: Name::stored(name),
@@ -126,4 +101,8 @@ impl Show for Customer {
             updated_at: Timestamp(updated_at),
         })
     }
+}
+
+impl Published for Entity {
+    type Projection = Customer;
 }

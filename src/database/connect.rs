@@ -1,4 +1,4 @@
-//! Connections and what is set on each.
+//! How connections are opened, and what is set on each.
 
 use std::{io, path::Path, sync::Arc, time::Duration};
 
@@ -15,38 +15,38 @@ use tokio::time::Instant;
 use super::{connection::Connection, file::DatabaseFile};
 use crate::config::{Pooler, Secret};
 
-/// How long a statement waits for another process's lock on the SQLite file before it is refused; the writer asks again.
-const BUSY: Duration = Duration::from_millis(250);
+/// How long a statement waits for another process's lock on the SQLite file before it is refused; the writer tries again.
+const BUSY_TIMEOUT: Duration = Duration::from_millis(250);
 /// Readers of the SQLite file.
 pub(super) const SQLITE_READERS: usize = 4;
-/// All connections to it: with the writer, the keeper, and one by which is looked whether it can be read.
+/// All connections to it: with the writer, the one that keeps the write-ahead log, and the one that checks reading.
 const SQLITE_CONNECTIONS: usize = SQLITE_READERS + 3;
-/// How long a migration waits for it.
-const MIGRATION_BUSY: Duration = Duration::from_secs(5);
-/// How long a server that refuses connections, because it is just starting, is asked again.
-const STARTING: Duration = Duration::from_secs(2);
-/// How long to wait before it is asked again.
-const AGAIN: Duration = Duration::from_millis(50);
+/// How long a migration waits for that lock.
+const MIGRATION_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long connecting to a server that is just starting is tried again.
+const STARTUP_LIMIT: Duration = Duration::from_secs(2);
+/// How long to wait in between.
+const RETRY_INTERVAL: Duration = Duration::from_millis(50);
 
-/// What a connection is opened to, and for what.
+/// Opens connections to one database for one purpose.
 #[derive(Debug, Clone)]
-pub(super) enum Target {
-    /// The SQLite file, to be written: made durable by an fsync at each commit.
+pub(super) enum Connector {
+    /// To write the SQLite file: durable by an fsync at each commit.
     SqliteWriter(Arc<DatabaseFile>),
-    /// The SQLite file, to be read. In WAL mode readers neither wait for the writer nor delay it.
+    /// To read the SQLite file: in WAL mode readers neither wait for the writer nor delay it.
     SqliteReader(Arc<DatabaseFile>),
-    /// A PostgreSQL server, with what is set on each session.
+    /// To a PostgreSQL server, with the settings of each session.
     Postgres { options: Box<PgConnectOptions>, session: String, named_statements: bool },
 }
 
-impl Target {
-    /// A PostgreSQL server, to be read or written. The server refuses changes to readers, so that a change outside the
-    /// executor is impossible here too. It gives up what nobody waits for any more, after `patience`, and notices within
-    /// as long that this process is gone.
+impl Connector {
+    /// Reads or writes PostgreSQL. The server refuses writes on a reading session, so that here too nothing is changed
+    /// outside the write executor. After `time_limit` it cancels what nobody waits for any more, and within as long it
+    /// notices that this process is gone.
     pub(super) fn postgres(
         url: &Secret,
         pooler: Pooler,
-        patience: Duration,
+        time_limit: Duration,
         read_only: bool,
     ) -> Result<Self, sqlx::Error> {
         let mut options: PgConnectOptions = url.reveal().parse()?;
@@ -55,7 +55,7 @@ impl Target {
         if pooler == Pooler::Transaction {
             options = options.statement_cache_capacity(0);
         }
-        let (millis, seconds) = (patience.as_millis(), patience.as_secs());
+        let (millis, seconds) = (time_limit.as_millis(), time_limit.as_secs());
         let mut session = String::new();
         if !pooler.shares_sessions() {
             session = format!(
@@ -67,7 +67,7 @@ impl Target {
                 session.push_str("; SET default_transaction_read_only = on");
             }
         }
-        // Without a cache the driver names statements all the same.
+        // The driver names statements even without a cache.
         Ok(Self::Postgres { options: Box::new(options), session, named_statements: pooler != Pooler::Transaction })
     }
 
@@ -79,19 +79,23 @@ impl Target {
     /// Opens a connection. Waits for a moment where the server is just starting.
     pub(super) async fn connect(&self) -> Result<Connection, sqlx::Error> {
         match self {
-            Self::SqliteWriter(file) => sqlite(file, sqlite_writer(file.path(), BUSY).create_if_missing(false)).await,
+            Self::SqliteWriter(file) => {
+                sqlite(file, sqlite_writer(file.path(), BUSY_TIMEOUT).create_if_missing(false)).await
+            }
             Self::SqliteReader(file) => sqlite(file, sqlite_reader(file.path())).await,
             Self::Postgres { options, session, named_statements } => {
-                let until = Instant::now() + STARTING;
+                let until = Instant::now() + STARTUP_LIMIT;
                 let mut connection = loop {
                     match options.connect().await {
                         Ok(connection) => break Connection::postgres(connection, *named_statements),
-                        Err(error) if is_starting(&error) && Instant::now() < until => tokio::time::sleep(AGAIN).await,
+                        Err(error) if is_starting(&error) && Instant::now() < until => {
+                            tokio::time::sleep(RETRY_INTERVAL).await
+                        }
                         Err(error) => return Err(error),
                     }
                 };
                 if !session.is_empty() {
-                    connection.set_up(session, until + STARTING).await?;
+                    connection.set_up(session, until + STARTUP_LIMIT).await?;
                 }
                 Ok(connection)
             }
@@ -109,22 +113,22 @@ fn is_starting(error: &sqlx::Error) -> bool {
 }
 
 async fn sqlite(file: &DatabaseFile, options: SqliteConnectOptions) -> Result<Connection, sqlx::Error> {
-    file.must_be_in_place()?;
-    let opened = file.count(SQLITE_CONNECTIONS)?;
+    file.ensure_in_place()?;
+    let open = file.count_connection(SQLITE_CONNECTIONS)?;
     let connection = options.connect().await?;
     // It may have been replaced in between.
-    file.must_be_in_place()?;
-    Connection::sqlite(connection, opened).await
+    file.ensure_in_place()?;
+    Connection::sqlite(connection, open).await
 }
 
-fn sqlite_writer(file: &Path, busy: Duration) -> SqliteConnectOptions {
+fn sqlite_writer(file: &Path, busy_timeout: Duration) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(file)
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
-        .busy_timeout(busy)
+        .busy_timeout(busy_timeout)
         // Checkpoints make writers wait; the default of 1,000 pages is reached within a burst.
         .pragma("wal_autocheckpoint", "10000")
         .disable_statement_logging()
@@ -134,9 +138,9 @@ fn sqlite_reader(file: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(file)
         .read_only(true)
-        .busy_timeout(BUSY)
+        .busy_timeout(BUSY_TIMEOUT)
         .pragma("query_only", "ON")
-        // What is sorted must not need room on a disk that may be full.
+        // Sorting must not need room on a disk that may be full.
         .pragma("temp_store", "MEMORY")
         .disable_statement_logging()
 }
@@ -151,7 +155,7 @@ fn session(url: String) -> ConnectOptions {
 pub(super) async fn sqlite_session(file: &Path) -> Result<DatabaseConnection, DbErr> {
     let mut options = session(format!("sqlite://{}", file.display()));
     let file = file.to_owned();
-    options.map_sqlx_sqlite_opts(move |_| sqlite_writer(&file, MIGRATION_BUSY));
+    options.map_sqlx_sqlite_opts(move |_| sqlite_writer(&file, MIGRATION_BUSY_TIMEOUT));
     sea_orm::Database::connect(options).await
 }
 

@@ -1,10 +1,9 @@
 //! One connection, and whether it may still be trusted.
 //!
-//! While a statement is under way, and after one that failed in a way that leaves the connection's state open
-//! ([`Fault::Unavailable`]), the connection is not trusted: no further statement runs on it, and whoever holds it closes it.
-//! So a future that is dropped in the middle of a statement leaves nothing behind that could be used by mistake. SQLite
-//! ends a transaction by itself after some faults: it says so ([`Signals::rolled_back`]), and the connection is not trusted
-//! either.
+//! While a statement is under way, and after one that leaves the connection's state unknown ([`Fault::Unavailable`]), the
+//! connection is not trusted: no further statement runs on it, and whoever holds it closes it. So a future that is dropped in
+//! the middle of a statement leaves nothing behind that could be used by mistake. SQLite ends a transaction by itself after
+//! some faults: it reports so ([`SqliteFlags::rolled_back`]), and the connection is not trusted either.
 
 use std::sync::{
     Arc,
@@ -19,27 +18,27 @@ use sea_query_sqlx::SqlxValues;
 use tokio::{sync::watch, time::Instant};
 
 use super::{
-    deadline::{answer, no_answer},
-    fault::{self, Fault, failed},
-    file::Opened,
-    steps::{self, Failure, Steps},
+    deadline::{answer_by, timed_out},
+    fault::{Fault, db_error, driver_error},
+    file::OpenConnection,
+    steps::{Failure, Steps, injected_error},
 };
 
-/// How many instructions SQLite carries out before it asks whether to go on.
-const INSTRUCTIONS: i32 = 10_000;
+/// After how many instructions SQLite asks whether to go on.
+const PROGRESS_INTERVAL: i32 = 10_000;
 
 /// A connection to the database.
 pub(super) struct Connection {
     raw: Raw,
-    signals: Arc<Signals>,
-    _until_dropped: NotGivenUp,
+    flags: Arc<SqliteFlags>,
+    _interrupt: InterruptOnDrop,
     trusted: bool,
     in_transaction: bool,
     named_statements: bool,
-    /// Which generation of connections it belongs to: see [`super::pool`].
+    /// The generation of connections it belongs to: see [`super::pool`].
     pub(super) generation: u64,
-    /// Up to which generation connections are known to be swallowed by the network.
-    pub(super) buried: Option<watch::Receiver<u64>>,
+    /// Up to which generation connections are discarded. `None` where there is no network to lose them.
+    pub(super) discarded: Option<watch::Receiver<u64>>,
 }
 
 enum Raw {
@@ -48,62 +47,62 @@ enum Raw {
     Closed,
 }
 
-/// What is said to and by the thread in which SQLite works.
+/// Shared with the thread in which SQLite works.
 #[derive(Default)]
-struct Signals {
+struct SqliteFlags {
     /// SQLite ended the transaction.
     rolled_back: AtomicBool,
-    /// Nobody waits any more for the statement that is under way.
-    given_up: AtomicBool,
+    /// Nobody waits for the running statement any more.
+    interrupt: AtomicBool,
 }
 
-/// Gives up, once it is dropped, what the thread is still working at.
-struct NotGivenUp(Arc<Signals>);
+/// Interrupts, when it is dropped, what the thread is still working at.
+struct InterruptOnDrop(Arc<SqliteFlags>);
 
-impl Drop for NotGivenUp {
+impl Drop for InterruptOnDrop {
     fn drop(&mut self) {
-        self.0.given_up.store(true, Ordering::Relaxed);
+        self.0.interrupt.store(true, Ordering::Relaxed);
     }
 }
 
-/// What is asked of a connection: a statement with its values, or the text of one or more without.
+/// A statement with its values, or the text of one or more without.
 #[derive(Clone, Copy)]
-enum Asked<'a> {
+enum Sql<'a> {
     Statement(&'a Statement),
     Text(&'a str),
 }
 
 impl Connection {
-    /// `opened` is dropped when SQLite closes the connection, which may be long after this one is dropped.
-    pub(super) async fn sqlite(mut raw: SqliteConnection, opened: Opened) -> Result<Self, sqlx::Error> {
-        let signals = Arc::new(Signals::default());
-        let (rolled_back, given_up) = (Arc::clone(&signals), Arc::clone(&signals));
+    /// `open` is dropped when SQLite closes the connection, which may be long after this one is dropped.
+    pub(super) async fn sqlite(mut raw: SqliteConnection, open: OpenConnection) -> Result<Self, sqlx::Error> {
+        let flags = Arc::new(SqliteFlags::default());
+        let (on_rollback, on_progress) = (Arc::clone(&flags), Arc::clone(&flags));
         let mut handle = raw.lock_handle().await?;
         handle.set_rollback_hook(move || {
-            let _until_closed = &opened;
-            rolled_back.rolled_back.store(true, Ordering::SeqCst);
+            let _until_closed = &open;
+            on_rollback.rolled_back.store(true, Ordering::SeqCst);
         });
-        handle.set_progress_handler(INSTRUCTIONS, move || !given_up.given_up.load(Ordering::Relaxed));
+        handle.set_progress_handler(PROGRESS_INTERVAL, move || !on_progress.interrupt.load(Ordering::Relaxed));
         drop(handle);
-        Ok(Self::new(Raw::Sqlite(raw), signals))
+        Ok(Self::new(Raw::Sqlite(raw), flags))
     }
 
-    /// `named_statements`: whether statements are prepared once for the connection, or each time anew.
+    /// `named_statements`: statements are prepared once for the connection, not each time anew.
     pub(super) fn postgres(raw: PgConnection, named_statements: bool) -> Self {
         Self { named_statements, ..Self::new(Raw::Postgres(raw), Arc::default()) }
     }
 
-    fn new(raw: Raw, signals: Arc<Signals>) -> Self {
-        let _until_dropped = NotGivenUp(Arc::clone(&signals));
+    fn new(raw: Raw, flags: Arc<SqliteFlags>) -> Self {
+        let _interrupt = InterruptOnDrop(Arc::clone(&flags));
         Self {
             raw,
-            signals,
-            _until_dropped,
+            flags,
+            _interrupt,
             trusted: true,
             in_transaction: false,
             named_statements: true,
             generation: 0,
-            buried: None,
+            discarded: None,
         }
     }
 
@@ -119,63 +118,63 @@ impl Connection {
 
     /// Runs a statement.
     pub(super) async fn execute(&mut self, statement: &Statement, until: Instant) -> Result<ExecResult, DbErr> {
-        self.run(Asked::Statement(statement), until).await.map_err(failed)
+        self.run(Sql::Statement(statement), until).await.map_err(db_error)
     }
 
     /// Runs the text of one or more statements.
     pub(super) async fn execute_text(&mut self, sql: &str, until: Instant) -> Result<ExecResult, DbErr> {
-        self.run(Asked::Text(sql), until).await.map_err(failed)
+        self.run(Sql::Text(sql), until).await.map_err(db_error)
     }
 
-    /// Sets up a session that was just begun.
+    /// Sets up a new session.
     pub(super) async fn set_up(&mut self, sql: &str, until: Instant) -> Result<(), sqlx::Error> {
-        self.run(Asked::Text(sql), until).await.map(drop)
+        self.run(Sql::Text(sql), until).await.map(drop)
     }
 
     /// The rows of a query.
     pub(super) async fn query(&mut self, statement: &Statement, until: Instant) -> Result<Vec<QueryResult>, DbErr> {
         let outcome = async {
-            let buried = self.buried();
+            let discarded = self.discarded();
             let named = self.named_statements;
-            let answer = answer(until, rows(self.distrust()?, statement, named));
-            let outcome = unless(buried, answer).await;
+            let answer = answer_by(until, rows(self.distrust()?, statement, named));
+            let outcome = unless_discarded(discarded, answer).await;
             self.judge(outcome)
         };
-        outcome.await.map_err(failed)
+        outcome.await.map_err(db_error)
     }
 
     /// Opens a transaction by these statements. None is open: else the connection would not have been reused.
     pub(super) async fn begin(&mut self, sql: &str, until: Instant, steps: &Steps) -> Result<(), DbErr> {
-        self.signals.rolled_back.store(false, Ordering::SeqCst);
+        self.flags.rolled_back.store(false, Ordering::SeqCst);
         self.in_transaction = true;
         let begun = self.step(sql, until, steps).await;
-        // Where another process's lock refused it, nothing is open; after any other error that is not known.
-        let fault = begun.as_ref().err().and_then(fault::cause).map(Fault::of);
+        // Where another process's lock refused it, nothing is open; after any other error that is unknown.
+        let fault = begun.as_ref().err().and_then(driver_error).map(Fault::of);
         self.in_transaction = fault != Some(Fault::Contention);
         begun
     }
 
     /// Commits the transaction by these statements.
     pub(super) async fn commit(&mut self, sql: &str, until: Instant, steps: &Steps) -> Result<(), DbErr> {
-        // What was sent may take effect, whatever is heard of the network: it alone can say whether it did.
-        let buried = self.buried.take();
+        // A COMMIT that was sent may take effect even where the network fails: only its own answer can tell.
+        let discarded = self.discarded.take();
         let committed = self.step(sql, until, steps).await;
-        self.buried = buried;
+        self.discarded = discarded;
         committed?;
         self.in_transaction = false;
         Ok(())
     }
 
-    /// Takes back the transaction.
+    /// Rolls back the transaction.
     pub(super) async fn rollback(&mut self, until: Instant) -> Result<(), DbErr> {
-        // That SQLite says so is no news: it was asked to.
+        // The rollback that SQLite is about to report was asked for.
         self.in_transaction = false;
         let done = self.execute_text("ROLLBACK", until).await;
         self.in_transaction = done.is_err();
         done.map(drop)
     }
 
-    /// Runs what is a step of a transaction.
+    /// Runs a step of a transaction.
     pub(super) async fn step(&mut self, sql: &str, until: Instant, steps: &Steps) -> Result<(), DbErr> {
         let failure = steps.take();
         if failure != Some(Failure::NotDone) {
@@ -190,7 +189,7 @@ impl Connection {
             None => Ok(()),
             Some(_) => {
                 self.trusted = false;
-                Err(failed(steps::failed()))
+                Err(db_error(injected_error()))
             }
         }
     }
@@ -198,23 +197,23 @@ impl Connection {
     /// Whether the other end still answers.
     pub(super) async fn ping(&mut self, until: Instant) -> Result<(), sqlx::Error> {
         let outcome = match self.distrust()? {
-            Raw::Sqlite(connection) => answer(until, connection.ping()).await,
-            Raw::Postgres(connection) => answer(until, connection.ping()).await,
+            Raw::Sqlite(connection) => answer_by(until, connection.ping()).await,
+            Raw::Postgres(connection) => answer_by(until, connection.ping()).await,
             Raw::Closed => Err(untrusted()),
         };
         self.judge(outcome)
     }
 
-    /// Closes the connection without a word, and without waiting for anything.
+    /// Drops the connection without a word to the other end, and without waiting for anything.
     pub(super) fn hang_up(&mut self) {
         self.trusted = false;
-        self.signals.given_up.store(true, Ordering::Relaxed);
+        self.flags.interrupt.store(true, Ordering::Relaxed);
         self.raw = Raw::Closed;
     }
 
     /// Closes the connection and waits until that is done.
     pub(super) async fn close(self) -> Result<(), sqlx::Error> {
-        let Self { raw, _until_dropped, .. } = self;
+        let Self { raw, _interrupt, .. } = self;
         match raw {
             Raw::Sqlite(connection) => connection.close().await,
             Raw::Postgres(connection) => connection.close().await,
@@ -222,23 +221,23 @@ impl Connection {
         }
     }
 
-    async fn run(&mut self, asked: Asked<'_>, until: Instant) -> Result<ExecResult, sqlx::Error> {
-        let buried = self.buried();
+    async fn run(&mut self, sql: Sql<'_>, until: Instant) -> Result<ExecResult, sqlx::Error> {
+        let discarded = self.discarded();
         let named = self.named_statements;
-        let answer = answer(until, execution(self.distrust()?, asked, named));
-        let outcome = unless(buried, answer).await;
+        let answer = answer_by(until, execution(self.distrust()?, sql, named));
+        let outcome = unless_discarded(discarded, answer).await;
         self.judge(outcome)
     }
 
-    /// Ready once nothing more is to be expected of the connection.
-    fn buried(&self) -> impl Future<Output = ()> + use<> {
-        let (buried, generation) = (self.buried.clone(), self.generation);
+    /// Completes once the connection's generation is discarded, otherwise never.
+    fn discarded(&self) -> impl Future<Output = ()> + use<> {
+        let (discarded, generation) = (self.discarded.clone(), self.generation);
         async move {
-            let known = match buried {
-                Some(mut buried) => buried.wait_for(|buried| *buried >= generation).await.is_ok(),
+            let is_discarded = match discarded {
+                Some(mut discarded) => discarded.wait_for(|discarded| *discarded >= generation).await.is_ok(),
                 None => false,
             };
-            if !known {
+            if !is_discarded {
                 std::future::pending().await
             }
         }
@@ -254,39 +253,39 @@ impl Connection {
 
     fn judge<T>(&mut self, outcome: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
         let known = outcome.as_ref().err().is_none_or(|error| Fault::of(error) != Fault::Unavailable);
-        let lost_its_transaction = self.in_transaction && self.signals.rolled_back.load(Ordering::SeqCst);
+        let lost_its_transaction = self.in_transaction && self.flags.rolled_back.load(Ordering::SeqCst);
         self.trusted = known && !lost_its_transaction;
         outcome
     }
 }
 
-async fn unless<T>(
-    buried: impl Future<Output = ()>,
+async fn unless_discarded<T>(
+    discarded: impl Future<Output = ()>,
     answer: impl Future<Output = Result<T, sqlx::Error>>,
 ) -> Result<T, sqlx::Error> {
     tokio::select! {
         biased;
         answer = answer => answer,
-        () = buried => Err(no_answer()),
+        () = discarded => Err(timed_out()),
     }
 }
 
-async fn execution(raw: &mut Raw, asked: Asked<'_>, named: bool) -> Result<ExecResult, sqlx::Error> {
-    Ok(match (raw, asked) {
-        (Raw::Sqlite(connection), Asked::Statement(statement)) => {
+async fn execution(raw: &mut Raw, sql: Sql<'_>, named: bool) -> Result<ExecResult, sqlx::Error> {
+    Ok(match (raw, sql) {
+        (Raw::Sqlite(connection), Sql::Statement(statement)) => {
             sqlx::query_with(sqlx::AssertSqlSafe(statement.sql.as_str()), values(statement))
                 .execute(connection)
                 .await?
                 .into()
         }
-        (Raw::Sqlite(connection), Asked::Text(sql)) => {
+        (Raw::Sqlite(connection), Sql::Text(sql)) => {
             connection.execute(sqlx::AssertSqlSafe(sql.to_owned())).await?.into()
         }
-        (Raw::Postgres(connection), Asked::Statement(statement)) => {
+        (Raw::Postgres(connection), Sql::Statement(statement)) => {
             let query = sqlx::query_with(sqlx::AssertSqlSafe(statement.sql.as_str()), values(statement));
             query.persistent(named).execute(connection).await?.into()
         }
-        (Raw::Postgres(connection), Asked::Text(sql)) => {
+        (Raw::Postgres(connection), Sql::Text(sql)) => {
             connection.execute(sqlx::AssertSqlSafe(sql.to_owned())).await?.into()
         }
         (Raw::Closed, _) => return Err(untrusted()),

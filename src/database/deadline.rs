@@ -1,11 +1,16 @@
-//! Until when something must be answered: every wait for the database has one of these.
+//! Time limits: every wait for the database has one.
 
 use std::{io, time::Duration};
 
 use sea_orm::sqlx;
 use tokio::time::{Instant, timeout_at};
 
-/// Until when.
+/// How long a request may wait for the database: it is answered within ten seconds, and the rest of the way takes time too.
+pub const REQUEST: Duration = Duration::from_secs(9);
+/// How long a command may, which goes through everything that is stored.
+pub const COMMAND: Duration = Duration::from_secs(3600);
+
+/// When time is up.
 #[derive(Debug, Clone, Copy)]
 pub struct Deadline {
     statements: Instant,
@@ -13,11 +18,11 @@ pub struct Deadline {
 }
 
 impl Deadline {
-    /// An answer within `patience`. The last tenth of it is for committing and undoing.
+    /// An answer within `time_limit`. The last tenth of it is for committing and undoing.
     #[must_use]
-    pub fn within(patience: Duration) -> Self {
+    pub fn within(time_limit: Duration) -> Self {
         let now = Instant::now();
-        Self { statements: now + patience.mul_f64(0.9), answer: now + patience }
+        Self { statements: now + time_limit.mul_f64(0.9), answer: now + time_limit }
     }
 
     /// Until when connections, locks and the answers of statements are waited for.
@@ -26,7 +31,7 @@ impl Deadline {
         self.statements
     }
 
-    /// Until when the one who asked must have an answer, whatever it is.
+    /// Until when the caller must have an answer, whatever it is.
     #[must_use]
     pub fn for_answer(self) -> Instant {
         self.answer
@@ -34,26 +39,26 @@ impl Deadline {
 
     /// How long statements may still take.
     #[must_use]
-    pub fn left(self) -> Duration {
+    pub fn remaining(self) -> Duration {
         self.statements.saturating_duration_since(Instant::now())
     }
 
-    /// Whether nothing more may be begun.
+    /// Whether it is too late to begin anything.
     #[must_use]
-    pub fn is_over(self) -> bool {
-        self.left().is_zero()
+    pub fn has_passed(self) -> bool {
+        self.remaining().is_zero()
     }
 }
 
 /// Waits for an answer of the database, but not longer than `until`.
-pub(super) async fn answer<T>(
+pub(super) async fn answer_by<T>(
     until: Instant,
     answer: impl Future<Output = Result<T, sqlx::Error>>,
 ) -> Result<T, sqlx::Error> {
-    timeout_at(until, answer).await.unwrap_or_else(|_| Err(no_answer()))
+    timeout_at(until, answer).await.unwrap_or_else(|_| Err(timed_out()))
 }
 
 /// The error of what did not come in time.
-pub(super) fn no_answer() -> sqlx::Error {
+pub(super) fn timed_out() -> sqlx::Error {
     sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, "the database did not answer in time"))
 }

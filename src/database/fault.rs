@@ -4,22 +4,21 @@ use std::io;
 
 use sea_orm::{DbErr, RuntimeErr, SqlErr, sqlx};
 
-use crate::error::ApiError;
+use crate::error::Error;
 
 /// What an error of the database means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
-    /// A constraint refuses the statement.
-    Refused,
-    /// Two changes met, and this one gives way: run again, it may succeed.
+    /// The statement violates a constraint.
+    ConstraintViolation,
+    /// Two changes collided and this one gave way: run again, it may succeed.
     Contention,
-    /// The database, its disk or the way to it fails. Nothing is known of the connection's state, so that it must not be
-    /// used again.
+    /// The database, its disk or the way to it fails. The connection's state is unknown, so it must not be used again.
     Unavailable,
-    /// The database cannot do it now, and says so: it lacks room, memory or time. The connection's state is known.
-    Unable,
-    /// The statement is wrong, or what it reads: a fault of this program.
-    Program,
+    /// The server declines for now: it lacks room, memory, time or a permission. The connection's state is known.
+    Declined,
+    /// The statement is wrong, or what it reads: a bug of this program.
+    Bug,
 }
 
 impl Fault {
@@ -39,18 +38,18 @@ impl Fault {
             | sqlx::Error::PoolClosed
             | sqlx::Error::WorkerCrashed
             | sqlx::Error::BeginFailed => Self::Unavailable,
-            _ => Self::Program,
+            _ => Self::Bug,
         }
     }
 
-    /// SQLite's result codes (<https://sqlite.org/rescode.html>); the lowest byte is the kind. Of those that are not named
-    /// here (FULL, IOERR, READONLY, CANTOPEN, NOMEM, CORRUPT, …) many end the transaction or leave open whether they do.
+    /// SQLite's result codes (<https://sqlite.org/rescode.html>); the lowest byte is the primary code. Many of those that
+    /// are not named here (FULL, IOERR, READONLY, CANTOPEN, NOMEM, CORRUPT, …) end the transaction, or may have.
     fn of_sqlite(code: i32) -> Self {
         match code & 0xff {
             5 => Self::Contention,
-            19 => Self::Refused,
+            19 => Self::ConstraintViolation,
             // ERROR, TOOBIG, MISMATCH, RANGE: the statement alone failed.
-            1 | 18 | 20 | 25 => Self::Program,
+            1 | 18 | 20 | 25 => Self::Bug,
             _ => Self::Unavailable,
         }
     }
@@ -62,19 +61,19 @@ impl Fault {
             "40001" | "40P01" | "55P03" => Self::Contention,
             // Read-only: a primary that became a standby. Idle in transaction for too long.
             "25006" | "25P03" => Self::Unavailable,
-            // A prepared statement of another session: a pooler that the service was not told of.
+            // A prepared statement of another session: a pooler that `CRM_DATABASE_POOLER` does not name.
             "26000" | "42P05" => Self::Unavailable,
             // Damaged data, damaged index.
             "XX001" | "XX002" => Self::Unavailable,
-            // Cancelled: it took longer than it may. Not allowed: by whoever changed the role's rights.
-            "57014" | "42501" => Self::Unable,
+            // Cancelled by a timeout. Insufficient privilege: somebody changed the role's rights.
+            "57014" | "42501" => Self::Declined,
             _ => match code.get(..2) {
                 // Connection, operator's intervention, system.
                 Some("08" | "57" | "58") => Self::Unavailable,
                 // Insufficient resources.
-                Some("53") => Self::Unable,
-                Some("23") => Self::Refused,
-                _ => Self::Program,
+                Some("53") => Self::Declined,
+                Some("23") => Self::ConstraintViolation,
+                _ => Self::Bug,
             },
         }
     }
@@ -82,21 +81,22 @@ impl Fault {
 
 /// Whether SQLite found the file, or the files beside it, read-only.
 pub(super) fn is_read_only(error: &DbErr) -> bool {
-    matches!(cause(error), Some(sqlx::Error::Database(error)) if error.code().and_then(|code| code.parse().ok()).is_some_and(|code: i32| code & 0xff == 8))
+    let Some(sqlx::Error::Database(error)) = driver_error(error) else { return false };
+    error.code().and_then(|code| code.parse::<i32>().ok()).is_some_and(|code| code & 0xff == 8)
 }
 
 /// Whether no answer came in time.
-pub(super) fn is_time_out(error: &DbErr) -> bool {
-    matches!(cause(error), Some(sqlx::Error::Io(error)) if error.kind() == io::ErrorKind::TimedOut)
+pub(super) fn is_timeout(error: &DbErr) -> bool {
+    matches!(driver_error(error), Some(sqlx::Error::Io(error)) if error.kind() == io::ErrorKind::TimedOut)
 }
 
-/// An error of the framework for one of the driver's.
-pub(super) fn failed(error: sqlx::Error) -> DbErr {
+/// The driver's error as one of the ORM.
+pub(super) fn db_error(error: sqlx::Error) -> DbErr {
     DbErr::Exec(RuntimeErr::SqlxError(error.into()))
 }
 
-/// What lies behind an error of the framework.
-pub(super) fn cause(error: &DbErr) -> Option<&sqlx::Error> {
+/// The driver's error behind one of the ORM.
+pub(super) fn driver_error(error: &DbErr) -> Option<&sqlx::Error> {
     match error {
         DbErr::Conn(RuntimeErr::SqlxError(error))
         | DbErr::Exec(RuntimeErr::SqlxError(error))
@@ -105,28 +105,28 @@ pub(super) fn cause(error: &DbErr) -> Option<&sqlx::Error> {
     }
 }
 
-/// What the database refuses, in the one place where its errors become ours.
+/// The one place where errors of the database become ours.
 ///
-/// Stores look before they write and answer what a client can mend; what is left here are races that only the database
-/// sees (a referenced row deleted in the same instant), contention, and faults.
-impl From<DbErr> for ApiError {
+/// Stores check what a client can correct before they write. What is left are races that only the database sees (a
+/// referenced row deleted in the same instant), contention, and faults.
+impl From<DbErr> for Error {
     fn from(error: DbErr) -> Self {
         if matches!(error.sql_err(), Some(SqlErr::ForeignKeyConstraintViolation(_))) || is_sqlite_restrict(&error) {
-            return Self::bad_request("a resource that the request refers to was deleted in the meantime");
+            return Self::invalid("a resource that the request refers to was deleted in the meantime");
         }
         // Whatever keeps a connection from being opened.
         if matches!(error, DbErr::Conn(_)) {
             return Self::unavailable(&error);
         }
-        match cause(&error).map_or(Fault::Program, Fault::of) {
+        match driver_error(&error).map_or(Fault::Bug, Fault::of) {
             Fault::Contention => Self::contention(&error),
-            Fault::Unavailable | Fault::Unable => Self::unavailable(&error),
-            Fault::Refused | Fault::Program => Self::internal(&error),
+            Fault::Unavailable | Fault::Declined => Self::unavailable(&error),
+            Fault::ConstraintViolation | Fault::Bug => Self::internal(&error),
         }
     }
 }
 
 /// `SQLITE_CONSTRAINT_TRIGGER`: how SQLite reports an immediate foreign key that a delete breaks.
 fn is_sqlite_restrict(error: &DbErr) -> bool {
-    matches!(cause(error), Some(sqlx::Error::Database(database)) if database.code().as_deref() == Some("1811"))
+    matches!(driver_error(error), Some(sqlx::Error::Database(database)) if database.code().as_deref() == Some("1811"))
 }

@@ -1,6 +1,6 @@
-//! Whether the SQLite file under its path is still the one that is open, and so are the files beside it. What was deleted or
-//! replaced goes on being written by those who have it open, and is gone when they close it; and without the one file that
-//! all processes share their locks in (`-shm`), nothing keeps two of them from writing at once.
+//! Whether the SQLite file under its path, and the files beside it, are still those that are open. A file that was deleted or
+//! replaced goes on being written by those who have it open, and is gone when they close it; and without `-shm`, in which all
+//! processes share their locks, nothing keeps two of them from writing at once.
 
 use std::{
     fs::Metadata,
@@ -17,10 +17,10 @@ use sea_orm::sqlx;
 
 use crate::config::beside;
 
-/// What is said of a file that is not in place.
-pub(super) const GONE: &str = "the database file, or one beside it, is gone or another one";
-/// How many connections may be open beyond those in use: each that was given up keeps a thread until the disk answers.
-const GIVEN_UP: usize = 16;
+/// The error text for a file that is not in place.
+pub(super) const NOT_IN_PLACE: &str = "the database file, or one beside it, is gone or another one";
+/// How many connections may be open beyond those in use: each abandoned one keeps a thread until the disk answers.
+const MAX_ABANDONED: usize = 16;
 
 /// A file's device and inode.
 type Identity = (u64, u64);
@@ -33,8 +33,8 @@ type Written = (u64, i64, i64);
 pub(super) struct DatabaseFile {
     database: PathBuf,
     opened: Identity,
-    /// The write-ahead log and the locks.
-    beside: [PathBuf; 2],
+    /// The write-ahead log and the locks (`-wal`, `-shm`).
+    sidecars: [PathBuf; 2],
     seen: Mutex<Seen>,
     in_place: AtomicBool,
     connections: Arc<AtomicUsize>,
@@ -42,50 +42,50 @@ pub(super) struct DatabaseFile {
 
 #[derive(Debug, Default)]
 struct Seen {
-    /// The files beside the database, once they are open.
-    beside: Option<[Identity; 2]>,
-    /// The database file, when everything was in place last.
+    /// The write-ahead log and the locks, once they are open.
+    sidecars: Option<[Identity; 2]>,
+    /// The database file, when everything was last in place.
     database: Written,
 }
 
-/// Where the files are.
+/// What became of the files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
-    /// Where they were.
-    Intact,
-    /// Files beside the database were deleted, and nobody else wrote since: this process still has them open.
-    BesideDeleted,
+pub(super) enum FileState {
+    /// All are where they were.
+    InPlace,
+    /// Sidecars were deleted, but nobody else has written since and this process still has them open: they can be saved.
+    SidecarsDeleted,
     /// Another file is there, or none, or somebody else may have written without the locks.
     Lost,
 }
 
 /// Counts as an open connection until it is dropped.
-pub(super) struct Opened(Arc<AtomicUsize>);
+pub(super) struct OpenConnection(Arc<AtomicUsize>);
 
 impl DatabaseFile {
     /// The file under this path, before it is opened for the first time.
-    pub(super) fn of(path: &Path) -> Result<Self, sqlx::Error> {
+    pub(super) fn at(path: &Path) -> Result<Self, sqlx::Error> {
         Ok(Self {
             database: path.to_owned(),
             opened: identity(&path.metadata()?),
-            beside: [beside(path, "-wal"), beside(path, "-shm")],
+            sidecars: [beside(path, "-wal"), beside(path, "-shm")],
             seen: Mutex::default(),
             in_place: AtomicBool::new(true),
             connections: Arc::default(),
         })
     }
 
-    /// Takes the files beside the database as they are now for those that are open.
-    pub(super) fn know_beside(&self) -> Result<(), sqlx::Error> {
-        let [log, locks] = &self.beside;
-        let beside = [identity(&log.metadata()?), identity(&locks.metadata()?)];
-        self.seen().beside = Some(beside);
+    /// Takes the sidecars as they are now for those that are open.
+    pub(super) fn remember_sidecars(&self) -> Result<(), sqlx::Error> {
+        let [log, locks] = &self.sidecars;
+        let sidecars = [identity(&log.metadata()?), identity(&locks.metadata()?)];
+        self.seen().sidecars = Some(sidecars);
         Ok(())
     }
 
-    /// Takes any files beside the database from now on.
-    pub(super) fn forget_beside(&self) {
-        self.seen().beside = None;
+    /// Accepts any sidecars from now on.
+    pub(super) fn forget_sidecars(&self) {
+        self.seen().sidecars = None;
     }
 
     /// Where it is.
@@ -93,75 +93,75 @@ impl DatabaseFile {
         &self.database
     }
 
-    /// Whether the files were in place when they were last looked at.
+    /// Whether the files were in place at the last check.
     pub(super) fn is_in_place(&self) -> bool {
         self.in_place.load(Ordering::Relaxed)
     }
 
-    /// Looks where the files are.
-    pub(super) fn look(&self) -> Place {
-        let place = self.find();
-        let in_place = place == Place::Intact;
+    /// Checks what became of the files.
+    pub(super) fn check(&self) -> FileState {
+        let state = self.inspect();
+        let in_place = state == FileState::InPlace;
         if self.in_place.swap(in_place, Ordering::Relaxed) && !in_place {
-            tracing::error!(?place, "{GONE}");
+            tracing::error!(?state, "{NOT_IN_PLACE}");
         }
-        place
+        state
     }
 
-    fn find(&self) -> Place {
-        let Ok(database) = self.database.metadata() else { return Place::Lost };
+    fn inspect(&self) -> FileState {
+        let Ok(database) = self.database.metadata() else { return FileState::Lost };
         if identity(&database) != self.opened {
-            return Place::Lost;
+            return FileState::Lost;
         }
         let written = written(&database);
         let mut seen = self.seen();
         let mut deleted = false;
-        for (path, opened) in self.beside.iter().zip(seen.beside.iter().flatten()) {
+        for (path, opened) in self.sidecars.iter().zip(seen.sidecars.iter().flatten()) {
             match path.metadata() {
                 Ok(found) if identity(&found) == *opened => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => deleted = true,
-                _ => return Place::Lost,
+                _ => return FileState::Lost,
             }
         }
         match deleted {
-            true if seen.database != written => Place::Lost,
-            true => Place::BesideDeleted,
+            true if seen.database != written => FileState::Lost,
+            true => FileState::SidecarsDeleted,
             false => {
                 seen.database = written;
-                Place::Intact
+                FileState::InPlace
             }
         }
     }
 
     /// Takes the database file as it is now for what this process made of it.
-    pub(super) fn know_written(&self) -> Result<(), sqlx::Error> {
+    pub(super) fn remember_written(&self) -> Result<(), sqlx::Error> {
         self.seen().database = written(&self.database.metadata()?);
         Ok(())
     }
 
-    /// Makes sure that the files are in place. Where they are not, nothing may be opened: SQLite would make an empty file, or
-    /// let another one meet the write-ahead log of this one.
+    /// Fails unless the files are in place. Then nothing may be opened: SQLite would create an empty file, or apply this
+    /// file's write-ahead log to another one.
     ///
     /// # Errors
     /// An error of the connection.
-    pub(super) fn must_be_in_place(&self) -> Result<(), sqlx::Error> {
-        if self.look() == Place::Intact { Ok(()) } else { Err(gone()) }
+    pub(super) fn ensure_in_place(&self) -> Result<(), sqlx::Error> {
+        if self.check() == FileState::InPlace { Ok(()) } else { Err(not_in_place()) }
     }
 
-    /// Counts one more connection, of which `most` may be in use.
+    /// Counts one more connection, of which `max_in_use` may be in use.
     ///
     /// # Errors
-    /// An error of the connection, where too many that were given up have not ended.
-    pub(super) fn count(&self, most: usize) -> Result<Opened, sqlx::Error> {
-        let opened = Opened(Arc::clone(&self.connections));
-        match opened.0.fetch_add(1, Ordering::SeqCst) {
-            others if others < most + GIVEN_UP => Ok(opened),
+    /// An error of the connection, where too many abandoned ones have not ended.
+    pub(super) fn count_connection(&self, max_in_use: usize) -> Result<OpenConnection, sqlx::Error> {
+        let open = OpenConnection(Arc::clone(&self.connections));
+        match open.0.fetch_add(1, Ordering::SeqCst) {
+            others if others < max_in_use + MAX_ABANDONED => Ok(open),
             _ => Err(sqlx::Error::Io(io::Error::other("the disk does not answer"))),
         }
     }
 
     /// How many connections are open.
-    pub(super) fn connections(&self) -> usize {
+    pub(super) fn open_connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
     }
 
@@ -170,15 +170,15 @@ impl DatabaseFile {
     }
 }
 
-impl Drop for Opened {
+impl Drop for OpenConnection {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
 /// The error of a file that is not in place.
-pub(super) fn gone() -> sqlx::Error {
-    sqlx::Error::Io(io::Error::new(io::ErrorKind::NotFound, GONE))
+pub(super) fn not_in_place() -> sqlx::Error {
+    sqlx::Error::Io(io::Error::new(io::ErrorKind::NotFound, NOT_IN_PLACE))
 }
 
 fn identity(file: &Metadata) -> Identity {

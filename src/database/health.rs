@@ -1,19 +1,18 @@
 //! Whether the database can be read and written, as last seen: what the probes answer from, without asking it.
 //!
-//! Whoever reads or writes reports here what came of it; the keepers of the connections, [`super::executor`] and
-//! [`super::probe`], find out by themselves, each second, how it is with what is suspect, and whether what failed works
-//! again. Each change of state is logged once.
+//! Reads and writes report their outcome here. Each second the writer of SQLite ([`super::executor`]) and [`super::probe`]
+//! check what is suspect, and whether what failed works again. Each change of state is logged once.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
-/// For how long the writer may be busy before writing counts as stuck: a disk that does not answer.
+/// How long the writer may be busy before writing counts as stuck: a disk that does not answer.
 const STUCK: Duration = Duration::from_secs(5);
-/// How many changes in a row must fail before all do, as far as is known, although a trial commit succeeds.
-const IN_A_ROW: u32 = 3;
-/// After how long without a failed change a trial commit is believed again.
+/// After how many failed changes in a row writing counts as failing, although trial commits succeed.
+const FAILED_IN_A_ROW: u32 = 3;
+/// After how long without a failed change a trial commit counts again.
 const QUIET: Duration = Duration::from_secs(5);
 
 /// Why reading or writing does not work, in a sentence that may be shown to everybody.
@@ -29,7 +28,7 @@ pub struct Health {
 #[derive(Debug, Default)]
 struct Reads {
     failing: Option<Cause>,
-    /// Something failed that may or may not concern everybody.
+    /// Something failed, and it is to be checked whether everything does.
     suspect: bool,
 }
 
@@ -40,7 +39,7 @@ struct Writes {
     /// How many changes failed since one was committed, and when the last did.
     failed: u32,
     last_failed: Option<Instant>,
-    /// Since when a statement of the one writer is not answered.
+    /// Since when SQLite's one writer waits for an answer.
     busy_since: Option<Instant>,
 }
 
@@ -74,12 +73,12 @@ impl Health {
         }
     }
 
-    /// Says that a read failed: whether others do is to be looked at.
+    /// A read failed: it is to be checked whether others do.
     pub(super) fn suspect_reads(&self) {
         lock(&self.reads).suspect = true;
     }
 
-    /// Whether it is to be looked at how reads are.
+    /// Whether reads are to be checked.
     pub(super) fn reads_are_suspect(&self) -> bool {
         let mut state = lock(&self.reads);
         std::mem::take(&mut state.suspect) || state.failing.is_some()
@@ -97,8 +96,7 @@ impl Health {
         }
     }
 
-    /// Says that a change failed, though not by its own fault. Where it only waited for somebody's lock, that may concern
-    /// nobody else.
+    /// A change failed, though not by its own fault. Waiting for somebody's lock in vain may concern nobody else.
     pub(super) fn change_failed(&self, waited_for_lock: bool) {
         let mut state = lock(&self.writes);
         state.suspect = true;
@@ -107,47 +105,47 @@ impl Health {
         }
         state.failed += 1;
         state.last_failed = Some(Instant::now());
-        if state.failed >= IN_A_ROW && state.failing.is_none() {
+        if state.failed >= FAILED_IN_A_ROW && state.failing.is_none() {
             state.fail("changes fail", FoundBy::Changes);
         }
     }
 
-    /// Whether it is to be tried how writes are.
+    /// Whether a trial commit is to be made.
     pub(super) fn writes_are_suspect(&self) -> bool {
         let mut state = lock(&self.writes);
         std::mem::take(&mut state.suspect) || state.failing.is_some()
     }
 
-    /// Says that a trial commit failed, or would.
+    /// A trial commit failed, or would.
     pub(super) fn writes_fail(&self, cause: Cause) {
         lock(&self.writes).fail(cause, FoundBy::Trial);
     }
 
-    /// Says that a trial commit succeeded.
-    pub(super) fn trial_works(&self) {
+    /// A trial commit succeeded.
+    pub(super) fn trial_succeeded(&self) {
         let mut state = lock(&self.writes);
         if state.last_failed.is_none_or(|last| last.elapsed() >= QUIET) {
             state.failed = 0;
         }
-        // As long as only changes fail, a trial says nothing of them.
-        if state.failed < IN_A_ROW || matches!(state.failing, Some((_, FoundBy::Trial))) {
-            state.mend();
+        // While only changes fail, a trial commit proves nothing about them.
+        if state.failed < FAILED_IN_A_ROW || matches!(state.failing, Some((_, FoundBy::Trial))) {
+            state.recover();
         }
     }
 
-    /// Says that a change was committed.
+    /// A change was committed.
     pub(super) fn writes_work(&self) {
         let mut state = lock(&self.writes);
         state.failed = 0;
-        state.mend();
+        state.recover();
     }
 
-    /// Says that the one writer waits for an answer, or no longer does.
+    /// SQLite's one writer waits for an answer, or no longer does.
     pub(super) fn writer_is_busy(&self, busy: bool) {
         lock(&self.writes).busy_since = busy.then(Instant::now);
     }
 
-    /// Says that the connections are closed, as was asked for.
+    /// The connections were closed on purpose.
     pub(super) fn closed(&self) {
         const CAUSE: Cause = "the service stops";
         lock(&self.reads).failing = Some(CAUSE);
@@ -162,7 +160,7 @@ impl Writes {
         }
     }
 
-    fn mend(&mut self) {
+    fn recover(&mut self) {
         if self.failing.take().is_some() {
             tracing::info!("writes work again");
         }

@@ -1,5 +1,5 @@
-//! The schema: looked at, brought up to date, taken back. It is changed under a lock, so that several processes may start
-//! together; looking takes no lock and writes nothing, so that it works where nothing can be written.
+//! The schema: checked, migrated up and down. It is changed under a lock, so that several processes may start together; a
+//! check takes no lock and writes nothing, so that it works where nothing can be written.
 
 use std::{
     fmt,
@@ -16,15 +16,15 @@ use sea_orm::{
 };
 use sea_orm_migration::{MigratorTrait, SchemaManager};
 
-use super::{connect, wait::Wait};
+use super::{connect, retry::Retry};
 use crate::config::{DatabaseUrl, beside};
 
 /// The key of PostgreSQL's advisory lock: "crm" and a number in ASCII.
 const LOCK: i64 = 0x63_72_6d_01;
 /// How often a lock that another process holds is tried again.
-const PAUSE: Duration = Duration::from_millis(200);
-/// How long a look waits for another process's lock on the SQLite file.
-const PATIENCE: Duration = Duration::from_secs(5);
+const RETRY_INTERVAL: Duration = Duration::from_millis(200);
+/// How long a check waits for another process's lock on the SQLite file.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why the schema could not be brought into the state asked for.
 #[derive(Debug)]
@@ -77,43 +77,43 @@ impl From<DbErr> for SchemaError {
 
 /// A migration and whether the database has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Step {
+pub struct MigrationStatus {
     /// Its name.
     pub name: String,
     /// Whether it is applied.
     pub applied: bool,
 }
 
-/// Looks whether anything is missing, and only then waits for the lock, for so long at most, and applies it.
+/// Applies what is missing. Only if anything is, it waits for the lock, for `wait` at most.
 ///
 /// # Errors
 /// A newer database, another process that is changing the schema, or a fault.
 pub async fn up_to_date(url: &DatabaseUrl, wait: Duration) -> Result<(), SchemaError> {
     match check(url).await {
         Err(SchemaError::Behind(_)) => up(url, None, wait).await,
-        looked => looked,
+        checked => checked,
     }
 }
 
-/// Applies what is missing: everything, or `steps` migrations. Waits so long at most for the lock.
+/// Applies what is missing: everything, or `steps` migrations. Waits for the lock, for `wait` at most.
 ///
 /// # Errors
 /// A newer database, another process that is changing the schema, or a fault.
 pub async fn up(url: &DatabaseUrl, steps: Option<u32>, wait: Duration) -> Result<(), SchemaError> {
-    let locked = Locked::open(url, wait).await?;
-    let done = Migrator::up(&locked.connection, steps).await;
-    locked.release().await?;
+    let lock = SchemaLock::acquire(url, wait).await?;
+    let done = Migrator::up(&lock.connection, steps).await;
+    lock.release().await?;
     Ok(done?)
 }
 
-/// Takes back the last `steps` migrations, and the data in what they made. Waits so long at most for the lock.
+/// Takes back the last `steps` migrations, and the data in what they made. Waits for the lock, for `wait` at most.
 ///
 /// # Errors
 /// A newer database, another process that is changing the schema, or a fault.
 pub async fn down(url: &DatabaseUrl, steps: u32, wait: Duration) -> Result<(), SchemaError> {
-    let locked = Locked::open(url, wait).await?;
-    let done = Migrator::down(&locked.connection, Some(steps)).await;
-    locked.release().await?;
+    let lock = SchemaLock::acquire(url, wait).await?;
+    let done = Migrator::down(&lock.connection, Some(steps)).await;
+    lock.release().await?;
     Ok(done?)
 }
 
@@ -121,14 +121,14 @@ pub async fn down(url: &DatabaseUrl, steps: u32, wait: Duration) -> Result<(), S
 ///
 /// # Errors
 /// A newer database, or a fault.
-pub async fn status(url: &DatabaseUrl) -> Result<Vec<Step>, SchemaError> {
+pub async fn status(url: &DatabaseUrl) -> Result<Vec<MigrationStatus>, SchemaError> {
     let applied = match url {
         DatabaseUrl::Sqlite(file) => applied_to_file(file).await?,
         DatabaseUrl::Postgres(url) => applied_and_close(connect::postgres_session(url).await?).await?,
     };
     refuse_newer(&applied)?;
-    let step = |name: String| Step { applied: applied.contains(&name), name };
-    Ok(known().into_iter().map(step).collect())
+    let status = |name: String| MigrationStatus { applied: applied.contains(&name), name };
+    Ok(known().into_iter().map(status).collect())
 }
 
 /// Refuses a database that is not exactly up to date.
@@ -137,7 +137,7 @@ pub async fn status(url: &DatabaseUrl) -> Result<Vec<Step>, SchemaError> {
 /// A newer or older database, or a fault.
 pub async fn check(url: &DatabaseUrl) -> Result<(), SchemaError> {
     let missing: Vec<String> =
-        status(url).await?.into_iter().filter(|step| !step.applied).map(|step| step.name).collect();
+        status(url).await?.into_iter().filter(|migration| !migration.applied).map(|migration| migration.name).collect();
     if missing.is_empty() { Ok(()) } else { Err(SchemaError::Behind(missing)) }
 }
 
@@ -167,14 +167,14 @@ async fn applied_and_close(connection: DatabaseConnection) -> Result<Vec<String>
     applied
 }
 
-/// Looks into a file without writing beside it, as far as SQLite can. A file that does not exist has nothing yet.
+/// Reads a file without writing beside it, as far as SQLite can. A file that does not exist has nothing yet.
 async fn applied_to_file(file: &Path) -> Result<Vec<String>, DbErr> {
     if !file.exists() {
         return Ok(Vec::new());
     }
-    let options = SqliteConnectOptions::new().filename(file).read_only(true).busy_timeout(PATIENCE);
-    // Without a write-ahead log nobody has the file open, and all is in it: it can be read as one that does not change,
-    // for which SQLite needs no files beside it. Whoever opens it meanwhile makes a log.
+    let options = SqliteConnectOptions::new().filename(file).read_only(true).busy_timeout(BUSY_TIMEOUT);
+    // Without a write-ahead log nobody has the file open, and everything is in it: it can be read as immutable, for which
+    // SQLite needs no files beside it. Whoever opens it meanwhile makes a log.
     let log = beside(file, "-wal");
     let at_rest = || !log.exists() && !beside(file, "-journal").exists();
     if at_rest()
@@ -191,16 +191,16 @@ async fn applied_by(options: SqliteConnectOptions) -> Result<Vec<String>, DbErr>
     applied_and_close(pool.map_err(|error| DbErr::Conn(RuntimeErr::SqlxError(error.into())))?.into()).await
 }
 
-/// A connection that holds the lock on the schema.
-struct Locked {
+/// The lock on the schema, and a connection to change it by.
+struct SchemaLock {
     connection: DatabaseConnection,
-    /// SQLite's lock; PostgreSQL's is held by the session.
+    /// SQLite's lock; PostgreSQL's belongs to the session.
     _file: Option<File>,
 }
 
-impl Locked {
+impl SchemaLock {
     /// Takes the lock, and refuses a database that is newer than this program.
-    async fn open(url: &DatabaseUrl, wait: Duration) -> Result<Self, SchemaError> {
+    async fn acquire(url: &DatabaseUrl, wait: Duration) -> Result<Self, SchemaError> {
         let locked = match url {
             DatabaseUrl::Sqlite(path) => {
                 let file = lock_file(path, wait).await?;
@@ -223,15 +223,15 @@ impl Locked {
 }
 
 /// Pauses before a lock that another process holds is tried again.
-async fn pause(waiting: &mut Wait, wait: Duration) -> Result<(), SchemaError> {
-    let tell = |seconds| tracing::warn!(seconds, "another process is changing the schema");
-    if waiting.pause(PAUSE, tell).await { Ok(()) } else { Err(SchemaError::Busy(wait)) }
+async fn pause(retry: &mut Retry, wait: Duration) -> Result<(), SchemaError> {
+    let log = |seconds| tracing::warn!(seconds, "another process is changing the schema");
+    if retry.pause(RETRY_INTERVAL, log).await { Ok(()) } else { Err(SchemaError::Busy(wait)) }
 }
 
-/// Takes PostgreSQL's lock. It is tried again and again: a session that waits in the server cannot say so.
+/// Takes PostgreSQL's lock. Polls for it, because a session that waits in the server cannot log that it does.
 async fn lock_session(connection: &DatabaseConnection, wait: Duration) -> Result<(), SchemaError> {
     let sql = format!("SELECT pg_try_advisory_lock({LOCK})");
-    let mut waiting = Wait::at_most(wait);
+    let mut retry = Retry::for_at_most(wait);
     loop {
         let lock = Statement::from_string(connection.get_database_backend(), &sql);
         let row = connection.query_one_raw(lock).await?;
@@ -239,7 +239,7 @@ async fn lock_session(connection: &DatabaseConnection, wait: Duration) -> Result
         if taken {
             return Ok(());
         }
-        pause(&mut waiting, wait).await?;
+        pause(&mut retry, wait).await?;
     }
 }
 
@@ -251,11 +251,11 @@ async fn lock_file(database: &Path, wait: Duration) -> Result<File, SchemaError>
         std::fs::create_dir_all(directory).map_err(unusable)?;
     }
     let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path).map_err(unusable)?;
-    let mut waiting = Wait::at_most(wait);
+    let mut retry = Retry::for_at_most(wait);
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(file),
-            Err(TryLockError::WouldBlock) => pause(&mut waiting, wait).await?,
+            Err(TryLockError::WouldBlock) => pause(&mut retry, wait).await?,
             Err(TryLockError::Error(error)) => return Err(unusable(error)),
         }
     }

@@ -1,8 +1,7 @@
-//! Connections that are kept: bounded in number, looked at before they are used again, and given up without waiting for
-//! them.
+//! The pool of connections: bounded in number, tested before they are used again, and dropped without waiting for them.
 //!
 //! Connections have generations. Where one turns out to be lost (the server was restarted, the network swallows what is
-//! sent) those made before are suspects: a new generation begins, and none of the old one is used again. So an outage costs
+//! sent), all that are as old are retired: a new generation begins, and none of the old one is used again. So an outage costs
 //! one failed attempt, not one for each connection.
 
 use std::{
@@ -15,69 +14,70 @@ use deadpool::managed::{self, Manager, Metrics, Object, PoolError, QueueMode, Re
 use sea_orm::{DbErr, RuntimeErr, sqlx};
 use tokio::{sync::watch, time::Instant};
 
-use super::{connect::Target, connection::Connection, deadline::no_answer};
+use super::{connect::Connector, connection::Connection, deadline::timed_out};
 
-/// How long a connection may be unused before it is asked whether it still works.
-const UNUSED: Duration = Duration::from_secs(1);
-/// How long it may take to say so.
-const PING: Duration = Duration::from_secs(1);
+/// How long a connection may be idle before it is tested.
+const IDLE_BEFORE_PING: Duration = Duration::from_secs(1);
+/// How long the test may take.
+const PING_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A bounded number of connections to one target.
+/// A bounded number of connections.
 #[derive(Clone)]
 pub(super) struct Pool {
-    connections: managed::Pool<Connector, Lease>,
+    connections: managed::Pool<ConnectionManager, PooledConnection>,
 }
 
-/// Opens connections, and looks at those that were used before.
-struct Connector {
-    target: Target,
+/// Opens connections, and tests those that were used before.
+struct ConnectionManager {
+    connector: Connector,
     generation: AtomicU64,
-    /// Up to which generation connections are swallowed: their statements are not waited for any more.
-    buried: watch::Sender<u64>,
+    /// Up to which generation connections are discarded: their statements are not waited for any more.
+    discarded: watch::Sender<u64>,
 }
 
-/// A connection on loan: it returns to the pool, or is closed where it cannot be trusted or is in the middle of something.
-pub(super) struct Lease(Object<Connector>);
+/// A connection on loan: returned to the pool, or dropped where it is not trusted or in the middle of a transaction.
+pub(super) struct PooledConnection(Object<ConnectionManager>);
 
 impl Pool {
     /// At most `size` connections; none is opened yet.
-    pub(super) fn new(target: Target, size: usize) -> Result<Self, DbErr> {
-        let connector = Connector { target, generation: AtomicU64::new(1), buried: watch::Sender::new(0) };
-        let connections = managed::Pool::builder(connector).max_size(size).queue_mode(QueueMode::Lifo).build();
+    pub(super) fn new(connector: Connector, size: usize) -> Result<Self, DbErr> {
+        let (generation, discarded) = (AtomicU64::new(1), watch::Sender::new(0));
+        let manager = ConnectionManager { connector, generation, discarded };
+        let connections = managed::Pool::builder(manager).max_size(size).queue_mode(QueueMode::Lifo).build();
         connections.map(|connections| Self { connections }).map_err(|error| DbErr::Custom(error.to_string()))
     }
 
-    /// A connection, waited for until then.
-    pub(super) async fn get(&self, until: Instant) -> Result<Lease, DbErr> {
+    /// A connection, waited for no longer than `until`.
+    pub(super) async fn get(&self, until: Instant) -> Result<PooledConnection, DbErr> {
         let connection = match tokio::time::timeout_at(until, self.connections.get()).await {
             Ok(Ok(connection)) => return Ok(connection),
             Ok(Err(PoolError::Backend(error))) => Err(error),
             Ok(Err(PoolError::Closed)) => Err(sqlx::Error::PoolClosed),
             Ok(Err(_)) => Err(sqlx::Error::PoolTimedOut),
-            Err(_) => Err(no_answer()),
+            Err(_) => Err(timed_out()),
         };
         connection.map_err(|error| DbErr::Conn(RuntimeErr::SqlxError(error.into())))
     }
 
-    /// Uses none of the connections that were opened until now again; gives the generation that they belong to.
-    pub(super) fn suspect_all(&self) -> u64 {
+    /// Never uses the connections that were opened until now again; returns their generation.
+    pub(super) fn retire_all(&self) -> u64 {
         self.connections.manager().generation.fetch_add(1, Ordering::SeqCst)
     }
 
-    /// Waits for no answer any more, but that of COMMIT, on connections up to this generation: the network swallows what is
+    /// Stops waiting for answers, except that of COMMIT, on connections up to this generation: the network swallows what is
     /// sent on them.
-    pub(super) fn bury(&self, generation: u64) {
-        self.connections.manager().buried.send_replace(generation);
+    pub(super) fn discard(&self, generation: u64) {
+        self.connections.manager().discarded.send_replace(generation);
     }
 
-    /// Lets no more connections be opened, and closes those that nobody has.
+    /// Opens no more connections, and closes the idle ones.
     pub(super) async fn close(&self) {
         let idle = self.connections.retain(|_, _| false).removed;
         self.connections.close();
         close_all(idle).await;
     }
 
-    /// Closes the connections that nobody has.
+    /// Closes the idle connections.
     pub(super) async fn close_idle(&self) {
         close_all(self.connections.retain(|_, _| false).removed).await;
     }
@@ -91,15 +91,15 @@ async fn close_all(connections: Vec<Connection>) {
     }
 }
 
-impl Manager for Connector {
+impl Manager for ConnectionManager {
     type Type = Connection;
     type Error = sqlx::Error;
 
     async fn create(&self) -> Result<Connection, sqlx::Error> {
         let generation = self.generation.load(Ordering::SeqCst);
-        let mut connection = self.target.connect().await?;
+        let mut connection = self.connector.connect().await?;
         connection.generation = generation;
-        connection.buried = self.target.is_remote().then(|| self.buried.subscribe());
+        connection.discarded = self.connector.is_remote().then(|| self.discarded.subscribe());
         Ok(connection)
     }
 
@@ -107,26 +107,26 @@ impl Manager for Connector {
         if !connection.is_reusable() || connection.generation != self.generation.load(Ordering::SeqCst) {
             return Err(RecycleError::message("closed, or of an old generation"));
         }
-        if self.target.is_remote() && metrics.last_used() >= UNUSED {
-            let answered = connection.ping(Instant::now() + PING).await;
-            answered.inspect_err(|_| suspect(&self.generation, connection.generation))?;
+        if self.connector.is_remote() && metrics.last_used() >= IDLE_BEFORE_PING {
+            let answered = connection.ping(Instant::now() + PING_TIMEOUT).await;
+            answered.inspect_err(|_| retire(&self.generation, connection.generation))?;
         }
         Ok(())
     }
 }
 
 /// Begins a new generation, unless another one has begun already.
-fn suspect(generation: &AtomicU64, lost: u64) {
+fn retire(generation: &AtomicU64, lost: u64) {
     let _begun_already = generation.compare_exchange(lost, lost + 1, Ordering::SeqCst, Ordering::SeqCst);
 }
 
-impl From<Object<Connector>> for Lease {
-    fn from(connection: Object<Connector>) -> Self {
+impl From<Object<ConnectionManager>> for PooledConnection {
+    fn from(connection: Object<ConnectionManager>) -> Self {
         Self(connection)
     }
 }
 
-impl Deref for Lease {
+impl Deref for PooledConnection {
     type Target = Connection;
 
     fn deref(&self) -> &Connection {
@@ -134,18 +134,18 @@ impl Deref for Lease {
     }
 }
 
-impl DerefMut for Lease {
+impl DerefMut for PooledConnection {
     fn deref_mut(&mut self) -> &mut Connection {
         &mut self.0
     }
 }
 
-impl Drop for Lease {
+impl Drop for PooledConnection {
     fn drop(&mut self) {
         if !self.is_trusted()
             && let Some(pool) = Object::pool(&self.0)
         {
-            suspect(&pool.manager().generation, self.generation);
+            retire(&pool.manager().generation, self.generation);
         }
         if !self.is_reusable() {
             // A server that does not answer is not waited for.

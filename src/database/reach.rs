@@ -1,7 +1,7 @@
-//! Reaching PostgreSQL at start: what is not there yet is waited for, what is wrong is said at once.
+//! Reaching PostgreSQL at start: what is not there yet is waited for, what is wrong is reported at once.
 //!
-//! The connections that are made here are for looking only, one after another; the service's own are made in
-//! [`super::connect`]. What is said names host, port, user and database, and never the address as it was configured.
+//! The connections that are made here only check, one after another; the service's own are made in [`super::connect`].
+//! Errors name host, port, user and database, and never the address as it was configured: it may hold a password.
 
 use std::{fmt, io, time::Duration};
 
@@ -11,17 +11,17 @@ use sea_orm::sqlx::{
     raw_sql,
 };
 
-use super::wait::Wait;
+use super::retry::Retry;
 use crate::config::{DatabaseUrl, Secret};
 
 /// How long one try may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long to wait before the next.
-const PAUSE: Duration = Duration::from_millis(500);
+const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 
-/// PostgreSQL is there but takes no connections yet: too many connections, starting up or shutting down. A pooler in front
-/// of one says so by a connection exception (class 08).
-const NOT_YET: [&str; 2] = ["53300", "57P03"];
+/// PostgreSQL is there but takes no connections yet: too many connections, starting up or shutting down. A pooler reports
+/// the same by a connection exception (class 08).
+const TRANSIENT: [&str; 2] = ["53300", "57P03"];
 
 /// Why the database cannot be used.
 #[derive(Debug)]
@@ -76,7 +76,7 @@ impl fmt::Display for Unreachable {
 
 impl std::error::Error for Unreachable {}
 
-/// Waits until the database takes connections, for so long at most. The embedded one always does.
+/// Waits until the database takes connections, for `wait` at most. The embedded one always does.
 ///
 /// # Errors
 /// A database that was not reached in this time, or that refuses the connection.
@@ -93,12 +93,11 @@ pub async fn reach(url: &DatabaseUrl, wait: Duration) -> Result<(), Unreachable>
 /// As [`reach`], or such a database.
 pub async fn reach_durable(url: &DatabaseUrl, wait: Duration) -> Result<(), Unreachable> {
     let DatabaseUrl::Postgres(url) = url else { return Ok(()) };
-    let (mut session, place) = connect(url, wait).await?;
-    // As the simple protocol, which a pooler passes on.
+    let (mut session, address) = connect(url, wait).await?;
+    // By the simple protocol, which a pooler passes on.
     let settings = "SELECT current_setting('synchronous_commit'), current_setting('fsync')";
-    let look = raw_sql(settings).fetch_one(&mut session);
-    let settings = look.await.map_err(|error| place.fault(&error))?;
-    let setting = |column: usize| settings.try_get::<String, _>(column).map_err(|error| place.fault(&error));
+    let settings = raw_sql(settings).fetch_one(&mut session).await.map_err(|error| address.unreachable(&error))?;
+    let setting = |column: usize| settings.try_get::<String, _>(column).map_err(|error| address.unreachable(&error));
     let (synchronous_commit, fsync) = (setting(0)?, setting(1)?);
     close(session).await;
     if fsync == "off" {
@@ -108,12 +107,12 @@ pub async fn reach_durable(url: &DatabaseUrl, wait: Duration) -> Result<(), Unre
 }
 
 async fn close(session: PgConnection) {
-    // What was looked for is known; a session that does not end well ends all the same.
+    // The answer is known already; a session that does not end well ends all the same.
     let _closed = session.close().await;
 }
 
 /// Where a database is, as far as it may be shown.
-struct Place {
+struct Address {
     host: String,
     port: u16,
     user: String,
@@ -121,14 +120,14 @@ struct Place {
 }
 
 /// Why a try failed.
-enum Failure {
-    /// It may be otherwise in a moment.
-    NotYet(String),
-    /// It will not.
+enum ConnectError {
+    /// The next one may succeed.
+    Transient(String),
+    /// None will.
     Final(Unreachable),
 }
 
-impl Place {
+impl Address {
     fn of(options: &PgConnectOptions) -> Self {
         let socket = options.get_socket().map(|directory| directory.display().to_string());
         let user = options.get_username().to_owned();
@@ -144,26 +143,26 @@ impl Place {
         format!("{}:{}", self.host, self.port)
     }
 
-    fn fault(&self, error: &Error) -> Unreachable {
-        match self.failure(error) {
-            Failure::NotYet(cause) => Unreachable::NotReached { at: self.at(), cause },
-            Failure::Final(unreachable) => unreachable,
+    fn unreachable(&self, error: &Error) -> Unreachable {
+        match self.classify(error) {
+            ConnectError::Transient(cause) => Unreachable::NotReached { at: self.at(), cause },
+            ConnectError::Final(unreachable) => unreachable,
         }
     }
 
-    fn failure(&self, error: &Error) -> Failure {
-        let refused = |cause: String| Failure::Final(Unreachable::Refused { at: self.at(), cause });
+    fn classify(&self, error: &Error) -> ConnectError {
+        let refused = |cause: String| ConnectError::Final(Unreachable::Refused { at: self.at(), cause });
         match error {
-            Error::Io(error) => Failure::NotYet(match error.kind() {
+            Error::Io(error) => ConnectError::Transient(match error.kind() {
                 io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
                 io::ErrorKind::UnexpectedEof => "the connection was closed".to_owned(),
                 _ => error.to_string(),
             }),
             Error::Database(error) => match error.code().as_deref() {
-                Some(code) if NOT_YET.contains(&code) || code.starts_with("08") => {
-                    Failure::NotYet(error.message().to_owned())
+                Some(code) if TRANSIENT.contains(&code) || code.starts_with("08") => {
+                    ConnectError::Transient(error.message().to_owned())
                 }
-                Some("3D000") => Failure::Final(Unreachable::Missing {
+                Some("3D000") => ConnectError::Final(Unreachable::Missing {
                     host: self.host.clone(),
                     port: self.port,
                     user: self.user.clone(),
@@ -176,32 +175,38 @@ impl Place {
     }
 }
 
-async fn connect(url: &Secret, wait: Duration) -> Result<(PgConnection, Place), Unreachable> {
-    // The configuration was read only because this can be; what cannot is not shown.
+async fn connect(url: &Secret, wait: Duration) -> Result<(PgConnection, Address), Unreachable> {
+    // The configuration has checked it. It may hold a password, so it is not shown.
     let options: PgConnectOptions = url.reveal().parse().map_err(|_| Unreachable::Refused {
         at: "the configured address".to_owned(),
         cause: "it is not valid".to_owned(),
     })?;
-    // A pooler may refuse the parameter, and no number with a fraction is read here.
+    // A pooler may refuse the parameter, and no float is read here.
     let options = options.extra_float_digits(None).disable_statement_logging();
-    let place = Place::of(&options);
-    let mut waiting = Wait::at_most(wait);
+    let address = Address::of(&options);
+    let mut retry = Retry::for_at_most(wait);
     loop {
-        let patience = if wait.is_zero() { PATIENCE } else { PATIENCE.min(waiting.left()) };
-        let failure = match tokio::time::timeout(patience, options.connect()).await {
-            Ok(Ok(session)) => return Ok((session, place)),
-            Ok(Err(error)) => place.failure(&error),
-            Err(_) => Failure::NotYet(format!("no answer within {} s", patience.as_secs_f32().ceil())),
+        let timeout = if wait.is_zero() { CONNECT_TIMEOUT } else { CONNECT_TIMEOUT.min(retry.remaining()) };
+        let error = match tokio::time::timeout(timeout, options.connect()).await {
+            Ok(Ok(session)) => return Ok((session, address)),
+            Ok(Err(error)) => address.classify(&error),
+            Err(_) => ConnectError::Transient(format!("no answer within {} s", timeout.as_secs_f32().ceil())),
         };
-        let cause = match failure {
-            Failure::NotYet(cause) => cause,
-            Failure::Final(unreachable) => return Err(unreachable),
+        let cause = match error {
+            ConnectError::Transient(cause) => cause,
+            ConnectError::Final(unreachable) => return Err(unreachable),
         };
-        let tell = |seconds| {
-            tracing::warn!(host = place.host, port = place.port, cause, seconds, "the database cannot be reached yet");
+        let log = |seconds| {
+            tracing::warn!(
+                host = address.host,
+                port = address.port,
+                cause,
+                seconds,
+                "the database cannot be reached yet"
+            );
         };
-        if !waiting.pause(PAUSE, tell).await {
-            return Err(Unreachable::NotReached { at: place.at(), cause });
+        if !retry.pause(RETRY_INTERVAL, log).await {
+            return Err(Unreachable::NotReached { at: address.at(), cause });
         }
     }
 }

@@ -8,17 +8,19 @@ use uuid::Uuid;
 
 use super::tenancy::Listed;
 use crate::{
-    error::{ApiError, Result},
-    http::page::{List, Paging},
-    values::Tenant,
+    error::{Error, Result},
+    values::{
+        Tenant,
+        page::{List, Paging},
+    },
 };
 
 /// Reads the tenant's row with this id.
 ///
 /// # Errors
-/// 404, or a fault of the database.
+/// [`Error::not_found`], or a fault of the database.
 pub async fn one<E: Listed>(db: &impl ConnectionTrait, tenant: &Tenant, id: Uuid) -> Result<E::Model> {
-    E::one(tenant, id).all(db).await?.pop().ok_or_else(ApiError::not_found)
+    E::one(tenant, id).all(db).await?.pop().ok_or_else(Error::not_found)
 }
 
 /// Reads the page of `rows` that is asked for, in the order of an index.
@@ -33,12 +35,12 @@ where
     page_of(db, rows, newest_first, paging).await
 }
 
-/// Reads the page of `rows` that is asked for, where they are few: they are found and sorted. The order is hidden from the
-/// database, which might else walk the tenant in it, looking for them.
+/// Reads the page of `rows` that is asked for, for selective filters: the database filters first, then sorts. The order is
+/// hidden from its planner, which might otherwise walk the tenant's index in that order.
 ///
 /// # Errors
 /// A fault of the database.
-pub async fn page_of_few<E>(db: &impl ConnectionTrait, rows: Select<E>, paging: Paging) -> Result<List<E::Model>>
+pub async fn page_sorted<E>(db: &impl ConnectionTrait, rows: Select<E>, paging: Paging) -> Result<List<E::Model>>
 where
     E: Listed<Model: Send + Sync>,
 {

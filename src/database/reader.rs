@@ -1,20 +1,34 @@
 //! Reading, within a deadline.
 
+use std::sync::Arc;
+
 use sea_orm::{
     ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, Statement, prelude::async_trait::async_trait,
 };
 
 use super::{
-    Database,
-    deadline::{Deadline, no_answer},
-    fault::{self, Fault, failed},
-    file::gone,
+    deadline::{Deadline, timed_out},
+    fault::{Fault, db_error, driver_error},
+    file::{DatabaseFile, not_in_place},
+    health::Health,
+    pool::Pool,
     steps::Steps,
 };
+use crate::config::Pooler;
 
-/// Where to read: never sees half a change, and cannot write. All that is read through it shares a deadline.
+/// What a [`Reader`] reads from.
+pub(super) struct ReadSource {
+    pub(super) pool: Pool,
+    pub(super) backend: DbBackend,
+    pub(super) pooler: Pooler,
+    /// Of SQLite.
+    pub(super) file: Option<Arc<DatabaseFile>>,
+    pub(super) health: Arc<Health>,
+}
+
+/// Reads: never sees half a change, and cannot write. All that is read through it shares a deadline.
 pub struct Reader<'d> {
-    pub(super) database: &'d Database,
+    pub(super) source: &'d ReadSource,
     pub(super) deadline: Deadline,
 }
 
@@ -22,7 +36,7 @@ impl Reader<'_> {
     /// The rows of a query. It is asked once more, on a fresh connection, where the first one turns out to be lost.
     async fn query(&self, statement: &Statement) -> Result<Vec<QueryResult>, DbErr> {
         let outcome = match self.query_once(statement).await {
-            Err(error) if is_lost(&error) && !self.deadline.is_over() => self.query_once(statement).await,
+            Err(error) if is_lost(&error) && !self.deadline.has_passed() => self.query_once(statement).await,
             outcome => outcome,
         };
         self.report(&outcome);
@@ -30,20 +44,21 @@ impl Reader<'_> {
     }
 
     async fn query_once(&self, statement: &Statement) -> Result<Vec<QueryResult>, DbErr> {
-        if self.deadline.is_over() {
-            return Err(failed(no_answer()));
+        let source = self.source;
+        if self.deadline.has_passed() {
+            return Err(db_error(timed_out()));
         }
-        if self.database.file.as_ref().is_some_and(|file| !file.is_in_place()) {
-            return Err(failed(gone()));
+        if source.file.as_ref().is_some_and(|file| !file.is_in_place()) {
+            return Err(db_error(not_in_place()));
         }
         let until = self.deadline.for_statements();
-        let mut connection = self.database.readers.get(until).await?;
-        if !self.database.pooler.shares_sessions() {
+        let mut connection = source.pool.get(until).await?;
+        if !source.pooler.shares_sessions() {
             return connection.query(statement, until).await;
         }
         // Through such a pooler only a transaction stays with its session.
-        let left = self.deadline.left().as_millis().max(1);
-        let begin = format!("BEGIN READ ONLY; SET LOCAL statement_timeout = {left}");
+        let remaining = self.deadline.remaining().as_millis().max(1);
+        let begin = format!("BEGIN READ ONLY; SET LOCAL statement_timeout = {remaining}");
         connection.begin(&begin, until, &Steps::default()).await?;
         let rows = connection.query(statement, until).await;
         if rows.is_ok() {
@@ -54,23 +69,23 @@ impl Reader<'_> {
         rows
     }
 
-    /// SQLite's disk is looked after by the writer, a server by [`super::probe`]: here it is only said that there is cause.
+    /// Only raises the suspicion: SQLite is then checked by its writer, PostgreSQL by [`super::probe`].
     fn report(&self, outcome: &Result<Vec<QueryResult>, DbErr>) {
         if outcome.as_ref().is_err_and(is_lost) {
-            self.database.health.suspect_reads();
+            self.source.health.suspect_reads();
         }
     }
 }
 
 /// Whether another connection may well answer.
 fn is_lost(error: &DbErr) -> bool {
-    fault::cause(error).is_some_and(|error| Fault::of(error) == Fault::Unavailable)
+    driver_error(error).is_some_and(|error| Fault::of(error) == Fault::Unavailable)
 }
 
 #[async_trait]
 impl ConnectionTrait for Reader<'_> {
     fn get_database_backend(&self) -> DbBackend {
-        self.database.backend()
+        self.source.backend
     }
 
     async fn execute_raw(&self, _statement: Statement) -> Result<ExecResult, DbErr> {

@@ -1,9 +1,9 @@
-//! The steps of a transaction, counted, so that tests can let any of them fail.
+//! Fault injection: the steps of a transaction are counted, so that tests can make any of them fail.
 
 use std::{
     io,
     ops::RangeInclusive,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use sea_orm::sqlx;
@@ -28,27 +28,31 @@ struct State {
 }
 
 impl Steps {
-    /// Counts anew, and lets the steps with these numbers, from 1, fail.
+    /// Counts anew, and makes the steps with these numbers, from 1, fail.
     pub fn fail(&self, numbers: RangeInclusive<u64>, failure: Failure) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = State { taken: 0, failing: Some((numbers, failure)) };
+        *self.state() = State { taken: 0, failing: Some((numbers, failure)) };
     }
 
-    /// Lets no step fail any more, and gives how many were taken.
+    /// Makes no further step fail, and returns how many were taken.
     pub fn stop_failing(&self) -> u64 {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state();
         state.failing = None;
         state.taken
     }
 
-    /// Takes a step: how it is to fail, if it is.
+    /// Counts a step: how it is to fail, if it is.
     pub(super) fn take(&self) -> Option<Failure> {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state();
         state.taken += 1;
         state.failing.as_ref().filter(|(numbers, _)| numbers.contains(&state.taken)).map(|(_, failure)| *failure)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The error of a step that was made to fail.
-pub(super) fn failed() -> sqlx::Error {
+pub(super) fn injected_error() -> sqlx::Error {
     sqlx::Error::Io(io::Error::other("a step was made to fail"))
 }

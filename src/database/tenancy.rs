@@ -3,10 +3,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "here the tenant is put into every query")]
 
-use chrono::{DateTime, Utc};
-use sea_orm::{
-    ActiveModelBehavior, ActiveModelTrait, ColumnTrait, DeleteMany, EntityTrait, IntoActiveModel, QueryFilter, Select,
-};
+use sea_orm::{ColumnTrait, DeleteMany, EntityTrait, QueryFilter, Select};
 use uuid::Uuid;
 
 use crate::values::Tenant;
@@ -41,22 +38,4 @@ pub trait Listed: Tenanted {
     fn one(tenant: &Tenant, id: Uuid) -> Select<Self> {
         Self::of(tenant).filter(Self::ID.eq(id))
     }
-}
-
-/// An entity that backs a resource: what a [`crate::change::Change`] makes, changes and deletes.
-pub trait Resource:
-    Listed
-    + EntityTrait<
-        Model: IntoActiveModel<Self::ActiveModel> + Clone + PartialEq + Send + Sync,
-        ActiveModel: ActiveModelTrait<Entity = Self> + ActiveModelBehavior + Send,
-    >
-{
-    /// The row's own id.
-    fn id(row: &Self::Model) -> Uuid;
-
-    /// The instant of the row's last change.
-    fn updated_at(row: &mut Self::Model) -> &mut DateTime<Utc>;
-
-    /// How many events the row has had.
-    fn version(row: &mut Self::Model) -> &mut i64;
 }

@@ -1,4 +1,4 @@
-//! The transaction that a piece of work runs in.
+//! The transaction that a unit of work runs in.
 
 use std::sync::Arc;
 
@@ -8,32 +8,32 @@ use sea_orm::{
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::{
-    deadline::{Deadline, no_answer},
-    fault::failed,
-    pool::Lease,
+    deadline::{Deadline, timed_out},
+    fault::db_error,
+    pool::PooledConnection,
     steps::{Failure, Steps},
 };
 
-/// An open transaction on one connection, for one piece of work: statements run in it until the deadline. Beginning and
-/// ending it is the executor's ([`super::executor`]).
+/// An open transaction for one unit of work: statements run in it until the deadline. Only the write executor
+/// ([`super::executor`]) begins and ends it.
 pub struct Transaction {
-    pub(super) connection: Arc<Mutex<Lease>>,
+    pub(super) connection: Arc<Mutex<PooledConnection>>,
     pub(super) backend: DbBackend,
     pub(super) deadline: Deadline,
     pub(super) steps: Arc<Steps>,
 }
 
 impl Transaction {
-    /// The connection, if there is time left to ask it something.
-    async fn in_time(&self) -> Result<MutexGuard<'_, Lease>, DbErr> {
-        match self.deadline.is_over() {
-            true => Err(failed(no_answer())),
+    /// The connection, unless it is too late for a statement.
+    async fn in_time(&self) -> Result<MutexGuard<'_, PooledConnection>, DbErr> {
+        match self.deadline.has_passed() {
+            true => Err(db_error(timed_out())),
             false => Ok(self.connection.lock().await),
         }
     }
 
     /// The connection for one more step, and how that is to fail once it is done.
-    async fn step(&self) -> Result<(MutexGuard<'_, Lease>, Option<Failure>), DbErr> {
+    async fn step(&self) -> Result<(MutexGuard<'_, PooledConnection>, Option<Failure>), DbErr> {
         let mut connection = self.in_time().await?;
         let failure = self.steps.take();
         match failure {

@@ -1,29 +1,35 @@
 //! The feed of events.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use poem::web::Data;
 use poem_openapi::OpenApi;
 
 use super::{
-    feed::{self, Sought},
+    feed::{self, Filter},
+    signal::EventSignal,
     types::{After, Cursor, Event, EventList, Limit, Types, Wait},
 };
 use crate::{
-    app::App,
+    database::Database,
     error::Result,
     http::{
         caller::{Caller, CanRead},
-        contract::Tag,
         query::Query,
         reply::Found,
+        tag::Tag,
     },
 };
+
+const EVENTS: Tag = Tag { name: "Events", description: "What happened, for other services to follow." };
 
 /// The feed of events.
 pub struct EventsApi;
 
-#[OpenApi(tag = "Tag::Events")]
+#[OpenApi(tag = "EVENTS")]
 impl EventsApi {
     /// Read events
     ///
@@ -33,31 +39,32 @@ impl EventsApi {
     async fn list(
         &self,
         caller: Caller<CanRead>,
-        app: Data<&App>,
+        database: Data<&Arc<Database>>,
+        signal: Data<&Arc<EventSignal>>,
         /// Only those behind this cursor.
         after: Query<After>,
         /// Only those of these types, separated by commas.
         types: Query<Types>,
-        /// At most so many.
+        /// Maximum number of items.
         limit: Query<Limit>,
         /// For how many seconds to wait for an event where there is none yet.
         wait: Query<Wait>,
     ) -> Result<Found<EventList>> {
-        let sought = Sought { after: after.0.0.map(|cursor| cursor.0), types: types.0.0, limit: limit.0.0 };
-        let until = Instant::now() + Duration::from_secs(wait.0.0);
+        let filter = Filter { after: after.0.map(|cursor| cursor.0), types: types.0, limit: limit.0 };
+        let until = Instant::now() + Duration::from_secs(wait.0);
         loop {
-            let mut watch = app.outbox().watch();
+            let mut watch = signal.watch();
             // The head first: up to it everything is visible, so the reader may stand there.
-            let db = app.database().read();
+            let db = database.read();
             let head = feed::head(&db).await?;
-            let rows = feed::read(&db, caller.tenant(), &sought).await?;
+            let rows = feed::read(&db, caller.tenant(), &filter).await?;
             let last = rows.last().and_then(|row| row.position);
-            let whole = (rows.len() as u64) < sought.limit;
-            let cursor = last.max(whole.then_some(head)).max(sought.after).unwrap_or_default();
+            let complete = (rows.len() as u64) < filter.limit;
+            let cursor = last.max(complete.then_some(head)).max(filter.after).unwrap_or_default();
             if rows.is_empty() && watch.next(until.saturating_duration_since(Instant::now())).await {
                 continue;
             }
-            let data = rows.into_iter().map(Event::shown).collect::<Result<_>>()?;
+            let data = rows.into_iter().map(Event::from_row).collect::<Result<_>>()?;
             return Ok(Found(EventList { data, cursor: Cursor(cursor) }));
         }
     }

@@ -5,62 +5,13 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::{
-    app::App,
-    audit::{Agent, Audited, fact::FieldChange},
-    error::{ApiError, Result},
-    http::show::Show,
-    kind::Kind,
-    pii::Lens,
+    audit::field_change::FieldChange,
+    auth::Actor,
+    error::{Error, Result},
+    pii::{PiiCipher, PiiView},
+    resource::{Action, Projection, Published},
+    values::IdSource,
 };
-
-/// What happened to a resource.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Action {
-    /// It was made.
-    Created,
-    /// It was changed, other than as below.
-    Updated,
-    /// Of an opportunity: it was won or lost.
-    Closed,
-    /// Of an opportunity: it is open again.
-    Reopened,
-    /// It was deleted.
-    Deleted,
-}
-
-impl Action {
-    /// The last part of an event's type.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Created => "created",
-            Self::Updated => "updated",
-            Self::Closed => "closed",
-            Self::Reopened => "reopened",
-            Self::Deleted => "deleted",
-        }
-    }
-
-    /// The type of an event: `crm.customer.created`.
-    #[must_use]
-    pub fn event_type(self, kind: Kind) -> String {
-        format!("crm.{}.{}", kind.name.to_lowercase(), self.name())
-    }
-}
-
-/// An entity whose changes are told to others.
-pub trait Evented: Audited {
-    /// The resource of the contract that is made from a row.
-    type Shown: Show<Entity = Self> + Serialize;
-
-    /// What can happen to it.
-    const ACTIONS: &'static [Action] = &[Action::Created, Action::Updated, Action::Deleted];
-
-    /// What happened, given the row before and after; none stands for a row that is not there.
-    fn actions(before: Option<&Self::Model>, _after: Option<&Self::Model>) -> Vec<Action> {
-        vec![if before.is_none() { Action::Created } else { Action::Updated }]
-    }
-}
 
 /// What an event says.
 #[derive(Debug, Serialize)]
@@ -74,14 +25,14 @@ struct Data<'e, V> {
 
 /// An event, ready to be written.
 #[derive(Debug, Clone)]
-pub struct Event {
+pub struct NewEvent {
     /// The tenant it belongs to.
     pub tenant: String,
     /// Its id.
     pub id: Uuid,
     /// Its type.
     pub event_type: String,
-    /// The resource that it tells of.
+    /// The resource that it is about.
     pub aggregate: Uuid,
     /// Its number among the events of this resource.
     pub version: i64,
@@ -93,35 +44,35 @@ pub struct Event {
     pub data: String,
 }
 
-impl Event {
+impl NewEvent {
     /// The event that `action` happened to the resource of `row`, as number `version`.
     ///
     /// # Errors
     /// None in practice: a resource can always be written as JSON.
-    pub fn new<E: Evented>(
-        app: &App,
-        agent: &Agent,
+    pub fn new<E: Published>(
+        (cipher, ids): (&PiiCipher, &IdSource),
+        actor: &Actor,
         action: Action,
         row: &E::Model,
         version: i64,
         changes: &[FieldChange],
     ) -> Result<Self> {
-        let tenant = agent.tenant.as_str();
+        let tenant = actor.tenant.as_str();
         let data = Data {
             tenant_id: tenant,
             version,
             changed_fields: changes.iter().map(|change| change.field.as_str()).collect(),
-            resource: E::Shown::shown(row.clone(), &Lens::for_events(app))?,
+            resource: E::Projection::project(row.clone(), &PiiView::for_events(cipher))?,
         };
         Ok(Self {
             tenant: tenant.to_owned(),
-            id: app.new_id(),
+            id: ids.next(),
             event_type: action.event_type(E::KIND),
             aggregate: E::id(row),
             version,
-            at: app.now().0,
-            trace_id: agent.trace_id.clone(),
-            data: serde_json::to_string(&data).map_err(ApiError::internal)?,
+            at: ids.now().0,
+            trace_id: actor.trace_id.clone(),
+            data: serde_json::to_string(&data).map_err(Error::internal)?,
         })
     }
 }

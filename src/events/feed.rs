@@ -5,43 +5,43 @@ use sea_orm::{ColumnTrait, ConnectionTrait, QueryFilter, QueryOrder, QuerySelect
 use super::entity::{Column, Entity, Model};
 use crate::{
     database::tenancy::Tenanted,
-    error::{ApiError, Result},
+    error::{Error, Result},
     values::Tenant,
 };
 
-/// Which events are asked for.
+/// Which events are read.
 #[derive(Debug, Clone)]
-pub struct Sought {
+pub struct Filter {
     /// Those behind this position; all that are kept without it.
     pub after: Option<i64>,
     /// Those of these types; of all without it.
     pub types: Option<Vec<String>>,
-    /// At most so many.
+    /// Maximum number of events.
     pub limit: u64,
 }
 
-/// The tenant's events that are asked for, oldest first.
+/// The tenant's events that pass the filter, oldest first.
 ///
 /// # Errors
-/// 400 where events behind the position are no longer kept, 503 where they go at this moment, or a fault of the database.
-pub async fn read(db: &impl ConnectionTrait, tenant: &Tenant, sought: &Sought) -> Result<Vec<Model>> {
+/// A position behind which events are no longer kept, events that are purged at this moment, or a fault of the database.
+pub async fn read(db: &impl ConnectionTrait, tenant: &Tenant, filter: &Filter) -> Result<Vec<Model>> {
     // Before this position some may still be there, to be published: none of them is shown, so that there are no gaps.
     let kept_from = purged(db, tenant).await?;
-    let from = sought.after.unwrap_or_default().max(kept_from);
+    let from = filter.after.unwrap_or_default().max(kept_from);
     let events = Entity::of(tenant)
         .filter(Column::Position.gt(from))
-        .apply_if(sought.types.as_ref(), |events, types| events.filter(Column::EventType.is_in(types)))
+        .apply_if(filter.types.as_ref(), |events, types| events.filter(Column::EventType.is_in(types)))
         .order_by_asc(Column::Position)
-        .limit(sought.limit)
+        .limit(filter.limit)
         .all(db)
         .await?;
     // Looked at afterwards: what the retention took in between is noticed.
     let kept_from_now = purged(db, tenant).await?;
-    match sought.after {
+    match filter.after {
         Some(after) if after < kept_from_now => {
-            Err(ApiError::bad_request("after: events behind this cursor are no longer kept; begin without it"))
+            Err(Error::invalid("after: events behind this cursor are no longer kept; begin without it"))
         }
-        None if kept_from < kept_from_now => Err(ApiError::unavailable("events were purged while they were read")),
+        None if kept_from < kept_from_now => Err(Error::unavailable("events were purged while they were read")),
         _ => Ok(events),
     }
 }
@@ -53,7 +53,7 @@ async fn purged(db: &impl ConnectionTrait, tenant: &Tenant) -> Result<i64> {
     Ok(db.query_one_raw(statement).await?.map(|row| row.try_get_by_index(0)).transpose()?.unwrap_or_default())
 }
 
-/// The last position that was given out: where a reader stands that has read everything.
+/// The last position that was assigned: where a reader stands that has read everything.
 ///
 /// # Errors
 /// A fault of the database.

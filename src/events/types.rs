@@ -9,12 +9,13 @@ use poem_openapi::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{entity::Model, event::Action};
+use super::entity::Model;
 use crate::{
-    error::{ApiError, Result},
-    http::query::{QueryValue, Whole},
-    kind::CUSTOMERS,
-    values::{ContractValue, Flaw, Id, Tenant, Timestamp, contract_type},
+    error::{Error, Result},
+    values::{
+        ContractValue, Id, Tenant, Timestamp, Violation, contract_type,
+        query::{IntegerRange, QueryValue},
+    },
 };
 
 /// A domain event.
@@ -76,7 +77,7 @@ impl Event {
     ///
     /// # Errors
     /// 500 where somebody wrote into the row what is no event.
-    pub(crate) fn shown(row: Model) -> Result<Self> {
+    pub(crate) fn from_row(row: Model) -> Result<Self> {
         let Model {
             seq: _,
             position: _,
@@ -90,7 +91,7 @@ impl Event {
             data,
         } = row;
         let data = serde_json::from_str(&data).map_err(|_| {
-            ApiError::internal(format!("integrity: outbox.data of event {event_id} of tenant {tenant_id}"))
+            Error::internal(format!("integrity: outbox.data of event {event_id} of tenant {tenant_id}"))
         })?;
         Ok(Self {
             event_id: Id(event_id),
@@ -116,12 +117,12 @@ impl ContractValue for EventType {
     fn schema_ref() -> MetaSchemaRef {
         MetaSchemaRef::Inline(Box::new(MetaSchema {
             pattern: Some(r"^crm\.[a-z]+\.[a-z]+$".to_owned()),
-            example: Some(Action::Created.event_type(CUSTOMERS).into()),
+            example: Some("crm.customer.created".into()),
             ..MetaSchema::new("string")
         }))
     }
 
-    fn from_value(_: Value) -> std::result::Result<Self, Flaw> {
+    fn from_value(_: Value) -> std::result::Result<Self, Violation> {
         Err("is only ever answered".into())
     }
 }
@@ -146,14 +147,14 @@ impl ContractValue for Version {
         }))
     }
 
-    fn from_value(value: Value) -> std::result::Result<Self, Flaw> {
+    fn from_value(value: Value) -> std::result::Result<Self, Violation> {
         value.as_i64().map(Self).ok_or(Cow::Borrowed("must be a whole number"))
     }
 }
 
 contract_type!(Version);
 
-/// A resource in an event: a Customer, Contact, Opportunity or FollowUp, as the event's type says.
+/// The resource in an event; the event's type says of which kind it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct EventResource(Map<String, Value>);
@@ -170,14 +171,14 @@ impl ContractValue for EventResource {
     fn register(registry: &mut Registry) {
         registry.create_schema::<Self, _>(<Self as ContractValue>::name().into_owned(), |_| MetaSchema {
             description: Some(
-                "A `Customer`, `Contact`, `Opportunity` or `FollowUp`, as the event's type says, with personal data masked.",
+                "A resource of the kind that the event's type names, for example a `Customer`, with personal data masked.",
             ),
             additional_properties: Some(Box::new(MetaSchemaRef::Inline(Box::new(MetaSchema::ANY)))),
             ..MetaSchema::new("object")
         });
     }
 
-    fn from_value(value: Value) -> std::result::Result<Self, Flaw> {
+    fn from_value(value: Value) -> std::result::Result<Self, Violation> {
         match value {
             Value::Object(resource) => Ok(Self(resource)),
             _ => Err("must be an object".into()),
@@ -210,7 +211,7 @@ impl ContractValue for Cursor {
         }))
     }
 
-    fn from_value(value: Value) -> std::result::Result<Self, Flaw> {
+    fn from_value(value: Value) -> std::result::Result<Self, Violation> {
         let digits = |text: &&str| (1..=18).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
         let cursor = value.as_str().filter(digits).and_then(|text| text.parse().ok());
         cursor.map(Self).ok_or(Cow::Borrowed("must be a cursor that the feed answered"))
@@ -220,24 +221,28 @@ impl ContractValue for Cursor {
 contract_type!(Cursor);
 
 /// The parameter `after`.
-#[derive(Debug, Clone, Copy)]
-pub struct After(pub Option<Cursor>);
+#[derive(Debug)]
+pub struct After;
 
 impl QueryValue for After {
+    type Value = Option<Cursor>;
+
     fn schema() -> MetaSchemaRef {
         Cursor::schema_ref()
     }
 
-    fn read(value: Option<&str>) -> std::result::Result<Self, Flaw> {
-        value.map(|text| Cursor::from_value(text.into())).transpose().map(Self)
+    fn read(value: Option<&str>) -> std::result::Result<Option<Cursor>, Violation> {
+        value.map(|text| Cursor::from_value(text.into())).transpose()
     }
 }
 
 /// The parameter `types`: types of events, separated by commas.
-#[derive(Debug, Clone)]
-pub struct Types(pub Option<Vec<String>>);
+#[derive(Debug)]
+pub struct Types;
 
 impl QueryValue for Types {
+    type Value = Option<Vec<String>>;
+
     fn schema() -> MetaSchemaRef {
         MetaSchemaRef::Inline(Box::new(MetaSchema {
             pattern: Some(r"^crm\.[a-z]+\.[a-z]+(,crm\.[a-z]+\.[a-z]+)*$".to_owned()),
@@ -246,51 +251,55 @@ impl QueryValue for Types {
         }))
     }
 
-    fn read(value: Option<&str>) -> std::result::Result<Self, Flaw> {
+    fn read(value: Option<&str>) -> std::result::Result<Option<Vec<String>>, Violation> {
         let word = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase());
         let shaped =
             |one: &&str| matches!(one.split('.').collect::<Vec<_>>().as_slice(), ["crm", a, b] if word(a) && word(b));
-        let Some(text) = value else { return Ok(Self(None)) };
+        let Some(text) = value else { return Ok(None) };
         let types: Vec<&str> = text.split(',').collect();
         match types.iter().all(shaped) {
-            true => Ok(Self(Some(types.into_iter().map(str::to_owned).collect()))),
+            true => Ok(Some(types.into_iter().map(str::to_owned).collect())),
             false => Err("must be types of events, separated by commas, like crm.customer.created".into()),
         }
     }
 }
 
 /// The parameter `limit`.
-#[derive(Debug, Clone, Copy)]
-pub struct Limit(pub u64);
+#[derive(Debug)]
+pub struct Limit;
 
 impl Limit {
-    const WHOLE: Whole = Whole { default: 100, min: 1, max: 1000, format: "int32" };
+    const RANGE: IntegerRange = IntegerRange { default: 100, min: 1, max: 1000, format: "int32" };
 }
 
 impl QueryValue for Limit {
+    type Value = u64;
+
     fn schema() -> MetaSchemaRef {
-        Self::WHOLE.schema()
+        Self::RANGE.schema()
     }
 
-    fn read(value: Option<&str>) -> std::result::Result<Self, Flaw> {
-        Self::WHOLE.read(value).map(Self)
+    fn read(value: Option<&str>) -> std::result::Result<u64, Violation> {
+        Self::RANGE.read(value)
     }
 }
 
 /// The parameter `wait`, in seconds.
-#[derive(Debug, Clone, Copy)]
-pub struct Wait(pub u64);
+#[derive(Debug)]
+pub struct Wait;
 
 impl Wait {
-    const WHOLE: Whole = Whole { default: 0, min: 0, max: 30, format: "int32" };
+    const RANGE: IntegerRange = IntegerRange { default: 0, min: 0, max: 30, format: "int32" };
 }
 
 impl QueryValue for Wait {
+    type Value = u64;
+
     fn schema() -> MetaSchemaRef {
-        Self::WHOLE.schema()
+        Self::RANGE.schema()
     }
 
-    fn read(value: Option<&str>) -> std::result::Result<Self, Flaw> {
-        Self::WHOLE.read(value).map(Self)
+    fn read(value: Option<&str>) -> std::result::Result<u64, Violation> {
+        Self::RANGE.read(value)
     }
 }

@@ -4,10 +4,7 @@ use futures_util::FutureExt;
 use poem::web::Data;
 use poem_openapi::{OpenApi, param::Path};
 
-use super::{
-    FollowUp, FollowUpCreate, FollowUpUpdate,
-    store::{self, About},
-};
+use super::{FollowUp, FollowUpCreate, FollowUpUpdate, entity::FOLLOW_UPS, store};
 use crate::{
     app::App,
     change::Intent,
@@ -15,20 +12,22 @@ use crate::{
     http::{
         body::Body,
         caller::{Caller, CanRead, CanWrite},
-        contract::Tag,
-        page::{List, PageNumber, PageSize, Paging},
-        query::{IdFilter, Query},
+        query::Query,
         reply::{Created, Found, NoContent},
-        request_id::RequestId,
     },
-    kind::FOLLOW_UPS,
-    values::id::PathId,
+    values::{
+        RequestId,
+        id::PathId,
+        page::{List, PageNumber, PageSize, Paging},
+        query::IdFilter,
+    },
 };
 
 /// The operations on follow-ups.
+#[derive(Default)]
 pub struct FollowUpsApi;
 
-#[OpenApi(tag = "Tag::FollowUps")]
+#[OpenApi(tag = "FOLLOW_UPS")]
 impl FollowUpsApi {
     /// List follow-ups
     ///
@@ -50,9 +49,10 @@ impl FollowUpsApi {
         #[oai(name = "pageSize")]
         page_size: Query<PageSize>,
     ) -> Result<Found<List<FollowUp>>> {
-        let about = About { customer: customer.0.0, opportunity: opportunity.0.0 };
-        let rows = store::list(&app.database().read(), caller.tenant(), about, Paging::new(page, page_size)).await?;
-        Ok(Found(app.show_page(&caller, rows)?))
+        let filter = store::Filter { customer: customer.0, opportunity: opportunity.0 };
+        let paging = Paging::new(page.0, page_size.0);
+        let rows = store::list(&app.database().read(), caller.tenant(), filter, paging).await?;
+        Ok(Found(app.project_page(&caller, rows)?))
     }
 
     /// Create a follow-up
@@ -68,7 +68,10 @@ impl FollowUpsApi {
     ) -> Result<Created<FollowUp>> {
         let id = app.new_id();
         let intent = Intent::once(caller, request_id, FOLLOW_UPS, id);
-        let resource = app.change_shown(intent, move |change| store::insert(change, body.0.clone()).boxed()).await?;
+        let resource = app
+            .changes()
+            .apply_and_project(intent, move |change| store::insert(change, body.0.clone()).boxed())
+            .await?;
         Ok(Created { location: FOLLOW_UPS.address(id), resource })
     }
 
@@ -83,8 +86,7 @@ impl FollowUpsApi {
         /// The follow-up's id.
         follow_up_id: Path<PathId>,
     ) -> Result<Found<FollowUp>> {
-        let row = store::find(&app.database().read(), caller.tenant(), follow_up_id.0.0).await?;
-        Ok(Found(app.show(&caller, row)?))
+        Ok(Found(app.get(&caller, follow_up_id.0.uuid()).await?))
     }
 
     /// Change a follow-up
@@ -101,8 +103,11 @@ impl FollowUpsApi {
         follow_up_id: Path<PathId>,
         body: Body<FollowUpUpdate>,
     ) -> Result<Found<FollowUp>> {
-        let intent = Intent::once(caller, request_id, FOLLOW_UPS, follow_up_id.0.0);
-        let changed = app.change_shown(intent, move |change| store::update(change, body.0.clone()).boxed()).await?;
+        let intent = Intent::once(caller, request_id, FOLLOW_UPS, follow_up_id.0.uuid());
+        let changed = app
+            .changes()
+            .apply_and_project(intent, move |change| store::update(change, body.0.clone()).boxed())
+            .await?;
         Ok(Found(changed))
     }
 
@@ -117,8 +122,8 @@ impl FollowUpsApi {
         /// The follow-up's id.
         follow_up_id: Path<PathId>,
     ) -> Result<NoContent> {
-        let intent = Intent::unkeyed(caller, FOLLOW_UPS, follow_up_id.0.0);
-        app.change(intent, |change| store::delete(change).boxed()).await?;
+        let intent = Intent::inherent(caller, FOLLOW_UPS, follow_up_id.0.uuid());
+        app.changes().apply(intent, |change| store::delete(change).boxed()).await?;
         Ok(NoContent)
     }
 }

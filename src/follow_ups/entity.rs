@@ -2,12 +2,19 @@
 
 use sea_orm::entity::prelude::*;
 
-use super::FollowUp;
 use crate::{
-    audit::{Audited, Fact},
-    database::tenancy::{Listed, Resource, Tenanted},
-    events::Evented,
-    kind::{FOLLOW_UPS, Kind},
+    http::tag::Tag,
+    resource::{AuditField, Kind, OfCustomer, Resource},
+};
+
+/// Follow-ups.
+pub const FOLLOW_UPS: Kind = Kind {
+    name: "followUp",
+    collection: "follow-ups",
+    tag: Tag {
+        name: "Follow-ups",
+        description: "What was said and done, about a customer, an opportunity, a contact, or none of them.",
+    },
 };
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -33,16 +40,13 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-impl Tenanted for Entity {
-    const TENANT: Column = Column::TenantId;
-}
+impl Resource for Entity {
+    const KIND: Kind = FOLLOW_UPS;
 
-impl Listed for Entity {
+    const TENANT: Column = Column::TenantId;
     const ID: Column = Column::FollowUpId;
     const CREATED: Column = Column::CreatedAt;
-}
 
-impl Resource for Entity {
     fn id(row: &Model) -> Uuid {
         row.follow_up_id
     }
@@ -54,12 +58,8 @@ impl Resource for Entity {
     fn version(row: &mut Model) -> &mut i64 {
         &mut row.version
     }
-}
 
-impl Audited for Entity {
-    const KIND: Kind = FOLLOW_UPS;
-
-    fn facts(row: &Model) -> Vec<Fact<'_>> {
+    fn audit_fields(row: &Model) -> Vec<AuditField<'_>> {
         let Model {
             tenant_id: _,
             follow_up_id: _,
@@ -74,15 +74,15 @@ impl Audited for Entity {
         } = row;
         let id = |id: &Option<Uuid>| id.map(|id| id.to_string());
         vec![
-            Fact::Plain("customerId", id(customer_id)),
-            Fact::Plain("opportunityId", id(opportunity_id)),
-            Fact::Plain("contactId", id(contact_id)),
-            Fact::Personal("content", Some(content)),
-            Fact::Personal("followUpType", Some(follow_up_type)),
+            AuditField::Plain("customerId", id(customer_id)),
+            AuditField::Plain("opportunityId", id(opportunity_id)),
+            AuditField::Plain("contactId", id(contact_id)),
+            AuditField::Personal("content", Some(content)),
+            AuditField::Personal("followUpType", Some(follow_up_type)),
         ]
     }
 }
 
-impl Evented for Entity {
-    type Shown = FollowUp;
+impl OfCustomer for Entity {
+    const CUSTOMER: Column = Column::CustomerId;
 }

@@ -11,5 +11,5 @@ pub(crate) mod store;
 pub mod types;
 
 pub use api::FollowUpsApi;
-pub(crate) use entity::Entity;
+pub(crate) use entity::{Entity, FOLLOW_UPS};
 pub use types::{FollowUp, FollowUpCreate, FollowUpUpdate};

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::entity::{Entity, Model};
 use crate::{
     error::Result,
-    http::show::Show,
-    pii::Lens,
+    pii::PiiView,
+    resource::{Projection, Published},
     values::{Clearable, Field, Id, Nullable, Tenant, Text, TextRule, Timestamp, text},
 };
 
@@ -79,10 +79,10 @@ pub struct FollowUp {
     pub updated_at: Timestamp,
 }
 
-impl Show for FollowUp {
+impl Projection for FollowUp {
     type Entity = Entity;
 
-    fn shown(row: Model, _lens: &Lens<'_>) -> Result<Self> {
+    fn project(row: Model, _view: &PiiView<'_>) -> Result<Self> {
         let Model {
             tenant_id,
             follow_up_id,
@@ -107,6 +107,10 @@ impl Show for FollowUp {
             updated_at: Timestamp(updated_at),
         })
     }
+}
+
+impl Published for Entity {
+    type Projection = FollowUp;
 }
 
 /// The rule of [`Content`].

@@ -16,74 +16,76 @@ use poem_openapi::{
 };
 use serde::de::DeserializeOwned;
 
-use super::header::{Sent, sent, text};
+use super::{
+    error::ErrorResponse,
+    header::{Sent, sent, text},
+};
 use crate::{
-    app::App,
-    error::{ApiError, Result},
+    error::{Error, Result},
+    values::json,
 };
 
 /// A JSON object of the contract's type `T`.
 #[derive(Debug)]
 pub struct Body<T>(pub T);
 
+/// The most bytes of a body; the service stack gives it to every request.
+#[derive(Debug, Clone, Copy)]
+pub struct BodyLimit(pub usize);
+
 impl<T: DeserializeOwned> Body<T> {
-    async fn read(request: &Request, body: &mut RequestBody) -> Result<Self> {
-        let app = request.data::<App>().ok_or_else(|| ApiError::internal("the service has no App"))?;
-        let limit = app.config().body_limit;
-        let body = body.take().map_err(ApiError::internal)?;
+    async fn read(request: &Request, body: &mut RequestBody) -> std::result::Result<Self, ErrorResponse> {
+        let limit = request.data::<BodyLimit>().ok_or_else(|| Error::internal("the service has no limit of bodies"))?.0;
+        let body = body.take().map_err(Error::internal)?;
         if body.is_empty() {
-            return Err(ApiError::bad_request("the body must be a JSON object"));
+            return Err(Error::invalid("the body must be a JSON object").into());
         }
         check_content_type(request)?;
         let declared = request.header(CONTENT_LENGTH).and_then(|length| length.parse::<usize>().ok());
         if declared.is_some_and(|declared| declared > limit) {
-            return Err(ApiError::payload_too_large(limit));
+            return Err(ErrorResponse::payload_too_large(limit));
         }
         let bytes = body.into_bytes_limit(limit).await.map_err(|error| match error {
-            ReadBodyError::PayloadTooLarge => ApiError::payload_too_large(limit),
-            _ => ApiError::bad_request("the body did not arrive whole"),
+            ReadBodyError::PayloadTooLarge => ErrorResponse::payload_too_large(limit),
+            _ => Error::invalid("the body did not arrive whole").into(),
         })?;
-        parse(&bytes).map(Self)
+        Ok(Self(parse(&bytes)?))
     }
 }
 
-fn check_content_type(request: &Request) -> Result<()> {
+fn check_content_type(request: &Request) -> std::result::Result<(), ErrorResponse> {
     let media_type = match sent(request.headers(), CONTENT_TYPE) {
         Sent::Once(value) => text(value).and_then(|media_type| media_type.split(';').next()).unwrap_or_default(),
         Sent::Never | Sent::Repeatedly => "",
     };
     let is_json = media_type.trim().eq_ignore_ascii_case("application/json");
-    if is_json { Ok(()) } else { Err(ApiError::unsupported_media_type()) }
+    if is_json { Ok(()) } else { Err(ErrorResponse::unsupported_media_type()) }
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     // serde would also read a struct from an array of its fields.
     if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
-        return Err(ApiError::bad_request("the body must be a JSON object"));
+        return Err(Error::invalid("the body must be a JSON object"));
     }
-    let mut json = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let field = error.path().to_string();
         let error = error.into_inner();
         match error.classify() {
-            serde_json::error::Category::Data => ApiError::bad_request(describe(&field, &error)),
+            serde_json::error::Category::Data => Error::invalid(describe(&field, &error)),
             _ => not_json(&error),
         }
     })?;
-    json.end().map_err(|error| not_json(&error))?;
+    deserializer.end().map_err(|error| not_json(&error))?;
     Ok(value)
 }
 
 /// Names the field: unknown, repeated and missing ones are named by serde's message, the rest by the path.
 fn describe(field: &str, error: &serde_json::Error) -> String {
-    let message = error.to_string();
-    // The position in the text is of no use to someone who sent an object.
-    let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(message, _)| message);
-    match message.strip_prefix("unknown field ") {
+    match error.to_string().strip_prefix("unknown field ") {
         Some(_) if !is_name(field) => "a field is unknown".to_owned(),
         Some(_) => format!("{field}: is not a field of this body"),
-        None if field == "." => message.to_owned(),
-        None => format!("{field}: {message}"),
+        None => json::describe(field, error),
     }
 }
 
@@ -94,8 +96,8 @@ fn is_name(field: &str) -> bool {
         && field.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
-fn not_json(error: &serde_json::Error) -> ApiError {
-    ApiError::bad_request(format!("the body is not valid JSON (line {}, column {})", error.line(), error.column()))
+fn not_json(error: &serde_json::Error) -> Error {
+    Error::invalid(format!("the body is not valid JSON (line {}, column {})", error.line(), error.column()))
 }
 
 impl<'a, T: Type + DeserializeOwned> ApiExtractor<'a> for Body<T> {

@@ -20,17 +20,15 @@ use poem_openapi::{
 
 use super::{
     header::{Sent, sent, text},
-    request_id::Received,
+    request_id::ReceivedRequestId,
 };
 use crate::{
-    app::App,
-    audit::Agent,
-    auth::{Bearer, Claims},
+    auth::{Actor, Bearer, Claims, Keys},
     config::PiiDisplay,
-    error::{ApiError, Result},
-    pii::Sight,
+    error::{Error, Result},
+    pii::PiiVisibility,
     telemetry::trace::Trace,
-    values::Tenant,
+    values::{Clock, Tenant},
 };
 
 /// The header that names the tenant, as the contract spells it.
@@ -76,20 +74,33 @@ impl Access for CanAudit {
 #[derive(Debug, Clone)]
 pub struct Caller<A> {
     /// Who it is, for the audit trail.
-    pub agent: Agent,
+    pub actor: Actor,
     /// How the caller sees phone numbers and e-mail addresses.
-    pub sight: Sight,
+    pub visibility: PiiVisibility,
     access: PhantomData<A>,
 }
 
-/// Who a request turned out to come from, as soon as its token shows it: for the trail of what is refused.
-#[derive(Debug, Clone, Default)]
-pub struct Known(Arc<OnceLock<Agent>>);
+/// What callers are told apart and judged by; the service stack gives it to every request.
+#[derive(Clone)]
+pub struct Authenticator {
+    /// What verifies tokens.
+    pub keys: Arc<Keys>,
+    /// By what their times are judged.
+    pub clock: Clock,
+    /// The tenant of a request that names none.
+    pub default_tenant: Tenant,
+    /// Who sees phone numbers and e-mail addresses in clear.
+    pub pii_display: PiiDisplay,
+}
 
-impl Known {
+/// Who a request comes from, as soon as its token shows it: for the audit of refused requests.
+#[derive(Debug, Clone, Default)]
+pub struct IdentifiedCaller(Arc<OnceLock<Actor>>);
+
+impl IdentifiedCaller {
     /// Who it is, if it is known.
     #[must_use]
-    pub fn agent(&self) -> Option<&Agent> {
+    pub fn actor(&self) -> Option<&Actor> {
         self.0.get()
     }
 }
@@ -98,109 +109,115 @@ impl<A> Caller<A> {
     /// The tenant whose data the request is about.
     #[must_use]
     pub fn tenant(&self) -> &Tenant {
-        &self.agent.tenant
+        &self.actor.tenant
     }
 }
 
 impl<A: Access> Caller<A> {
     fn of(request: &Request) -> Result<Self> {
-        let app = request.data::<App>().ok_or_else(|| ApiError::internal("the service has no App"))?;
-        let claims = authenticate(app, request)?;
+        let authenticator =
+            request.data::<Authenticator>().ok_or_else(|| Error::internal("the service has no authenticator"))?;
+        let claims = authenticator.authenticate(request)?;
         // Where the request is refused below, it is the trail of this tenant that has it.
-        let agent = agent(request, &claims.bearer, tenant_of_trail(app, &claims.bearer, request.headers()));
-        know(request, &agent);
+        let actor = authenticator.audited_actor(request, &claims.bearer);
+        identify(request, &actor);
         authorize(&claims, A::SCOPE)?;
-        let tenant = tenant(app, &claims.bearer, request.headers())?;
-        let sight = match app.config().pii_display {
-            PiiDisplay::Clear => Sight::Clear,
-            PiiDisplay::Scoped if claims.scopes.iter().any(|scope| scope == PII_SCOPE) => Sight::Clear,
-            PiiDisplay::Scoped => Sight::Masked,
+        let tenant = authenticator.tenant(&claims.bearer, request.headers())?;
+        let visibility = authenticator.visibility(&claims);
+        Ok(Self { actor: Actor { tenant, ..actor }, visibility, access: PhantomData })
+    }
+}
+
+impl Authenticator {
+    /// The token of the one `Authorization` header, verified.
+    fn authenticate(&self, request: &Request) -> Result<Claims> {
+        let value = match sent(request.headers(), AUTHORIZATION) {
+            Sent::Once(value) => text(value).unwrap_or_default(),
+            Sent::Repeatedly => return Err(Error::unauthenticated("Authorization: must be sent once")),
+            Sent::Never => return Err(Error::unauthenticated("Authorization: is required")),
         };
-        Ok(Self { agent: Agent { tenant, ..agent }, sight, access: PhantomData })
-    }
-}
-
-/// The agent of this request.
-fn agent(request: &Request, bearer: &Bearer, tenant: Tenant) -> Agent {
-    let Bearer { subject, client, .. } = bearer.clone();
-    let extensions = request.extensions();
-    Agent {
-        tenant,
-        actor: subject.or_else(|| client.clone()).unwrap_or_else(|| "unknown".to_owned()),
-        client,
-        request_id: extensions.get::<Received>().map(|received| received.id.clone()).unwrap_or_default(),
-        trace_id: extensions.get::<Trace>().map(Trace::id).unwrap_or_default(),
-    }
-}
-
-/// Tells the membrane and the log who it is.
-fn know(request: &Request, agent: &Agent) {
-    tracing::Span::current().record("tenant_id", agent.tenant.as_str()).record("actor", &agent.actor);
-    if let Some(known) = request.extensions().get::<Known>() {
-        let _first_wins = known.0.set(agent.clone());
-    }
-}
-
-/// The token of the one `Authorization` header, verified.
-fn authenticate(app: &App, request: &Request) -> Result<Claims> {
-    let value = match sent(request.headers(), AUTHORIZATION) {
-        Sent::Once(value) => text(value).unwrap_or_default(),
-        Sent::Repeatedly => return Err(ApiError::unauthorized("Authorization: must be sent once")),
-        Sent::Never => return Err(ApiError::unauthorized("Authorization: is required")),
-    };
-    match value.split_once(' ') {
-        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
-            app.keys().verify(token.trim(), app.now()).map_err(|refused| {
-                // An expired token is still its bearer's.
-                if let Some(bearer) = refused.bearer.filter(|bearer| bearer.subject.is_some()) {
-                    know(request, &agent(request, &bearer, tenant_of_trail(app, &bearer, request.headers())));
-                }
-                ApiError::unauthorized(format!("Authorization: {}", refused.refusal.0))
-            })
+        match value.split_once(' ') {
+            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
+                self.keys.verify(token.trim(), self.clock.now()).map_err(|refused| {
+                    // An expired token is still its bearer's.
+                    if let Some(bearer) = refused.bearer.filter(|bearer| bearer.subject.is_some()) {
+                        identify(request, &self.audited_actor(request, &bearer));
+                    }
+                    Error::unauthenticated(format!("Authorization: {}", refused.refusal.0))
+                })
+            }
+            _ => Err(Error::unauthenticated("Authorization: must be Bearer and a token")),
         }
-        _ => Err(ApiError::unauthorized("Authorization: must be Bearer and a token")),
+    }
+
+    /// Who acts, with the tenant in whose trail a refusal stands. Never one that the token does not name: its bearer could
+    /// fill a stranger's.
+    fn audited_actor(&self, request: &Request, bearer: &Bearer) -> Actor {
+        let requested = self.tenant(bearer, request.headers()).ok();
+        let own = || bearer.tenants.iter().flatten().find_map(|name| Tenant::parse(name));
+        let tenant = requested.or_else(own).unwrap_or_else(|| self.default_tenant.clone());
+        let Bearer { subject, client, .. } = bearer.clone();
+        let extensions = request.extensions();
+        Actor {
+            tenant,
+            name: subject.or_else(|| client.clone()).unwrap_or_else(|| "unknown".to_owned()),
+            client,
+            request_id: extensions.get::<ReceivedRequestId>().map(|received| received.id.clone()).unwrap_or_default(),
+            trace_id: extensions.get::<Trace>().map(Trace::id).unwrap_or_default(),
+        }
+    }
+
+    /// The tenant of the header, else of the token, else the configured one.
+    fn tenant(&self, bearer: &Bearer, headers: &HeaderMap) -> Result<Tenant> {
+        let requested = match sent(headers, TENANT_HEADER) {
+            Sent::Never => None,
+            Sent::Repeatedly => return Err(Error::invalid(format!("{TENANT_HEADER}: must be sent once"))),
+            Sent::Once(value) => Some(
+                text(value)
+                    .and_then(Tenant::parse)
+                    .ok_or_else(|| Error::invalid(format!("{TENANT_HEADER}: {}", Tenant::EXPECTED)))?,
+            ),
+        };
+        match (requested, bearer.tenants.as_deref()) {
+            (Some(requested), None) => Ok(requested),
+            (None, None) => Ok(self.default_tenant.clone()),
+            (Some(requested), Some(named)) if named.iter().any(|named| named == requested.as_str()) => Ok(requested),
+            (Some(_), Some(_)) => {
+                Err(Error::forbidden(format!("{TENANT_HEADER}: the token does not name this tenant")))
+            }
+            (None, Some([named])) => Tenant::parse(named)
+                .ok_or_else(|| Error::unauthenticated(format!("the claim tenant_id {}", Tenant::EXPECTED))),
+            (None, Some([])) => Err(Error::forbidden("the token names no tenant")),
+            (None, Some(_)) => {
+                Err(Error::invalid(format!("{TENANT_HEADER}: is required, because the token names several tenants")))
+            }
+        }
+    }
+
+    fn visibility(&self, claims: &Claims) -> PiiVisibility {
+        match self.pii_display {
+            PiiDisplay::Clear => PiiVisibility::Clear,
+            PiiDisplay::Scoped if claims.scopes.iter().any(|scope| scope == PII_SCOPE) => PiiVisibility::Clear,
+            PiiDisplay::Scoped => PiiVisibility::Masked,
+        }
     }
 }
 
-/// The tenant in whose trail a refusal stands. Never one that the token does not name: its bearer could fill a stranger's.
-fn tenant_of_trail(app: &App, bearer: &Bearer, headers: &HeaderMap) -> Tenant {
-    let asked = tenant(app, bearer, headers).ok();
-    let own = || bearer.tenants.iter().flatten().find_map(|name| Tenant::parse(name));
-    asked.or_else(own).unwrap_or_else(|| app.config().default_tenant.clone())
+/// Tells the service stack and the log who it is.
+fn identify(request: &Request, actor: &Actor) {
+    tracing::Span::current().record("tenant_id", actor.tenant.as_str()).record("actor", &actor.name);
+    if let Some(identified) = request.extensions().get::<IdentifiedCaller>() {
+        let _first_wins = identified.0.set(actor.clone());
+    }
 }
 
 /// A token that names any `crm:` scope is held to what it names; one that names none was let through by the platform.
 fn authorize(claims: &Claims, scope: &str) -> Result<()> {
     let held = claims.scopes.iter().any(|scope| scope.starts_with("crm:"));
     if held && !claims.scopes.iter().any(|held| held == scope) {
-        return Err(ApiError::forbidden(format!("the token lacks the scope {scope}")));
+        return Err(Error::forbidden(format!("the token lacks the scope {scope}")));
     }
     Ok(())
-}
-
-/// The tenant of the header, else of the token, else the configured one.
-fn tenant(app: &App, bearer: &Bearer, headers: &HeaderMap) -> Result<Tenant> {
-    let asked = match sent(headers, TENANT_HEADER) {
-        Sent::Never => None,
-        Sent::Repeatedly => return Err(ApiError::bad_request(format!("{TENANT_HEADER}: must be sent once"))),
-        Sent::Once(value) => Some(
-            text(value)
-                .and_then(Tenant::parse)
-                .ok_or_else(|| ApiError::bad_request(format!("{TENANT_HEADER}: {}", Tenant::EXPECTED)))?,
-        ),
-    };
-    match (asked, bearer.tenants.as_deref()) {
-        (Some(asked), None) => Ok(asked),
-        (None, None) => Ok(app.config().default_tenant.clone()),
-        (Some(asked), Some(named)) if named.iter().any(|named| named == asked.as_str()) => Ok(asked),
-        (Some(_), Some(_)) => Err(ApiError::forbidden(format!("{TENANT_HEADER}: the token does not name this tenant"))),
-        (None, Some([named])) => Tenant::parse(named)
-            .ok_or_else(|| ApiError::unauthorized(format!("the claim tenant_id {}", Tenant::EXPECTED))),
-        (None, Some([])) => Err(ApiError::forbidden("the token names no tenant")),
-        (None, Some(_)) => {
-            Err(ApiError::bad_request(format!("{TENANT_HEADER}: is required, because the token names several tenants")))
-        }
-    }
 }
 
 impl<'a, A: Access> ApiExtractor<'a> for Caller<A> {

@@ -3,6 +3,9 @@
 
 use poem::http::{HeaderMap, HeaderValue, header::AsHeaderName};
 
+/// The header of replies with the time from the request's first byte to the reply, in milliseconds.
+pub const RESPONSE_TIME: &str = "X-Response-Time";
+
 /// How often a header was sent.
 #[derive(Debug)]
 pub enum Sent<'h> {

@@ -1,8 +1,10 @@
 //! What the gateway, the orchestrator and the governance centre look at, without a token: `GET /health`, `GET /livez`,
 //! `GET /readyz`.
 //!
-//! They are answered at once from what the service knows of itself ([`App::is_stopping`], [`crate::database::Health`]);
-//! nothing is asked of the database, so that its faults delay no probe.
+//! They are answered at once from what the service knows of itself ([`Probed`]); nothing is asked of the database, so that
+//! its faults delay no probe.
+
+use std::sync::Arc;
 
 use poem::web::Data;
 use poem_openapi::{
@@ -11,15 +13,27 @@ use poem_openapi::{
     types::{Example, Type},
 };
 use serde::Serialize;
+use tokio_util::sync::CancellationToken;
 
 use super::{
-    contract::{REQUEST_ID, Tag},
+    error::{Cell, ErrorCode, ErrorResponse, HealthDown},
     reply::Found,
+    request_id,
+    tag::Tag,
 };
-use crate::{
-    app::App,
-    error::{ApiError, Cell, ErrorCode, HealthDown},
-};
+use crate::database;
+
+/// The state of the service, for gateways and operators.
+const HEALTH: Tag = Tag { name: "Health", description: "The state of the service, for gateways and operators." };
+
+/// What the probes look at; the service stack gives it to every request.
+#[derive(Clone)]
+pub struct Probed {
+    /// What is known of the database.
+    pub database: Arc<database::Health>,
+    /// Cancelled once the service was told to stop.
+    pub stopping: CancellationToken,
+}
 
 /// Whether the service works.
 #[derive(Debug, Enum, Serialize)]
@@ -41,12 +55,12 @@ pub struct Health {
 
 impl Example for HealthDown {
     fn example() -> Self {
-        ApiError::down("writes fail: the disk is full").body(REQUEST_ID).into()
+        ErrorResponse::down("writes fail: the disk is full").body(request_id::EXAMPLE).into()
     }
 }
 
-/// 503 of a probe. The membrane writes it, as it does every error.
-pub struct Down(ApiError);
+/// 503 of a probe. The service stack renders it, as every error.
+pub struct Down(ErrorResponse);
 
 impl From<Down> for poem::Error {
     fn from(down: Down) -> Self {
@@ -73,21 +87,21 @@ impl ApiResponse for Down {
     }
 }
 
-type Probed = Result<Found<Health>, Down>;
+type Answer = Result<Found<Health>, Down>;
 
 /// The probes.
 pub struct ProbesApi;
 
-#[OpenApi(tag = "Tag::Health")]
+#[OpenApi(tag = "HEALTH")]
 impl ProbesApi {
     /// Check the service's health
     ///
     /// Answers 200 while the service can read and write and was not told to stop, 503 otherwise. Needs no token.
     #[oai(path = "/health", method = "get", operation_id = "getHealth")]
-    async fn health(&self, app: Data<&App>) -> Probed {
-        stays(&app)?;
-        reads(&app)?;
-        writes(&app)?;
+    async fn health(&self, probed: Data<&Probed>) -> Answer {
+        probed.keeps_running()?;
+        probed.reads()?;
+        probed.writes()?;
         Ok(up())
     }
 
@@ -104,9 +118,9 @@ impl ProbesApi {
     ///
     /// Answers 200 while the service can read and was not told to stop, 503 otherwise. Needs no token.
     #[oai(path = "/readyz", method = "get", operation_id = "getReadiness")]
-    async fn readiness(&self, app: Data<&App>) -> Probed {
-        stays(&app)?;
-        reads(&app)?;
+    async fn readiness(&self, probed: Data<&Probed>) -> Answer {
+        probed.keeps_running()?;
+        probed.reads()?;
         Ok(up())
     }
 }
@@ -115,14 +129,20 @@ fn up() -> Found<Health> {
     Found(Health { status: HealthStatus::Up, cell: Cell::Crm })
 }
 
-fn stays(app: &App) -> Result<(), Down> {
-    if app.is_stopping() { Err(Down(ApiError::down("the service is stopping"))) } else { Ok(()) }
+impl Probed {
+    fn keeps_running(&self) -> Result<(), Down> {
+        if self.stopping.is_cancelled() { Err(down("the service is stopping".to_owned())) } else { Ok(()) }
+    }
+
+    fn reads(&self) -> Result<(), Down> {
+        self.database.reads().map_err(|cause| down(format!("reads fail: {cause}")))
+    }
+
+    fn writes(&self) -> Result<(), Down> {
+        self.database.writes().map_err(|cause| down(format!("writes fail: {cause}")))
+    }
 }
 
-fn reads(app: &App) -> Result<(), Down> {
-    app.database().health().reads().map_err(|cause| Down(ApiError::down(format!("reads fail: {cause}"))))
-}
-
-fn writes(app: &App) -> Result<(), Down> {
-    app.database().health().writes().map_err(|cause| Down(ApiError::down(format!("writes fail: {cause}"))))
+fn down(details: String) -> Down {
+    Down(ErrorResponse::down(details))
 }

@@ -11,7 +11,7 @@ use poem_openapi::{
 };
 use serde::Serialize;
 
-use crate::error::ApiError;
+use crate::error::Error;
 
 /// 201 with the new resource and, in `Location`, its address.
 #[derive(Debug)]
@@ -44,7 +44,7 @@ fn meta(status: StatusCode, description: &'static str, schema: Option<MetaSchema
 fn json(status: StatusCode, body: &impl Serialize) -> Response {
     match serde_json::to_vec(body) {
         Ok(body) => Response::builder().status(status).content_type("application/json").body(body),
-        Err(error) => poem::Error::from(ApiError::internal(error)).into_response(),
+        Err(error) => poem::Error::from(Error::internal(error)).into_response(),
     }
 }
 

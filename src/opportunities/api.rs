@@ -4,7 +4,7 @@ use futures_util::FutureExt;
 use poem::web::Data;
 use poem_openapi::{OpenApi, param::Path};
 
-use super::{Opportunity, OpportunityCreate, OpportunityUpdate, store};
+use super::{Opportunity, OpportunityCreate, OpportunityUpdate, entity::OPPORTUNITIES, store};
 use crate::{
     app::App,
     change::Intent,
@@ -12,20 +12,22 @@ use crate::{
     http::{
         body::Body,
         caller::{Caller, CanRead, CanWrite},
-        contract::Tag,
-        page::{List, PageNumber, PageSize, Paging},
-        query::{IdFilter, Query},
+        query::Query,
         reply::{Created, Found, NoContent},
-        request_id::RequestId,
     },
-    kind::OPPORTUNITIES,
-    values::id::PathId,
+    values::{
+        RequestId,
+        id::PathId,
+        page::{List, PageNumber, PageSize, Paging},
+        query::IdFilter,
+    },
 };
 
 /// The operations on opportunities.
+#[derive(Default)]
 pub struct OpportunitiesApi;
 
-#[OpenApi(tag = "Tag::Opportunities")]
+#[OpenApi(tag = "OPPORTUNITIES")]
 impl OpportunitiesApi {
     /// List opportunities
     ///
@@ -44,9 +46,9 @@ impl OpportunitiesApi {
         #[oai(name = "pageSize")]
         page_size: Query<PageSize>,
     ) -> Result<Found<List<Opportunity>>> {
-        let rows =
-            store::list(&app.database().read(), caller.tenant(), customer.0.0, Paging::new(page, page_size)).await?;
-        Ok(Found(app.show_page(&caller, rows)?))
+        let paging = Paging::new(page.0, page_size.0);
+        let rows = store::list(&app.database().read(), caller.tenant(), customer.0, paging).await?;
+        Ok(Found(app.project_page(&caller, rows)?))
     }
 
     /// Create an opportunity
@@ -62,7 +64,10 @@ impl OpportunitiesApi {
     ) -> Result<Created<Opportunity>> {
         let id = app.new_id();
         let intent = Intent::once(caller, request_id, OPPORTUNITIES, id);
-        let resource = app.change_shown(intent, move |change| store::insert(change, body.0.clone()).boxed()).await?;
+        let resource = app
+            .changes()
+            .apply_and_project(intent, move |change| store::insert(change, body.0.clone()).boxed())
+            .await?;
         Ok(Created { location: OPPORTUNITIES.address(id), resource })
     }
 
@@ -77,8 +82,7 @@ impl OpportunitiesApi {
         /// The opportunity's id.
         opportunity_id: Path<PathId>,
     ) -> Result<Found<Opportunity>> {
-        let row = store::find(&app.database().read(), caller.tenant(), opportunity_id.0.0).await?;
-        Ok(Found(app.show(&caller, row)?))
+        Ok(Found(app.get(&caller, opportunity_id.0.uuid()).await?))
     }
 
     /// Change an opportunity
@@ -95,8 +99,11 @@ impl OpportunitiesApi {
         opportunity_id: Path<PathId>,
         body: Body<OpportunityUpdate>,
     ) -> Result<Found<Opportunity>> {
-        let intent = Intent::once(caller, request_id, OPPORTUNITIES, opportunity_id.0.0);
-        let changed = app.change_shown(intent, move |change| store::update(change, body.0.clone()).boxed()).await?;
+        let intent = Intent::once(caller, request_id, OPPORTUNITIES, opportunity_id.0.uuid());
+        let changed = app
+            .changes()
+            .apply_and_project(intent, move |change| store::update(change, body.0.clone()).boxed())
+            .await?;
         Ok(Found(changed))
     }
 
@@ -111,8 +118,8 @@ impl OpportunitiesApi {
         /// The opportunity's id.
         opportunity_id: Path<PathId>,
     ) -> Result<NoContent> {
-        let intent = Intent::unkeyed(caller, OPPORTUNITIES, opportunity_id.0.0);
-        app.change(intent, |change| store::delete(change).boxed()).await?;
+        let intent = Intent::inherent(caller, OPPORTUNITIES, opportunity_id.0.uuid());
+        app.changes().apply(intent, |change| store::delete(change).boxed()).await?;
         Ok(NoContent)
     }
 }

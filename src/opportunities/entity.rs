@@ -2,12 +2,17 @@
 
 use sea_orm::entity::prelude::*;
 
-use super::{Opportunity, OpportunityStage, OpportunityStatus};
+use super::stage::{OpportunityStage, OpportunityStatus};
 use crate::{
-    audit::{Audited, Fact},
-    database::tenancy::{Listed, Resource, Tenanted},
-    events::{Action, Evented},
-    kind::{Kind, OPPORTUNITIES},
+    http::tag::Tag,
+    resource::{AuditField, Kind, OfCustomer, Resource},
+};
+
+/// Opportunities.
+pub const OPPORTUNITIES: Kind = Kind {
+    name: "opportunity",
+    collection: "opportunities",
+    tag: Tag { name: "Opportunities", description: "Possible sales to a customer, by stage and amount." },
 };
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -34,16 +39,13 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-impl Tenanted for Entity {
-    const TENANT: Column = Column::TenantId;
-}
+impl Resource for Entity {
+    const KIND: Kind = OPPORTUNITIES;
 
-impl Listed for Entity {
+    const TENANT: Column = Column::TenantId;
     const ID: Column = Column::OpportunityId;
     const CREATED: Column = Column::CreatedAt;
-}
 
-impl Resource for Entity {
     fn id(row: &Model) -> Uuid {
         row.opportunity_id
     }
@@ -55,12 +57,8 @@ impl Resource for Entity {
     fn version(row: &mut Model) -> &mut i64 {
         &mut row.version
     }
-}
 
-impl Audited for Entity {
-    const KIND: Kind = OPPORTUNITIES;
-
-    fn facts(row: &Model) -> Vec<Fact<'_>> {
+    fn audit_fields(row: &Model) -> Vec<AuditField<'_>> {
         let Model {
             tenant_id: _,
             opportunity_id: _,
@@ -76,30 +74,16 @@ impl Audited for Entity {
             version: _,
         } = row;
         vec![
-            Fact::Plain("customerId", Some(customer_id.to_string())),
-            Fact::Personal("title", Some(title)),
-            Fact::Plain("amountCents", Some(amount_cents.to_string())),
-            Fact::Plain("currency", Some(currency.clone())),
-            Fact::Plain("stage", Some(format!("{stage:?}"))),
-            Fact::Plain("status", Some(format!("{status:?}"))),
+            AuditField::Plain("customerId", Some(customer_id.to_string())),
+            AuditField::Personal("title", Some(title)),
+            AuditField::Plain("amountCents", Some(amount_cents.to_string())),
+            AuditField::Plain("currency", Some(currency.clone())),
+            AuditField::Plain("stage", Some(format!("{stage:?}"))),
+            AuditField::Plain("status", Some(format!("{status:?}"))),
         ]
     }
 }
 
-impl Evented for Entity {
-    type Shown = Opportunity;
-
-    const ACTIONS: &'static [Action] =
-        &[Action::Created, Action::Updated, Action::Closed, Action::Reopened, Action::Deleted];
-
-    fn actions(before: Option<&Model>, after: Option<&Model>) -> Vec<Action> {
-        let is_open = |row: &Model| row.status == OpportunityStatus::Open;
-        match (before.map(is_open), after.map(is_open)) {
-            (None, Some(false)) => vec![Action::Created, Action::Closed],
-            (None, _) => vec![Action::Created],
-            (Some(true), Some(false)) => vec![Action::Closed],
-            (Some(false), Some(true)) => vec![Action::Reopened],
-            _ => vec![Action::Updated],
-        }
-    }
+impl OfCustomer for Entity {
+    const CUSTOMER: Column = Column::CustomerId;
 }

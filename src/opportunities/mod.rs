@@ -15,5 +15,4 @@ pub mod types;
 
 pub use api::OpportunitiesApi;
 pub(crate) use entity::Entity;
-pub use stage::{OpportunityStage, OpportunityStatus};
-pub use types::{AmountCents, Opportunity, OpportunityCreate, OpportunityUpdate};
+pub use types::{Opportunity, OpportunityCreate, OpportunityUpdate};

@@ -3,8 +3,8 @@
 use sea_orm::{DeriveActiveEnum, EnumIter};
 
 use crate::values::{
-    Flaw,
-    code::{Code, coded},
+    Violation,
+    integer_enum::{IntegerEnum, integer_enum},
 };
 
 /// How far an opportunity is.
@@ -49,7 +49,7 @@ pub enum OpportunityStatus {
     Lost,
 }
 
-impl Code for OpportunityStage {
+impl IntegerEnum for OpportunityStage {
     const NAME: &'static str = "OpportunityStage";
     const DESCRIPTION: &'static str = "How far the opportunity is, with its probability: 0 New 5 % (the default), \
          1 Prospecting 10 %, 2 Qualification 20 %, 3 Proposal 50 %, 4 Negotiation 80 %, 5 Won 100 %, 6 Lost 0 %.";
@@ -69,7 +69,7 @@ impl Code for OpportunityStage {
     }
 }
 
-impl Code for OpportunityStatus {
+impl IntegerEnum for OpportunityStatus {
     const NAME: &'static str = "OpportunityStatus";
     const DESCRIPTION: &'static str =
         "Whether the opportunity is decided, always as its stage says: 0 open (stages 0 to 4), 1 won (5), 2 lost (6).";
@@ -84,8 +84,8 @@ impl Code for OpportunityStatus {
     }
 }
 
-coded!(OpportunityStage);
-coded!(OpportunityStatus);
+integer_enum!(OpportunityStage);
+integer_enum!(OpportunityStatus);
 
 impl OpportunityStage {
     /// The status that goes with the stage.
@@ -101,17 +101,17 @@ impl OpportunityStage {
     }
 }
 
-/// Where an opportunity stands: its stage, and the stage it returns to when it is reopened.
+/// An opportunity's stage, and the stage it returns to when it is reopened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Standing {
+pub struct StageState {
     /// The stage.
     pub stage: OpportunityStage,
     /// The last stage in which it was open.
     pub last_open: OpportunityStage,
 }
 
-impl Standing {
-    /// The standing of a new opportunity.
+impl StageState {
+    /// The state of a new opportunity.
     #[must_use]
     pub fn new(stage: OpportunityStage) -> Self {
         Self { stage: OpportunityStage::New, last_open: OpportunityStage::New }.moved_to(stage)
@@ -121,7 +121,7 @@ impl Standing {
     ///
     /// # Errors
     /// A stage and a status that contradict each other.
-    pub fn moved(self, stage: Option<OpportunityStage>, status: Option<OpportunityStatus>) -> Result<Self, Flaw> {
+    pub fn moved(self, stage: Option<OpportunityStage>, status: Option<OpportunityStatus>) -> Result<Self, Violation> {
         match (stage, status) {
             (None, None) => Ok(self),
             (Some(stage), None) => Ok(self.moved_to(stage)),

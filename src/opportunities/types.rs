@@ -10,14 +10,17 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    OpportunityStage, OpportunityStatus,
     entity::{Entity, Model},
+    stage::{OpportunityStage, OpportunityStatus},
 };
 use crate::{
     error::Result,
-    http::show::Show,
-    pii::Lens,
-    values::{ContractValue, Currency, Field, Flaw, Id, Tenant, Text, TextRule, Timestamp, contract_type, text},
+    pii::PiiView,
+    resource::{Action, Projection, Published},
+    values::{
+        ContractValue, Currency, Field, Id, Tenant, Text, TextRule, Timestamp, Violation, contract_type,
+        integer_enum::names, text,
+    },
 };
 
 /// A new opportunity.
@@ -89,10 +92,14 @@ pub struct Opportunity {
     pub updated_at: Timestamp,
 }
 
-impl Show for Opportunity {
+impl Projection for Opportunity {
     type Entity = Entity;
 
-    fn shown(row: Model, _lens: &Lens<'_>) -> Result<Self> {
+    fn integer_enums() -> Vec<(&'static str, Vec<String>)> {
+        vec![names::<OpportunityStage>(), names::<OpportunityStatus>()]
+    }
+
+    fn project(row: Model, _view: &PiiView<'_>) -> Result<Self> {
         let Model {
             tenant_id,
             opportunity_id,
@@ -119,6 +126,24 @@ impl Show for Opportunity {
             created_at: Timestamp(created_at),
             updated_at: Timestamp(updated_at),
         })
+    }
+}
+
+impl Published for Entity {
+    type Projection = Opportunity;
+
+    const ACTIONS: &'static [Action] =
+        &[Action::Created, Action::Updated, Action::Closed, Action::Reopened, Action::Deleted];
+
+    fn actions(before: Option<&Model>, after: Option<&Model>) -> Vec<Action> {
+        let is_open = |row: &Model| row.status == OpportunityStatus::Open;
+        match (before.map(is_open), after.map(is_open)) {
+            (None, Some(false)) => vec![Action::Created, Action::Closed],
+            (None, _) => vec![Action::Created],
+            (Some(true), Some(false)) => vec![Action::Closed],
+            (Some(false), Some(true)) => vec![Action::Reopened],
+            _ => vec![Action::Updated],
+        }
     }
 }
 
@@ -165,7 +190,7 @@ impl ContractValue for AmountCents {
         }))
     }
 
-    fn from_value(value: Value) -> std::result::Result<Self, Flaw> {
+    fn from_value(value: Value) -> std::result::Result<Self, Violation> {
         value
             .as_i64()
             .filter(|amount| (0..=Self::MAX).contains(amount))

@@ -1,19 +1,23 @@
-//! What is left visible of a phone number and an e-mail address: `138****5678`, `+86 138****5678`, `a***@b.com`.
+//! What stays visible of a phone number and an e-mail address: `138****5678`, `+86 138****5678`, `a***@b.com`.
 //!
-//! The number of stars is fixed, so that the length is hidden too. Of a short value never more is shown than hidden.
+//! The number of stars is fixed, so that the length is hidden too. Of a short value, no more is shown than is hidden.
+
+use phonenumber::metadata::DATABASE;
 
 const STARS: &str = "****";
 
 /// Masks a phone number. Of eleven digits and more the first three and last four are shown, of eight and more the first
 /// and last two, of fewer the last quarter; everything that is not a digit is dropped. An international number of usual
-/// length keeps its calling code besides, which says no more than the country.
+/// length also keeps its calling code, which tells no more than the country.
 #[must_use]
 pub fn phone(clear: &str) -> String {
     let digits: String = clear.chars().filter(char::is_ascii_digit).collect();
-    let plus = clear.starts_with('+');
+    if !clear.starts_with('+') {
+        return ends(&digits);
+    }
     match digits.split_at_checked(calling_code(&digits)) {
-        Some((code, rest)) if plus && rest.len() >= 8 => format!("+{code} {}", ends(rest)),
-        _ => format!("{}{}", if plus { "+" } else { "" }, ends(&digits)),
+        Some((code, rest)) if rest.len() >= 8 => format!("+{code} {}", ends(rest)),
+        _ => format!("+{}", ends(&digits)),
     }
 }
 
@@ -28,19 +32,17 @@ fn ends(digits: &str) -> String {
     format!("{}{STARS}{}", shown(0..head), shown(digits.len() - tail..digits.len()))
 }
 
-/// How many digits of an international number are its calling code: one for the zones 1 and 7, else three but for the codes of
-/// two (ITU-T E.164, annex: list of assigned country codes).
+/// How many digits of an international number are its calling code: one to three, and no code is the beginning of another
+/// (ITU-T E.164). An unknown code counts as three.
 fn calling_code(digits: &str) -> usize {
-    const TWO: &str = " 20 27 30 31 32 33 34 36 39 40 41 43 44 45 46 47 48 49 51 52 53 54 55 56 57 58 60 61 62 63 64 65 66 \
-                       81 82 84 86 90 91 92 93 94 95 98 ";
-    match digits.get(..2) {
-        Some(zone) if zone.starts_with(['1', '7']) => 1,
-        Some(zone) if TWO.contains(&format!(" {zone} ")) => 2,
-        _ => 3,
-    }
+    let is_code = |length: &usize| {
+        let code = digits.get(..*length).filter(|code| !code.starts_with('0'));
+        code.and_then(|code| code.parse::<u16>().ok()).is_some_and(|code| DATABASE.by_code(&code).is_some())
+    };
+    [1, 2].into_iter().find(is_code).unwrap_or(3)
 }
 
-/// Masks an e-mail address: the first character of the mailbox is shown where it has more than one, and the domain.
+/// Masks an e-mail address: the domain is shown, and the first character of a mailbox that has more than one.
 #[must_use]
 pub fn email(clear: &str) -> String {
     let (mailbox, domain) = clear.split_once('@').unwrap_or((clear, ""));

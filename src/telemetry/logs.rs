@@ -1,9 +1,9 @@
 //! Logs: one JSON object a line, or text for people.
 //!
-//! Every line of a request carries its `trace_id`, `request_id`, `method`, and, once they are known, `tenant_id` and `actor`;
-//! the one line at its end (`answered`) also the route's template, the status and the duration. No line ever has a token,
-//! a key, a body, a query or a value from one: what this crate logs is chosen with care, and what the libraries log below
-//! WARN is left out at every level, because statements and headers are in it, and of the clients of brokers everything.
+//! Every line of a request has its `trace_id`, `request_id`, `method` and, once they are known, `tenant_id` and `actor`; the
+//! last one (`answered`) also the route's template, the status and the duration. No line has a token, a key, a body, a query
+//! or a value from one: this crate logs none, and libraries are silenced below WARN whatever the filter says, because they
+//! log statements and headers there; the broker's client, which logs whole messages, is silenced altogether.
 
 use std::str::FromStr;
 
@@ -35,10 +35,10 @@ impl FromStr for LogFormat {
     }
 }
 
-/// Whether a text is a filter of log events.
+/// Checks that a text is a filter of log events.
 ///
 /// # Errors
-/// What a filter looks like, if it is none.
+/// What a filter looks like.
 pub fn check_filter(text: &str) -> Result<(), String> {
     EnvFilter::builder()
         .parse(text)
@@ -46,21 +46,21 @@ pub fn check_filter(text: &str) -> Result<(), String> {
         .map_err(|_| "must be a level (error, warn, info, debug, trace) or module=level, …".to_owned())
 }
 
-/// What may be logged whatever the filter says: everything of ours, and of the libraries what is wrong.
+/// What a filter can at most let through: everything of this crate, warnings and errors of libraries.
 fn is_safe(event: &Metadata<'_>) -> bool {
     let level = match event.target() {
         ours if ours == "crm" || ours.starts_with("crm::") => LevelFilter::TRACE,
         "sea_orm_migration::migrator" | "sea_orm_migration::migrator::exec" => LevelFilter::INFO,
-        // They log lines of password files and parameters of addresses as they stand.
+        // Logs lines of password files and parameters of addresses as they are.
         sqlx if sqlx.starts_with("sqlx_postgres::options") => LevelFilter::OFF,
-        // It logs whole messages that were returned to it.
+        // Logs returned messages in full.
         lapin if lapin.starts_with("lapin") => LevelFilter::OFF,
         _ => LevelFilter::WARN,
     };
     *event.level() <= level
 }
 
-/// What writes log events of this filter in this format.
+/// A subscriber that writes what the filter lets through, in this format.
 pub fn subscriber<W>(filter: &str, format: LogFormat, writer: W) -> impl Subscriber + Send + Sync
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
@@ -76,12 +76,12 @@ where
     Registry::default().with(layer.with_filter(filter).with_filter(filter_fn(is_safe)))
 }
 
-/// Starts logging for this process, to its standard error.
+/// Starts logging to standard error.
 pub fn start(filter: &str, format: LogFormat, stderr: &StandardError) {
     let lines = stderr.lines();
     // A second start, in a test, changes nothing.
     let _already_started = subscriber(filter, format, move || lines.clone()).try_init();
-    // A panic's text may hold anything; where it happened is what a developer needs.
+    // Only the location: a panic's message may hold values.
     std::panic::set_hook(Box::new(|panic| {
         tracing::error!(location = panic.location().map(ToString::to_string), "a panic");
     }));

@@ -1,5 +1,5 @@
-//! What operators see: logs, one event a line ([`logs`]), on standard error ([`stderr`]), and the trace that ties a
-//! request's lines to those of other services ([`trace`]), and metrics ([`metrics`]).
+//! What operators see: logs ([`logs`]) on standard error ([`stderr`]), the trace that ties a request's log lines to those of
+//! other services ([`trace`]), and metrics ([`metrics`]).
 
 pub mod logs;
 pub mod metrics;

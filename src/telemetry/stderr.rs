@@ -1,7 +1,7 @@
-//! Standard error, written by a thread of its own behind a bounded queue: whoever logs never waits for whoever reads.
+//! Standard error, written by a thread of its own behind a bounded queue: logging never waits for the reader.
 //!
-//! A pipe that nobody reads is full after some hundred lines, and the write after that does not return. Then lines wait in
-//! the queue, and where that is full they are dropped and counted; once the queue is empty again the log says how many.
+//! A pipe that nobody reads is full after a few hundred lines, and the next write blocks. Lines then wait in the queue; when
+//! that is full they are dropped and counted, and the log says how many once the queue is empty again.
 
 use std::{
     io::{self, Write},
@@ -16,15 +16,15 @@ use std::{
 
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 
-/// How many lines may wait to be written: a few megabytes at the most.
+/// Maximum number of lines in the queue: a few megabytes.
 const WAITING: usize = 8192;
-/// How long what waits may take to be written before the last line of the process, and again after it.
+/// How long the end of the process waits for the queue, before its last line and again after it.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// The queue before standard error. At its end, which is to be the end of the process, what waits is written.
+/// The queue in front of standard error. Dropped at the end of the process, when it waits for the queue to be written.
 pub struct StandardError {
     lines: Lines,
-    /// Never dropped: told to end while the queue is full, it would print to standard output, where nobody may read either.
+    /// Never dropped: with a full queue its drop would print to standard output, which may block as well.
     _worker: ManuallyDrop<WorkerGuard>,
 }
 
@@ -40,12 +40,12 @@ impl StandardError {
         Self { lines: Lines { queue, counts }, _worker: ManuallyDrop::new(worker) }
     }
 
-    /// What lines are written to: each with one call.
+    /// Where log lines are written, each with one call.
     pub(super) fn lines(&self) -> Lines {
         self.lines.clone()
     }
 
-    /// Writes a line after all that were logged.
+    /// Writes a line after all log lines.
     pub fn say(&self, line: &str) {
         self.lines.counts.wait();
         let _never_fails = self.lines().write_all(format!("{line}\n").as_bytes());
@@ -58,7 +58,7 @@ impl Drop for StandardError {
     }
 }
 
-/// Where those who log put their lines.
+/// The queue's entrance, which counts the lines.
 #[derive(Clone)]
 pub(super) struct Lines {
     queue: NonBlocking,
@@ -76,7 +76,7 @@ impl Write for Lines {
     }
 }
 
-/// What became of the lines.
+/// How many lines were put into the queue, and what became of them.
 #[derive(Default)]
 struct Counts {
     put: AtomicUsize,
@@ -89,22 +89,22 @@ impl Counts {
         self.dropped.get().map_or(0, ErrorCounter::dropped_lines)
     }
 
-    /// Waits until no line waits, but not for ever.
+    /// Waits until the queue is empty, at most for [`PATIENCE`].
     fn wait(&self) {
         let end = Instant::now() + PATIENCE;
         while self.written.load(Ordering::Acquire) + self.dropped() < self.put.load(Ordering::Acquire)
             && Instant::now() < end
         {
-            // The process ends: there is nothing else that its last thread could do.
+            // The process is ending: this thread has nothing else to do.
             thread::sleep(Duration::from_millis(1));
         }
     }
 }
 
-/// Standard error, as far as it can be written. What cannot be is dropped: it is all that an error could be told to.
+/// Writes to standard error. Errors are ignored: there is nowhere else to report them.
 struct Writer {
     counts: Arc<Counts>,
-    /// How many dropped lines the log told of.
+    /// How many dropped lines were reported.
     told: usize,
 }
 
@@ -115,7 +115,7 @@ impl Write for Writer {
         Ok(line.len())
     }
 
-    /// The queue is empty: there is room for what could not be told before.
+    /// Called when the queue is empty: now there is room to report dropped lines.
     fn flush(&mut self) -> io::Result<()> {
         let dropped = self.counts.dropped();
         if dropped > self.told {

@@ -1,12 +1,9 @@
 //! The trace that a request belongs to: W3C Trace Context, level 1 (<https://www.w3.org/TR/trace-context/>).
 //!
-//! A valid `traceparent` is continued: its trace id stands in the log, in the audit trail and in the reply's `traceparent`, whose
-//! parent id is this service's own span. Without one, or with a malformed one, a new trace begins.
+//! A valid `traceparent` is continued: its trace id is in the log, the audit trail and the reply's `traceparent`, whose parent
+//! id is this service's own span. Without one, or with a malformed one, a new trace begins.
 
-use poem::http::HeaderMap;
 use uuid::Uuid;
-
-use crate::http::header::{Sent, sent, text};
 
 /// The header that carries the trace.
 pub const HEADER: &str = "traceparent";
@@ -20,22 +17,18 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// Continues the trace of the headers, or begins one. `new` is an id that nothing else has.
+    /// Continues the trace of a request's `traceparent`, or begins one. `new` is an id that is used for nothing else.
     #[must_use]
-    pub fn of(headers: &HeaderMap, new: Uuid) -> Self {
-        // The last half of the id is where its randomness is.
-        let (id, span) = (format!("{:032x}", new.as_u128()), format!("{:016x}", new.as_u64_pair().1));
-        let parent = match sent(headers, HEADER) {
-            Sent::Once(value) => text(value).and_then(parse),
-            Sent::Never | Sent::Repeatedly => None,
-        };
-        match parent {
+    pub fn of(parent: Option<&str>, new: Uuid) -> Self {
+        // The second half of the id holds most of its randomness.
+        let span = format!("{:016x}", new.as_u64_pair().1);
+        match parent.and_then(parse) {
             Some((id, flags)) => Self { id: id.to_owned(), span, flags },
-            None => Self { id, span, flags: 0 },
+            None => Self { id: format!("{:032x}", new.as_u128()), span, flags: 0 },
         }
     }
 
-    /// The header that passes on the trace of an event. An event is a span of its own, the same whenever it is sent.
+    /// The `traceparent` of an event. The event is a span of its own, the same each time it is sent.
     #[must_use]
     pub fn parent_of(trace_id: &str, event: Uuid) -> String {
         Self { id: trace_id.to_owned(), span: format!("{:016x}", event.as_u64_pair().1), flags: 0 }.traceparent()
@@ -47,7 +40,7 @@ impl Trace {
         self.id.clone()
     }
 
-    /// The header that passes the trace on.
+    /// The `traceparent` that passes the trace on.
     #[must_use]
     pub fn traceparent(&self) -> String {
         format!("00-{}-{}-{:02x}", self.id, self.span, self.flags)
@@ -68,12 +61,12 @@ fn is_zero(text: &str) -> bool {
     text.bytes().all(|byte| byte == b'0')
 }
 
-/// The trace id and the flags of a `traceparent` (section 3.2.2). A later version may have more behind the flags.
+/// The trace id and the flags of a `traceparent` (section 3.2.2). Later versions may have more after the flags.
 fn parse(value: &str) -> Option<(&str, u8)> {
     let mut parts = value.splitn(5, '-');
     let (version, id, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
     let shaped = is_hex(version, 2) && is_hex(span, 16) && is_hex(flags, 2);
     let valid = shaped && is_id(id) && version != "ff" && !is_zero(span) && (version != "00" || parts.next().is_none());
-    // Of the flags only `sampled` has a meaning to pass on.
+    // `sampled` is the only flag that level 1 defines.
     valid.then(|| (id, u8::from_str_radix(flags, 16).unwrap_or_default() & 1))
 }

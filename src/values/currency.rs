@@ -7,7 +7,7 @@ use poem_openapi::registry::{MetaSchema, MetaSchemaRef, Registry};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use super::{ContractValue, Flaw, contract_type};
+use super::{ContractValue, Violation, contract_type};
 
 /// A currency: active when it came with a request; what is stored stays readable when a code is withdrawn.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,7 +62,7 @@ impl ContractValue for Currency {
         });
     }
 
-    fn from_value(value: Value) -> Result<Self, Flaw> {
+    fn from_value(value: Value) -> Result<Self, Violation> {
         value
             .as_str()
             .and_then(iso_currency::Currency::from_code)

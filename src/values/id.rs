@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{ContractValue, Flaw, contract_type};
+use super::{ContractValue, Violation, contract_type};
 
 /// The identifier of a resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -21,10 +21,10 @@ impl Id {
     /// An id for the contract's examples.
     pub const EXAMPLE: &str = "019aa5c8-7d40-7c1e-b3a2-5f0e6d1c2b3a";
 
-    /// The id to look for: of a malformed text the nil UUID, which no resource has, so that a malformed id takes the same
-    /// way, through the same checks in the same order, to the same answer as an unknown one.
+    /// The id in a text; of a malformed text the nil UUID, which no resource has: a malformed id passes the same checks, in the
+    /// same order, to the same answer as an unknown one.
     #[must_use]
-    pub fn sought(text: &str) -> Uuid {
+    pub fn parse_or_nil(text: &str) -> Uuid {
         Self::parse(text).map_or(Uuid::nil(), |id| id.0)
     }
 
@@ -48,17 +48,25 @@ impl ContractValue for Id {
         }))
     }
 
-    fn from_value(value: Value) -> Result<Self, Flaw> {
+    fn from_value(value: Value) -> Result<Self, Violation> {
         value.as_str().and_then(Self::parse).ok_or(Cow::Borrowed("must be the id of an existing resource"))
     }
 }
 
 contract_type!(Id);
 
-/// An id in a path, malformed or not: see [`Id::sought`].
+/// An id in a path, malformed or not: see [`Id::parse_or_nil`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
-pub struct PathId(pub Uuid);
+pub struct PathId(Uuid);
+
+impl PathId {
+    /// The id.
+    #[must_use]
+    pub fn uuid(self) -> Uuid {
+        self.0
+    }
+}
 
 impl ContractValue for PathId {
     fn name() -> Cow<'static, str> {
@@ -69,8 +77,8 @@ impl ContractValue for PathId {
         Id::schema_ref()
     }
 
-    fn from_value(value: Value) -> Result<Self, Flaw> {
-        Ok(Self(Id::sought(value.as_str().unwrap_or_default())))
+    fn from_value(value: Value) -> Result<Self, Violation> {
+        Ok(Self(Id::parse_or_nil(value.as_str().unwrap_or_default())))
     }
 }
 
@@ -78,7 +86,7 @@ contract_type!(PathId);
 
 impl ParseFromParameter for PathId {
     fn parse_from_parameter(value: &str) -> ParseResult<Self> {
-        Ok(Self(Id::sought(value)))
+        Ok(Self(Id::parse_or_nil(value)))
     }
 
     /// The router has no value where the text in the path is not UTF-8.

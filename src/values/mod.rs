@@ -5,133 +5,32 @@
 //! framework's own `String`, `Option` and integers accept more than their schema says and repeat a client's value in
 //! their messages.
 //!
-//! Reading order: this file, then [`text`], [`optional`], [`id`], [`timestamp`], [`code`], [`tenant`],
+//! Beside them stand what makes values, [`clock`], and what requests are made of: [`page`], [`query`], [`request_id`], [`json`].
+//!
+//! Reading order: [`contract`], then [`text`], [`optional`], [`id`], [`timestamp`], [`integer_enum`], [`tenant`],
 //! [`currency`].
 
-pub mod code;
+pub mod clock;
+pub mod contract;
 pub mod currency;
 pub mod id;
+pub mod integer_enum;
+pub mod json;
 pub mod optional;
+pub mod page;
+pub mod query;
+pub mod request_id;
 pub mod tenant;
 pub mod text;
 pub mod timestamp;
 
-use std::borrow::Cow;
-
-use poem_openapi::registry::{MetaSchemaRef, Registry};
-use serde_json::Value;
-
+pub use clock::{Clock, IdSource};
+pub(crate) use contract::contract_type;
+pub use contract::{ContractValue, Violation};
 pub use currency::Currency;
 pub use id::Id;
 pub use optional::{Clearable, Field, Nullable};
+pub use request_id::RequestId;
 pub use tenant::Tenant;
 pub use text::{Name, Text, TextRule};
 pub use timestamp::Timestamp;
-
-/// Why a value is refused, for the client's eyes: a rule in plain words ("must be 1 to 200 characters"), never the value.
-pub type Flaw = Cow<'static, str>;
-
-/// A type of the contract: its schema and how it is read from JSON.
-pub trait ContractValue: Sized {
-    /// Whether a body without the field is refused, and a reply always has it.
-    const REQUIRED: bool = true;
-
-    /// The name of the type; the name of its schema, where it has one of its own.
-    fn name() -> Cow<'static, str>;
-
-    /// The schema, or the reference to the named schema that [`Self::register`] adds.
-    fn schema_ref() -> MetaSchemaRef;
-
-    /// Adds named schemas to the contract.
-    fn register(_registry: &mut Registry) {}
-
-    /// Reads the value from JSON.
-    ///
-    /// # Errors
-    /// The rule that the value breaks.
-    fn from_value(value: Value) -> Result<Self, Flaw>;
-}
-
-/// Ties a [`ContractValue`] that is `Serialize` to the framework's traits and to serde. A macro because the traits are
-/// foreign: no blanket implementation is possible.
-macro_rules! contract_type {
-    ($type:ty $(, $($generics:tt)*)?) => {
-        impl $(<$($generics)*>)? poem_openapi::types::Type for $type {
-            const IS_REQUIRED: bool = <$type as $crate::values::ContractValue>::REQUIRED;
-            type RawValueType = Self;
-            type RawElementValueType = Self;
-
-            fn name() -> std::borrow::Cow<'static, str> {
-                <$type as $crate::values::ContractValue>::name()
-            }
-
-            fn schema_ref() -> poem_openapi::registry::MetaSchemaRef {
-                <$type as $crate::values::ContractValue>::schema_ref()
-            }
-
-            fn register(registry: &mut poem_openapi::registry::Registry) {
-                <$type as $crate::values::ContractValue>::register(registry);
-            }
-
-            fn as_raw_value(&self) -> Option<&Self::RawValueType> {
-                Some(self)
-            }
-
-            fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a Self::RawElementValueType> + 'a> {
-                Box::new(self.as_raw_value().into_iter())
-            }
-        }
-
-        impl $(<$($generics)*>)? poem_openapi::types::ParseFromJSON for $type {
-            fn parse_from_json(value: Option<serde_json::Value>) -> poem_openapi::types::ParseResult<Self> {
-                <$type as $crate::values::ContractValue>::from_value(value.unwrap_or_default())
-                    .map_err(poem_openapi::types::ParseError::custom)
-            }
-        }
-
-        impl $(<$($generics)*>)? poem_openapi::types::ToJSON for $type {
-            fn to_json(&self) -> Option<serde_json::Value> {
-                serde_json::to_value(self).ok()
-            }
-        }
-
-        impl<'de, $($($generics)*)?> serde::Deserialize<'de> for $type {
-            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-                let value = <serde_json::Value as serde::Deserialize>::deserialize(deserializer)?;
-                <$type as $crate::values::ContractValue>::from_value(value).map_err(serde::de::Error::custom)
-            }
-        }
-    };
-}
-pub(crate) use contract_type;
-
-impl ContractValue for String {
-    fn name() -> Cow<'static, str> {
-        <String as poem_openapi::types::Type>::name()
-    }
-
-    fn schema_ref() -> MetaSchemaRef {
-        <String as poem_openapi::types::Type>::schema_ref()
-    }
-
-    fn from_value(value: Value) -> Result<Self, Flaw> {
-        match value {
-            Value::String(text) => Ok(text),
-            _ => Err("must be a string".into()),
-        }
-    }
-}
-
-impl ContractValue for bool {
-    fn name() -> Cow<'static, str> {
-        <bool as poem_openapi::types::Type>::name()
-    }
-
-    fn schema_ref() -> MetaSchemaRef {
-        <bool as poem_openapi::types::Type>::schema_ref()
-    }
-
-    fn from_value(value: Value) -> Result<Self, Flaw> {
-        value.as_bool().ok_or(Cow::Borrowed("must be true or false"))
-    }
-}

@@ -13,7 +13,7 @@ use poem_openapi::registry::{MetaSchema, MetaSchemaRef, Registry};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{ContractValue, Flaw, contract_type};
+use super::{ContractValue, Violation, contract_type};
 
 /// A field of a request that may be absent but not `null`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -51,7 +51,7 @@ impl<T: ContractValue + Send + Sync> ContractValue for Field<T> {
         T::register(registry);
     }
 
-    fn from_value(value: Value) -> Result<Self, Flaw> {
+    fn from_value(value: Value) -> Result<Self, Violation> {
         match value {
             Value::Null => Err("must not be null".into()),
             value => T::from_value(value).map(Self::Value),
@@ -113,7 +113,7 @@ impl<T: ContractValue + Send + Sync> ContractValue for Clearable<T> {
         T::register(registry);
     }
 
-    fn from_value(value: Value) -> Result<Self, Flaw> {
+    fn from_value(value: Value) -> Result<Self, Violation> {
         match value {
             Value::Null => Ok(Self::Null),
             value => T::from_value(value).map(Self::Value),
@@ -141,7 +141,7 @@ impl<T: ContractValue + Send + Sync> ContractValue for Nullable<T> {
         T::register(registry);
     }
 
-    fn from_value(value: Value) -> Result<Self, Flaw> {
+    fn from_value(value: Value) -> Result<Self, Violation> {
         match value {
             Value::Null => Ok(Self(None)),
             value => T::from_value(value).map(|value| Self(Some(value))),

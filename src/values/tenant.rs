@@ -6,7 +6,7 @@ use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{ContractValue, Flaw, contract_type};
+use super::{ContractValue, Violation, contract_type};
 
 /// The name of a tenant.
 #[derive(Clone, PartialEq, Eq, Serialize)]
@@ -58,7 +58,7 @@ impl ContractValue for Tenant {
         }))
     }
 
-    fn from_value(value: Value) -> Result<Self, Flaw> {
+    fn from_value(value: Value) -> Result<Self, Violation> {
         value.as_str().and_then(Self::parse).ok_or(Cow::Borrowed(Self::EXPECTED))
     }
 }

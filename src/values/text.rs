@@ -6,7 +6,7 @@ use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use super::{ContractValue, Flaw, contract_type};
+use super::{ContractValue, Violation, contract_type};
 
 /// What a string field accepts. Lengths count Unicode characters, after white space around the value is removed.
 pub trait TextRule: Send + Sync + 'static {
@@ -93,7 +93,7 @@ impl<R: TextRule> ContractValue for Text<R> {
         }))
     }
 
-    fn from_value(value: Value) -> Result<Self, Flaw> {
+    fn from_value(value: Value) -> Result<Self, Violation> {
         let Value::String(text) = value else {
             return Err("must be a string".into());
         };

@@ -7,7 +7,7 @@ use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use super::{ContractValue, Flaw, contract_type};
+use super::{ContractValue, Violation, contract_type};
 
 /// An instant, exact to the millisecond.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,7 +33,7 @@ impl ContractValue for Timestamp {
         }))
     }
 
-    fn from_value(value: Value) -> Result<Self, Flaw> {
+    fn from_value(value: Value) -> Result<Self, Violation> {
         value
             .as_str()
             .and_then(|text| DateTime::parse_from_rfc3339(text).ok())

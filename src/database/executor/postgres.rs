@@ -1,31 +1,31 @@
-//! PostgreSQL: a transaction for each piece of work, run again where it gave way to another one or lost its connection.
+//! PostgreSQL: a transaction for each unit of work, run again where it gave way to another one or lost its connection.
 
 use std::{sync::Arc, time::Duration};
 
+use sea_orm::DbBackend;
 use tokio::{
     sync::{Mutex, Semaphore},
     time::{sleep, timeout_at},
 };
 use uuid::Uuid;
 
-use super::{Work, turns::Turns};
+use super::{resource_locks::ResourceLocks, unit_of_work::UnitOfWork};
 use crate::{
     database::{deadline::Deadline, health::Health, pool::Pool, steps::Steps, transaction::Transaction},
-    error::{ApiError, Result},
+    error::{Error, Result},
 };
-use sea_orm::DbBackend;
 
 /// How long a first attempt waits for a lock.
-const FIRST_LOCK: Duration = Duration::from_millis(200);
+const FIRST_LOCK_TIMEOUT: Duration = Duration::from_millis(200);
 /// How long each further one does.
-const FURTHER_LOCK: Duration = Duration::from_secs(1);
-/// How long to wait before work is run again, for each time that it was run.
-const AGAIN: Duration = Duration::from_millis(5);
-/// The most of it.
-const LONGEST: u32 = 20;
-/// COMMIT. It waits for the disk, whatever somebody set since the start. The server must not cancel it: it could have taken
-/// effect all the same. In a transaction that failed, the settings are refused, where COMMIT alone would be a ROLLBACK that
-/// succeeds.
+const FURTHER_LOCK_TIMEOUT: Duration = Duration::from_secs(1);
+/// The pause before work is run again, times the attempts so far.
+const BACKOFF: Duration = Duration::from_millis(5);
+/// The most attempts that are counted for it.
+const MAX_BACKOFF: u32 = 20;
+/// COMMIT. It waits for the disk, whatever somebody set since the start. The server must not cancel it, because it could
+/// have taken effect all the same. In a transaction that failed, COMMIT alone would be a ROLLBACK that succeeds; the settings
+/// are refused.
 const COMMIT: &str = "SELECT set_config('synchronous_commit', 'on', true) \
                       WHERE current_setting('synchronous_commit') = 'off'; \
                       SET LOCAL statement_timeout = 0; COMMIT";
@@ -33,27 +33,27 @@ const COMMIT: &str = "SELECT set_config('synchronous_commit', 'on', true) \
 /// What commits changes on PostgreSQL.
 pub(in crate::database) struct PostgresExecutor {
     pool: Pool,
-    turns: Turns,
-    /// Places for those who wait for a lock for long: a row that a stranger holds does not use up the connections of all.
-    waiting_for_locks: Semaphore,
+    resource_locks: ResourceLocks,
+    /// Bounds those who wait for long: a row that somebody else has locked must not use up all connections.
+    lock_waiters: Semaphore,
     steps: Arc<Steps>,
     health: Arc<Health>,
 }
 
-/// Why an attempt did not succeed. Unless it is over, nothing was committed.
-enum Failed {
-    /// It is refused, or cannot succeed, or its outcome is open.
-    Over(ApiError),
+/// Why an attempt did not succeed. Unless it is final, nothing was committed.
+enum AttemptError {
+    /// It is refused, or cannot succeed, or its outcome is unknown.
+    Final(Error),
     /// It gave way to another change, or to somebody's lock.
-    Contention(ApiError),
+    Contention(Error),
     /// Its connection was lost before COMMIT was sent.
-    Lost(ApiError),
+    ConnectionLost(Error),
 }
 
 impl PostgresExecutor {
     pub(in crate::database) fn new(pool: Pool, connections: usize, steps: Arc<Steps>, health: Arc<Health>) -> Self {
-        let waiting_for_locks = Semaphore::new(connections.div_ceil(4));
-        Self { pool, turns: Turns::default(), waiting_for_locks, steps, health }
+        let lock_waiters = Semaphore::new(connections.div_ceil(4));
+        Self { pool, resource_locks: ResourceLocks::default(), lock_waiters, steps, health }
     }
 
     /// Runs work until it is committed or refused, or its time is over.
@@ -61,31 +61,33 @@ impl PostgresExecutor {
         &self,
         resource: Option<Uuid>,
         deadline: Deadline,
-        work: impl Work<T>,
+        work: impl UnitOfWork<T>,
     ) -> Result<T> {
         let until = deadline.for_statements();
-        let _turn = match resource {
-            Some(resource) => Some(in_time(timeout_at(until, self.turns.wait(resource)).await)?),
+        let _lock = match resource {
+            Some(resource) => Some(in_time(timeout_at(until, self.resource_locks.lock(resource)).await)?),
             None => None,
         };
-        let (mut attempts, mut repeated, mut place) = (0, false, None);
+        let (mut attempts, mut reconnected, mut permit) = (0, false, None);
         loop {
             attempts += 1;
-            let lock = if place.is_some() { FURTHER_LOCK } else { FIRST_LOCK };
-            let failed = match self.attempt(deadline, lock, &work).await {
+            let lock_timeout = if permit.is_some() { FURTHER_LOCK_TIMEOUT } else { FIRST_LOCK_TIMEOUT };
+            let error = match self.attempt(deadline, lock_timeout, &work).await {
                 Ok(value) => return Ok(value),
-                Err(failed) => failed,
+                Err(error) => error,
             };
-            place = None;
-            match failed {
-                Failed::Over(error) => return Err(error),
-                Failed::Lost(error) | Failed::Contention(error) if deadline.is_over() => return Err(error),
-                Failed::Lost(error) if repeated => return Err(error),
-                // The connection was suspect with all others of its age: the next one is a fresh one.
-                Failed::Lost(_) => repeated = true,
-                Failed::Contention(_) => {
-                    sleep(AGAIN * Ord::min(attempts, LONGEST)).await;
-                    place = in_time(timeout_at(until, self.waiting_for_locks.acquire()).await)?.ok();
+            permit = None;
+            match error {
+                AttemptError::Final(error) => return Err(error),
+                AttemptError::ConnectionLost(error) | AttemptError::Contention(error) if deadline.has_passed() => {
+                    return Err(error);
+                }
+                AttemptError::ConnectionLost(error) if reconnected => return Err(error),
+                // All connections as old as the lost one are retired: the next one is fresh.
+                AttemptError::ConnectionLost(_) => reconnected = true,
+                AttemptError::Contention(_) => {
+                    sleep(BACKOFF * Ord::min(attempts, MAX_BACKOFF)).await;
+                    permit = in_time(timeout_at(until, self.lock_waiters.acquire()).await)?.ok();
                 }
             }
         }
@@ -95,19 +97,19 @@ impl PostgresExecutor {
     async fn attempt<T: Send + 'static>(
         &self,
         deadline: Deadline,
-        lock: Duration,
-        work: &impl Work<T>,
-    ) -> std::result::Result<T, Failed> {
+        lock_timeout: Duration,
+        work: &impl UnitOfWork<T>,
+    ) -> std::result::Result<T, AttemptError> {
         let until = deadline.for_statements();
-        let mut connection = self.pool.get(until).await.map_err(|error| Failed::Over(error.into()))?;
-        let begun = connection.begin(&begin(deadline, lock), until, &self.steps).await;
-        begun.map_err(|error| Failed::Lost(error.into()))?;
+        let mut connection = self.pool.get(until).await.map_err(|error| AttemptError::Final(error.into()))?;
+        let begun = connection.begin(&begin(deadline, lock_timeout), until, &self.steps).await;
+        begun.map_err(|error| AttemptError::ConnectionLost(error.into()))?;
 
         let connection = Arc::new(Mutex::new(connection));
         let (backend, steps) = (DbBackend::Postgres, Arc::clone(&self.steps));
         let transaction = Transaction { connection: Arc::clone(&connection), backend, deadline, steps };
         let outcome = match work(&transaction).await {
-            Ok(_) if deadline.is_over() => Err(ApiError::unavailable("the change took too long")),
+            Ok(_) if deadline.has_passed() => Err(Error::unavailable("the change took too long")),
             outcome => outcome,
         };
 
@@ -119,14 +121,14 @@ impl PostgresExecutor {
                     Ok(value)
                 }
                 // The server answered, with a refusal: nothing is committed.
-                Err(error) if connection.is_trusted() => Err(Failed::of(error.into())),
-                Err(error) => Err(Failed::Over(ApiError::outcome_open(error))),
+                Err(error) if connection.is_trusted() => Err(AttemptError::of(error.into())),
+                Err(error) => Err(AttemptError::Final(Error::outcome_unknown(error))),
             },
-            Err(error) if !connection.is_trusted() => Err(Failed::Lost(error)),
+            Err(error) if !connection.is_trusted() => Err(AttemptError::ConnectionLost(error)),
             Err(error) => {
-                // A connection on which this fails is closed, which takes back its transaction too.
+                // A connection on which this fails is closed, which rolls back its transaction too.
                 let _closed = connection.rollback(deadline.for_answer()).await;
-                Err(Failed::of(error))
+                Err(AttemptError::of(error))
             }
         }
     }
@@ -136,22 +138,22 @@ impl PostgresExecutor {
     }
 }
 
-impl Failed {
-    fn of(error: ApiError) -> Self {
-        if error.is_contention() { Self::Contention(error) } else { Self::Over(error) }
+impl AttemptError {
+    fn of(error: Error) -> Self {
+        if error.is_contention() { Self::Contention(error) } else { Self::Final(error) }
     }
 }
 
-/// BEGIN, with what the transaction may wait for: in one message, and so that it holds through a pooler too.
-fn begin(deadline: Deadline, lock: Duration) -> String {
-    let left = deadline.left().as_millis().max(1);
-    let lock = lock.as_millis().min(left);
+/// BEGIN and its time limits: in one message, and local to the transaction, so that they hold through a pooler too.
+fn begin(deadline: Deadline, lock_timeout: Duration) -> String {
+    let remaining = deadline.remaining().as_millis().max(1);
+    let lock_timeout = lock_timeout.as_millis().min(remaining);
     format!(
-        "BEGIN; SET LOCAL statement_timeout = {left}; SET LOCAL lock_timeout = {lock}; \
-         SET LOCAL idle_in_transaction_session_timeout = {left}"
+        "BEGIN; SET LOCAL statement_timeout = {remaining}; SET LOCAL lock_timeout = {lock_timeout}; \
+         SET LOCAL idle_in_transaction_session_timeout = {remaining}"
     )
 }
 
 fn in_time<T>(outcome: std::result::Result<T, tokio::time::error::Elapsed>) -> Result<T> {
-    outcome.map_err(|_| ApiError::contention("another change took too long"))
+    outcome.map_err(|_| Error::contention("another change took too long"))
 }

@@ -1,0 +1,127 @@
+//! The queue of entries that are written beside the requests: readings of personal data, and refusals.
+//!
+//! [`AuditQueue::record`] never waits. A task of its own writes what waits in batches, and the rest when the service stops. An
+//! entry that finds the queue full, or that the database refuses, is lost and counted; the count goes to the log.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::{Mutex, mpsc};
+
+use super::entry::{self, AuditEntry};
+use crate::{
+    database::Database,
+    error::{ErrorKind, Result},
+};
+
+/// How many entries may wait.
+const CAPACITY: usize = 8192;
+/// The most entries that are written in one transaction.
+const BATCH: usize = 256;
+
+/// The queue.
+pub struct AuditQueue {
+    sender: mpsc::Sender<AuditEntry>,
+    waiting: Mutex<Waiting>,
+    lost: AtomicU64,
+}
+
+struct Waiting {
+    receiver: mpsc::Receiver<AuditEntry>,
+    /// What is to be written next.
+    batch: Vec<AuditEntry>,
+}
+
+impl Default for AuditQueue {
+    fn default() -> Self {
+        Self::with_capacity(CAPACITY)
+    }
+}
+
+impl AuditQueue {
+    /// A queue in which so many entries may wait.
+    #[must_use]
+    pub fn with_capacity(capacity: usize) -> Self {
+        let (sender, receiver) = mpsc::channel(capacity);
+        Self { sender, waiting: Mutex::new(Waiting { receiver, batch: Vec::new() }), lost: AtomicU64::new(0) }
+    }
+
+    /// Puts an entry into the queue, or counts it as lost.
+    pub fn record(&self, entry: Option<AuditEntry>) {
+        if entry.is_some_and(|entry| self.sender.try_send(entry).is_err()) {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Waits until there is something to write.
+    pub async fn wait(&self) {
+        let Waiting { receiver, batch } = &mut *self.waiting.lock().await;
+        if batch.is_empty() {
+            receiver.recv_many(batch, BATCH).await;
+        }
+    }
+
+    /// Writes a batch of what waits. While the database does not answer, it is kept for the next call.
+    ///
+    /// # Errors
+    /// A database that does not answer.
+    pub async fn write(&self, database: &Database) -> Result<()> {
+        let Waiting { batch, .. } = &mut *self.waiting.lock().await;
+        match self.write_batch(database, batch).await {
+            Ok(()) => batch.clear(),
+            Err(error) if error.kind() == ErrorKind::Unavailable => return Err(error),
+            // It refuses the batch: one entry must not keep the others out.
+            Err(_) => {
+                for entry in std::mem::take(batch) {
+                    if self.write_batch(database, &[entry]).await.is_err() {
+                        self.lost.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a batch of what waits, for the last time; returns how many entries it wrote.
+    ///
+    /// # Errors
+    /// A fault of the database: the batch is lost, and the log says how much it was.
+    pub async fn flush(&self, database: &Database) -> Result<usize> {
+        let Waiting { receiver, batch } = &mut *self.waiting.lock().await;
+        let mut last = std::mem::take(batch);
+        while last.len() < BATCH
+            && let Ok(entry) = receiver.try_recv()
+        {
+            last.push(entry);
+        }
+        let written = self.write_batch(database, &last).await;
+        if written.is_err() {
+            log_lost(last.len() as u64);
+        }
+        written.map(|()| last.len())
+    }
+
+    async fn write_batch(&self, database: &Database, batch: &[AuditEntry]) -> Result<()> {
+        let lost = self.lost.swap(0, Ordering::Relaxed);
+        if lost > 0 {
+            log_lost(lost);
+        }
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let batch = batch.to_vec();
+        let written = database
+            .transact(move |transaction| {
+                let batch = batch.clone();
+                Box::pin(async move { entry::write(transaction, &batch).await })
+            })
+            .await;
+        if let Err(error) = &written {
+            tracing::warn!(cause = error.cause().unwrap_or_default(), "audit entries cannot be written");
+        }
+        written
+    }
+}
+
+fn log_lost(lost: u64) {
+    tracing::error!(lost, "audit entries are lost: readings and refusals were not recorded");
+}

@@ -1,0 +1,45 @@
+//! Entries about readings of personal data.
+
+use super::{
+    entity::AuditAction,
+    entry::{AuditEntry, AuditedAction},
+    field_change::{FieldChange, sealed_fields},
+};
+use crate::{auth::Actor, pii::PiiVisibility, resource::Resource, values::IdSource};
+
+/// The entry that somebody saw personal data of these rows in clear; `None` where nobody did.
+#[must_use]
+pub fn reading<E: Resource>(
+    ids: &IdSource,
+    actor: &Actor,
+    visibility: PiiVisibility,
+    rows: &[E::Model],
+) -> Option<AuditEntry> {
+    if visibility == PiiVisibility::Masked {
+        return None;
+    }
+    let mut fields: Vec<&'static str> = Vec::new();
+    let mut seen = Vec::new();
+    for row in rows {
+        let sealed = sealed_fields::<E>(row);
+        if !sealed.is_empty() {
+            seen.push(E::id(row));
+        }
+        fields.extend(sealed);
+    }
+    fields.sort_unstable();
+    fields.dedup();
+    let what = fields.join(" and ");
+    let (id, summary) = match seen.as_slice() {
+        [] => return None,
+        [id] => (Some(*id), format!("saw {what} of the {} in clear", E::KIND.name)),
+        ids => {
+            let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+            (None, format!("saw {what} of {} {} in clear: {}", ids.len(), E::KIND.collection, ids.join(", ")))
+        }
+    };
+    let changes = fields.iter().map(|field| FieldChange { field: (*field).to_owned(), old: None, new: None });
+    let action =
+        AuditedAction { action: AuditAction::Read, kind: Some(E::KIND), id, changes: changes.collect(), summary };
+    AuditEntry::new(ids, actor, action).ok()
+}

@@ -1,0 +1,58 @@
+//! Tokens for development: `crm token` signs them, with a secret that is made when missing.
+
+use std::{io, path::Path, time::Duration};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use jsonwebtoken::{EncodingKey, Header};
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
+
+use crate::{
+    config::{Config, Secret, secret_file},
+    values::Timestamp,
+};
+
+/// The development secret: 32 random bytes, made once in the data directory, readable by its owner only.
+///
+/// # Errors
+/// A data directory that cannot be read or written.
+pub fn development_secret(data_dir: &Path) -> io::Result<Secret> {
+    let file = data_dir.join("jwt_secret");
+    secret_file::make_once(&file, || {
+        let mut bytes = Zeroizing::new([0_u8; 32]);
+        getrandom::fill(bytes.as_mut_slice()).map_err(io::Error::other)?;
+        Ok(Zeroizing::new(URL_SAFE_NO_PAD.encode(bytes.as_slice())))
+    })?;
+    match secret_file::read(&file)?.trim() {
+        secret if secret.len() >= 32 => Ok(Secret::new(secret.to_owned())),
+        _ => Err(secret_file::about(&file, "holds less than 32 bytes; delete it and a new one is made")),
+    }
+}
+
+/// Signs a development token with `secret` (HS256), valid for `ttl` from `now`, with the issuer and audience configured.
+///
+/// # Errors
+/// A fault of the cryptography library.
+pub fn sign(
+    secret: &Secret,
+    config: &Config,
+    now: Timestamp,
+    ttl: Duration,
+    tenant: Option<&str>,
+    scope: Option<&str>,
+) -> jsonwebtoken::errors::Result<String> {
+    let issued = now.0.timestamp();
+    let expires = issued.saturating_add(i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX));
+    let mut claims = json!({ "sub": "developer", "client_id": "crm-token", "iat": issued, "exp": expires });
+    for (name, value) in [
+        ("tenant_id", tenant),
+        ("scope", scope),
+        ("iss", config.jwt_issuer.as_deref()),
+        ("aud", config.jwt_audience.as_deref()),
+    ] {
+        if let (Some(value), Some(claims)) = (value, claims.as_object_mut()) {
+            claims.insert(name.to_owned(), Value::from(value));
+        }
+    }
+    jsonwebtoken::encode(&Header::default(), &claims, &EncodingKey::from_secret(secret.reveal().as_bytes()))
+}

@@ -1,0 +1,202 @@
+//! What each task does in a step, and when it takes the next.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    sync::watch,
+    time::{sleep, sleep_until, timeout},
+};
+
+use super::supervisor::{OnStop, Task};
+use crate::{
+    app::App,
+    audit::AuditQueue,
+    broker::{Broker, Down},
+    database::Database,
+    error::{Error, Result},
+    events::{EventSignal, outbox, signal::Positions},
+    inbound::Inbound,
+    relay::{Relay, Step},
+};
+
+/// How long entries gather before they are written, to share a commit.
+const GATHER: Duration = Duration::from_millis(50);
+/// The pause before entries are written again that the database could not take.
+const REWRITE: Duration = Duration::from_secs(1);
+/// How long the work of another process may go unnoticed.
+const POLL: Duration = Duration::from_millis(250);
+/// How long the end of the service waits for events that the broker may still confirm: they are not sent again then.
+const CONFIRMATION: Duration = Duration::from_secs(3);
+/// The pause before a broker that is down is asked again for the platform's events.
+const RECONNECT: Duration = Duration::from_millis(500);
+
+/// Does the same again and again.
+pub(super) struct Every<W> {
+    pub app: App,
+    pub pause: Duration,
+    /// What the log says when it fails.
+    pub failure: &'static str,
+    pub work: W,
+}
+
+impl<W, F> Task for Every<W>
+where
+    W: Fn(App) -> F + Send + 'static,
+    F: Future<Output = Result<()>> + Send,
+{
+    const ON_STOP: OnStop = OnStop::Finish;
+
+    fn step(&mut self) -> impl Future<Output = Result<()>> + Send {
+        (self.work)(self.app.clone())
+    }
+
+    async fn pause(&mut self) {
+        sleep(self.pause).await;
+    }
+
+    fn report(&self, error: &Error) {
+        tracing::error!(cause = error.cause().unwrap_or_default(), "{}", self.failure);
+    }
+}
+
+/// Writes audit entries as they come.
+pub(super) struct WriteAuditEntries {
+    queue: Arc<AuditQueue>,
+    database: Arc<Database>,
+    works: bool,
+}
+
+impl WriteAuditEntries {
+    pub fn new(app: &App) -> Self {
+        Self { queue: Arc::clone(app.audit_queue()), database: Arc::clone(app.database()), works: true }
+    }
+}
+
+impl Task for WriteAuditEntries {
+    const ON_STOP: OnStop = OnStop::Finish;
+
+    async fn step(&mut self) -> Result<()> {
+        let written = self.queue.write(&self.database).await;
+        self.works = written.is_ok();
+        written
+    }
+
+    async fn pause(&mut self) {
+        sleep(if self.works { GATHER } else { REWRITE }).await;
+        self.queue.wait().await;
+    }
+
+    fn report(&self, error: &Error) {
+        tracing::warn!(cause = error.cause().unwrap_or_default(), "audit entries cannot be written");
+    }
+}
+
+/// Assigns positions to events as soon as they are committed.
+pub(super) struct AssignPositions {
+    database: Arc<Database>,
+    signal: Arc<EventSignal>,
+    commits: watch::Receiver<u64>,
+}
+
+impl AssignPositions {
+    pub fn new(app: &App) -> Self {
+        let (database, signal) = (Arc::clone(app.database()), Arc::clone(app.events()));
+        Self { database, commits: signal.subscribe_commits(), signal }
+    }
+}
+
+impl Task for AssignPositions {
+    const ON_STOP: OnStop = OnStop::Finish;
+
+    async fn step(&mut self) -> Result<()> {
+        // Before looking: a commit after that ends the pause.
+        self.commits.mark_unchanged();
+        outbox::assign_positions_and_wake(&self.database, &self.signal).await
+    }
+
+    async fn pause(&mut self) {
+        let _woken_or_in_vain = timeout(POLL, self.commits.changed()).await;
+    }
+
+    fn report(&self, error: &Error) {
+        tracing::error!(cause = error.cause().unwrap_or_default(), "events cannot be put in order");
+    }
+}
+
+/// Publishes events as soon as they have positions.
+pub(super) struct Publish {
+    relay: Relay,
+    positions: watch::Receiver<Positions>,
+    last: Option<Step>,
+}
+
+impl Publish {
+    pub fn new(app: &App, broker: Arc<dyn Broker>) -> Self {
+        let (database, metrics) = (Arc::clone(app.database()), Arc::clone(app.metrics()));
+        let relay = Relay::new(database, app.clock().clone(), metrics, broker, app.new_id());
+        Self { relay, positions: app.events().subscribe_positions(), last: None }
+    }
+}
+
+impl Task for Publish {
+    const ON_STOP: OnStop = OnStop::FinishWithin(CONFIRMATION);
+
+    async fn step(&mut self) -> Result<()> {
+        // Before looking: a position after that ends the pause.
+        self.positions.mark_unchanged();
+        self.last = None;
+        self.last = Some(self.relay.step().await?);
+        Ok(())
+    }
+
+    async fn pause(&mut self) {
+        match self.last {
+            Some(Step::Sent(_)) => {}
+            Some(Step::Down(until)) => sleep_until(until).await,
+            Some(Step::Idle | Step::Elsewhere) | None => {
+                let _woken_or_in_vain = timeout(POLL, self.positions.changed()).await;
+            }
+        }
+    }
+
+    fn report(&self, error: &Error) {
+        tracing::error!(cause = error.cause().unwrap_or_default(), "events cannot be published");
+    }
+
+    async fn finish(&mut self) {
+        if let Err(error) = self.relay.release().await {
+            tracing::warn!(cause = error.cause().unwrap_or_default(), "the relay's lease cannot be given back");
+        }
+    }
+}
+
+/// Consumes the platform's events.
+pub(super) struct Consume {
+    inbound: Inbound,
+    broker: Arc<dyn Broker>,
+}
+
+impl Consume {
+    pub fn new(app: &App, broker: Arc<dyn Broker>) -> Self {
+        let (changes, ids, metrics) = (app.changes().clone(), Arc::clone(app.ids()), Arc::clone(app.metrics()));
+        Self { inbound: Inbound { changes, ids, metrics }, broker }
+    }
+}
+
+impl Task for Consume {
+    /// What was not settled is delivered again.
+    const ON_STOP: OnStop = OnStop::Drop;
+
+    async fn step(&mut self) -> Result<()> {
+        self.inbound.consume(&*self.broker).await.map_err(|Down(reason)| Error::unavailable(reason))
+    }
+
+    async fn pause(&mut self) {
+        sleep(RECONNECT).await;
+    }
+
+    fn report(&self, error: &Error) {
+        let reason = error.cause().unwrap_or_default();
+        tracing::warn!(reason, "the broker is down: the platform's events wait");
+    }
+}

@@ -1,0 +1,35 @@
+//! The retention: what is deleted once it was kept for long enough.
+
+use chrono::TimeDelta;
+
+use crate::{app::App, audit, change, error::Result, events::outbox};
+
+/// What was deleted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Purged {
+    /// Audit entries.
+    pub entries: u64,
+    /// Ids of accepted requests, and of the platform's events that were applied.
+    pub request_ids: u64,
+    /// Events.
+    pub events: u64,
+}
+
+/// Deletes what was kept for long enough; where there is a broker, only events that it has.
+///
+/// # Errors
+/// A fault of the database. What was deleted until then stays deleted.
+pub async fn purge(app: &App) -> Result<Purged> {
+    let (config, database) = (app.config(), app.database());
+    let before = |days: u16| app.now().0 - TimeDelta::days(i64::from(days));
+    let purged = Purged {
+        entries: audit::retention::purge(database, before(config.audit_retention_days)).await?,
+        request_ids: change::purge_claims(database, before(config.idempotency_retention_days)).await?,
+        events: outbox::purge(database, before(config.events_retention_days), config.events_url.is_some()).await?,
+    };
+    if purged != Purged::default() {
+        let Purged { entries, request_ids, events } = purged;
+        tracing::info!(entries, request_ids, events, "deleted what is past its time");
+    }
+    Ok(purged)
+}

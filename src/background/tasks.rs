@@ -1,0 +1,87 @@
+//! Which tasks a process runs.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    adapters::{AssignPositions, Consume, Every, Publish, WriteAuditEntries},
+    retention::purge,
+    supervisor::Supervisor,
+};
+use crate::{app::App, audit::chain, broker, error::Result, pii::key_registry};
+
+/// How often new audit entries are chained.
+const CHAIN: Duration = Duration::from_millis(400);
+/// How often the retention looks for what is due.
+const PURGE: Duration = Duration::from_secs(600);
+/// How often the sealing key is registered again.
+const REGISTER: Duration = Duration::from_secs(15);
+
+/// The running tasks.
+pub struct Background {
+    app: App,
+    supervisor: Supervisor,
+}
+
+impl Background {
+    /// Starts the tasks of `crm serve`: all, those of the broker unless `crm relay` runs them.
+    #[must_use]
+    pub fn start(app: &App) -> Self {
+        let tasks = Self::new(app);
+        tasks.supervisor.spawn(WriteAuditEntries::new(app));
+        tasks.assign_positions();
+        if app.config().events_relay {
+            tasks.relay_events();
+        }
+        tasks.every(CHAIN, "the audit trail cannot be chained", |app| async move {
+            chain::link_entries(app.database()).await.map(drop)
+        });
+        tasks.every(PURGE, "what is past its time cannot be deleted", |app| async move { purge(&app).await.map(drop) });
+        tasks.every(REGISTER, "the sealing key cannot be registered", |app| async move {
+            key_registry::register(app.database(), app.cipher(), app.now()).await
+        });
+        tasks
+    }
+
+    /// Starts the tasks of `crm relay`: those that events are published and consumed by.
+    #[must_use]
+    pub fn relay(app: &App) -> Self {
+        let tasks = Self::new(app);
+        tasks.assign_positions();
+        tasks.relay_events();
+        tasks
+    }
+
+    fn new(app: &App) -> Self {
+        Self { app: app.clone(), supervisor: Supervisor::default() }
+    }
+
+    fn assign_positions(&self) {
+        self.supervisor.spawn(AssignPositions::new(&self.app));
+    }
+
+    /// Publishes and consumes events, if there is a broker.
+    fn relay_events(&self) {
+        if let Some(url) = &self.app.config().events_url {
+            let broker = broker::connect(url);
+            self.supervisor.spawn(Publish::new(&self.app, Arc::clone(&broker)));
+            self.supervisor.spawn(Consume::new(&self.app, broker));
+        }
+    }
+
+    fn every<F>(&self, pause: Duration, failure: &'static str, work: impl Fn(App) -> F + Send + 'static)
+    where
+        F: Future<Output = Result<()>> + Send + 'static,
+    {
+        self.supervisor.spawn(Every { app: self.app.clone(), pause, failure, work });
+    }
+
+    /// Stops the tasks, writes the audit entries that still wait, and chains the last ones.
+    ///
+    /// # Errors
+    /// A fault of the database.
+    pub async fn finish(self) -> Result<()> {
+        self.supervisor.stop().await;
+        while self.app.audit_queue().flush(self.app.database()).await? > 0 {}
+        chain::link_entries(self.app.database()).await.map(drop)
+    }
+}

@@ -1,0 +1,14 @@
+//! The names that events are found by at the broker. They are part of the events' contract (`openapi/events.yaml`).
+
+/// Where events are published: an exchange, or a topic.
+pub const EVENTS: &str = "crm.events";
+/// The exchange that the platform publishes its events to; on Kafka see `kafka::PLATFORM_TOPICS`.
+pub const PLATFORM: &str = "platform.events";
+/// The queue of the platform's events for this service; also its name as a consumer, in the inbox and to Kafka.
+pub const INBOUND: &str = "crm.inbound";
+/// Where events go that cannot be applied: a queue, or a topic.
+pub const DEAD_LETTERS: &str = "crm.inbound.dlq";
+/// The header of a dead letter that says why it is one.
+pub const REASON: &str = "x-reason";
+/// The header that names the tenant.
+pub const TENANT: &str = "x-tenant-id";

@@ -1,0 +1,238 @@
+//! RabbitMQ, by AMQP 0-9-1: durable topic exchanges, persistent messages, publisher confirms with `mandatory`, manual
+//! acknowledgement.
+
+use std::time::Duration;
+
+use futures_util::{
+    FutureExt, StreamExt,
+    future::{BoxFuture, join_all},
+};
+use lapin::{
+    BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, Consumer, ErrorKind, ExchangeKind,
+    PublisherConfirm,
+    message::Delivery,
+    options::{
+        BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions,
+        ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
+    },
+    types::{AMQPValue, FieldTable},
+};
+
+use super::{
+    interface::{Broker, DeliveryOutcome, Down, Message, PREFETCH, Publisher, Settlement, Subscriber},
+    names::{DEAD_LETTERS, EVENTS, INBOUND, PLATFORM, REASON, TENANT},
+};
+use crate::{config::Secret, telemetry::trace};
+
+/// How long connecting may take.
+const CONNECT: Duration = Duration::from_secs(5);
+/// How long the broker may take to confirm a message, and to answer anything else.
+const CONFIRM: Duration = Duration::from_secs(10);
+/// The `delivery_mode` of messages that survive a restart of the broker.
+const PERSISTENT: u8 = 2;
+
+/// RabbitMQ at an address.
+pub struct RabbitMq {
+    url: Secret,
+    prefix: String,
+}
+
+impl RabbitMq {
+    /// The broker at this address. `prefix` is put before the names of all exchanges and queues, so that tests have their own.
+    #[must_use]
+    pub fn new(url: Secret, prefix: String) -> Self {
+        Self { url, prefix }
+    }
+
+    fn name(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
+    async fn connect(&self) -> lapin::Result<(Connection, Channel)> {
+        let properties = ConnectionProperties::default().with_connection_name("crm".into());
+        let connection = Connection::connect(self.url.reveal(), properties).await?;
+        let channel = connection.create_channel().await?;
+        channel.confirm_select(ConfirmSelectOptions::default()).await?;
+        Ok((connection, channel))
+    }
+
+    async fn publishing(&self) -> lapin::Result<RabbitPublisher> {
+        let (connection, channel) = self.connect().await?;
+        declare_exchange(&channel, &self.name(EVENTS)).await?;
+        Ok(RabbitPublisher { connection, channel, exchange: self.name(EVENTS) })
+    }
+
+    async fn subscribing(&self, event_types: &[&'static str]) -> lapin::Result<RabbitSubscriber> {
+        let (connection, channel) = self.connect().await?;
+        let (platform, inbound, dead_letters) = (self.name(PLATFORM), self.name(INBOUND), self.name(DEAD_LETTERS));
+        declare_exchange(&channel, &platform).await?;
+        let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+        for queue in [&inbound, &dead_letters] {
+            channel.queue_declare(queue.as_str().into(), durable, FieldTable::default()).await?;
+        }
+        for event_type in event_types {
+            let (queue, exchange) = (inbound.as_str().into(), platform.as_str().into());
+            let bind = QueueBindOptions::default();
+            channel.queue_bind(queue, exchange, (*event_type).into(), bind, FieldTable::default()).await?;
+        }
+        channel.basic_qos(PREFETCH, BasicQosOptions::default()).await?;
+        let consume = BasicConsumeOptions::default();
+        let consumer = channel.basic_consume(inbound.into(), "".into(), consume, FieldTable::default()).await?;
+        Ok(RabbitSubscriber { _connection: connection, channel, consumer, dead_letters, unsettled: Vec::new() })
+    }
+}
+
+impl Broker for RabbitMq {
+    fn publisher(&self) -> BoxFuture<'_, Result<Box<dyn Publisher>, Down>> {
+        async { Ok(Box::new(in_time(CONNECT, self.publishing()).await?) as Box<dyn Publisher>) }.boxed()
+    }
+
+    fn subscriber<'b>(&'b self, event_types: &'b [&'static str]) -> BoxFuture<'b, Result<Box<dyn Subscriber>, Down>> {
+        async move {
+            let subscriber = in_time(CONNECT, self.subscribing(event_types)).await?;
+            Ok(Box::new(subscriber) as Box<dyn Subscriber>)
+        }
+        .boxed()
+    }
+}
+
+async fn declare_exchange(channel: &Channel, name: &str) -> lapin::Result<()> {
+    let durable = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
+    channel.exchange_declare(name.into(), ExchangeKind::Topic, durable, FieldTable::default()).await
+}
+
+async fn in_time<T>(patience: Duration, work: impl Future<Output = lapin::Result<T>>) -> Result<T, Down> {
+    match tokio::time::timeout(patience, work).await {
+        Ok(outcome) => outcome.map_err(|error| Down(error.to_string())),
+        Err(_) => Err(Down("the broker did not answer in time".to_owned())),
+    }
+}
+
+struct RabbitPublisher {
+    connection: Connection,
+    channel: Channel,
+    exchange: String,
+}
+
+impl RabbitPublisher {
+    /// The broker closes the channel over a message that it does not take, but not the connection.
+    async fn open_channel(&mut self) -> lapin::Result<()> {
+        if !self.channel.status().connected() {
+            self.channel = self.connection.create_channel().await?;
+            self.channel.confirm_select(ConfirmSelectOptions::default()).await?;
+        }
+        Ok(())
+    }
+
+    async fn send(&self, message: &Message) -> lapin::Result<PublisherConfirm> {
+        let mut headers = FieldTable::default();
+        for (name, value) in [(TENANT, &message.tenant), (trace::HEADER, &message.traceparent)] {
+            headers.insert(name.into(), AMQPValue::LongString(value.as_str().into()));
+        }
+        let properties = BasicProperties::default()
+            .with_message_id(message.id.to_string().into())
+            .with_type(message.event_type.as_str().into())
+            .with_app_id("crm".into())
+            .with_content_type("application/json".into())
+            .with_delivery_mode(PERSISTENT)
+            .with_timestamp(message.at.timestamp().unsigned_abs())
+            .with_headers(headers);
+        let (exchange, key) = (self.exchange.as_str().into(), message.event_type.as_str().into());
+        let mandatory = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+        self.channel.basic_publish(exchange, key, mandatory, &message.payload, properties).await
+    }
+}
+
+impl Publisher for RabbitPublisher {
+    fn publish<'p>(&'p mut self, messages: &'p [Message]) -> BoxFuture<'p, Vec<DeliveryOutcome>> {
+        async move {
+            if let Err(Down(reason)) = in_time(CONFIRM, self.open_channel()).await {
+                return vec![DeliveryOutcome::Unanswered(reason); messages.len()];
+            }
+            // Sent together: the broker confirms many messages with one write to its disk.
+            let mut sent = Vec::with_capacity(messages.len());
+            for message in messages {
+                sent.push(self.send(message).await);
+            }
+            let alone = messages.len() == 1;
+            join_all(sent.into_iter().map(|sent| outcome(sent, alone))).await
+        }
+        .boxed()
+    }
+}
+
+/// The broker's answer to a message. A closed channel is only put down to the message if it was the only one under way.
+async fn outcome(sent: lapin::Result<PublisherConfirm>, alone: bool) -> DeliveryOutcome {
+    match tokio::time::timeout(CONFIRM, async { sent?.await }).await {
+        Ok(Ok(Confirmation::Ack(None))) => DeliveryOutcome::Confirmed,
+        Ok(Ok(Confirmation::Ack(Some(returned)))) => {
+            DeliveryOutcome::Refused(format!("returned: {}", returned.reply_text))
+        }
+        Ok(Ok(Confirmation::Nack(_))) => DeliveryOutcome::Refused("the broker would not keep it".to_owned()),
+        Ok(Ok(Confirmation::NotRequested)) => DeliveryOutcome::Unanswered("the broker does not confirm".to_owned()),
+        Ok(Err(error)) if alone && error.is_amqp_soft_error() => DeliveryOutcome::Refused(error.to_string()),
+        Ok(Err(error)) => DeliveryOutcome::Unanswered(error.to_string()),
+        Err(_) => DeliveryOutcome::Unanswered("the broker did not confirm in time".to_owned()),
+    }
+}
+
+struct RabbitSubscriber {
+    /// Closed when dropped, with its channel.
+    _connection: Connection,
+    channel: Channel,
+    consumer: Consumer,
+    dead_letters: String,
+    unsettled: Vec<Delivery>,
+}
+
+impl RabbitSubscriber {
+    async fn take(&mut self) -> lapin::Result<()> {
+        self.unsettled.clear();
+        let ended = || lapin::Error::from(ErrorKind::InvalidConnectionState(lapin::ConnectionState::Closed));
+        self.unsettled.push(self.consumer.next().await.ok_or_else(ended)??);
+        while self.unsettled.len() < usize::from(PREFETCH)
+            && let Some(Some(delivery)) = self.consumer.next().now_or_never()
+        {
+            self.unsettled.push(delivery?);
+        }
+        Ok(())
+    }
+
+    /// The dead letter is confirmed before its event is acknowledged: a fault in between leaves two of them, but never none.
+    async fn dead_letter(&self, delivery: &Delivery, reason: String) -> lapin::Result<()> {
+        let mut headers = delivery.properties.headers().clone().unwrap_or_default();
+        headers.insert(REASON.into(), AMQPValue::LongString(reason.into()));
+        let properties = delivery.properties.clone().with_headers(headers).with_delivery_mode(PERSISTENT);
+        let mandatory = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+        let queue = self.dead_letters.as_str().into();
+        let sent = self.channel.basic_publish("".into(), queue, mandatory, &delivery.data, properties).await?;
+        match sent.await? {
+            Confirmation::Ack(None) => Ok(()),
+            _ => Err(ErrorKind::InvalidConnectionState(lapin::ConnectionState::Error).into()),
+        }
+    }
+
+    async fn settle_all(&mut self, settlements: Vec<Settlement>) -> lapin::Result<()> {
+        for (delivery, settlement) in std::mem::take(&mut self.unsettled).into_iter().zip(settlements) {
+            if let Settlement::Reject(reason) = settlement {
+                self.dead_letter(&delivery, reason).await?;
+            }
+            delivery.ack(BasicAckOptions::default()).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Subscriber for RabbitSubscriber {
+    fn next(&mut self) -> BoxFuture<'_, Result<Vec<Vec<u8>>, Down>> {
+        async {
+            self.take().await.map_err(|error| Down(error.to_string()))?;
+            Ok(self.unsettled.iter().map(|delivery| delivery.data.to_vec()).collect())
+        }
+        .boxed()
+    }
+
+    fn settle(&mut self, settlements: Vec<Settlement>) -> BoxFuture<'_, Result<(), Down>> {
+        in_time(CONFIRM, self.settle_all(settlements)).boxed()
+    }
+}

@@ -1,0 +1,109 @@
+//! The command line: parsed, and handed to the command.
+
+use std::{error::Error, fmt::Write as _, process::ExitCode};
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use super::{audit, context::ExitOutcome, healthcheck, keygen, keys, migrate, openapi, outbox, relay, serve, token};
+use crate::{
+    config::Config,
+    telemetry::{self, StandardError},
+};
+
+/// Customer relationship management for many tenants
+#[derive(Debug, Parser)]
+#[command(name = "crm", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the API (the default)
+    Serve,
+    /// Change or show the database's schema
+    #[command(subcommand)]
+    Migrate(migrate::Direction),
+    /// Print the OpenAPI contract as YAML
+    Openapi,
+    /// Print the AsyncAPI document of the events as YAML
+    Asyncapi,
+    /// Print a development token, signed with the configured secret
+    Token(token::TokenArgs),
+    /// Ask the running service for its health: exit code 0 or 1
+    Healthcheck,
+    /// Make a key
+    #[command(subcommand)]
+    Keygen(keygen::Purpose),
+    /// Look after the keys
+    #[command(subcommand)]
+    Keys(keys::Task),
+    /// Publish events to the broker and consume the platform's, apart from `crm serve`
+    Relay,
+    /// Look after the events that are to be published
+    #[command(subcommand)]
+    Outbox(outbox::Task),
+    /// Verify or export the audit trail
+    #[command(subcommand)]
+    Audit(audit::Task),
+}
+
+/// Runs the command that the command line names.
+#[must_use]
+pub fn main() -> ExitCode {
+    let parser = Cli::command().mut_subcommand("serve", |serve| serve.after_help(variables()));
+    let cli = match parser.try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches)) {
+        Ok(cli) => cli,
+        Err(usage) => usage.exit(),
+    };
+    // Dropped last, also by a panic: only then is all of the log written.
+    let stderr = StandardError::start();
+    match run(cli.command.unwrap_or(Command::Serve), &stderr) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            stderr.say(&format!("crm: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command, stderr: &StandardError) -> ExitOutcome {
+    let log = |only: Option<&str>| -> Result<Config, Box<dyn Error + Send + Sync>> {
+        let config = Config::from_env()?;
+        telemetry::start(only.unwrap_or(&config.log), config.log_format, stderr);
+        Ok(config)
+    };
+    let log_all = || log(None);
+    // For commands whose result is what they print.
+    let log_warnings = || log(Some("warn"));
+    match command {
+        Command::Serve => wait(serve::run(log_all()?)),
+        Command::Migrate(direction) => wait(migrate::run(&log_warnings()?, direction)),
+        Command::Openapi => openapi::openapi(),
+        Command::Asyncapi => openapi::asyncapi(),
+        Command::Token(args) => token::run(&Config::from_env()?, &args),
+        Command::Healthcheck => wait(healthcheck::run(&Config::from_env()?)),
+        Command::Keygen(purpose) => keygen::run(purpose),
+        Command::Keys(task) => wait(keys::run(log_warnings()?, task)),
+        Command::Relay => wait(relay::run(log_all()?)),
+        Command::Outbox(task) => wait(outbox::run(log_warnings()?, task)),
+        Command::Audit(task) => wait(audit::run(log_warnings()?, task)),
+    }
+}
+
+fn wait(command: impl Future<Output = ExitOutcome>) -> ExitOutcome {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(command)
+}
+
+/// The list of environment variables for `crm serve --help`.
+fn variables() -> String {
+    let mut list = "Environment:".to_owned();
+    for variable in Config::variables() {
+        let _infallible = write!(list, "\n  {:<24} {}", variable.name, variable.meaning);
+        if !variable.default.is_empty() {
+            let _infallible = write!(list, " [{}]", variable.default);
+        }
+    }
+    list
+}

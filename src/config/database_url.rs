@@ -1,0 +1,86 @@
+//! The address of the database. It may hold a password.
+
+use std::{path::PathBuf, str::FromStr};
+
+use sea_orm::sqlx::postgres::PgConnectOptions;
+
+use super::secret::Secret;
+
+/// Where the data is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DatabaseUrl {
+    /// A file, made when missing.
+    Sqlite(PathBuf),
+    /// A PostgreSQL database; the address may hold a password.
+    Postgres(Secret),
+}
+
+impl FromStr for DatabaseUrl {
+    type Err = String;
+
+    fn from_str(url: &str) -> Result<Self, String> {
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            return check_postgres(url).map(|()| Self::Postgres(Secret::new(url.to_owned())));
+        }
+        let path = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:"));
+        let path = path.and_then(|path| path.split('?').next()).unwrap_or_default();
+        match path {
+            "" => Err("must begin with sqlite:// and name a file, or with postgres://".to_owned()),
+            ":memory:" => Err("must name a file: a database in memory loses every accepted write".to_owned()),
+            path => Ok(Self::Sqlite(PathBuf::from(path))),
+        }
+    }
+}
+
+/// The message for an address that cannot be read. It repeats nothing of it: where the parts cannot be told apart, any of
+/// them may be the password.
+const POSTGRES: &str = "must be postgres://USER:PASSWORD@HOST:PORT/NAME; in user, password and name these characters must \
+                        be percent-encoded: @ : / ? # [ ] %";
+
+/// The parameters that sqlx knows. It ignores others, and logs them with their values.
+const PARAMETERS: [&str; 18] = [
+    "application_name",
+    "dbname",
+    "host",
+    "hostaddr",
+    "options",
+    "password",
+    "port",
+    "ssl-ca",
+    "ssl-cert",
+    "ssl-key",
+    "ssl-mode",
+    "ssl-root-cert",
+    "sslcert",
+    "sslkey",
+    "sslmode",
+    "sslrootcert",
+    "statement-cache-capacity",
+    "user",
+];
+
+/// Refuses an address that cannot be read, and one that would be misread: behind a `/`, `?` or `#` in a password that is not
+/// percent-encoded, its rest would be taken for the database's name, a parameter or a fragment.
+fn check_postgres(url: &str) -> Result<(), String> {
+    let (_, address) = url.split_once("://").ok_or(POSTGRES)?;
+    let rest = address.find(['/', '?']).map_or("", |at| address.split_at(at).1);
+    let (name, query) = rest.split_once('?').unwrap_or((rest, ""));
+    if address.contains('#') || rest.contains('@') || name.trim_start_matches('/').contains('/') {
+        return Err(POSTGRES.to_owned());
+    }
+    for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
+        let key = parameter.split('=').next().unwrap_or_default();
+        let setting = key.strip_prefix("options[").and_then(|setting| setting.strip_suffix(']'));
+        let is_name = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte));
+        let known = PARAMETERS.contains(&key) || setting.is_some_and(|setting| !setting.is_empty() && is_name(setting));
+        match known {
+            false if is_name(key) && !key.is_empty() => return Err(format!("the parameter {key} is not known")),
+            false => return Err(POSTGRES.to_owned()),
+            true if format!("postgres:///?{parameter}").parse::<PgConnectOptions>().is_err() => {
+                return Err(format!("the parameter {key} is not valid"));
+            }
+            true => {}
+        }
+    }
+    url.parse::<PgConnectOptions>().map(drop).map_err(|_| POSTGRES.to_owned())
+}

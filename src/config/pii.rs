@@ -1,0 +1,95 @@
+//! Phone numbers and e-mail addresses: who sees them, and how they are stored.
+
+use std::path::PathBuf;
+
+use super::{
+    country::Country,
+    database::beside,
+    database_url::DatabaseUrl,
+    pii_keys::PiiKeys,
+    variables::{Variables, on_or_off, path},
+};
+
+/// Who sees phone numbers and e-mail addresses in clear.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PiiDisplay {
+    /// Tokens with the scope `crm:pii:read`; everybody else sees them masked.
+    Scoped,
+    /// Everybody: the platform masks elsewhere.
+    Clear,
+}
+
+/// Where the keys come from that personal data is sealed with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PiiKeySource {
+    /// The environment.
+    Given(PiiKeys),
+    /// A file.
+    File(PathBuf),
+    /// Nothing is configured: a file beside the embedded database, made when missing.
+    Embedded(PathBuf),
+    /// Nothing is configured, and the database is not the embedded one.
+    NotConfigured,
+}
+
+/// As read: `None` after a mistake.
+pub(super) struct Pii {
+    pub(super) display: Option<PiiDisplay>,
+    /// Also `None` where it is not set.
+    keys: Option<PiiKeys>,
+    /// `None` where it is not set.
+    keys_file: Option<PathBuf>,
+    pub(super) encryption: Option<bool>,
+    pub(super) phone_country: Option<Country>,
+}
+
+impl Pii {
+    pub(super) fn read(env: &mut Variables<'_>) -> Self {
+        Self {
+            display: env.value(
+                "CRM_PII_DISPLAY",
+                "scoped",
+                "phones and e-mails in replies: masked without the scope crm:pii:read (scoped), or never (clear)",
+                display,
+            ),
+            keys: env.optional(
+                "CRM_PII_KEYS",
+                "keys that phones and e-mails are sealed with, id:base64, …: the first seals, all open",
+                str::parse,
+            ),
+            keys_file: env.optional("CRM_PII_KEYS_FILE", "file with these keys", path),
+            encryption: env.value(
+                "CRM_PII_ENCRYPTION",
+                "on",
+                "phones and e-mails are stored sealed (on) or in clear (off)",
+                on_or_off,
+            ),
+            phone_country: env.value(
+                "CRM_PHONE_COUNTRY",
+                "CN",
+                "country by whose rules a phone without + or 00 is read when it is searched for",
+                str::parse,
+            ),
+        }
+    }
+
+    pub(super) fn key_source(&self, env: &mut Variables<'_>, database: Option<&DatabaseUrl>) -> PiiKeySource {
+        if self.keys.is_some() && self.keys_file.is_some() {
+            env.mistake("CRM_PII_KEYS, CRM_PII_KEYS_FILE: set one of the two, not both");
+        }
+        match (&self.keys, &self.keys_file, database) {
+            (Some(keys), ..) => PiiKeySource::Given(keys.clone()),
+            (None, Some(file), _) => PiiKeySource::File(file.clone()),
+            (None, None, Some(DatabaseUrl::Sqlite(file))) => PiiKeySource::Embedded(beside(file, ".keys")),
+            (None, None, _) => PiiKeySource::NotConfigured,
+        }
+    }
+}
+
+fn display(text: &str) -> Result<PiiDisplay, String> {
+    match text {
+        "scoped" => Ok(PiiDisplay::Scoped),
+        "clear" => Ok(PiiDisplay::Clear),
+        _ => Err("must be scoped or clear".to_owned()),
+    }
+}

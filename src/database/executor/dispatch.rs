@@ -1,0 +1,62 @@
+//! Passes a unit of work to the executor of the database in use, and waits for the outcome.
+
+use std::sync::Arc;
+
+use sea_orm::DbErr;
+use tokio::{sync::oneshot, time::timeout_at};
+use uuid::Uuid;
+
+use super::{postgres::PostgresExecutor, sqlite::SqliteExecutor, unit_of_work::UnitOfWork};
+use crate::{
+    database::deadline::Deadline,
+    error::{Error, Result},
+};
+
+/// What commits changes.
+pub(in crate::database) enum Executor {
+    /// One writer, which commits what waits together.
+    Sqlite(SqliteExecutor),
+    /// A transaction for each unit of work, on one of several connections.
+    Postgres(Arc<PostgresExecutor>),
+}
+
+impl Executor {
+    /// Runs a unit of work in a transaction: either it returned `Ok` and is committed, or nothing of it is. Work on the
+    /// same resource is done in the order in which it comes.
+    pub(in crate::database) async fn transact<T: Send + 'static>(
+        &self,
+        resource: Option<Uuid>,
+        deadline: Deadline,
+        work: impl UnitOfWork<T>,
+    ) -> Result<T> {
+        let (sender, receiver) = oneshot::channel();
+        match self {
+            Self::Sqlite(executor) => executor.enqueue(deadline, work, sender)?,
+            Self::Postgres(executor) => {
+                let executor = Arc::clone(executor);
+                // A task of its own: a client that hangs up leaves all of it or nothing, and blocks nobody.
+                tokio::spawn(async move {
+                    let outcome = executor.transact(resource, deadline, work).await;
+                    // Where nobody waits any more, the change stands all the same.
+                    let _gone = sender.send(outcome);
+                });
+            }
+        }
+        match timeout_at(deadline.for_answer(), receiver).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) => Err(Error::internal("a change panicked")),
+            Err(_) => Err(Error::outcome_unknown("the change was not answered in time")),
+        }
+    }
+
+    /// Finishes what waits; accepts nothing more.
+    pub(in crate::database) async fn close(&self) -> std::result::Result<(), DbErr> {
+        match self {
+            Self::Sqlite(executor) => executor.close().await,
+            Self::Postgres(executor) => {
+                executor.close().await;
+                Ok(())
+            }
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! A unit of work that waits for the writer, together with the caller who waits for its outcome.
+
+use std::time::Duration;
+
+use futures_util::{FutureExt, future::BoxFuture};
+use tokio::{sync::oneshot, time::Instant};
+
+use super::group::Group;
+use crate::{
+    database::{deadline::Deadline, executor::unit_of_work::UnitOfWork},
+    error::{Error, Result},
+};
+
+/// A unit of work in the queue, of whatever type its outcome is.
+pub(super) struct QueuedWork {
+    since: Instant,
+    run: Run,
+}
+
+/// Runs the work in a group, or learns why there is none.
+type Run = Box<dyn for<'g> FnOnce(Result<&'g Group>) -> BoxFuture<'g, Reply> + Send + Sync>;
+
+/// Answers the caller, given the outcome of the group's commit.
+pub(super) type Reply = Box<dyn FnOnce(Result<()>) + Send>;
+
+impl QueuedWork {
+    pub(super) fn new<T: Send + 'static>(
+        deadline: Deadline,
+        work: impl UnitOfWork<T>,
+        sender: oneshot::Sender<Result<T>>,
+    ) -> Self {
+        let run: Run = Box::new(move |group| {
+            async move {
+                // Nobody waits any more and nothing has happened yet: leave it so.
+                if sender.is_closed() {
+                    return Box::new(|_| ()) as Reply;
+                }
+                let outcome = match group {
+                    Ok(group) => group.run(deadline, &work).await,
+                    Err(error) => Err(error),
+                };
+                Box::new(move |committed| {
+                    let outcome = match (committed, outcome) {
+                        (Err(_), Err(fault)) if fault.is_fault() => Err(fault),
+                        // A refusal, too, was judged by what the group had written: where that is not committed, neither
+                        // holds.
+                        (Err(fault), _) => Err(fault),
+                        (Ok(()), outcome) => outcome,
+                    };
+                    // Where nobody waits any more, the change stands all the same.
+                    let _gone = sender.send(outcome);
+                }) as Reply
+            }
+            .boxed()
+        });
+        Self { since: Instant::now(), run }
+    }
+
+    /// How long it has been waiting.
+    pub(super) fn waited(&self) -> Duration {
+        self.since.elapsed()
+    }
+
+    /// Runs the work in a group. The caller is answered once the group's commit is decided.
+    pub(super) async fn run(self, group: &Group) -> Reply {
+        (self.run)(Ok(group)).await
+    }
+
+    /// Answers the caller that the work was not run.
+    pub(super) async fn refuse(self, cause: &'static str) {
+        (self.run)(Err(Error::unavailable(cause))).await(Ok(()));
+    }
+}

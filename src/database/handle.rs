@@ -1,0 +1,195 @@
+//! [`Database`]: what the rest of the service holds.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use sea_orm::{DbBackend, DbErr};
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+use super::{
+    connect::{Connector, SQLITE_READERS},
+    deadline::{Deadline, REQUEST, timed_out},
+    executor::{Executor, PostgresExecutor, SqliteExecutor, UnitOfWork},
+    fault::db_error,
+    file::DatabaseFile,
+    health::Health,
+    pool::Pool,
+    probe,
+    reader::{ReadSource, Reader},
+    steps::Steps,
+    transaction::Transaction,
+    wal_guard::WalGuard,
+};
+use crate::{
+    config::{Config, DatabaseUrl, Pooler, Secret},
+    error::{ErrorKind, Result},
+};
+
+/// How long a database that does not answer may keep the service from ending.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The database of the service.
+pub struct Database {
+    reads: ReadSource,
+    executor: Executor,
+    time_limit: Duration,
+    health: Arc<Health>,
+    steps: Arc<Steps>,
+    probe: Option<JoinHandle<()>>,
+}
+
+impl Database {
+    /// Connects. The schema must be up to date: see [`super::migrate`]. `time_limit` holds for each read and each change.
+    ///
+    /// # Errors
+    /// A database that cannot be reached or opened.
+    pub async fn open(config: &Config, time_limit: Duration) -> std::result::Result<Self, DbErr> {
+        match &config.database_url {
+            DatabaseUrl::Sqlite(path) => Self::open_sqlite(path, time_limit).await,
+            DatabaseUrl::Postgres(url) => Self::open_postgres(config, url, time_limit).await,
+        }
+    }
+
+    async fn open_sqlite(path: &Path, time_limit: Duration) -> std::result::Result<Self, DbErr> {
+        let (health, steps) = (Arc::<Health>::default(), Arc::<Steps>::default());
+        let deadline = Deadline::within(time_limit.min(REQUEST));
+        let file = Arc::new(DatabaseFile::at(path).map_err(db_error)?);
+        let writer = Pool::new(Connector::SqliteWriter(Arc::clone(&file)), 1)?;
+        drop(writer.get(deadline.for_statements()).await?);
+        let mut wal_guard = WalGuard::new(Arc::clone(&file));
+        wal_guard.open().await?;
+        let readers = Pool::new(Connector::SqliteReader(Arc::clone(&file)), SQLITE_READERS)?;
+        let executor = SqliteExecutor::start(
+            writer,
+            readers.clone(),
+            Arc::clone(&file),
+            wal_guard,
+            Arc::clone(&steps),
+            Arc::clone(&health),
+        );
+        let reads = ReadSource {
+            pool: readers,
+            backend: DbBackend::Sqlite,
+            pooler: Pooler::None,
+            file: Some(file),
+            health: Arc::clone(&health),
+        };
+        Ok(Self { reads, executor: Executor::Sqlite(executor), time_limit, health, steps, probe: None })
+    }
+
+    async fn open_postgres(config: &Config, url: &Secret, time_limit: Duration) -> std::result::Result<Self, DbErr> {
+        let (health, steps) = (Arc::<Health>::default(), Arc::<Steps>::default());
+        let deadline = Deadline::within(time_limit.min(REQUEST));
+        let pooler = config.database_pooler;
+        let connector = |read_only| Connector::postgres(url, pooler, time_limit, read_only).map_err(db_error);
+        // One connection is the probe's, a third of the others reads.
+        let connections = usize::from(config.database_connections) - 1;
+        let reading = (connections / 3).max(1);
+        let writing = connections - reading;
+        let (readers, writers) = (Pool::new(connector(true)?, reading)?, Pool::new(connector(false)?, writing)?);
+        drop(readers.get(deadline.for_statements()).await?);
+        let pools = [readers.clone(), writers.clone()];
+        let probe = tokio::spawn(probe::run(connector(false)?, pools, Arc::clone(&health)));
+        let executor = PostgresExecutor::new(writers, writing, Arc::clone(&steps), Arc::clone(&health));
+        let reads =
+            ReadSource { pool: readers, backend: DbBackend::Postgres, pooler, file: None, health: Arc::clone(&health) };
+        let executor = Executor::Postgres(Arc::new(executor));
+        Ok(Self { reads, executor, time_limit, health, steps, probe: Some(probe) })
+    }
+
+    /// Which database it is.
+    #[must_use]
+    pub fn backend(&self) -> DbBackend {
+        self.reads.backend
+    }
+
+    /// What is known of the database.
+    #[must_use]
+    pub fn health(&self) -> &Arc<Health> {
+        &self.health
+    }
+
+    /// The steps of its transactions, for tests to make them fail.
+    #[must_use]
+    pub fn steps(&self) -> &Steps {
+        &self.steps
+    }
+
+    /// Reads, from now on until the time limit: never sees half a change, and cannot write.
+    #[must_use]
+    pub fn read(&self) -> Reader<'_> {
+        Reader { source: &self.reads, deadline: Deadline::within(self.time_limit) }
+    }
+
+    /// A read-only transaction that sees the database as it was at one instant.
+    ///
+    /// # Errors
+    /// A fault of the database.
+    pub async fn snapshot(&self) -> Result<Transaction> {
+        let deadline = Deadline::within(self.time_limit);
+        let backend = self.backend();
+        let begin = match backend {
+            DbBackend::Postgres => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+            // On SQLite every transaction sees one instant.
+            _ => "BEGIN",
+        };
+        let mut connection = self.reads.pool.get(deadline.for_statements()).await?;
+        connection.begin(begin, deadline.for_statements(), &Steps::default()).await?;
+        let connection = Arc::new(tokio::sync::Mutex::new(connection));
+        Ok(Transaction { connection, backend, deadline, steps: Arc::default() })
+    }
+
+    /// Runs `work` in a transaction: either it returned `Ok` and is committed and safe on disk, or nothing of it is.
+    /// Goes on to its end even if the caller stops waiting, but not beyond its deadline. It may be run again from the start.
+    ///
+    /// # Errors
+    /// What `work` returned, or a failure to commit.
+    pub(crate) async fn transact<T: Send + 'static>(&self, work: impl UnitOfWork<T>) -> Result<T> {
+        self.reported(self.executor.transact(None, Deadline::within(self.time_limit), work).await)
+    }
+
+    /// The same for work that changes this resource: it waits for earlier work on the same one.
+    ///
+    /// # Errors
+    /// What `work` returned, or a failure to commit.
+    pub(crate) async fn transact_on<T: Send + 'static>(&self, resource: Uuid, work: impl UnitOfWork<T>) -> Result<T> {
+        self.reported(self.executor.transact(Some(resource), Deadline::within(self.time_limit), work).await)
+    }
+
+    fn reported<T>(&self, outcome: Result<T>) -> Result<T> {
+        if let Err(error) = &outcome
+            && error.kind() == ErrorKind::Unavailable
+        {
+            self.health.change_failed(error.is_contention());
+        }
+        outcome
+    }
+
+    /// Finishes the waiting changes and closes all connections.
+    ///
+    /// # Errors
+    /// A fault while closing.
+    pub async fn close(&self) -> std::result::Result<(), DbErr> {
+        if let Some(probe) = &self.probe {
+            probe.abort();
+        }
+        self.health.closed();
+        let closing = async {
+            let closed = self.executor.close().await;
+            self.reads.pool.close().await;
+            closed
+        };
+        match tokio::time::timeout(CLOSE_TIMEOUT, closing).await {
+            Ok(closed) => closed,
+            Err(_) => Err(db_error(timed_out())),
+        }
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        if let Some(probe) = &self.probe {
+            probe.abort();
+        }
+    }
+}

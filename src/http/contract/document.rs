@@ -1,0 +1,84 @@
+//! The contract of some operations.
+
+use serde_json::{Map, Value};
+
+use super::emission::emit;
+
+/// The contract of some operations, and what is derived from it.
+pub struct Contract {
+    document: Value,
+    /// The templates of the paths, each with its methods for `Allow`.
+    paths: Vec<(String, String)>,
+    /// The paths of what is served beside the operations.
+    documents: &'static [&'static str],
+}
+
+impl Contract {
+    /// From the framework's document of some operations, the names for the values of its integer enumerations, and the paths
+    /// of what is served beside the operations.
+    #[must_use]
+    pub fn of(spec: &str, enum_names: &[(&str, Vec<String>)], documents: &'static [&'static str]) -> Self {
+        let document = emit(spec, enum_names);
+        let paths = document.get("paths").and_then(Value::as_object).into_iter().flatten();
+        let mut paths: Vec<_> = paths.map(|(path, methods)| (path.clone(), allow(methods))).collect();
+        paths.extend(documents.iter().map(|path| ((*path).to_owned(), "GET, HEAD".to_owned())));
+        Self { document, paths, documents }
+    }
+
+    /// The OpenAPI document.
+    #[must_use]
+    pub fn document(&self) -> &Value {
+        &self.document
+    }
+
+    /// The document as JSON.
+    #[must_use]
+    pub fn json(&self) -> String {
+        format!("{:#}", self.document)
+    }
+
+    /// The document as YAML: the bytes of `openapi/api_contract.yaml`.
+    #[must_use]
+    pub fn yaml(&self) -> String {
+        yaml_serde::to_string(&self.document).unwrap_or_default()
+    }
+
+    /// Whether the path is that of a document beside the operations.
+    #[must_use]
+    pub fn has_document(&self, path: &str) -> bool {
+        self.documents.contains(&path)
+    }
+
+    /// The template that the path is one of: `/customers/{customer_id}`.
+    #[must_use]
+    pub fn route(&self, path: &str) -> Option<&str> {
+        self.at(path).map(|(template, _)| template.as_str())
+    }
+
+    /// The methods that the path supports, for `Allow`.
+    #[must_use]
+    pub fn allowed(&self, path: &str) -> &str {
+        self.at(path).map_or("", |(_, allow)| allow)
+    }
+
+    fn at(&self, path: &str) -> Option<&(String, String)> {
+        self.paths.iter().find(|(template, _)| {
+            let (mut template, mut path) = (template.split('/'), path.split('/'));
+            loop {
+                match (template.next(), path.next()) {
+                    (None, None) => return true,
+                    (Some(part), Some(actual)) if part == actual || part.starts_with('{') => {}
+                    _ => return false,
+                }
+            }
+        })
+    }
+}
+
+fn allow(methods: &Value) -> String {
+    let methods = methods.as_object().into_iter().flat_map(Map::keys).map(|method| method.to_uppercase());
+    let methods: Vec<String> = methods
+        .flat_map(|method| if method == "GET" { vec![method, "HEAD".to_owned()] } else { vec![method] })
+        .collect();
+    methods.join(", ")
+}

@@ -1,0 +1,181 @@
+//! How the framework's document becomes the contract.
+
+use std::collections::BTreeSet;
+
+use poem_openapi::{registry::Registry, types::Type};
+use serde_json::{Value, json};
+
+use super::{
+    components::{error_responses, headers, parameters, response_name},
+    json::{entries, reference, referenced_schemas, set},
+};
+use crate::{
+    http::{
+        error::{ErrorBody, ErrorCode},
+        header, request_id,
+    },
+    telemetry::trace,
+};
+
+/// Completes and corrects the framework's document. Pure. `enum_names`: schemas of integer enumerations, with the names of
+/// their values for generated clients (`NUMBER_0` without them).
+pub(super) fn emit(spec: &str, enum_names: &[(&str, Vec<String>)]) -> Value {
+    let mut document: Value = serde_json::from_str(spec).unwrap_or_default();
+    let mut request_bodies = BTreeSet::new();
+    let mut tags = Vec::new();
+    for (_, item) in entries(document.get_mut("paths")) {
+        for (method, operation) in entries(Some(item)) {
+            request_bodies.extend(operation.get("requestBody").map(referenced_schemas).unwrap_or_default());
+            tags.push(operation.pointer("/tags/0").cloned());
+            complete(method, operation);
+        }
+    }
+    // The framework sorts the tags by name; readers meet them in the order of the operations.
+    if let Some(known) = document.get_mut("tags").and_then(Value::as_array_mut) {
+        known.sort_by_key(|tag| tags.iter().position(|used| used.as_ref() == tag.get("name")));
+    }
+    // The framework drops schemas that no operation names by itself: the errors' are named by rule, below.
+    let mut registry = Registry::new();
+    ErrorBody::register(&mut registry);
+    let mut schemas = document.pointer("/components/schemas").cloned().unwrap_or_default();
+    for (name, schema) in &registry.schemas {
+        set(&mut schemas, name, serde_json::to_value(schema).unwrap_or_default());
+    }
+    if let Some(schemas) = schemas.as_object_mut() {
+        schemas.sort_keys();
+    }
+    if let Some(components) = document.get_mut("components") {
+        set(components, "schemas", schemas);
+    }
+    correct(&mut document);
+    for (name, schema) in entries(document.pointer_mut("/components/schemas")) {
+        if request_bodies.contains(name) {
+            set(schema, "additionalProperties", json!(false));
+        }
+    }
+    for (name, names) in enum_names {
+        if let Some(schema) = document.pointer_mut(&format!("/components/schemas/{name}")) {
+            set(schema, "x-enum-varnames", json!(names));
+        }
+    }
+    set(&mut document, "openapi", json!("3.0.3"));
+    if let Some(components) = document.get_mut("components") {
+        set(components, "parameters", parameters());
+        set(components, "headers", headers());
+        set(components, "responses", error_responses());
+    }
+    document
+}
+
+/// Adds to an operation what every operation of its kind has: headers in and out, and the errors it can answer.
+fn complete(method: &str, operation: &mut Value) {
+    let traits = Traits::of(operation);
+    add_parameters(operation, &traits);
+    for (status, response) in entries(operation.get_mut("responses")) {
+        add_headers(status, response);
+        if status == "200" && method == "patch" {
+            set(response, "description", json!("OK: the resource after the change."));
+        }
+    }
+    if let Some(responses) = operation.get_mut("responses") {
+        for code in traits.errors() {
+            set(responses, code.status().as_str(), reference("responses", &response_name(code)));
+        }
+        if let Some(responses) = responses.as_object_mut() {
+            responses.sort_keys();
+        }
+    }
+    let order = ["tags", "summary", "description", "operationId", "security", "parameters", "requestBody", "responses"];
+    let mut rest = operation.take();
+    let mut take =
+        |key: &str| rest.as_object_mut().and_then(|rest| rest.shift_remove(key)).map(|value| (key.to_owned(), value));
+    *operation = order.into_iter().filter_map(&mut take).collect();
+}
+
+/// What decides which headers an operation takes and which errors it can answer.
+struct Traits {
+    is_secured: bool,
+    has_body: bool,
+    has_path_id: bool,
+}
+
+impl Traits {
+    fn of(operation: &Value) -> Self {
+        let mut parameters = operation.get("parameters").and_then(Value::as_array).into_iter().flatten();
+        Self {
+            is_secured: operation.get("security").is_some(),
+            has_body: operation.get("requestBody").is_some(),
+            has_path_id: parameters.any(|parameter| parameter.get("in") == Some(&json!("path"))),
+        }
+    }
+
+    fn errors(&self) -> impl Iterator<Item = ErrorCode> {
+        let errors = [
+            (ErrorCode::BadRequest, self.is_secured),
+            (ErrorCode::Unauthorized, self.is_secured),
+            (ErrorCode::Forbidden, self.is_secured),
+            (ErrorCode::NotFound, self.has_path_id),
+            (ErrorCode::IdempotentConflict, self.has_body),
+            (ErrorCode::PayloadTooLarge, self.has_body),
+            (ErrorCode::UnsupportedMediaType, self.has_body),
+            (ErrorCode::InternalError, true),
+            // A probe's is its own: it says the state of the service too.
+            (ErrorCode::ServiceUnavailable, self.is_secured),
+        ];
+        errors.into_iter().filter(|(_, answers)| *answers).map(|(code, _)| code)
+    }
+}
+
+fn add_parameters(operation: &mut Value, traits: &Traits) {
+    let request_id = if traits.has_body { "RequiredRequestId" } else { "RequestId" };
+    let mut parameters = vec![reference("parameters", request_id)];
+    if traits.is_secured {
+        parameters.push(reference("parameters", "TenantId"));
+    } else {
+        set(operation, "security", json!([]));
+    }
+    match operation.get_mut("parameters").and_then(Value::as_array_mut) {
+        Some(own) => own.append(&mut parameters),
+        None => set(operation, "parameters", Value::from(parameters)),
+    }
+}
+
+fn add_headers(status: &str, response: &mut Value) {
+    let mut headers = response.get("headers").cloned().unwrap_or_else(|| json!({}));
+    set(&mut headers, request_id::HEADER, reference("headers", "RequestId"));
+    set(&mut headers, trace::HEADER, reference("headers", "TraceParent"));
+    set(&mut headers, header::RESPONSE_TIME, reference("headers", "ResponseTime"));
+    if status == ErrorCode::ServiceUnavailable.status().as_str() {
+        set(&mut headers, "Retry-After", reference("headers", "RetryAfter"));
+    }
+    set(response, "headers", headers);
+}
+
+/// Corrects what the framework writes for every schema and parameter.
+fn correct(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(correct),
+        Value::Object(object) => {
+            // A reference with a description of its own becomes an anonymous schema; the named one describes itself.
+            let named = object.get("allOf").and_then(Value::as_array).and_then(|parts| parts.first()).cloned();
+            if let Some(named) = named.filter(|part| part.get("$ref").is_some()) {
+                *value = named;
+                return;
+            }
+            // Keys with their default value say nothing.
+            let defaults = [("deprecated", json!(false)), ("explode", json!(true))];
+            object.retain(|key, value| !defaults.iter().any(|(name, default)| key == name && value == default));
+            if object.contains_key("properties") {
+                object.remove("title");
+            }
+            for bound in ["minimum", "maximum"] {
+                let whole = object.get(bound).and_then(Value::as_f64).filter(|bound| bound.fract() == 0.0);
+                if let Some(whole) = whole {
+                    object.insert(bound.to_owned(), json!(whole as i64));
+                }
+            }
+            object.values_mut().for_each(correct);
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,33 @@
+//! Small things that are done to a document of JSON.
+
+use serde_json::{Value, json};
+
+/// A reference to a component of the document.
+pub(super) fn reference(kind: &str, name: &str) -> Value {
+    json!({ "$ref": format!("#/components/{kind}/{name}") })
+}
+
+/// The names of the schemas that a part of the document refers to.
+#[must_use]
+pub fn referenced_schemas(part: &Value) -> Vec<String> {
+    match part {
+        Value::Object(object) => {
+            let own = object.get("$ref").and_then(Value::as_str).and_then(|path| path.rsplit('/').next());
+            own.map(str::to_owned).into_iter().chain(object.values().flat_map(referenced_schemas)).collect()
+        }
+        Value::Array(items) => items.iter().flat_map(referenced_schemas).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// The entries of an object; none of anything else.
+pub(super) fn entries(value: Option<&mut Value>) -> Vec<(&String, &mut Value)> {
+    value.and_then(Value::as_object_mut).into_iter().flatten().collect()
+}
+
+/// Sets a key of an object.
+pub(super) fn set(object: &mut Value, key: &str, value: Value) {
+    if let Some(object) = object.as_object_mut() {
+        object.insert(key.to_owned(), value);
+    }
+}

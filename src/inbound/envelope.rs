@@ -1,0 +1,150 @@
+//! What every event has around its `data`.
+
+use std::borrow::Cow;
+
+use poem_openapi::registry::MetaSchemaRef;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::{Value, error::Category, value::RawValue};
+use uuid::Uuid;
+
+use crate::{
+    auth::Actor,
+    broker::INBOUND,
+    change::Intent,
+    error::{Error, Result},
+    resource::Kind,
+    telemetry::trace,
+    values::{
+        ContractValue, Id, IdSource, Tenant, Text, TextRule, Timestamp, Violation, contract_type, json, request_id,
+    },
+};
+
+/// Maximum size of an event, in bytes.
+const LIMIT: usize = 262_144;
+
+/// An event of the platform, whose data is parsed once its type is known.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Envelope {
+    pub event_id: EventId,
+    pub event_type: String,
+    pub timestamp: EventTimestamp,
+    #[serde(default)]
+    trace_id: Option<String>,
+    data: Box<RawValue>,
+}
+
+impl Envelope {
+    /// Parses an event, but not its data.
+    pub fn parse(event: &[u8]) -> Result<Self> {
+        if event.len() > LIMIT {
+            return Err(Error::invalid(format!("the event is larger than {LIMIT} bytes")));
+        }
+        // serde would also read a struct from an array of its fields.
+        if event.trim_ascii_start().starts_with(b"[") {
+            return Err(Error::invalid("the event must be a JSON object"));
+        }
+        parse(event, "")
+    }
+
+    /// Parses the data.
+    pub fn data<T: DeserializeOwned>(&self) -> Result<T> {
+        parse(self.data.get().as_bytes(), "data")
+    }
+
+    /// The system that sent the event acts, in this tenant.
+    pub fn context(&self, tenant: Tenant, ids: &IdSource) -> MessageContext {
+        let sender = self.event_type.split('.').next().unwrap_or_default();
+        let trace_id = self.trace_id.clone().filter(|id| trace::is_id(id));
+        MessageContext {
+            actor: Actor {
+                tenant,
+                name: sender.to_owned(),
+                client: None,
+                request_id: self.event_id.as_str().to_owned(),
+                trace_id: trace_id.unwrap_or_else(|| ids.next().simple().to_string()),
+            },
+            event_type: self.event_type.clone(),
+        }
+    }
+}
+
+/// The sender, before the target is known.
+pub(super) struct MessageContext {
+    actor: Actor,
+    event_type: String,
+}
+
+impl MessageContext {
+    /// The intent to change this resource, once for the event's id.
+    pub fn intent(self, kind: Kind, id: Uuid) -> Intent {
+        Intent::for_event(self.actor, INBOUND, self.event_type, kind, id)
+    }
+}
+
+/// Parses JSON that is the field `parent` of an event, or the event itself.
+fn parse<T: DeserializeOwned>(json: &[u8], parent: &str) -> Result<T> {
+    let mut deserializer = serde_json::Deserializer::from_slice(json);
+    serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        let path = match (parent, error.path().to_string()) {
+            ("", path) => path,
+            (parent, path) if path == "." => parent.to_owned(),
+            (parent, path) if path.starts_with('[') => format!("{parent}{path}"),
+            (parent, path) => format!("{parent}.{path}"),
+        };
+        match error.inner().classify() {
+            Category::Data => Error::invalid(json::describe(&path, error.inner())),
+            Category::Io | Category::Syntax | Category::Eof => Error::invalid("the event is not valid JSON"),
+        }
+    })
+}
+
+/// The rule of [`EventId`]: that of a request id, which it stands in for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventIdRule;
+
+impl TextRule for EventIdRule {
+    const NAME: &'static str = "EventId";
+    const MIN: usize = 1;
+    const MAX: usize = request_id::MAX_LENGTH;
+    const PATTERN: &'static str = "^[\u{21}-\u{7e}]+$";
+    const EXPECTED: &'static str = "must be 1 to 128 visible ASCII characters";
+    const EXAMPLE: &'static str = Id::EXAMPLE;
+
+    fn accepts(text: &str) -> bool {
+        request_id::is_valid(text)
+    }
+}
+
+/// The id of an event of the platform.
+pub type EventId = Text<EventIdRule>;
+
+/// When an event of the platform happened, in the words of its sender, to be quoted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct EventTimestamp(String);
+
+impl EventTimestamp {
+    /// The sender's words.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl ContractValue for EventTimestamp {
+    fn name() -> Cow<'static, str> {
+        "EventTimestamp".into()
+    }
+
+    fn schema_ref() -> MetaSchemaRef {
+        Timestamp::schema_ref()
+    }
+
+    fn from_value(value: Value) -> std::result::Result<Self, Violation> {
+        Timestamp::from_value(value.clone())?;
+        value.as_str().map(|text| Self(text.to_owned())).ok_or(Cow::Borrowed("must be an RFC 3339 timestamp"))
+    }
+}
+
+contract_type!(EventTimestamp);

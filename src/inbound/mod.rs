@@ -1,0 +1,23 @@
+//! The platform's events that this service acts on, each applied once.
+//!
+//! An event is applied like a request: its id is claimed in `inbox` in the transaction of the change it causes, so that it
+//! may be delivered any number of times. It is acknowledged after the commit. An event that cannot be applied (malformed, or
+//! about something that the tenant does not have) becomes a dead letter with the reason, and is never tried again by itself;
+//! while the database is down, an event is tried until it works. Unknown fields are ignored.
+//!
+//! - `contract_signed`: the customer is signed; the opportunity, if one is named, is won.
+//! - `task_completed`: the follow-up gains a last line; without a follow-up, one is recorded.
+//!
+//! A new type of event is a file like those two and an entry in [`consumed`].
+//!
+//! Reading order: `consumer` · `envelope` · `consumed_event` what a type of event declares · the types of events.
+
+mod consumed_event;
+mod consumer;
+mod contract_signed;
+mod envelope;
+mod task_completed;
+
+pub use consumed_event::{ConsumedEvent, DataField};
+pub use consumer::{ApplyOutcome, Inbound, consumed, event_types};
+pub use envelope::{EventId, EventTimestamp};

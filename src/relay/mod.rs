@@ -1,0 +1,24 @@
+//! The relay: publishes committed events, at least once, and the events of each resource in order.
+//!
+//! It reads the outbox by position, like any reader of the feed, and keeps in the database how far it came. Several
+//! processes may run it; a lease (`ledger`) lets one of them work at a time, so that events are not sent twice. The order
+//! does not depend on the lease: an event is sent only once the one before it of the same resource is confirmed.
+//!
+//! - **Recorded after it is confirmed.** If the relay or the broker dies in between, the event is sent again, with the same
+//!   id.
+//! - **Refused** by the broker (unroutable, too large): the event is blocked and tried again, at most [`MAX_ATTEMPTS`] times
+//!   with growing pauses, then parked until `crm outbox retry`. Later events of the same resource wait behind it, all others
+//!   go on.
+//! - **Down.** A broker that cannot be reached counts against no event: the breaker opens, and after a growing pause the
+//!   broker is tried again, first with a single event.
+//!
+//! Reading order: `worker` the steps · `ledger` what is kept · `status` what operators see and do · `backoff`.
+
+mod backoff;
+mod ledger;
+mod status;
+mod worker;
+
+pub use ledger::MAX_ATTEMPTS;
+pub use status::{ParkedEvent, RelayStatus, parked, retry, status};
+pub use worker::{Relay, Step};

@@ -1,0 +1,91 @@
+//! What operators see of the relay, and what they can do.
+
+use sea_orm::{ConnectionTrait, FromQueryResult};
+use uuid::Uuid;
+
+use super::ledger::{execute, statement};
+use crate::{database::Database, error::Result};
+
+/// How far the relay came.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RelayStatus {
+    /// The last position that was assigned.
+    pub head: i64,
+    /// Up to here every event is published or blocked.
+    pub position: i64,
+    /// Events that were refused, or wait behind a refused one; parked ones among them.
+    pub blocked: i64,
+    /// Events that are not tried again by themselves.
+    pub parked: i64,
+    /// When the next blocked event is tried again, in milliseconds since 1970.
+    pub(super) next_retry: Option<i64>,
+}
+
+/// An event that is parked.
+#[derive(Debug, Clone, PartialEq, Eq, FromQueryResult)]
+pub struct ParkedEvent {
+    /// Its id.
+    pub event_id: Uuid,
+    /// Its type.
+    pub event_type: String,
+    /// The tenant it belongs to.
+    pub tenant_id: String,
+    /// The resource that it is about.
+    pub aggregate_id: Uuid,
+    /// Why the broker refused it last.
+    pub reason: Option<String>,
+}
+
+/// How far the relay came.
+///
+/// # Errors
+/// A fault of the database.
+pub async fn status(database: &Database) -> Result<RelayStatus> {
+    let db = database.read();
+    let sql = "SELECT h.position, r.position, (SELECT count(*) FROM outbox_held), \
+               (SELECT count(*) FROM outbox_held WHERE aside), (SELECT min(due) FROM outbox_held) \
+               FROM outbox_head h, outbox_relay r WHERE h.id = 1 AND r.id = 1";
+    let Some(row) = db.query_one_raw(statement(&db, sql, [])).await? else { return Ok(RelayStatus::default()) };
+    Ok(RelayStatus {
+        head: row.try_get_by_index(0)?,
+        position: row.try_get_by_index(1)?,
+        blocked: row.try_get_by_index(2)?,
+        parked: row.try_get_by_index(3)?,
+        next_retry: row.try_get_by_index(4)?,
+    })
+}
+
+/// The oldest parked events, at most `limit`.
+///
+/// # Errors
+/// A fault of the database.
+pub async fn parked(database: &Database, limit: u64) -> Result<Vec<ParkedEvent>> {
+    let db = database.read();
+    let sql = format!(
+        "SELECT o.event_id, o.event_type, o.tenant_id, o.aggregate_id, h.reason \
+         FROM outbox_held h JOIN outbox o ON o.seq = h.seq WHERE h.aside ORDER BY h.position LIMIT {limit}"
+    );
+    let rows = db.query_all_raw(statement(&db, &sql, [])).await?;
+    rows.iter().map(|row| Ok(ParkedEvent::from_query_result(row, "")?)).collect()
+}
+
+/// Lets parked events be tried again, one or all; returns how many.
+///
+/// # Errors
+/// A fault of the database.
+pub async fn retry(database: &Database, event: Option<Uuid>) -> Result<u64> {
+    database
+        .transact(move |transaction| {
+            Box::pin(async move {
+                let retry = "UPDATE outbox_held SET attempts = 0, due = 0, aside = false WHERE aside";
+                match event {
+                    None => execute(transaction, retry, []).await,
+                    Some(id) => {
+                        let sql = format!("{retry} AND seq IN (SELECT seq FROM outbox WHERE event_id = $1)");
+                        execute(transaction, &sql, [id.into()]).await
+                    }
+                }
+            })
+        })
+        .await
+}

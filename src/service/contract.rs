@@ -1,0 +1,92 @@
+//! The contract of the service: its operations, its introduction and its version.
+
+use poem_openapi::{ContactObject, LicenseObject, OpenApiService, ServerObject};
+
+use super::{
+    operations::Operations,
+    resources::{ResourceEntry, resources},
+};
+use crate::http::{BASE_PATH, contract::Contract, probes::ProbesApi};
+
+/// The version of the contract, which is not that of the program: see `openapi/README.md` for what raises it.
+pub const VERSION: &str = "1.2.0";
+
+const TITLE: &str = "CRM cell";
+/// The paths of what is served beside the operations.
+const DOCUMENTS: [&str; 3] = ["/openapi.json", "/openapi.yaml", "/docs"];
+const PRIVATE_DOCUMENTS: [&str; 1] = ["/metrics"];
+
+/// The operations as the framework serves them.
+#[must_use]
+pub fn operations() -> OpenApiService<Operations, ()> {
+    OpenApiService::new(Operations, TITLE, VERSION)
+        .description(description(&resources()))
+        .contact(ContactObject::new().name("CRM cell maintainers"))
+        .license(LicenseObject::new("MIT").url("https://opensource.org/license/mit"))
+        .server(ServerObject::new(BASE_PATH).description("Behind the gateway, and on the service itself"))
+}
+
+/// The probes alone, as the private listener serves them.
+#[must_use]
+pub fn probes() -> OpenApiService<ProbesApi, ()> {
+    OpenApiService::new(ProbesApi, TITLE, VERSION)
+}
+
+/// Emits the contract. Needs no environment, no database and no configuration.
+#[must_use]
+pub fn contract() -> Contract {
+    let enums: Vec<_> = resources().into_iter().flat_map(|resource| resource.integer_enums).collect();
+    Contract::of(&operations().spec(), &enums, &DOCUMENTS)
+}
+
+/// Of what is served on the private listener: no part of the contract that is published.
+#[must_use]
+pub fn private_contract() -> Contract {
+    Contract::of(&probes().spec(), &[], &PRIVATE_DOCUMENTS)
+}
+
+/// Swagger UI with the contract in it; it loads nothing from elsewhere.
+#[must_use]
+pub fn swagger_ui(contract: &Contract) -> String {
+    // The framework's page holds the framework's document; ours takes its place. `</` would end the script.
+    let service = operations();
+    service.swagger_ui_html().replace(&service.spec(), &contract.json().replace("</", "<\\/"))
+}
+
+/// The names of the resources, as in a sentence: `customers, contacts and follow-ups`.
+#[must_use]
+pub fn resource_names(resources: &[ResourceEntry]) -> String {
+    let names: Vec<String> = resources.iter().map(|resource| resource.kind.tag.name.to_lowercase()).collect();
+    match names.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        _ => names.join(""),
+    }
+}
+
+/// The introduction, with the resources and their personal data in place.
+fn description(resources: &[ResourceEntry]) -> String {
+    let names = resource_names(resources);
+    let (first, rest) = names.split_at(names.chars().next().map_or(0, char::len_utf8));
+    include_str!("../http/contract/description.md")
+        .replace("{Resources}", &format!("{}{rest}", first.to_uppercase()))
+        .replace("{personal_data}", &personal_data(resources))
+}
+
+/// The fields with personal data: `` `contactPhone`, `contactEmail` of a customer ``.
+fn personal_data(resources: &[ResourceEntry]) -> String {
+    let of_one = |resource: &ResourceEntry| {
+        let fields = resource.pii?.columns.iter().map(|field| format!("`{}`", camel_case(field.name)));
+        Some(format!("{} of a {}", fields.collect::<Vec<_>>().join(", "), resource.kind.name))
+    };
+    resources.iter().filter_map(of_one).collect::<Vec<_>>().join(", ")
+}
+
+/// The name of a column's field in the contract.
+fn camel_case(column: &str) -> String {
+    let mut words = column.split('_');
+    let first = words.next().unwrap_or_default().to_owned();
+    words.fold(first, |name, word| {
+        let (initial, rest) = word.split_at(word.chars().next().map_or(0, char::len_utf8));
+        name + &initial.to_uppercase() + rest
+    })
+}

@@ -1,0 +1,33 @@
+//! Every operation there is, as the framework wants them.
+
+use poem_openapi::{
+    OpenApi,
+    registry::{MetaApi, Registry},
+};
+
+use super::resources::{Routes, resources};
+use crate::{audit::AuditLogsApi, events::EventsApi, http::probes::ProbesApi};
+
+/// The operations: those of the probes, of each resource, of the feed and of the audit trail.
+pub struct Operations;
+
+impl OpenApi for Operations {
+    fn meta() -> Vec<MetaApi> {
+        let mut meta = ProbesApi::meta();
+        meta.extend(resources().iter().flat_map(|resource| (resource.meta)()));
+        meta.extend(<(EventsApi, AuditLogsApi)>::meta());
+        meta
+    }
+
+    fn register(registry: &mut Registry) {
+        ProbesApi::register(registry);
+        resources().iter().for_each(|resource| (resource.register)(registry));
+        <(EventsApi, AuditLogsApi)>::register(registry);
+    }
+
+    fn add_routes(self, routes: &mut Routes) {
+        ProbesApi.add_routes(routes);
+        resources().iter().for_each(|resource| (resource.add_routes)(routes));
+        (EventsApi, AuditLogsApi).add_routes(routes);
+    }
+}

@@ -1,0 +1,88 @@
+//! The private listener: probes and metrics at an address of their own (`CRM_METRICS_ADDR`), on a thread of their own.
+//!
+//! However busy the service is with requests, whoever watches it is answered at once; and what is for operators alone is
+//! not at the address that the gateway knows.
+
+use std::{
+    io, net,
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use futures_util::FutureExt;
+use tokio::{net::TcpListener, runtime, sync::oneshot};
+
+use super::endpoints::private_service;
+use crate::{app::App, http::server};
+
+/// How long a probe that is being answered may take to finish after a stop was asked for.
+const DRAIN: Duration = Duration::from_secs(1);
+/// The most connections at a time: few watch, and the file descriptors are for requests.
+const MOST_CONNECTIONS: usize = 64;
+
+/// The running listener.
+pub struct PrivateListener {
+    address: net::SocketAddr,
+    stop: oneshot::Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl PrivateListener {
+    /// Listens where the configuration says. Where that is not possible, the log says so and the service goes on without:
+    /// it is watched, not needed.
+    #[must_use]
+    pub fn start(app: &App) -> Option<Self> {
+        let address = app.config().metrics_addr?;
+        match Self::listen(app, address) {
+            Ok(listener) => {
+                tracing::info!(address = %listener.address, "probes and metrics");
+                Some(listener)
+            }
+            Err(error) => {
+                tracing::warn!(%address, %error, "cannot listen for probes and metrics: going on without");
+                None
+            }
+        }
+    }
+
+    fn listen(app: &App, address: net::SocketAddr) -> io::Result<Self> {
+        let listener = net::TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+        let endpoint = private_service(app);
+        let (stop, stopped) = oneshot::channel();
+        // An error means that the sender is gone.
+        let stopped = stopped.map(drop).shared();
+        let serve = async move {
+            let serving = async {
+                let listener = TcpListener::from_std(listener)?;
+                server::serve(listener, endpoint, stopped.clone(), MOST_CONNECTIONS, server::IDLE).await
+            };
+            let end = async {
+                stopped.clone().await;
+                tokio::time::sleep(DRAIN).await;
+            };
+            tokio::select! {
+                served = serving => if let Err(error) = served {
+                    tracing::error!(%error, "probes and metrics are no longer served");
+                },
+                () = end => {}
+            }
+        };
+        let thread = thread::Builder::new().name("probes".to_owned()).spawn(move || runtime.block_on(serve))?;
+        Ok(Self { address, stop, thread })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> net::SocketAddr {
+        self.address
+    }
+
+    /// Stops listening, and waits until what is being answered is.
+    pub async fn finish(self) {
+        let _gone_already = self.stop.send(());
+        let _panicked = tokio::task::spawn_blocking(|| self.thread.join()).await;
+    }
+}

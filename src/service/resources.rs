@@ -1,0 +1,77 @@
+//! The one list of the resources: operations, tags and names in the contract, the events document and the rotation of keys
+//! come from it.
+//!
+//! A resource whose module is declared in `lib.rs` and that is missing here is dead code, which does not compile.
+
+use std::collections::HashMap;
+
+use poem::{endpoint::BoxEndpoint, http::Method};
+use poem_openapi::{
+    OpenApi,
+    registry::{MetaApi, Registry},
+    types::Type,
+};
+
+use crate::{
+    contacts::{self, ContactsApi},
+    customers::{self, CustomersApi},
+    follow_ups::{self, FollowUpsApi},
+    opportunities::{self, OpportunitiesApi},
+    pii::PiiTable,
+    resource::{Action, Kind, Projection, Published},
+};
+
+/// The resources, in the order of the contract.
+#[must_use]
+pub fn resources() -> [ResourceEntry; 4] {
+    [
+        ResourceEntry::of::<customers::Entity, CustomersApi>(),
+        ResourceEntry::of::<contacts::Entity, ContactsApi>(),
+        ResourceEntry::of::<opportunities::Entity, OpportunitiesApi>(),
+        ResourceEntry::of::<follow_ups::Entity, FollowUpsApi>(),
+    ]
+}
+
+/// The tables with personal data.
+#[must_use]
+pub fn pii_tables() -> Vec<PiiTable> {
+    resources().into_iter().filter_map(|resource| resource.pii).collect()
+}
+
+/// Handlers by path and method, as the framework keeps them.
+pub type Routes = HashMap<String, HashMap<Method, BoxEndpoint<'static>>>;
+
+/// What the rest of the service knows of a resource.
+pub struct ResourceEntry {
+    /// Its names.
+    pub kind: Kind,
+    /// What can happen to it.
+    pub actions: &'static [Action],
+    /// The name of its schema in the contract.
+    pub schema: String,
+    /// Its integer enumerations, with the names of their values.
+    pub integer_enums: Vec<(&'static str, Vec<String>)>,
+    /// Its personal data.
+    pub pii: Option<PiiTable>,
+    /// Its operations in the contract.
+    pub meta: fn() -> Vec<MetaApi>,
+    /// Adds their types to the contract.
+    pub register: fn(&mut Registry),
+    /// Adds their handlers.
+    pub add_routes: fn(&mut Routes),
+}
+
+impl ResourceEntry {
+    fn of<E: Published, A: OpenApi + Default>() -> Self {
+        Self {
+            kind: E::KIND,
+            actions: E::ACTIONS,
+            schema: <E::Projection as Type>::name().into_owned(),
+            integer_enums: E::Projection::integer_enums(),
+            pii: E::PII,
+            meta: A::meta,
+            register: A::register,
+            add_routes: |routes| A::default().add_routes(routes),
+        }
+    }
+}

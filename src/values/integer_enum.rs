@@ -1,0 +1,87 @@
+//! Small closed sets that the contract shows as integers: each is a named schema with its values listed.
+
+use std::fmt::Debug;
+
+use poem_openapi::registry::{MetaSchema, MetaSchemaRef, Registry};
+use serde_json::Value;
+
+use super::Violation;
+
+/// An enumeration shown as an integer.
+pub trait IntegerEnum: Copy + Send + Sync + 'static {
+    /// The name of the schema.
+    const NAME: &'static str;
+    /// What the values mean, for the contract.
+    const DESCRIPTION: &'static str;
+    /// Every value, in the order of the codes.
+    const ALL: &'static [Self];
+
+    /// The integer that stands for the value.
+    fn code(self) -> i32;
+}
+
+/// The name of the schema of `C` and the names of its values in capitals, for client generators (`x-enum-varnames`).
+#[must_use]
+pub fn names<C: IntegerEnum + Debug>() -> (&'static str, Vec<String>) {
+    (C::NAME, C::ALL.iter().map(|value| format!("{value:?}").to_uppercase()).collect())
+}
+
+/// The reference to the named schema of `C`.
+#[must_use]
+pub fn schema_ref<C: IntegerEnum>() -> MetaSchemaRef {
+    MetaSchemaRef::Reference(C::NAME.to_owned())
+}
+
+/// Adds the named schema of `C` to the contract.
+pub fn register<C: IntegerEnum>(registry: &mut Registry) {
+    registry.create_schema::<C, _>(C::NAME.to_owned(), |_| MetaSchema {
+        description: Some(C::DESCRIPTION),
+        enum_items: C::ALL.iter().map(|value| Value::from(value.code())).collect(),
+        example: C::ALL.first().map(|value| Value::from(value.code())),
+        ..MetaSchema::new("integer")
+    });
+}
+
+/// Reads a value from its integer.
+///
+/// # Errors
+/// The values there are, if it is none of them.
+pub fn from_value<C: IntegerEnum>(value: &Value) -> Result<C, Violation> {
+    let code = value.as_i64();
+    C::ALL.iter().copied().find(|known| Some(i64::from(known.code())) == code).ok_or_else(|| {
+        let known: Vec<String> = C::ALL.iter().map(|known| known.code().to_string()).collect();
+        format!("must be one of {}", known.join(", ")).into()
+    })
+}
+
+/// Makes an [`IntegerEnum`] a type of the contract. A macro, because the traits are foreign.
+macro_rules! integer_enum {
+    ($type:ty) => {
+        impl $crate::values::ContractValue for $type {
+            fn name() -> std::borrow::Cow<'static, str> {
+                <$type as $crate::values::integer_enum::IntegerEnum>::NAME.into()
+            }
+
+            fn schema_ref() -> poem_openapi::registry::MetaSchemaRef {
+                $crate::values::integer_enum::schema_ref::<$type>()
+            }
+
+            fn register(registry: &mut poem_openapi::registry::Registry) {
+                $crate::values::integer_enum::register::<$type>(registry);
+            }
+
+            fn from_value(value: serde_json::Value) -> std::result::Result<Self, $crate::values::Violation> {
+                $crate::values::integer_enum::from_value(&value)
+            }
+        }
+
+        impl serde::Serialize for $type {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+                serializer.serialize_i32($crate::values::integer_enum::IntegerEnum::code(*self))
+            }
+        }
+
+        $crate::values::contract_type!($type);
+    };
+}
+pub(crate) use integer_enum;
