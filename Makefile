@@ -1,4 +1,5 @@
-# `make` lists what there is to do.
+# `make` lists what there is to do. What comes before a push is `check` and `test`; `accept` needs tools from other worlds;
+# `nightly` is what takes long. `.ci/run` runs all but the last.
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
@@ -12,19 +13,33 @@ export TEST_POSTGRES_URL TEST_AMQP_URL
 
 # cargo-nextest where it is installed, cargo test where not.
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
-TESTS := $(if $(NEXTEST),cargo nextest run --workspace,cargo test --workspace)
-# Where RabbitMQ does not answer, and need not, its tests are left out.
-AMQP := $(shell [ "$${CI:-}" = true ] || .ci/answers "$(TEST_AMQP_URL)" 5672 || echo missing)
-TESTS += $(if $(AMQP),$(if $(NEXTEST),-E 'not test(/^rabbitmq::/)',-- --skip rabbitmq::))
+# Where RabbitMQ does not answer, and need not, its tests are left out. It is asked once, by the first who wants to know.
+AMQP = $(eval AMQP := $(shell [ "$${CI:-}" = true ] || .ci/answers "$(TEST_AMQP_URL)" 5672 || echo missing))$(AMQP)
+TESTS = $(if $(NEXTEST),cargo nextest run --workspace,cargo test --workspace) \
+  $(if $(AMQP),$(if $(NEXTEST),-E 'not test(/^rabbitmq::/)',-- --skip rabbitmq::))
 COUNT := cargo test --workspace --test it -- --list 2>/dev/null
+
+# Tools at one version each, fetched by whoever needs them first: into target/tools, .venv and node_modules.
+CARGO_DENY := 0.20.2
+DENY := target/tools/cargo-deny-$(CARGO_DENY)/bin/cargo-deny
+NODE_TOOLS := @redocly/cli@2.77.0 @stoplight/spectral-cli@6.16.3 @asyncapi/parser@3.6.6
+SPEC_VALIDATOR := openapi-spec-validator==0.9.0
+SCHEMATHESIS := schemathesis==4.32.5
+WATCHFILES := watchfiles==1.3.0
+python-tool = [ -e .venv/$(1) ] || { python3 -m venv .venv && .venv/bin/pip -q install $(1) && touch .venv/$(1); }
+node-tools = [ "$$(cat node_modules/.tools 2>/dev/null)" = "$(NODE_TOOLS)" ] || { \
+  npm install --prefix . --no-save --no-package-lock --ignore-scripts --no-audit --no-fund $(NODE_TOOLS) \
+  && echo "$(NODE_TOOLS)" >node_modules/.tools; }
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^##@ / { print "\n" substr($$0, 5) } /^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+##@ Every day
 
 .PHONY: build
 build:
-	@[ -x $(CRM) ] || echo "Building the service; the first time this takes about three minutes on two cores."
+	@[ -x $(CRM) ] || echo "Building the service; the first time this takes some minutes."
 	@cargo build --bin crm
 
 .PHONY: run
@@ -41,6 +56,60 @@ run: build ## Start the service on SQLite and print the first requests
 first-requests: ## Send the first requests of the README to the running service
 	@sed -n '/^<!-- first requests -->/,/^<!-- end of first requests -->/p' README.md | grep -v -e '^<!--' -e '^```' | bash -eu
 
+.PHONY: watch
+watch: ## Check the code whenever a file is saved, until Ctrl-C
+	@$(call python-tool,$(WATCHFILES))
+	@.venv/bin/watchfiles --ignore-permission-denied "cargo check --workspace --all-targets" src migration tests Cargo.toml
+
+.PHONY: hooks
+hooks: ## Have git check format and lints before every commit in this clone
+	git config core.hooksPath .githooks
+
+.PHONY: fix
+fix: ## Format, and mend what the lints can mend
+	cargo clippy --workspace --all-targets --fix --allow-dirty --allow-staged
+	cargo fmt --all
+
+.PHONY: contract
+contract: ## Write the emitted contracts to openapi/
+	cargo run --quiet --bin crm -- openapi > $(CONTRACT).new
+	mv $(CONTRACT).new $(CONTRACT)
+	cargo run --quiet --bin crm -- asyncapi > $(EVENTS).new
+	mv $(EVENTS).new $(EVENTS)
+	git --no-pager diff --stat openapi
+
+##@ Before a push, and in CI
+
+.PHONY: check
+check: lint ## Check format, lints, docs, the contract, versions and dependencies
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
+	@cargo run --quiet --bin crm -- openapi | diff -u $(CONTRACT) - && \
+	  cargo run --quiet --bin crm -- asyncapi | diff -u $(EVENTS) - || \
+	  { echo "The contract changed. If that is meant, run 'make contract' and see openapi/README.md."; exit 1; }
+	@$(MAKE) --no-print-directory deny
+
+.PHONY: lint
+lint: ## Check format, lints and versions: the quick part of check
+	.ci/versions
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+
+.PHONY: deny
+deny: $(DENY) ## Check the dependencies: licences, bans, sources, and advisories where their database can be fetched
+	$(DENY) --locked check -D unmatched-skip -D unnecessary-skip bans licenses sources
+	@if GIT_TERMINAL_PROMPT=0 timeout 60 $(DENY) --locked fetch db 2>/dev/null; then \
+	  echo $(DENY) --frozen check advisories; \
+	  $(DENY) --frozen check advisories; \
+	else \
+	  echo "== SKIPPED: advisories, because their database cannot be fetched"; \
+	fi
+
+# Not optimised, it is there in a fraction of the time, and still done in two seconds.
+$(DENY):
+	@echo "Installing cargo-deny $(CARGO_DENY) into target/tools: once, for about a minute."
+	@CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+	  cargo install --quiet --locked --root target/tools/cargo-deny-$(CARGO_DENY) cargo-deny@$(CARGO_DENY)
+
 .PHONY: test
 test: ## Run all tests: on SQLite, and on PostgreSQL and with RabbitMQ where they answer
 	@echo "== Tests on SQLite"
@@ -56,55 +125,24 @@ test: ## Run all tests: on SQLite, and on PostgreSQL and with RabbitMQ where the
 	@[ -z "$(AMQP)" ] || \
 	  echo "== SKIPPED: $$($(COUNT) | grep -c '^rabbitmq::.*: test$$') tests with RabbitMQ, because nothing answers at TEST_AMQP_URL"
 
-.PHONY: check
-check: ## Check format, lints, docs and the contract
-	cargo fmt --all --check
-	cargo clippy --workspace --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
-	@cargo run --quiet --bin crm -- openapi | diff -u $(CONTRACT) - && \
-	  cargo run --quiet --bin crm -- asyncapi | diff -u $(EVENTS) - || \
-	  { echo "The contract changed. If that is meant, run 'make contract' and see openapi/README.md."; exit 1; }
-
-.PHONY: fix
-fix: ## Format, and mend what the lints can mend
-	cargo clippy --workspace --all-targets --fix --allow-dirty --allow-staged
-	cargo fmt --all
-
-.PHONY: contract
-contract: ## Write the emitted contracts to openapi/
-	cargo run --quiet --bin crm -- openapi > $(CONTRACT).new
-	mv $(CONTRACT).new $(CONTRACT)
-	cargo run --quiet --bin crm -- asyncapi > $(EVENTS).new
-	mv $(EVENTS).new $(EVENTS)
-	git --no-pager diff --stat openapi
+.PHONY: accept
+accept: lint-contract ## Accept the service with other tools than Rust's (Node.js and Python)
 
 .PHONY: lint-contract
-lint-contract: ## Validate the contracts with openapi-spec-validator, Redocly, Spectral and the AsyncAPI parser (installed into .venv and node_modules)
-	[ -x .venv/bin/openapi-spec-validator ] || { python3 -m venv .venv && .venv/bin/pip -q install openapi-spec-validator; }
-	[ -x node_modules/.bin/spectral ] || npm install --no-save --no-audit --no-fund @redocly/cli @stoplight/spectral-cli @asyncapi/parser
+lint-contract: ## Validate the contracts with openapi-spec-validator, Redocly, Spectral and the AsyncAPI parser
+	@$(call python-tool,$(SPEC_VALIDATOR))
+	@$(call node-tools)
 	.venv/bin/openapi-spec-validator $(CONTRACT)
-	node_modules/.bin/redocly lint --config .redocly.yaml $(CONTRACT)
+	REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true \
+	  node_modules/.bin/redocly lint --config .redocly.yaml $(CONTRACT)
 	node_modules/.bin/spectral lint --fail-severity=warn --ruleset .spectral.yaml $(CONTRACT)
 	node openapi/validate-events.mjs $(EVENTS)
 
-.PHONY: fuzz
-fuzz: build ## Fuzz the running service with Schemathesis (installed into .venv)
-	[ -x .venv/bin/schemathesis ] || { python3 -m venv .venv && .venv/bin/pip -q install schemathesis; }
-	.venv/bin/schemathesis --config-file .schemathesis.toml run http://127.0.0.1:$${CRM_PORT:-8080}/openapi.yaml \
-	  --url http://127.0.0.1:$${CRM_PORT:-8080}/api/v1/crm --checks all \
-	  -H "Authorization: Bearer $$($(CRM) token)"
+##@ At night, outside CI
 
-.PHONY: bench
-bench: ## Measure what sealing personal data costs, as a ratio (needs wrk; builds a release)
-	command -v wrk >/dev/null || { echo "wrk is missing: apt-get install wrk" >&2; exit 1; }
-	cargo build --release --bin crm
-	tests/bench/sealing
-
-.PHONY: bench-broker
-bench-broker: ## Measure writes while the broker is down against up, as a ratio (needs wrk and RabbitMQ; builds a release)
-	command -v wrk >/dev/null || { echo "wrk is missing: apt-get install wrk" >&2; exit 1; }
-	cargo build --release --bin crm
-	tests/bench/broker
+.PHONY: nightly
+nightly: ## Run faults, disks, outages, fuzz and the benchmarks, all of them even if one fails
+	@$(MAKE) --no-print-directory --keep-going faults disks outages fuzz bench bench-broker
 
 .PHONY: faults
 faults: ## Kill relays and a RabbitMQ of its own in 200 rounds, and drain 100,000 events (takes about 15 minutes)
@@ -118,6 +156,25 @@ disks: ## Fill disks and let them fail under the running service (takes about th
 .PHONY: outages
 outages: ## Freeze, cut off, lock and restart a PostgreSQL of its own under the service (takes about six minutes)
 	cargo test --test it -- --include-ignored --nocapture --test-threads=1 outages:: hot_rows:: pooler::
+
+.PHONY: fuzz
+fuzz: build ## Fuzz a service of its own with Schemathesis, by its contract
+	@$(call python-tool,$(SCHEMATHESIS))
+	tests/fuzz/api
+
+.PHONY: bench
+bench: ## Measure what sealing personal data costs, as a ratio (needs wrk; builds a release)
+	command -v wrk >/dev/null || { echo "wrk is missing: apt-get install wrk" >&2; exit 1; }
+	cargo build --release --bin crm
+	tests/bench/sealing
+
+.PHONY: bench-broker
+bench-broker: ## Measure writes while the broker is down against up, as a ratio (needs wrk and RabbitMQ; builds a release)
+	command -v wrk >/dev/null || { echo "wrk is missing: apt-get install wrk" >&2; exit 1; }
+	cargo build --release --bin crm
+	tests/bench/broker
+
+##@ To deliver
 
 .PHONY: verify
 verify: check ## Check the delivery: its documents, and that the contract is what is served
