@@ -12,6 +12,7 @@
 
 mod harness;
 
+mod architecture;
 mod audit;
 mod audit_chain;
 mod audit_notes;
