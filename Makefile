@@ -15,7 +15,7 @@ NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 TESTS := $(if $(NEXTEST),cargo nextest run --workspace,cargo test --workspace)
 # Where RabbitMQ does not answer, and need not, its tests are left out.
 AMQP := $(shell [ "$${CI:-}" = true ] || .ci/answers "$(TEST_AMQP_URL)" 5672 || echo missing)
-TESTS += $(if $(AMQP),$(if $(NEXTEST),-E 'not test(/^rabbitmq::/)',-- --skip rabbitmq::))
+TESTS += $(if $(AMQP),$(if $(NEXTEST),-E 'not test(/^broker::rabbitmq::/)',-- --skip broker::rabbitmq::))
 COUNT := cargo test --workspace --test it -- --list 2>/dev/null
 
 .PHONY: help
@@ -54,7 +54,7 @@ test: ## Run all tests: on SQLite, and on PostgreSQL and with RabbitMQ where the
 	  echo "== SKIPPED: $$skipped tests on PostgreSQL, because nothing answers at TEST_POSTGRES_URL"; \
 	fi
 	@[ -z "$(AMQP)" ] || \
-	  echo "== SKIPPED: $$($(COUNT) | grep -c '^rabbitmq::.*: test$$') tests with RabbitMQ, because nothing answers at TEST_AMQP_URL"
+	  echo "== SKIPPED: $$($(COUNT) | grep -c '^broker::rabbitmq::.*: test$$') tests with RabbitMQ, because nothing answers at TEST_AMQP_URL"
 
 .PHONY: check
 check: ## Check format, lints, docs and the contract
@@ -108,16 +108,16 @@ bench-broker: ## Measure writes while the broker is down against up, as a ratio 
 
 .PHONY: faults
 faults: ## Kill relays and a RabbitMQ of its own in 200 rounds, and drain 100,000 events (takes about 15 minutes)
-	cargo test --test it -- --ignored --nocapture faults::
-	TEST_QUEUED=100000 cargo test --test it -- --nocapture rabbitmq::what_queued
+	cargo test --test it -- --ignored --nocapture relay::faults::
+	TEST_QUEUED=100000 cargo test --test it -- --nocapture broker::rabbitmq::what_queued
 
 .PHONY: disks
 disks: ## Fill disks and let them fail under the running service (takes about three minutes; mounts file systems, so needs root)
-	cargo test --test it -- --include-ignored --nocapture --test-threads=1 disks::
+	cargo test --test it -- --include-ignored --nocapture --test-threads=1 database::disks::
 
 .PHONY: outages
 outages: ## Freeze, cut off, lock and restart a PostgreSQL of its own under the service (takes about six minutes)
-	cargo test --test it -- --include-ignored --nocapture --test-threads=1 outages:: hot_rows:: pooler::
+	cargo test --test it -- --include-ignored --nocapture --test-threads=1 database::outages:: database::hot_rows:: database::pooler::
 
 .PHONY: verify
 verify: check ## Check the delivery: its documents, and that the contract is what is served

@@ -5,16 +5,16 @@
 
 pub mod broker;
 pub mod contract;
+pub mod contract_walk;
 mod database;
 pub mod disk;
-mod kept;
+mod durability;
 mod log;
 pub mod postgres;
 mod process;
 pub mod proxy;
-mod stored;
-mod told;
-pub mod walk;
+mod stored_pii;
+mod writes;
 
 use std::{
     collections::HashMap,
@@ -48,11 +48,11 @@ use serde_json::{Value, json};
 
 pub use contract::Contract;
 pub use database::{TestDatabase, on_postgres, on_server, variable};
-pub use kept::{agrees, kept};
+pub use durability::{agrees, kept};
 pub use log::Log;
 pub use process::{Client, Ended, Process, crm, served};
-pub use stored::{Place, cell, everything};
-pub use told::{Load, Told, Write, within};
+pub use stored_pii::{Place, cell, everything};
+pub use writes::{Load, Told, Write, within};
 
 /// The secret that test tokens are signed with.
 pub const SECRET: &str = "a secret for tests, longer than 32 bytes";

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use super::{
     disk::{is_root, skipped},
-    told::within,
+    writes::within,
 };
 
 /// A server, with its data in a directory of the test's own.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Service, contract::entries};
 
-const FROZEN: &str = include_str!("../../openapi/api_contract.yaml");
+const FROZEN: &str = include_str!("../../../openapi/api_contract.yaml");
 
 #[test]
 fn the_emitted_contract_is_the_frozen_one() {

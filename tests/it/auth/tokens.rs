@@ -111,7 +111,7 @@ async fn another_secret_a_changed_token_and_no_signature_are_refused() {
 #[tokio::test]
 async fn the_configured_key_decides_the_algorithm() {
     let private =
-        |name: &str| std::fs::read(format!("{}/tests/it/keys/{name}.pem", env!("CARGO_MANIFEST_DIR"))).unwrap();
+        |name: &str| std::fs::read(format!("{}/tests/it/auth/keys/{name}.pem", env!("CARGO_MANIFEST_DIR"))).unwrap();
     let rsa = EncodingKey::from_rsa_pem(&private("rsa")).unwrap();
     let ec = EncodingKey::from_ec_pem(&private("ec")).unwrap();
     let ed = EncodingKey::from_ed_pem(&private("ed")).unwrap();
@@ -126,7 +126,7 @@ async fn the_configured_key_decides_the_algorithm() {
         ("none of these", token(json!({}))),
     ];
     for key in ["rsa", "ec", "ed"] {
-        let file = format!("{}/tests/it/keys/{key}.pub.pem", env!("CARGO_MANIFEST_DIR"));
+        let file = format!("{}/tests/it/auth/keys/{key}.pub.pem", env!("CARGO_MANIFEST_DIR"));
         let service = Service::with(&[("CRM_JWT_SECRET", ""), ("CRM_JWT_PUBLIC_KEY_FILE", &file)]).await;
         for (signer, token) in &tokens {
             if *signer == key {
@@ -145,7 +145,7 @@ async fn the_configured_key_decides_the_algorithm() {
 fn a_key_that_could_never_verify_a_token_is_refused_at_start() {
     use crm::{auth::Keys, config::Config};
     for file in ["ec384.pub.pem", "../tokens.rs", "missing.pem"] {
-        let file = format!("{}/tests/it/keys/{file}", env!("CARGO_MANIFEST_DIR"));
+        let file = format!("{}/tests/it/auth/keys/{file}", env!("CARGO_MANIFEST_DIR"));
         let config = Config::read(&|name| (name == "CRM_JWT_PUBLIC_KEY_FILE").then(|| file.clone())).0.unwrap();
         let error = Keys::from_config(&config).err().unwrap().to_string();
         assert!(error.contains(&file), "{error}");

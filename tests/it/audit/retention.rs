@@ -4,7 +4,7 @@ use sea_orm::{ConnectionTrait, DatabaseConnection};
 use serde_json::{Value, json};
 
 use crate::{
-    audit_chain::{customers, many, numbered, sound},
+    audit::chain::{customers, many, numbered, sound},
     harness::{FAR, Service, on_postgres},
 };
 

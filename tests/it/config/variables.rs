@@ -244,7 +244,7 @@ fn what_the_law_and_idempotency_need_is_kept_so_long_at_least() {
 
 #[test]
 fn the_readme_lists_every_variable() {
-    let readme = include_str!("../../README.md");
+    let readme = include_str!("../../../README.md");
     for variable in Config::variables() {
         let row = readme.lines().find(|line| line.starts_with(&format!("| `{}`", variable.name)));
         let row = row.unwrap_or_else(|| panic!("README.md does not list {}", variable.name));

@@ -11,7 +11,7 @@ use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
 
 use crate::{
-    audit_chain::unguard,
+    audit::chain::unguard,
     harness::{Ended, Service, TestDatabase, id, on_postgres, served},
 };
 
@@ -35,7 +35,7 @@ fn openapi_prints_the_contract_and_needs_no_environment() {
     let output =
         Command::new(env!("CARGO_BIN_EXE_crm")).arg("openapi").env_clear().current_dir(&directory).output().unwrap();
     assert!(output.status.success());
-    assert_eq!(text(&output.stdout), include_str!("../../openapi/api_contract.yaml"));
+    assert_eq!(text(&output.stdout), include_str!("../../../openapi/api_contract.yaml"));
     assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 0, "it left something behind");
 }
 
@@ -79,7 +79,7 @@ fn token_makes_a_development_secret_once_for_its_owner_only() {
 
 #[test]
 fn token_cannot_sign_for_a_public_key() {
-    let key = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/keys/ec.pub.pem");
+    let key = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/auth/keys/ec.pub.pem");
     let output = crm(&["token"], &[("CRM_JWT_PUBLIC_KEY_FILE", key.to_str().unwrap())]);
     assert!(!output.status.success() && text(&output.stderr).contains("private key"));
 }
@@ -291,7 +291,7 @@ async fn audit_export_prints_every_entry_once_as_the_api_shows_it() {
         service.app.chain_audit_entries().await.unwrap();
     }
     // More than is read at a time, most of them at the same instant.
-    crate::audit_chain::many(&service, "other", 2100).await;
+    crate::audit::chain::many(&service, "other", 2100).await;
     let url = service.database.url();
     let export = |arguments: &[&str]| {
         let output = crm(&[&["audit", "export"], arguments].concat(), &[("CRM_DATABASE_URL", url.as_str())]);

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::harness::{
     Call, Reply, Service,
     contract::Operation,
-    walk::{World, effective_body, operations, request, world},
+    contract_walk::{World, effective_body, operations, request, world},
 };
 
 /// What a change leaves behind besides its rows, and the rows.

@@ -14,7 +14,7 @@ use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
 
 use crate::{
-    audit::{deed, deeds},
+    audit::entries::{deed, deeds},
     harness::{FAR, SECRET, START, Service, TestDatabase, fields, id, sign_hs256, token},
 };
 

@@ -5,7 +5,7 @@ use sea_orm::ConnectionTrait;
 use serde_json::json;
 
 use crate::{
-    audit_chain::{customers, unguard},
+    audit::chain::{customers, unguard},
     harness::{Service, TestDatabase, on_postgres},
 };
 

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{
     process::{Client, Process},
-    told::Told,
+    writes::Told,
 };
 
 /// Fails unless everything acknowledged is there, nothing was done twice and nothing in part: looked at in the database at

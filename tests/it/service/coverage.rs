@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::harness::{
     Service,
     contract::{Operation, entries},
-    walk::{body, camel, effective_body, operations, path, request, scope, world},
+    contract_walk::{body, camel, effective_body, operations, path, request, scope, world},
 };
 
 #[tokio::test]

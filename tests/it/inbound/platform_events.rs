@@ -8,7 +8,7 @@ use crm::events::{
 use serde_json::{Value, json};
 
 use crate::{
-    events::check_schema,
+    events::feed::check_schema,
     harness::{Service, broker::Memory, cell},
 };
 

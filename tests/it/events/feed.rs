@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Service, id};
 
-const FROZEN: &str = include_str!("../../openapi/events.yaml");
+const FROZEN: &str = include_str!("../../../openapi/events.yaml");
 
 /// All events of the default tenant, with positions given to those that have none.
 async fn events(service: &Service) -> Vec<Value> {

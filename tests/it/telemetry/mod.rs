@@ -1,0 +1,3 @@
+//! Logs and traces.
+
+mod logs;
