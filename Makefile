@@ -109,7 +109,7 @@ bench-broker: ## Measure writes while the broker is down against up, as a ratio 
 .PHONY: faults
 faults: ## Kill relays and a RabbitMQ of its own in 200 rounds, and drain 100,000 events (takes about 15 minutes)
 	cargo test --test it -- --ignored --nocapture relay::faults::
-	TEST_QUEUED=100000 cargo test --test it -- --nocapture broker::rabbitmq::what_queued
+	TEST_QUEUED=100000 cargo test --test it -- --nocapture broker::rabbitmq::events_queued
 
 .PHONY: disks
 disks: ## Fill disks and let them fail under the running service (takes about three minutes; mounts file systems, so needs root)

@@ -1,5 +1,5 @@
-//! The whole service, mostly in process: `harness` drives it, `service::coverage` tries what holds for every operation of
-//! the contract, and the other folders follow those of `src`.
+//! The whole service, mostly in process: `harness` drives it, `service::coverage` tries what holds for every
+//! operation of the contract, and the other folders follow those of `src`.
 
 #![expect(
     clippy::unwrap_used,

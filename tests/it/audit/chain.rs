@@ -1,69 +1,47 @@
-//! The chain: what nobody can change, remove or slip into the trail unseen.
-
-use std::ops::RangeInclusive;
+//! The hash chain: whatever is changed, removed or inserted is detected.
 
 use crm::audit::chain::{Verdict, verify};
 use futures_util::future::join_all;
 use proptest::{prelude::*, sample::Index, strategy::ValueTree, test_runner::TestRunner};
-use sea_orm::{ConnectionTrait, DatabaseConnection, Statement};
+use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::harness::{FAR, Service, on_postgres};
-
-/// The verdicts, which find nothing wrong.
-pub async fn sound(service: &Service) -> Vec<Verdict> {
-    let verdicts = verify(service.app.database()).await.unwrap();
-    assert!(verdicts.iter().all(|verdict| verdict.faults.is_empty()), "{verdicts:?}");
-    verdicts
-}
-
-/// Fails unless the tenant's numbers are these, without a gap, on the entries in the order of their ids.
-pub async fn numbered(service: &Service, tenant: &str, numbers: RangeInclusive<i64>) {
-    numbered_by(&service.database.connect().await, tenant, "audit_log_id", numbers).await;
-}
-
-async fn numbered_by(database: &DatabaseConnection, tenant: &str, order: &str, numbers: RangeInclusive<i64>) {
-    let sql = format!("SELECT sequence FROM audit_chain WHERE tenant_id = '{tenant}' ORDER BY {order}");
-    let rows = database.query_all_raw(Statement::from_string(database.get_database_backend(), sql)).await.unwrap();
-    let found: Vec<i64> = rows.iter().map(|row| row.try_get_by_index(0).unwrap()).collect();
-    assert_eq!(found, numbers.collect::<Vec<_>>(), "{tenant}");
-}
-
-/// Makes so many customers in the tenant, whatever the clock says.
-pub async fn customers(service: &Service, tenant: &str, count: usize) {
-    for _ in 0..count {
-        let call = service.post("/customers", json!({ "name": "x" })).tenant(tenant);
-        call.claims(json!({ "exp": FAR })).send().await.expect(201);
-    }
-}
+use crate::harness::{
+    Service,
+    audit::{
+        FOREIGN_ID, assert_intact, assert_numbered, assert_numbered_by, copy_entry, create_customers, drop_triggers,
+    },
+    on_postgres,
+    sql::uuid_literal,
+};
 
 #[tokio::test]
 async fn each_tenants_entries_are_numbered_from_1_and_chained_by_hash() {
     let service = Service::start().await;
     for (tenant, count) in [("default", 3), ("other", 2), ("default", 2)] {
-        customers(&service, tenant, count).await;
+        create_customers(&service, tenant, count).await;
         assert_eq!(service.app.chain_audit_entries().await.unwrap(), count as u64);
         assert_eq!(service.app.chain_audit_entries().await.unwrap(), 0);
     }
     let waiting = |verdicts: &[Verdict]| verdicts.iter().map(|verdict| verdict.waiting).collect::<Vec<_>>();
-    customers(&service, "other", 1).await;
-    let verdicts = sound(&service).await;
+    create_customers(&service, "other", 1).await;
+    let verdicts = assert_intact(&service).await;
     assert_eq!(waiting(&verdicts), [0, 1]);
     assert_eq!(verdicts.iter().map(|verdict| verdict.verified).collect::<Vec<_>>(), [5, 2]);
-    numbered(&service, "default", 1..=5).await;
-    numbered(&service, "other", 1..=2).await;
+    assert_numbered(&service, "default", 1..=5).await;
+    assert_numbered(&service, "other", 1..=2).await;
 
-    // The hash as the chain's documentation says it, computed from what the API shows.
+    // The documented hash, computed from what the API shows.
     let mut before = String::new();
     for (entry, number) in service.trail("").await.iter().rev().zip(1_i64..) {
         let text = |field: &str| entry[field].clone();
         let instant = chrono::DateTime::parse_from_rfc3339(entry["occurredAt"].as_str().unwrap()).unwrap();
         let changes = json!(entry["changes"].to_string());
-        let what = ["actor", "client", "action", "resourceType", "resourceId", "requestId", "traceId"].map(text);
-        let what: Vec<Value> = what.into_iter().chain([changes, text("summary")]).collect();
+        let fields = ["actor", "client", "action", "resourceType", "resourceId", "requestId", "traceId"].map(text);
+        let fields: Vec<Value> = fields.into_iter().chain([changes, text("summary")]).collect();
         let (tenant, id) = (text("tenantId"), text("auditLogId"));
-        let hashed = json!(["crm audit 1", before, number, tenant, id, instant.timestamp_millis(), what]);
+        let hashed = json!(["crm audit 1", before, number, tenant, id, instant.timestamp_millis(), fields]);
         let hash: String = Sha256::digest(hashed.to_string()).iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!((&entry["sequence"], &entry["hash"]), (&json!(number), &json!(hash)));
         before = hash;
@@ -71,50 +49,24 @@ async fn each_tenants_entries_are_numbered_from_1_and_chained_by_hash() {
     assert_eq!(verdicts[0].head, (5, before));
 }
 
-/// Puts so many entries of the tenant into the trail and the queue that are like the one it has.
-pub async fn many(service: &Service, tenant: &str, count: usize) {
-    let database = service.database.connect().await;
-    let id =
-        |number| if on_postgres() { format!("'{ID}{number:012x}'") } else { format!("x'{}{number:012x}'", bare(ID)) };
-    let places: Vec<String> = (0..count).map(|number| format!("('{tenant}', {})", id(number))).collect();
-    let places = format!("INSERT INTO audit_queue (tenant_id, audit_log_id) VALUES {}", places.join(", "));
-    let others = "actor, client, action, resource_type, resource_id, request_id, trace_id, changes, summary";
-    let entries = format!(
-        "INSERT INTO audit_logs (tenant_id, audit_log_id, occurred_at, {others}) \
-         SELECT q.tenant_id, q.audit_log_id, occurred_at, {others} FROM audit_queue q \
-         JOIN (SELECT * FROM audit_logs WHERE tenant_id = '{tenant}') l ON l.audit_log_id <> q.audit_log_id"
-    );
-    for sql in [places, entries] {
-        assert_eq!(database.execute_unprepared(&sql).await.unwrap().rows_affected(), count as u64);
-    }
-}
-
-/// How an id begins that no test makes.
-const ID: &str = "019aa5c8-7d40-7c1e-b3a2-";
-
-/// An id as SQLite stores it.
-fn bare(id: &str) -> String {
-    id.replace('-', "")
-}
-
 #[tokio::test]
-async fn more_entries_than_a_batch_are_chained_and_verified_in_one_go() {
+async fn more_than_one_batch_is_chained_and_verified_in_one_run() {
     let service = Service::start().await;
-    customers(&service, "default", 1).await;
+    create_customers(&service, "default", 1).await;
     service.app.chain_audit_entries().await.unwrap();
-    many(&service, "default", 1100).await;
+    copy_entry(&service, "default", 1100).await;
     assert_eq!(service.app.chain_audit_entries().await.unwrap(), 1100);
-    assert_eq!(sound(&service).await[0].verified, 1101);
+    assert_eq!(assert_intact(&service).await[0].verified, 1101);
     let database = service.database.connect().await;
-    numbered_by(&database, "default", "sequence", 1..=1101).await;
+    assert_numbered_by(&database, "default", "sequence", 1..=1101).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn processes_that_chain_at_once_while_a_tenant_writes_leave_one_unbroken_chain() {
+async fn concurrent_chaining_leaves_one_unbroken_chain_per_tenant() {
     let service = Service::start().await;
     let mut apps = vec![service.app.clone()];
     for number in 1..4 {
-        apps.push(service.beside(number).await);
+        apps.push(service.another_instance(number).await);
     }
     let writing = async {
         for _ in 0..10 {
@@ -124,53 +76,52 @@ async fn processes_that_chain_at_once_while_a_tenant_writes_leave_one_unbroken_c
         }
     };
     let chaining = join_all(apps.iter().map(|app| async {
-        let mut linked = 0;
+        let mut chained = 0;
         for _ in 0..15 {
-            linked += app.chain_audit_entries().await.unwrap();
+            chained += app.chain_audit_entries().await.unwrap();
         }
-        linked
+        chained
     }));
-    let ((), linked) = futures_util::join!(writing, chaining);
+    let ((), chained) = futures_util::join!(writing, chaining);
     let rest = service.app.chain_audit_entries().await.unwrap();
-    assert_eq!(linked.iter().sum::<u64>() + rest, 40);
-    let verdicts = sound(&service).await;
+    assert_eq!(chained.iter().sum::<u64>() + rest, 40);
+    let verdicts = assert_intact(&service).await;
     assert_eq!(
         verdicts.iter().map(|verdict| (verdict.verified, verdict.waiting)).collect::<Vec<_>>(),
         [(30, 0), (10, 0)]
     );
     let database = service.database.connect().await;
     for (tenant, count) in [("default", 30), ("other", 10)] {
-        numbered_by(&database, tenant, "sequence", 1..=count).await;
+        assert_numbered_by(&database, tenant, "sequence", 1..=count).await;
     }
     for app in &apps[1..] {
         app.database().close().await.unwrap();
     }
 }
 
-/// What somebody who owns the database does to a sealed trail.
+/// What an owner of the database can do to a chained trail.
 #[derive(Debug, Clone)]
 enum Edit {
-    /// One column of an entry or of its link: the table, the column, its new value.
-    Column(Index, (&'static str, &'static str, &'static str)),
-    /// An entry goes, its link, or both.
-    Removed(Place, &'static [&'static str]),
-    /// A copy of an entry, under an id of its own, in the entries alone.
-    Copied(Index),
-    /// A copy of an entry with a link: its number beyond the last one, its hash.
-    Appended(Index, i64, bool),
-    /// Two entries change places: in the entries, or in the chain.
-    Swapped(Index, Index, &'static str),
+    /// Sets a column of an entry or of its chain link: the table, the column, the value.
+    Set(Index, (&'static str, &'static str, &'static str)),
+    /// Removes an entry, its chain link, or both.
+    Remove(Position, &'static [&'static str]),
+    /// Inserts a copy of an entry without a chain link.
+    Copy(Index),
+    /// Inserts a copy of an entry with a chain link: its number after the last one, and whether its hash is copied too.
+    Append(Index, i64, bool),
+    /// Swaps two entries, or their chain links.
+    Swap(Index, Index, &'static str),
 }
 
-/// Which entry.
 #[derive(Debug, Clone)]
-enum Place {
+enum Position {
     First,
     Last,
     Any(Index),
 }
 
-/// Every column that is sealed, and another value for it.
+/// Every column that the chain covers, and another value for it.
 const COLUMNS: [(&str, &str, &str); 15] = [
     ("audit_logs", "tenant_id", "'elsewhere'"),
     ("audit_logs", "audit_log_id", "{new}"),
@@ -193,34 +144,32 @@ const COLUMNS: [(&str, &str, &str); 15] = [
 const TABLES: [&[&str]; 3] = [&["audit_logs"], &["audit_chain"], &["audit_logs", "audit_chain"]];
 
 fn edits() -> impl Strategy<Value = Edit> {
-    let place = prop_oneof![Just(Place::First), Just(Place::Last), any::<Index>().prop_map(Place::Any)];
+    let place = prop_oneof![Just(Position::First), Just(Position::Last), any::<Index>().prop_map(Position::Any)];
     let column = (any::<Index>(), prop::sample::select(&COLUMNS[..]));
     let removed = (place, prop::sample::select(&TABLES[..]));
     let appended = (any::<Index>(), prop::sample::select(&[1_i64, 2, -100][..]), any::<bool>());
     let swapped = (any::<Index>(), any::<Index>(), prop::sample::select(&["audit_logs", "audit_chain"][..]));
     prop_oneof![
-        4 => column.prop_map(|(entry, what)| Edit::Column(entry, what)),
-        3 => removed.prop_map(|(which, from)| Edit::Removed(which, from)),
-        1 => any::<Index>().prop_map(Edit::Copied),
-        1 => appended.prop_map(|(entry, number, copied)| Edit::Appended(entry, number, copied)),
-        2 => swapped.prop_map(|(one, other, table)| Edit::Swapped(one, other, table)),
+        4 => column.prop_map(|(entry, what)| Edit::Set(entry, what)),
+        3 => removed.prop_map(|(which, from)| Edit::Remove(which, from)),
+        1 => any::<Index>().prop_map(Edit::Copy),
+        1 => appended.prop_map(|(entry, number, copied)| Edit::Append(entry, number, copied)),
+        2 => swapped.prop_map(|(one, other, table)| Edit::Swap(one, other, table)),
     ]
 }
 
-/// How many entries the trail has that is edited.
-const SEALED: usize = 24;
+/// The number of entries in the edited trail.
+const ENTRIES: usize = 24;
 
 impl Edit {
-    /// The statements that make it.
     fn statements(&self) -> Vec<String> {
-        let new = format!("{ID}5f0e6d1c2b3a");
-        let new = if on_postgres() { format!("CAST('{new}' AS uuid)") } else { format!("x'{}'", bare(&new)) };
+        let new = uuid_literal(&format!("{FOREIGN_ID}5f0e6d1c2b3a"));
         let later = if on_postgres() {
             "occurred_at + interval '1 millisecond'"
         } else {
             "replace(occurred_at, '.125', '.126')"
         };
-        let number = |index: &Index| index.index(SEALED) + 1;
+        let number = |index: &Index| index.index(ENTRIES) + 1;
         let id = |number: usize| {
             format!("(SELECT audit_log_id FROM saved_chain WHERE tenant_id = 'default' AND sequence = {number})")
         };
@@ -234,32 +183,32 @@ impl Edit {
             )
         };
         match self {
-            Self::Column(entry, (table, column, value)) => {
+            Self::Set(entry, (table, column, value)) => {
                 let value = value.replace("{new}", &new).replace("{later}", later);
                 vec![format!("UPDATE {table} SET {column} = {value} WHERE {}", of(number(entry)))]
             }
-            Self::Removed(which, tables) => {
+            Self::Remove(which, tables) => {
                 let number = match which {
-                    Place::First => 1,
-                    Place::Last => SEALED,
-                    Place::Any(index) => number(index),
+                    Position::First => 1,
+                    Position::Last => ENTRIES,
+                    Position::Any(index) => number(index),
                 };
                 tables.iter().map(|table| format!("DELETE FROM {table} WHERE {}", of(number))).collect()
             }
-            Self::Copied(entry) => vec![copy(number(entry))],
-            Self::Appended(entry, beyond, copied) => {
+            Self::Copy(entry) => vec![copy(number(entry))],
+            Self::Append(entry, beyond, copied) => {
                 let number = number(entry);
                 let hash = if *copied { "hash".to_owned() } else { format!("'{}'", "0".repeat(64)) };
                 let link = format!(
                     "INSERT INTO audit_chain (tenant_id, sequence, audit_log_id, hash) \
-                     SELECT tenant_id, {SEALED} + {beyond}, {new}, {hash} FROM saved_chain WHERE {}",
+                     SELECT tenant_id, {ENTRIES} + {beyond}, {new}, {hash} FROM saved_chain WHERE {}",
                     of(number)
                 );
                 vec![copy(number), link]
             }
-            Self::Swapped(one, other, table) => {
+            Self::Swap(one, other, table) => {
                 let one = number(one);
-                let other = if number(other) == one { one % SEALED + 1 } else { number(other) };
+                let other = if number(other) == one { one % ENTRIES + 1 } else { number(other) };
                 let set = |from: &str, to: &str| {
                     format!(
                         "UPDATE {table} SET audit_log_id = {to} WHERE tenant_id = 'default' AND audit_log_id = {from}"
@@ -271,33 +220,19 @@ impl Edit {
     }
 }
 
-/// Takes the triggers out of the way, as an owner of the database can.
-pub async fn unguard(database: &DatabaseConnection) {
-    for table in ["audit_logs", "audit_chain", "audit_heads"] {
-        let events: &[&str] = if table == "audit_heads" { &["delete", "update"] } else { &["update", "delete"] };
-        if on_postgres() {
-            database.execute_unprepared(&format!("ALTER TABLE {table} DISABLE TRIGGER ALL")).await.unwrap();
-            continue;
-        }
-        for event in events {
-            database.execute_unprepared(&format!("DROP TRIGGER {table}_{event}")).await.unwrap();
-        }
-    }
-}
-
 #[tokio::test]
-async fn of_100_random_edits_of_a_sealed_trail_every_one_is_found() {
+async fn each_of_100_random_edits_of_the_trail_is_detected() {
     let service = Service::start().await;
-    for number in 0..SEALED / 2 {
+    for number in 0..ENTRIES / 2 {
         let claims = if number % 2 == 0 { json!({ "client_id": "erp" }) } else { json!({}) };
         let made = service.post("/customers", json!({ "name": "x" })).claims(claims).send().await.expect(201);
         let path = format!("/customers/{}", made.body["customerId"].as_str().unwrap());
         service.patch(&path, json!({ "name": "y" })).send().await.expect(200);
     }
-    customers(&service, "other", 2).await;
+    create_customers(&service, "other", 2).await;
     service.app.chain_audit_entries().await.unwrap();
     let database = service.database.connect().await;
-    unguard(&database).await;
+    drop_triggers(&database).await;
     let tables = ["logs", "chain"];
     for table in tables {
         database
@@ -305,7 +240,7 @@ async fn of_100_random_edits_of_a_sealed_trail_every_one_is_found() {
             .await
             .unwrap();
     }
-    let clean = sound(&service).await;
+    let clean = assert_intact(&service).await;
 
     let (mut runner, edits) = (TestRunner::deterministic(), edits());
     let mut kinds = std::collections::HashSet::new();
@@ -318,24 +253,24 @@ async fn of_100_random_edits_of_a_sealed_trail_every_one_is_found() {
         }
         let verdicts = verify(service.app.database()).await.unwrap();
         let found: usize = verdicts.iter().map(|verdict| verdict.faults.len()).sum();
-        assert!(found > 0, "{round}: {edit:?} was not found");
+        assert!(found > 0, "{round}: {edit:?} was not detected");
         for table in tables {
             let restore = format!("DELETE FROM audit_{table}; INSERT INTO audit_{table} SELECT * FROM saved_{table}");
             database.execute_unprepared(&restore).await.unwrap();
         }
-        assert_eq!(sound(&service).await, clean, "{round}");
+        assert_eq!(assert_intact(&service).await, clean, "{round}");
     }
-    assert_eq!(kinds.len(), 5, "an edit of each kind");
+    assert_eq!(kinds.len(), 5, "not every kind of edit was tried");
 }
 
 #[tokio::test]
-async fn a_head_that_is_moved_back_or_gone_and_a_queue_that_lost_a_place_are_found() {
+async fn edits_of_chain_heads_and_of_the_queue_are_detected() {
     let service = Service::start().await;
-    customers(&service, "default", 3).await;
+    create_customers(&service, "default", 3).await;
     service.app.chain_audit_entries().await.unwrap();
-    customers(&service, "default", 1).await;
+    create_customers(&service, "default", 1).await;
     let database = service.database.connect().await;
-    unguard(&database).await;
+    drop_triggers(&database).await;
     for (edit, undo) in [
         ("UPDATE audit_heads SET sequence = 2", "UPDATE audit_heads SET sequence = 3"),
         (
@@ -361,7 +296,7 @@ async fn a_head_that_is_moved_back_or_gone_and_a_queue_that_lost_a_place_are_fou
         let verdicts = verify(service.app.database()).await.unwrap();
         assert!(verdicts.iter().any(|verdict| !verdict.faults.is_empty()), "{edit}");
         database.execute_unprepared(undo).await.unwrap();
-        sound(&service).await;
+        assert_intact(&service).await;
     }
     database
         .execute_unprepared("DELETE FROM audit_logs WHERE audit_log_id IN (SELECT audit_log_id FROM audit_queue)")

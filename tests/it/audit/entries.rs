@@ -1,4 +1,4 @@
-//! The audit trail: what its entries say, that a change and its entry are one, and how the trail is read.
+//! Audit entries: what they say, that they are committed with the change, and how they are read.
 
 use crm::{
     change::{Change, Intent},
@@ -11,34 +11,20 @@ use futures_util::FutureExt;
 use sea_orm::{ConnectionTrait, sea_query::LockType};
 use serde_json::{Value, json};
 
-use crate::harness::{Call, FAR, SECRET, Service, caller, id, sign_hs256};
+use crate::harness::{
+    Call, FAR_FUTURE, SECRET, Service, UNKNOWN_ID,
+    audit::{action, actions},
+    caller, id, sign_hs256, token,
+};
 
-const STRANGER: &str = "019aa5c8-7d40-7c1e-b3a2-5f0e6d1c2b3a";
-
-/// Of the personal data that a test sends: none may stand in the trail.
+/// Parts of the personal data and free text that a test sends: none may be in the trail.
 const CANARIES: [&str; 6] = ["canary", "Canary", "13812345678", "13898765432", "138", "example.com"];
 
-/// The entries about a resource, oldest first.
-async fn about(service: &Service, resource: &str) -> Vec<Value> {
+/// The entries of a resource, oldest first.
+async fn entries_of(service: &Service, resource: &str) -> Vec<Value> {
     let mut entries = service.trail(&format!("resourceId={resource}")).await;
     entries.reverse();
     entries
-}
-
-/// The entries' actions and resources, in any order.
-pub fn deeds(entries: &[Value]) -> Vec<(String, String, String)> {
-    let text = |entry: &Value, field: &str| entry[field].as_str().unwrap_or_default().to_owned();
-    let mut deeds: Vec<_> = entries
-        .iter()
-        .map(|entry| (text(entry, "action"), text(entry, "resourceType"), text(entry, "resourceId")))
-        .collect();
-    deeds.sort();
-    deeds
-}
-
-/// One of them.
-pub fn deed(action: &str, kind: &str, id: &str) -> (String, String, String) {
-    (action.to_owned(), kind.to_owned(), id.to_owned())
 }
 
 fn change(field: &str, old: Value, new: Value) -> Value {
@@ -46,13 +32,13 @@ fn change(field: &str, old: Value, new: Value) -> Value {
 }
 
 #[tokio::test]
-async fn an_entry_says_who_did_what_to_what_in_words_and_in_values() {
+async fn an_entry_names_actor_action_resource_and_changes() {
     let service = Service::start().await;
     let customer = service.customer().await;
     let body = json!({ "customerId": customer, "title": "Licence", "stage": 3, "amountCents": 100, "currency": "EUR" });
     let opportunity = id(&service.create("/opportunities", body).await, "opportunityId");
     let path = format!("/opportunities/{opportunity}");
-    service.pass(1000);
+    service.advance(1000);
     let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
     service
         .patch(&path, json!({ "stage": 5 }))
@@ -66,10 +52,10 @@ async fn an_entry_says_who_did_what_to_what_in_words_and_in_values() {
     service.patch(&path, json!({ "amountCents": 250, "currency": "JPY" })).claims(azp).send().await.expect(200);
     service.delete(&path).claims(json!({ "client_id": "erp" })).send().await.expect(204);
 
-    let entries = about(&service, &opportunity).await;
+    let entries = entries_of(&service, &opportunity).await;
     let [created, won, paid, deleted] = entries.as_slice() else { panic!("{entries:?}") };
     assert_eq!(created["summary"], "created the opportunity");
-    let fact = |entry: &Value, field: &str| {
+    let change_of = |entry: &Value, field: &str| {
         let changes = entry["changes"].as_array().unwrap().clone();
         changes.into_iter().find(|change| change["field"] == field).unwrap()
     };
@@ -80,7 +66,7 @@ async fn an_entry_says_who_did_what_to_what_in_words_and_in_values() {
         ("stage", "Proposal"),
         ("status", "Open"),
     ] {
-        assert_eq!(fact(created, field), change(field, Value::Null, json!(value)));
+        assert_eq!(change_of(created, field), change(field, Value::Null, json!(value)));
     }
     let mut won = won.clone();
     id(&won, "auditLogId");
@@ -112,26 +98,26 @@ async fn an_entry_says_who_did_what_to_what_in_words_and_in_values() {
         [change("amountCents", json!("100"), json!("250")), change("currency", json!("EUR"), json!("JPY"))];
     assert_eq!(paid["changes"], json!(paid_changes));
     assert_eq!(deleted["summary"], "deleted the opportunity");
-    assert_eq!(fact(deleted, "amountCents"), change("amountCents", json!("250"), Value::Null));
+    assert_eq!(change_of(deleted, "amountCents"), change("amountCents", json!("250"), Value::Null));
 }
 
 #[tokio::test]
-async fn an_actor_without_a_subject_is_its_client_or_unknown_and_never_lost() {
+async fn without_a_subject_the_actor_is_the_client_or_unknown() {
     let service = Service::start().await;
     for (claims, actor) in [
-        (json!({ "exp": FAR, "client_id": "erp" }), "erp"),
-        (json!({ "exp": FAR, "azp": "portal" }), "portal"),
-        (json!({ "exp": FAR }), "unknown"),
+        (json!({ "exp": FAR_FUTURE, "client_id": "erp" }), "erp"),
+        (json!({ "exp": FAR_FUTURE, "azp": "portal" }), "portal"),
+        (json!({ "exp": FAR_FUTURE }), "unknown"),
     ] {
         let token = sign_hs256(&claims, SECRET);
         let made = service.post("/customers", json!({ "name": "x" })).token(&token).send().await.expect(201);
-        let entries = about(&service, &id(&made.body, "customerId")).await;
+        let entries = entries_of(&service, &id(&made.body, "customerId")).await;
         assert_eq!(entries[0]["actor"], actor);
     }
 }
 
 #[tokio::test]
-async fn personal_data_and_free_text_is_named_and_never_shown() {
+async fn personal_data_and_free_text_appear_by_field_name_only() {
     let service = Service::start().await;
     let body = json!({ "name": "Canary", "contactPhone": "13812345678", "contactEmail": "canary@example.com" });
     let customer = id(&service.create("/customers", body).await, "customerId");
@@ -166,22 +152,21 @@ async fn personal_data_and_free_text_is_named_and_never_shown() {
         }
     }
     service.read("/contacts").await;
-    // Looked for by what is in the query, and refused with it in the body.
+    // A search by personal data, and one that is refused.
     service.read("/customers?contactPhone=13898765432&contactEmail=other.canary@example.com").await;
     service.get("/customers?contactPhone=13898765432").claims(json!({ "scope": "crm:write" })).send().await.expect(403);
     service.delete(&format!("/customers/{customer}")).send().await.expect(204);
     service.app.write_notes().await.unwrap();
     let whole = service.get("/audit-logs?pageSize=100").send().await.expect(200);
     assert!(whole.body["total"].as_u64().unwrap() > 18, "{}", whole.text);
-    // Ids and instants are digits that nobody chose.
-    let text = fields_but_ids(&whole.body);
+    // Ids and timestamps may contain the digits of a canary by chance.
+    let text = without_ids_and_timestamps(&whole.body);
     for canary in CANARIES {
-        assert!(!text.contains(canary), "{canary} stands in {text}");
+        assert!(!text.contains(canary), "{canary} is in {text}");
     }
 }
 
-/// Everything in the entries that a person's data could be in.
-fn fields_but_ids(list: &Value) -> String {
+fn without_ids_and_timestamps(list: &Value) -> String {
     let mut list = list.clone();
     for entry in list["data"].as_array_mut().unwrap() {
         let summary = entry["summary"].as_str().unwrap().split(": ").next().unwrap().to_owned();
@@ -199,7 +184,7 @@ fn fields_but_ids(list: &Value) -> String {
 }
 
 #[tokio::test]
-async fn what_goes_or_changes_along_has_entries_of_its_own_in_the_same_request() {
+async fn cascaded_changes_have_their_own_entries_in_the_same_request() {
     let service = Service::start().await;
     let customer = service.customer().await;
     let (first, second) = (service.contact(&customer).await, service.contact(&customer).await);
@@ -209,7 +194,7 @@ async fn what_goes_or_changes_along_has_entries_of_its_own_in_the_same_request()
     let on_customer = service.follow_up(json!({ "content": "x", "customerId": customer })).await;
     let untouched = service.customer().await;
     service.contact(&untouched).await;
-    let left = async |call: Call<'_>, request_id: &str| {
+    let entries_left_by = async |call: Call<'_>, request_id: &str| {
         call.request_id(request_id).send().await;
         let entries = service.trail("").await;
         let entries = entries.into_iter().filter(|entry| entry["requestId"] == request_id);
@@ -217,48 +202,51 @@ async fn what_goes_or_changes_along_has_entries_of_its_own_in_the_same_request()
     };
 
     let primary = json!({ "isPrimary": true });
-    let entries = left(service.patch(&format!("/contacts/{first}"), primary.clone()), "one").await;
-    assert_eq!(deeds(&entries), [deed("update", "contact", &first)]);
-    let entries = left(service.patch(&format!("/contacts/{second}"), primary), "other").await;
-    assert_eq!(deeds(&entries), [deed("update", "contact", &first), deed("update", "contact", &second)]);
+    let entries = entries_left_by(service.patch(&format!("/contacts/{first}"), primary.clone()), "one").await;
+    assert_eq!(actions(&entries), [action("update", "contact", &first)]);
+    let entries = entries_left_by(service.patch(&format!("/contacts/{second}"), primary), "other").await;
+    assert_eq!(actions(&entries), [action("update", "contact", &first), action("update", "contact", &second)]);
     let demoted = entries.iter().find(|entry| entry["resourceId"] == json!(first)).unwrap();
     assert_eq!(demoted["changes"], json!([change("isPrimary", json!("true"), json!("false"))]));
     let third = json!({ "customerId": customer, "name": "x", "isPrimary": true });
-    let entries = left(service.post("/contacts", third), "third").await;
+    let entries = entries_left_by(service.post("/contacts", third), "third").await;
     let third = entries.iter().find(|entry| entry["action"] == "create").unwrap();
     let third = id(third, "resourceId");
-    assert_eq!(deeds(&entries), [deed("create", "contact", &third), deed("update", "contact", &second)]);
+    assert_eq!(actions(&entries), [action("create", "contact", &third), action("update", "contact", &second)]);
 
-    let entries = left(service.delete(&format!("/opportunities/{opportunity}")), "opportunity").await;
-    assert_eq!(deeds(&entries), [deed("delete", "opportunity", &opportunity), deed("update", "followUp", &on_both)]);
+    let entries = entries_left_by(service.delete(&format!("/opportunities/{opportunity}")), "opportunity").await;
+    assert_eq!(
+        actions(&entries),
+        [action("delete", "opportunity", &opportunity), action("update", "followUp", &on_both)]
+    );
     let cleared = entries.iter().find(|entry| entry["action"] == "update").unwrap();
     assert_eq!(cleared["changes"], json!([change("opportunityId", json!(opportunity), Value::Null)]));
-    let entries = left(service.delete(&format!("/contacts/{first}")), "contact").await;
+    let entries = entries_left_by(service.delete(&format!("/contacts/{first}")), "contact").await;
     let mut expected = vec![
-        deed("delete", "contact", &first),
-        deed("update", "followUp", &on_both),
-        deed("update", "followUp", &on_first),
+        action("delete", "contact", &first),
+        action("update", "followUp", &on_both),
+        action("update", "followUp", &on_first),
     ];
     expected.sort();
-    assert_eq!(deeds(&entries), expected);
+    assert_eq!(actions(&entries), expected);
 
     let opportunity = service.opportunity(&customer).await;
-    let entries = left(service.delete(&format!("/customers/{customer}")), "customer").await;
+    let entries = entries_left_by(service.delete(&format!("/customers/{customer}")), "customer").await;
     let mut expected = vec![
-        deed("delete", "contact", &second),
-        deed("delete", "contact", &third),
-        deed("delete", "customer", &customer),
-        deed("delete", "followUp", &on_both),
-        deed("delete", "followUp", &on_first),
-        deed("delete", "followUp", &on_customer),
-        deed("delete", "opportunity", &opportunity),
+        action("delete", "contact", &second),
+        action("delete", "contact", &third),
+        action("delete", "customer", &customer),
+        action("delete", "followUp", &on_both),
+        action("delete", "followUp", &on_first),
+        action("delete", "followUp", &on_customer),
+        action("delete", "opportunity", &opportunity),
     ];
     expected.sort();
-    assert_eq!(deeds(&entries), expected);
+    assert_eq!(actions(&entries), expected);
 }
 
 #[tokio::test]
-async fn a_change_and_its_entry_are_both_there_or_neither() {
+async fn a_change_and_its_entry_are_committed_together_or_not_at_all() {
     type Row = <Customer as Show>::Entity;
     let service = Service::start().await;
     let customer = service.customer().await;
@@ -268,7 +256,7 @@ async fn a_change_and_its_entry_are_both_there_or_neither() {
     let (before, trail) = (service.read("/customers").await, service.trail("").await);
     let customer_id: uuid::Uuid = customer.parse().unwrap();
 
-    // The change itself fails once it has written.
+    // The change fails after its first write.
     for fails in ["refused", "fault", "panic"] {
         let intent = Intent::unkeyed(caller.clone(), CUSTOMERS, customer_id);
         let outcome: Result<(), ApiError> = service
@@ -292,7 +280,7 @@ async fn a_change_and_its_entry_are_both_there_or_neither() {
         assert_eq!((service.read("/customers").await, service.trail("").await), (before.clone(), trail.clone()));
     }
 
-    // A later write of the same change fails: follow-ups are deleted before contacts.
+    // A later write fails: contacts are deleted after follow-ups.
     let database = service.database.connect().await;
     database.execute_unprepared("ALTER TABLE contacts RENAME COLUMN name TO title").await.unwrap();
     service.delete(&format!("/customers/{customer}")).send().await.expect(500);
@@ -300,56 +288,55 @@ async fn a_change_and_its_entry_are_both_there_or_neither() {
     assert_eq!(service.read("/follow-ups").await["total"], 1);
     assert_eq!((service.read("/customers").await, service.trail("").await), (before.clone(), trail.clone()));
 
-    // The entry cannot be written: the row is not, either.
+    // The entry cannot be written.
     for table in ["audit_logs", "audit_queue"] {
         database.execute_unprepared(&format!("ALTER TABLE {table} RENAME TO away")).await.unwrap();
         let patch = json!({ "name": "another" });
-        service.patch(&format!("/customers/{customer}"), patch).request_id("kept").send().await.expect(500);
+        service.patch(&format!("/customers/{customer}"), patch).request_id("reused").send().await.expect(500);
         database.execute_unprepared(&format!("ALTER TABLE away RENAME TO {table}")).await.unwrap();
         assert_eq!((service.read("/customers").await, service.trail("").await), (before.clone(), trail.clone()));
     }
     let patch = json!({ "name": "another" });
-    service.patch(&format!("/customers/{customer}"), patch).request_id("kept").send().await.expect(200);
+    service.patch(&format!("/customers/{customer}"), patch).request_id("reused").send().await.expect(200);
     assert_eq!(service.trail("").await.len(), trail.len() + 1);
 }
 
-/// A trail of many kinds: two actors, four kinds, a second apart.
-async fn varied(service: &Service) {
+/// Leaves entries of two actors, three kinds of resources and every action, seconds apart.
+async fn varied_entries(service: &Service) {
     for actor in ["ann", "bob"] {
         let scope = "crm:read crm:write crm:pii:read";
         let claims = json!({ "sub": actor, "scope": scope });
         let post = async |path: &str, body: Value, field: &str| {
-            service.pass(1000);
+            service.advance(1000);
             let made = service.post(path, body).claims(claims.clone()).send().await.expect(201);
             id(&made.body, field)
         };
         let customer = post("/customers", json!({ "name": "x", "contactPhone": "123456" }), "customerId").await;
         let contact = post("/contacts", json!({ "name": "x", "customerId": customer }), "contactId").await;
         post("/follow-ups", json!({ "content": "x", "contactId": contact }), "followUpId").await;
-        service.pass(1000);
+        service.advance(1000);
         let path = format!("/customers/{customer}");
         service.patch(&path, json!({ "name": "y" })).claims(claims.clone()).send().await.expect(200);
         service.get(&path).claims(claims.clone()).send().await.expect(200);
         service.get(&path).claims(json!({ "sub": actor, "scope": "crm:write" })).send().await.expect(403);
         service.app.write_notes().await.unwrap();
-        service.pass(1000);
+        service.advance(1000);
         service.delete(&format!("/contacts/{contact}")).claims(claims.clone()).send().await.expect(204);
     }
 }
 
 #[tokio::test]
-async fn every_filter_and_every_combination_finds_exactly_what_it_names() {
+async fn every_combination_of_filters_finds_exactly_the_matching_entries() {
     let service = Service::start().await;
-    varied(&service).await;
+    varied_entries(&service).await;
     let all = service.trail("").await;
     let text = |entry: &Value, field: &str| entry[field].as_str().unwrap_or_default().to_owned();
     let customer = all.iter().find(|entry| entry["resourceType"] == "customer").unwrap()["resourceId"].clone();
     let customer = customer.as_str().unwrap();
     let middle = text(&all[all.len() / 2], "occurredAt");
-    assert!(all.iter().filter(|entry| text(entry, "occurredAt") == middle).count() >= 1);
-    let mut tried = 0;
+    let auditor = token(json!({ "scope": "crm:audit:read" }));
     for kind in ["", "customer", "contact", "followUp", "opportunity", "nonsense"] {
-        for resource in ["", customer, STRANGER, "malformed"] {
+        for resource in ["", customer, UNKNOWN_ID, "malformed"] {
             for actor in ["", "ann", "Ann"] {
                 for action in ["", "create", "update", "delete", "read", "refuse"] {
                     for bound in ["", "from", "to", "both"] {
@@ -374,11 +361,10 @@ async fn every_filter_and_every_combination_finds_exactly_what_it_names() {
                             filters.into_iter().all(fits) && (!from || at >= middle) && (!to || at < *end)
                         });
                         let expected: Vec<_> = expected.cloned().collect();
-                        // Most of the combinations with several filters are empty for good.
-                        if !expected.is_empty() || tried % 16 == 0 {
-                            assert_eq!(service.trail(&query).await, expected, "{query}");
-                        }
-                        tried += 1;
+                        // Unchecked, because there are 1728 of them.
+                        let call = service.get(&format!("/audit-logs?pageSize=100&{query}")).token(&auditor);
+                        let list = call.send_unchecked().await.expect(200).body;
+                        assert_eq!(list, json!({ "data": expected, "total": expected.len() }), "{query}");
                     }
                 }
             }
@@ -386,15 +372,15 @@ async fn every_filter_and_every_combination_finds_exactly_what_it_names() {
     }
     let at_middle = service.trail(&format!("from={middle}")).await;
     assert_eq!(text(at_middle.last().unwrap(), "occurredAt"), middle, "from is inclusive");
-    // Another writing of the same instant.
-    let written = middle.replace('Z', "%2B00:00");
-    assert_eq!(service.trail(&format!("from={written}")).await, at_middle);
+    // The same instant in another notation.
+    let with_offset = middle.replace('Z', "%2B00:00");
+    assert_eq!(service.trail(&format!("from={with_offset}")).await, at_middle);
 }
 
 #[tokio::test]
-async fn pages_are_newest_first_with_the_exact_total_and_the_tenants_own() {
+async fn pages_are_newest_first_with_the_exact_total_of_the_tenant() {
     let service = Service::start().await;
-    varied(&service).await;
+    varied_entries(&service).await;
     service.post("/customers", json!({ "name": "x" })).tenant("other").send().await.expect(201);
     let all = service.trail("").await;
     let order: Vec<_> =
@@ -413,7 +399,7 @@ async fn pages_are_newest_first_with_the_exact_total_and_the_tenants_own() {
 }
 
 #[tokio::test]
-async fn the_trail_needs_its_own_scope_and_sound_parameters() {
+async fn reading_needs_its_own_scope_and_valid_parameters() {
     let service = Service::start().await;
     for claims in [json!({ "scope": "crm:read crm:write crm:pii:read" }), json!({ "scope": "crm:audit" })] {
         service.get("/audit-logs").claims(claims).send().await.refused(403, "crm:audit:read");

@@ -1,7 +1,7 @@
 //! The audit trail: its entries, the hash chain over them, and how long they are kept.
 
-pub mod chain;
-pub mod entries;
+mod chain;
+mod entries;
 mod queue;
 mod retention;
 mod tampering;

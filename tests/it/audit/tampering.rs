@@ -1,24 +1,23 @@
-//! Tampering that is harder to see: replaced rows, entries that cannot be read, a retention that would cover it up.
+//! Tampering that is harder to detect: replaced rows, unreadable entries, entries made old for the retention to delete.
 
 use crm::audit::chain::verify;
 use sea_orm::ConnectionTrait;
 use serde_json::json;
 
-use crate::{
-    audit::chain::{customers, unguard},
-    harness::{Service, TestDatabase, on_postgres},
+use crate::harness::{
+    DAY, Service, TestDatabase,
+    audit::{create_customers, drop_triggers},
+    on_postgres,
 };
 
-const DAY: i64 = 86_400_000;
-
 #[tokio::test]
-async fn an_entry_that_cannot_even_be_read_is_a_fault_of_its_tenant_alone() {
+async fn an_unreadable_entry_is_a_fault_of_its_tenant_alone() {
     let service = Service::start().await;
-    customers(&service, "default", 2).await;
-    customers(&service, "other", 2).await;
+    create_customers(&service, "default", 2).await;
+    create_customers(&service, "other", 2).await;
     service.app.chain_audit_entries().await.unwrap();
     let database = service.database.connect().await;
-    unguard(&database).await;
+    drop_triggers(&database).await;
     let edit = "UPDATE audit_logs SET action = 'nonsense' WHERE tenant_id = 'default'";
     database.execute_unprepared(edit).await.unwrap();
     let verdicts = verify(service.app.database()).await.unwrap();
@@ -27,29 +26,29 @@ async fn an_entry_that_cannot_even_be_read_is_a_fault_of_its_tenant_alone() {
 }
 
 #[tokio::test]
-async fn the_retention_does_not_cover_up_that_an_entry_was_removed_or_made_old() {
-    for (tamper, ids) in [
+async fn purging_does_not_hide_a_removed_or_backdated_entry() {
+    for (tamper, what) in [
         ("DELETE FROM audit_logs WHERE audit_log_id = ", "removed"),
         ("UPDATE audit_logs SET occurred_at = '2020-01-01 00:00:00.000+00:00' WHERE audit_log_id = ", "made old"),
     ] {
         let service = Service::start().await;
-        customers(&service, "default", 3).await;
+        create_customers(&service, "default", 3).await;
         service.app.chain_audit_entries().await.unwrap();
         let database = service.database.connect().await;
-        unguard(&database).await;
+        drop_triggers(&database).await;
         let first = "(SELECT audit_log_id FROM audit_chain WHERE sequence = 1)";
         database.execute_unprepared(&format!("{tamper}{first}")).await.unwrap();
-        service.pass(DAY);
+        service.advance(DAY);
         assert_eq!(service.app.purge().await.unwrap().entries, 0);
         let verdicts = verify(service.app.database()).await.unwrap();
-        assert!(!verdicts[0].faults.is_empty(), "{ids}: {verdicts:?}");
+        assert!(!verdicts[0].faults.is_empty(), "{what}: {verdicts:?}");
     }
 }
 
 #[tokio::test]
-async fn sqlite_replaces_nothing_of_the_trail() {
+async fn sqlite_refuses_to_replace_rows_of_the_trail() {
     let service = Service::on(TestDatabase::sqlite(), &[]).await;
-    customers(&service, "default", 2).await;
+    create_customers(&service, "default", 2).await;
     service.app.chain_audit_entries().await.unwrap();
     let database = service.database.connect().await;
     for sql in [
@@ -65,7 +64,7 @@ async fn sqlite_replaces_nothing_of_the_trail() {
 }
 
 #[tokio::test]
-async fn a_claim_that_the_trail_could_not_hold_is_refused() {
+async fn a_claim_with_control_characters_is_401() {
     let service = Service::start().await;
     for claim in ["sub", "client_id", "azp"] {
         let call = service.post("/customers", json!({ "name": "x" })).claims(json!({ claim: "a\u{0}b" }));
@@ -74,12 +73,12 @@ async fn a_claim_that_the_trail_could_not_hold_is_refused() {
 }
 
 #[tokio::test]
-async fn an_instant_changed_by_less_than_a_millisecond_is_found() {
+async fn a_timestamp_changed_by_less_than_a_millisecond_is_detected() {
     let service = Service::start().await;
-    customers(&service, "default", 2).await;
+    create_customers(&service, "default", 2).await;
     service.app.chain_audit_entries().await.unwrap();
     let database = service.database.connect().await;
-    unguard(&database).await;
+    drop_triggers(&database).await;
     let sql = if on_postgres() {
         "UPDATE audit_logs SET occurred_at = occurred_at + interval '400 microseconds'"
     } else {

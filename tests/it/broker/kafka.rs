@@ -1,4 +1,4 @@
-//! Against the mock cluster of librdkafka: a broker in this process that speaks Kafka's protocol over TCP.
+//! Kafka, by librdkafka's mock cluster: a broker in this process that speaks Kafka's protocol over TCP.
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,16 +21,17 @@ use serde_json::{Value, json};
 
 use crate::harness::{
     Service,
-    broker::{Versions, drain, task_completed},
+    broker::drain,
+    events::{CustomerVersions, task_completed},
     id,
 };
 
-struct Cluster {
+struct MockKafka {
     mock: MockCluster<'static, DefaultProducerContext>,
     addresses: String,
 }
 
-impl Cluster {
+impl MockKafka {
     fn new() -> Self {
         let mock = MockCluster::new(1).unwrap();
         for topic in [EVENTS, DEAD].iter().chain(&PLATFORM_TOPICS) {
@@ -50,7 +51,7 @@ impl Cluster {
         config
     }
 
-    /// So many messages of a topic.
+    /// The first `count` messages of a topic.
     async fn messages(&self, topic: &str, count: usize) -> Vec<OwnedMessage> {
         let consumer: StreamConsumer =
             self.config().set("group.id", "test").set("auto.offset.reset", "earliest").create().unwrap();
@@ -70,9 +71,9 @@ fn header(message: &OwnedMessage, name: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn events_arrive_under_the_key_of_their_resource_in_order_also_after_trouble() {
+async fn events_arrive_in_order_keyed_by_resource_despite_retries() {
     let service = Service::start().await;
-    let cluster = Cluster::new();
+    let kafka = MockKafka::new();
     let mut customers = Vec::new();
     for _ in 0..10 {
         customers.push(service.customer().await);
@@ -83,20 +84,20 @@ async fn events_arrive_under_the_key_of_their_resource_in_order_also_after_troub
             service.patch(&format!("/customers/{customer}"), body).send().await.expect(200);
         }
     }
-    // The client sends these again by itself.
-    let trouble = [
+    // librdkafka itself retries after these.
+    let errors = [
         RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION,
         RDKafkaRespErr::RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT,
     ];
-    cluster.mock.request_errors(RDKafkaApiKey::Produce, &trouble);
-    let mut relay = Relay::new(service.app.clone(), cluster.broker());
+    kafka.mock.request_errors(RDKafkaApiKey::Produce, &errors);
+    let mut relay = Relay::new(service.app.clone(), kafka.broker());
     drain(&service.app, &mut relay).await;
     let standing = relay::standing(&service.app).await.unwrap();
     assert_eq!((standing.position, standing.held), (60, 0));
-    let mut versions = Versions::default();
-    for message in cluster.messages(EVENTS, 60).await {
+    let mut versions = CustomerVersions::default();
+    for message in kafka.messages(EVENTS, 60).await {
         let event: Value = serde_json::from_slice(message.payload().unwrap()).unwrap();
-        let customer = versions.next(&event);
+        let customer = versions.assert_next(&event);
         assert_eq!(message.key().unwrap(), format!("default/{customer}").as_bytes());
         assert_eq!(header(&message, "event-id"), id(&event, "eventId"));
         assert_eq!(header(&message, "event-type"), id(&event, "eventType"));
@@ -106,7 +107,7 @@ async fn events_arrive_under_the_key_of_their_resource_in_order_also_after_troub
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_message_that_is_too_large_is_refused_and_a_broker_that_is_not_there_answers_nothing() {
+async fn oversized_messages_are_refused_and_a_missing_broker_never_confirms() {
     let message = |size: usize| crm::events::broker::Message {
         id: uuid::Uuid::nil(),
         event_type: "crm.customer.created".to_owned(),
@@ -116,8 +117,8 @@ async fn a_message_that_is_too_large_is_refused_and_a_broker_that_is_not_there_a
         traceparent: String::new(),
         payload: vec![b'x'; size],
     };
-    let cluster = Cluster::new();
-    let mut publisher = cluster.broker().publisher().await.unwrap();
+    let kafka = MockKafka::new();
+    let mut publisher = kafka.broker().publisher().await.unwrap();
     let outcomes = publisher.publish(&[message(10), message(2_000_000), message(10)]).await;
     assert!(matches!(outcomes[..], [Outcome::Confirmed, Outcome::Refused(_), Outcome::Confirmed]), "{outcomes:?}");
     let mut publisher = Kafka::new("127.0.0.1:1".to_owned()).publisher().await.unwrap();
@@ -126,11 +127,11 @@ async fn a_message_that_is_too_large_is_refused_and_a_broker_that_is_not_there_a
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_platforms_events_are_applied_once_and_bad_ones_go_to_a_topic_of_their_own() {
+async fn inbound_events_apply_once_and_bad_ones_go_to_the_dead_letter_topic() {
     let service = Service::start().await;
-    let cluster = Cluster::new();
+    let kafka = MockKafka::new();
     let customer = service.customer().await;
-    let producer: FutureProducer = cluster.config().create().unwrap();
+    let producer: FutureProducer = kafka.config().create().unwrap();
     let send = async |topic: &str, event: String| {
         let record = FutureRecord::<str, str>::to(topic).payload(&event);
         producer.send(record, Duration::ZERO).await.unwrap();
@@ -146,13 +147,13 @@ async fn the_platforms_events_are_applied_once_and_bad_ones_go_to_a_topic_of_the
         "data": { "tenantId": "default", "customerId": customer } });
     send("erp.events", signed.to_string()).await;
     send("erp.events", "{}".to_owned()).await;
-    let broker = cluster.broker();
+    let broker = kafka.broker();
     let ended = || {
         let text = service.app.metrics().text();
         let counts = text.lines().filter(|line| line.starts_with("crm_inbound_events_total"));
         counts.map(|line| line.rsplit(' ').next().unwrap().parse::<usize>().unwrap()).sum::<usize>()
     };
-    // The first consumer dies when it has taken a part.
+    // The first consumer dies after its first batch.
     let mut subscriber = broker.subscriber().await.unwrap();
     service.app.take_batch(&mut *subscriber).await.unwrap();
     drop(subscriber);
@@ -165,7 +166,7 @@ async fn the_platforms_events_are_applied_once_and_bad_ones_go_to_a_topic_of_the
     all.await.expect("not all events came");
     assert_eq!(service.read("/follow-ups?pageSize=1").await["total"], 40);
     assert_eq!(service.read(&format!("/customers/{customer}")).await["status"], 1);
-    let dead = cluster.messages(DEAD, 1).await;
+    let dead = kafka.messages(DEAD, 1).await;
     assert_eq!(dead[0].payload().unwrap(), b"{}");
     assert_eq!(header(&dead[0], REASON), "missing field `eventId`");
 }

@@ -1,75 +1,76 @@
-//! A 2xx of a write means that COMMIT returned: every step of every write is made to fail, and what was answered is held
-//! against what is kept.
+//! A 2xx of a write means that COMMIT returned: each step of each write is made to fail, and the answer is compared
+//! with what is stored.
 
 use crm::database::Failure;
 use poem::http::Method;
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, Statement};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend};
 use serde_json::json;
 
 use crate::harness::{
     Call, Reply, Service,
     contract::Operation,
-    contract_walk::{World, effective_body, operations, request, world},
+    contract_walk::{ResourceIds, changing_body, create_resources, operations, request},
+    sql::column,
 };
 
-/// What a change leaves behind besides its rows, and the rows.
+/// What every change writes, and the rows.
 const TABLES: [&str; 7] =
     ["idempotent", "audit_logs", "outbox", "customers", "contacts", "opportunities", "follow_ups"];
 
 /// More steps than any write has.
-const MANY: u64 = 200;
+const MOST_STEPS: u64 = 200;
 
 #[tokio::test]
-async fn whichever_step_of_a_write_fails_once_it_is_done_whole_or_not_at_all() {
-    each_step_of_each_write_fails(|number| number..=number, Failure::NotDone).await;
+async fn a_write_with_one_failing_step_is_done_completely_or_not_at_all() {
+    fail_each_step_of_each_write(|number| number..=number, Failure::NotDone).await;
 }
 
 #[tokio::test]
-async fn whichever_step_of_a_write_fails_and_all_behind_it_nothing_is_done() {
-    each_step_of_each_write_fails(|number| number..=u64::MAX, Failure::NotDone).await;
+async fn a_write_that_fails_from_any_step_on_is_not_done_at_all() {
+    fail_each_step_of_each_write(|number| number..=u64::MAX, Failure::NotDone).await;
 }
 
 #[tokio::test]
-async fn a_write_of_which_an_answer_is_lost_is_done_whole_or_not_at_all() {
-    each_step_of_each_write_fails(|number| number..=number, Failure::AnswerLost).await;
+async fn a_write_with_a_lost_answer_is_done_completely_or_not_at_all() {
+    fail_each_step_of_each_write(|number| number..=number, Failure::AnswerLost).await;
 }
 
-async fn each_step_of_each_write_fails(failing: impl Fn(u64) -> std::ops::RangeInclusive<u64>, failure: Failure) {
+async fn fail_each_step_of_each_write(failing: impl Fn(u64) -> std::ops::RangeInclusive<u64>, failure: Failure) {
     let service = Service::start().await;
     let connection = service.database.connect().await;
     let writes = || operations(&service).into_iter().filter(|operation| operation.method != Method::GET);
-    assert!(writes().count() >= 12, "a walk past nothing shows nothing");
+    assert!(writes().count() >= 12, "operations are missing");
     for operation in writes() {
         let what = format!("{} {}", operation.method, operation.template);
         let mut refused = 0;
         for number in 1.. {
-            assert!(number < MANY, "{what} never succeeds");
-            let world = world(&service).await;
-            let call = || write(&service, &operation, &world, &format!("{what} {number}"));
-            let before = kept(&connection).await;
+            assert!(number < MOST_STEPS, "{what} never succeeds");
+            let ids = create_resources(&service).await;
+            let call = || write(&service, &operation, &ids, &format!("{what} {number}"));
+            let before = snapshot(&connection).await;
             service.app.database().steps().fail(failing(number), failure);
             let reply = call().send().await;
             let taken = service.app.database().steps().stop_failing();
-            let after = kept(&connection).await;
+            let after = snapshot(&connection).await;
             if reply.status.is_success() {
-                changed_whole(&what, &operation, &before, &after);
+                assert_complete(&what, &operation, &before, &after);
                 if taken < number {
                     break;
                 }
-                // The connection was lost before COMMIT, and a fresh one did it.
+                // It was repeated on a new connection, because the old one was lost before COMMIT.
                 continue;
             }
             refused += 1;
-            is_unavailable(&what, &reply);
+            assert_unavailable(&what, &reply);
             let again = call().send().await;
             if before == after {
                 again.expect(operation.success());
             } else {
-                assert_eq!(failure, Failure::AnswerLost, "{what}: step {number} was not done, but something is");
+                assert_eq!(failure, Failure::AnswerLost, "{what}: step {number} failed, but something is stored");
                 assert!(reply.body["details"].as_str().unwrap().contains("not known"), "{}", reply.text);
-                changed_whole(&what, &operation, &before, &after);
+                assert_complete(&what, &operation, &before, &after);
                 again.expect(if operation.has_body() { 409 } else { 404 });
-                assert_eq!(kept(&connection).await, after, "{what}: done twice");
+                assert_eq!(snapshot(&connection).await, after, "{what}: done twice");
             }
             service.customer().await;
         }
@@ -78,47 +79,42 @@ async fn each_step_of_each_write_fails(failing: impl Fn(u64) -> std::ops::RangeI
     assert_eq!(service.app.database().health().writes(), Ok(()));
 }
 
-fn write<'s>(service: &'s Service, operation: &Operation, world: &World, request_id: &str) -> Call<'s> {
+fn write<'s>(service: &'s Service, operation: &Operation, ids: &ResourceIds, request_id: &str) -> Call<'s> {
     let request_id: String = request_id.chars().filter(char::is_ascii_alphanumeric).collect();
-    let call = request(service, operation, world).request_id(&request_id);
+    let call = request(service, operation, ids).request_id(&request_id);
     match operation.method {
-        Method::PATCH => call.json(&effective_body(service, operation, world)),
+        Method::PATCH => call.json(&changing_body(service, operation, ids)),
         _ => call,
     }
 }
 
-fn is_unavailable(what: &str, reply: &Reply) {
+fn assert_unavailable(what: &str, reply: &Reply) {
     assert_eq!(reply.status, 503, "{what}: {}", reply.text);
     assert_eq!(reply.body["code"], json!("SERVICE_UNAVAILABLE"));
     assert_eq!(reply.header("Retry-After"), "1");
 }
 
-/// Fails unless the claim (where there is one), the audit entry, the event and the row are all there.
-fn changed_whole(what: &str, operation: &Operation, before: &[Vec<String>], after: &[Vec<String>]) {
+/// Fails unless a claim (if the operation has one), an audit entry, an event and a row were written.
+fn assert_complete(what: &str, operation: &Operation, before: &[Vec<String>], after: &[Vec<String>]) {
     let changed: Vec<bool> = before.iter().zip(after).map(|(before, after)| before != after).collect();
     assert_eq!(changed[..3], [operation.has_body(), true, true], "{what}: claim, audit entry, event");
     assert!(changed[3..].contains(&true), "{what}: no row was changed");
 }
 
-/// All rows of the tables, as text.
-async fn kept(connection: &DatabaseConnection) -> Vec<Vec<String>> {
+/// All rows of each table, as text.
+async fn snapshot(connection: &DatabaseConnection) -> Vec<Vec<String>> {
     let mut tables = Vec::new();
     for table in TABLES {
         let row = match connection.get_database_backend() {
             DbBackend::Postgres => "t::text".to_owned(),
-            _ => texts(connection, &format!("SELECT 'quote(' || name || ')' FROM pragma_table_info('{table}')"))
-                .await
-                .join(" || ',' || "),
+            _ => {
+                let columns = format!("SELECT 'quote(' || name || ')' FROM pragma_table_info('{table}')");
+                column::<String>(connection, &columns).await.join(" || ',' || ")
+            }
         };
-        let mut rows = texts(connection, &format!("SELECT {row} FROM {table} t")).await;
+        let mut rows = column::<String>(connection, &format!("SELECT {row} FROM {table} t")).await;
         rows.sort();
         tables.push(rows);
     }
     tables
-}
-
-async fn texts(connection: &DatabaseConnection, sql: &str) -> Vec<String> {
-    let statement = Statement::from_string(connection.get_database_backend(), sql);
-    let rows = connection.query_all_raw(statement).await.unwrap();
-    rows.iter().map(|row| row.try_get_by_index(0).unwrap()).collect()
 }

@@ -1,4 +1,4 @@
-//! Many clients at once on the same few resources: nobody waits for ever, nothing fails, nothing is left half done.
+//! Many clients at once on the same few resources.
 
 use futures_util::future::join_all;
 use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
@@ -6,37 +6,37 @@ use serde_json::{Value, json};
 
 use crate::harness::Service;
 
-/// The resources that the clients fight over.
-struct Ground {
+struct Resources {
     customers: Vec<String>,
     contacts: Vec<String>,
     opportunities: Vec<String>,
     follow_ups: Vec<String>,
 }
 
-async fn ground(service: &Service) -> Ground {
-    let mut ground = Ground { customers: vec![], contacts: vec![], opportunities: vec![], follow_ups: vec![] };
+/// Three customers, each with three contacts, opportunities and follow-ups.
+async fn resources(service: &Service) -> Resources {
+    let mut resources = Resources { customers: vec![], contacts: vec![], opportunities: vec![], follow_ups: vec![] };
     for _ in 0..3 {
         let customer = service.customer().await;
         for _ in 0..3 {
             let contact = service.contact(&customer).await;
             let opportunity = service.opportunity(&customer).await;
             let about = json!({ "content": "x", "contactId": contact, "opportunityId": opportunity });
-            ground.follow_ups.push(service.follow_up(about).await);
-            ground.contacts.push(contact);
-            ground.opportunities.push(opportunity);
+            resources.follow_ups.push(service.follow_up(about).await);
+            resources.contacts.push(contact);
+            resources.opportunities.push(opportunity);
         }
-        ground.customers.push(customer);
+        resources.customers.push(customer);
     }
-    ground
+    resources
 }
 
-/// One request out of many kinds.
-async fn act(service: &Service, ground: &Ground, kind: u8, one: usize, other: usize) -> u16 {
-    let customer = &ground.customers[one % 3];
-    let contact = &ground.contacts[one % 9];
-    let opportunity = &ground.opportunities[other % 9];
-    let follow_up = format!("/follow-ups/{}", ground.follow_ups[other % 9]);
+/// Sends one of ten kinds of requests, and returns the status.
+async fn act(service: &Service, resources: &Resources, kind: u8, one: usize, other: usize) -> u16 {
+    let customer = &resources.customers[one % 3];
+    let contact = &resources.contacts[one % 9];
+    let opportunity = &resources.opportunities[other % 9];
+    let follow_up = format!("/follow-ups/{}", resources.follow_ups[other % 9]);
     let call = match kind {
         0 => service.patch(&format!("/contacts/{contact}"), json!({ "isPrimary": true })),
         1 => service.patch(&format!("/contacts/{contact}"), json!({ "name": format!("name {other}") })),
@@ -54,19 +54,19 @@ async fn act(service: &Service, ground: &Ground, kind: u8, one: usize, other: us
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn changes_that_meet_on_the_same_resources_neither_fail_nor_wait_in_a_circle() {
+async fn concurrent_changes_never_deadlock_or_leave_broken_references() {
     let mut runner = TestRunner::deterministic();
     for _round in 0..4 {
         let service = Service::start().await;
-        let ground = ground(&service).await;
+        let resources = resources(&service).await;
         let scripts = prop::collection::vec((0_u8..10, 0_usize..18, 0_usize..18), 12);
         let clients = (0..12).map(|_| {
             let script = scripts.new_tree(&mut runner).unwrap().current();
-            let (service, ground) = (&service, &ground);
+            let (service, resources) = (&service, &resources);
             async move {
                 let mut statuses = Vec::new();
                 for (kind, one, other) in script {
-                    statuses.push(act(service, ground, kind, one, other).await);
+                    statuses.push(act(service, resources, kind, one, other).await);
                 }
                 statuses
             }
@@ -74,12 +74,12 @@ async fn changes_that_meet_on_the_same_resources_neither_fail_nor_wait_in_a_circ
         let statuses: Vec<u16> = join_all(clients.collect::<Vec<_>>()).await.concat();
         assert!(statuses.iter().all(|status| *status < 500), "{statuses:?}");
         assert!(statuses.iter().any(|status| *status < 300), "{statuses:?}");
-        consistent(&service).await;
+        assert_consistent(&service).await;
     }
 }
 
-/// What must hold whatever happened: one primary a customer, references that exist and belong together.
-async fn consistent(service: &Service) {
+/// Fails unless each customer has at most one primary contact, and references exist and belong to one customer.
+async fn assert_consistent(service: &Service) {
     let all = |path: &'static str| async move {
         let list = service.read(&format!("{path}?pageSize=100")).await;
         assert_eq!(list["total"], list["data"].as_array().unwrap().len());

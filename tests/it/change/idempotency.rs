@@ -1,12 +1,12 @@
-//! Idempotency: an accepted request takes effect once, a refused one leaves nothing.
+//! Idempotency: an accepted request takes effect once, a refused one not at all.
 
 use futures_util::future::join_all;
 use serde_json::json;
 
-use crate::harness::{Service, id};
+use crate::harness::{Service, UNKNOWN_ID, id};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn of_64_concurrent_duplicates_exactly_one_takes_effect() {
+async fn of_64_concurrent_duplicates_one_is_201_and_the_rest_409() {
     let service = Service::start().await;
     let calls = (0..64).map(|_| service.post("/customers", json!({ "name": "Acme" })).request_id("the-same").send());
     let replies = join_all(calls).await;
@@ -20,7 +20,7 @@ async fn of_64_concurrent_duplicates_exactly_one_takes_effect() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn of_concurrent_duplicate_changes_exactly_one_takes_effect() {
+async fn of_32_concurrent_duplicate_patches_one_is_200_and_the_rest_409() {
     let service = Service::start().await;
     let path = format!("/customers/{}", service.customer().await);
     let calls = (0..32)
@@ -33,7 +33,7 @@ async fn of_concurrent_duplicate_changes_exactly_one_takes_effect() {
 }
 
 #[tokio::test]
-async fn the_key_is_the_tenants_whatever_the_method_and_path() {
+async fn a_request_id_is_unique_per_tenant_across_methods_and_paths() {
     let service = Service::start().await;
     let customer = service.customer().await;
     let location = format!("/api/v1/crm/customers/{customer}");
@@ -50,16 +50,15 @@ async fn the_key_is_the_tenants_whatever_the_method_and_path() {
 }
 
 #[tokio::test]
-async fn a_refused_request_leaves_its_id_free() {
+async fn a_refused_request_does_not_use_up_its_id() {
     let service = Service::start().await;
-    let stranger = "019aa5c8-7d40-7c1e-b3a2-5f0e6d1c2b3a";
     let refused = [
         (service.post("/customers", json!({ "name": "" })), 400),
         (service.post("/customers", json!({ "name": "x" })).without("Authorization"), 401),
         (service.post("/customers", json!({ "name": "x" })).claims(json!({ "scope": "crm:read" })), 403),
         (service.post("/customers", json!({ "name": "x" })).header("Content-Type", "text/plain"), 415),
-        (service.patch(&format!("/customers/{stranger}"), json!({ "name": "x" })), 404),
-        (service.post("/contacts", json!({ "name": "x", "customerId": stranger })), 400),
+        (service.patch(&format!("/customers/{UNKNOWN_ID}"), json!({ "name": "x" })), 404),
+        (service.post("/contacts", json!({ "name": "x", "customerId": UNKNOWN_ID })), 400),
     ];
     for (call, status) in refused {
         call.request_id("again").send().await.expect(status);
@@ -68,20 +67,19 @@ async fn a_refused_request_leaves_its_id_free() {
 }
 
 #[tokio::test]
-async fn a_duplicate_is_told_before_existence_and_references_are_looked_at_and_after_the_body() {
+async fn a_duplicate_is_409_after_body_checks_and_before_any_lookup() {
     let service = Service::start().await;
-    let stranger = "019aa5c8-7d40-7c1e-b3a2-5f0e6d1c2b3a";
     service.post("/customers", json!({ "name": "x" })).request_id("used").send().await.expect(201);
-    let body = json!({ "name": "x", "customerId": stranger });
+    let body = json!({ "name": "x", "customerId": UNKNOWN_ID });
     service.post("/contacts", body).request_id("used").send().await.expect(409);
-    for id in [stranger, "malformed"] {
+    for id in [UNKNOWN_ID, "malformed"] {
         service.patch(&format!("/customers/{id}"), json!({})).request_id("used").send().await.expect(409);
     }
     service.post("/customers", json!({ "name": "" })).request_id("used").send().await.expect(400);
 }
 
 #[tokio::test]
-async fn a_duplicate_names_the_resource_even_after_it_was_deleted() {
+async fn a_duplicate_is_409_with_the_location_of_a_deleted_resource() {
     let service = Service::start().await;
     let reply = service.post("/customers", json!({ "name": "x" })).request_id("used").send().await.expect(201);
     let customer = id(&reply.body, "customerId");
@@ -91,17 +89,17 @@ async fn a_duplicate_names_the_resource_even_after_it_was_deleted() {
 }
 
 #[tokio::test]
-async fn a_delete_neither_needs_nor_spends_a_request_id() {
+async fn a_delete_neither_needs_nor_uses_up_a_request_id() {
     let service = Service::start().await;
     let (one, other) = (service.customer().await, service.customer().await);
-    service.delete(&format!("/customers/{one}")).request_id("kept").send().await.expect(204);
-    service.delete(&format!("/customers/{other}")).request_id("kept").send().await.expect(204);
-    service.post("/customers", json!({ "name": "x" })).request_id("kept").send().await.expect(201);
-    service.get("/customers").request_id("kept").send().await.expect(200);
+    service.delete(&format!("/customers/{one}")).request_id("reused").send().await.expect(204);
+    service.delete(&format!("/customers/{other}")).request_id("reused").send().await.expect(204);
+    service.post("/customers", json!({ "name": "x" })).request_id("reused").send().await.expect(201);
+    service.get("/customers").request_id("reused").send().await.expect(200);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_client_that_hangs_up_leaves_all_or_nothing_and_does_not_block_the_door() {
+async fn a_disconnecting_client_leaves_a_whole_write_or_none() {
     let service = Service::start().await;
     for polls in 1..40 {
         let body = json!({ "name": "gone" });
@@ -112,10 +110,10 @@ async fn a_client_that_hangs_up_leaves_all_or_nothing_and_does_not_block_the_doo
         let again = service.post("/customers", body).request_id(&format!("gone-{polls}")).send().await;
         if again.status == 409 {
             let path = again.header("Location").strip_prefix("/api/v1/crm").unwrap().to_owned();
-            assert_eq!(service.read(&path).await["name"], "gone", "a key without its effect");
+            assert_eq!(service.read(&path).await["name"], "gone", "the id is used up without its effect");
         } else {
             again.expect(201);
         }
     }
-    assert_eq!(service.read("/customers").await["total"], 39, "an effect without its key");
+    assert_eq!(service.read("/customers").await["total"], 39, "a write without its id");
 }

@@ -1,47 +1,48 @@
-//! The binary under load, killed and stopped: what was acknowledged is there, and nothing is half done.
-
-use std::process::Command;
+//! The process: killed under load, stopped in order, started several times at once.
 
 use futures_util::FutureExt;
 use sea_orm::{ConnectOptions, ConnectionTrait};
 use serde_json::{Value, json};
 
-use crate::harness::{Load, Process, TestDatabase, Told, agrees, kept};
+use crate::harness::{Load, Process, TestDatabase, WriteHistory, assert_consistent, assert_durable, run_crm};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn killed_under_load_the_service_has_every_acknowledged_write_and_no_key_without_its_effect() {
+async fn after_kills_under_load_every_acknowledged_write_is_there_once() {
     let database = TestDatabase::new().await;
-    let told = Told::default();
+    let history = WriteHistory::default();
     for _round in 0..3 {
         let process = Process::start(&database);
-        let load = Load::start(&process, &told, 8);
+        let load = Load::start(&process, &history, 8);
         load.until_acknowledged(150).await;
-        assert_eq!(told.count(503), 0, "{}", told.summary());
+        assert_eq!(history.count(503), 0, "{}", history.summary());
         load.kill(process).await;
     }
-    kept(&told, &Process::start(&database), &database.url()).await;
+    assert_durable(&history, &Process::start(&database), &database.url()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn asked_to_stop_the_service_finishes_and_exits_with_0() {
+async fn on_sigterm_and_sigint_the_service_finishes_and_exits_with_0() {
     for signal in ["-TERM", "-INT"] {
         let database = TestDatabase::new().await;
         let mut process = Process::start(&database);
         let mut client = process.client().await;
-        let made = client.send("POST", "/customers", "one", json!({ "name": "x" })).await.unwrap();
-        assert_eq!(made.0, 201);
+        let created = client.send("POST", "/customers", "one", json!({ "name": "x" })).await.unwrap();
+        assert_eq!(created.0, 201);
         process.signal(signal);
         let status = tokio::task::spawn_blocking(move || process.child.wait().unwrap()).await.unwrap();
         assert_eq!(status.code(), Some(0));
         if let TestDatabase::Sqlite { directory } = &database {
             let log = directory.path().join("crm.db-wal");
-            assert!(!log.exists() || log.metadata().unwrap().len() == 0, "the write-ahead log was not moved");
+            assert!(
+                !log.exists() || log.metadata().unwrap().len() == 0,
+                "the write-ahead log was not merged into the database"
+            );
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn several_processes_start_together_and_healthcheck_tells_their_health() {
+async fn several_processes_start_at_once_and_pass_their_healthchecks() {
     let database = TestDatabase::new().await;
     let processes: Vec<Process> = std::thread::scope(|scope| {
         let starting: Vec<_> = (0..3).map(|_| scope.spawn(|| Process::start(&database))).collect();
@@ -49,18 +50,13 @@ async fn several_processes_start_together_and_healthcheck_tells_their_health() {
     });
     for process in &processes {
         let port = process.address.rsplit_once(':').unwrap().1;
-        let checked = Command::new(env!("CARGO_BIN_EXE_crm"))
-            .arg("healthcheck")
-            .env_clear()
-            .env("CRM_PORT", port)
-            .output()
-            .unwrap();
-        assert!(checked.status.success(), "{checked:?}");
+        let output = run_crm(&["healthcheck"], &[("CRM_PORT", port)]);
+        assert_eq!(output.code, Some(0), "{output:?}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn with_its_broker_down_the_service_starts_is_healthy_and_writes() {
+async fn without_its_broker_the_service_starts_and_accepts_writes() {
     let database = TestDatabase::new().await;
     let variables = [("CRM_EVENTS_URL", "amqp://127.0.0.1:1")];
     let process = Process::with("serve", "serving", &database, &variables);
@@ -73,17 +69,17 @@ async fn with_its_broker_down_the_service_starts_is_healthy_and_writes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_lost_doubled_or_half_done_is_noticed_by_these_tests() {
-    let (database, told) = (TestDatabase::new().await, Told::default());
+async fn the_consistency_check_detects_lost_doubled_and_partial_writes() {
+    let (database, history) = (TestDatabase::new().await, WriteHistory::default());
     let process = Process::start(&database);
-    let load = Load::start(&process, &told, 3);
+    let load = Load::start(&process, &history, 3);
     load.until_acknowledged(12).await;
-    load.end().await;
+    load.stop().await;
     assert_eq!(process.stop().await, Some(0));
     let mut options = ConnectOptions::new(database.url());
     options.max_connections(1);
     let connection = sea_orm::Database::connect(options).await.unwrap();
-    agrees(&told, &connection).await;
+    assert_consistent(&history, &connection).await;
     let one = "(SELECT MAX(request_id) FROM idempotent)";
     let last = "(SELECT MAX(seq) FROM outbox)";
     for wrong in [
@@ -98,9 +94,10 @@ async fn what_is_lost_doubled_or_half_done_is_noticed_by_these_tests() {
     ] {
         connection.execute_unprepared("BEGIN").await.unwrap();
         assert!(connection.execute_unprepared(&wrong).await.unwrap().rows_affected() > 0, "{wrong}");
-        let noticed = std::panic::AssertUnwindSafe(agrees(&told, &connection)).catch_unwind().await.is_err();
+        let check = std::panic::AssertUnwindSafe(assert_consistent(&history, &connection));
+        let detected = check.catch_unwind().await.is_err();
         connection.execute_unprepared("ROLLBACK").await.unwrap();
-        assert!(noticed, "not noticed: {wrong}");
+        assert!(detected, "not detected: {wrong}");
     }
-    agrees(&told, &connection).await;
+    assert_consistent(&history, &connection).await;
 }

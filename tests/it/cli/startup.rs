@@ -1,84 +1,82 @@
-//! The start: the port before the database, a database that is not there yet or not as it must be, the lock on the schema,
-//! addresses that hold a password, and a log that cannot be written or that nobody reads.
+//! The start: a port in use, a database that is late, wrong or locked, and URLs that hold a password.
 
 use std::{
     fs::{File, OpenOptions},
-    io::{self, BufRead, Read, Write},
+    io::{self, Read, Write},
     net::{TcpListener, TcpStream},
-    process::{Command, Stdio},
+    process::Stdio,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use crm::database::migrate::{self, SchemaError};
 use sea_orm::ConnectionTrait;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::harness::{Ended, PII_KEYS, Process, SECRET, Service, TestDatabase, crm, on_postgres, served};
-
-/// Longer than anything here takes.
-const FOR_EVER: Duration = Duration::from_secs(60);
+use crate::harness::{
+    AMPLE, PII_KEYS, SERVER, Service, TestDatabase, command, free_port, on_postgres, run_crm, signal, start_and_stop,
+};
 
 /// Every command that opens the database.
 const COMMANDS: [&[&str]; 6] =
     [&["serve"], &["migrate", "status"], &["audit", "verify"], &["outbox", "status"], &["keys", "rotate"], &["relay"]];
 
-/// A server in the place of PostgreSQL's, as it meets each connection.
+/// How a server in place of PostgreSQL treats connections.
 #[derive(Clone)]
-enum Meets {
-    /// Refuses it with this SQLSTATE and message.
-    Refuses(&'static str, &'static str),
-    /// Says nothing.
-    Freezes,
-    /// Refuses this many, and passes later ones on to the server at this address.
-    Comes(usize, String),
+enum Behaviour {
+    /// Refuses them with this SQLSTATE and message.
+    Refuse(&'static str, &'static str),
+    /// Accepts them and never answers.
+    Hang,
+    /// Refuses this many, and forwards later ones to the server at this address.
+    StartLate(usize, String),
 }
 
-struct StandIn {
+struct FakeServer {
     port: u16,
-    /// How many connections there were.
-    met: Arc<AtomicUsize>,
+    connections: Arc<AtomicUsize>,
 }
 
-impl StandIn {
-    fn new(meets: Meets) -> Self {
+impl FakeServer {
+    fn new(behaviour: Behaviour) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let (port, met) = (listener.local_addr().unwrap().port(), Arc::new(AtomicUsize::new(0)));
-        let seen = Arc::clone(&met);
+        let (port, connections) = (listener.local_addr().unwrap().port(), Arc::new(AtomicUsize::new(0)));
+        let counted = Arc::clone(&connections);
         thread::spawn(move || {
-            let mut kept = Vec::new();
+            let mut open = Vec::new();
             for client in listener.incoming().map_while(Result::ok) {
-                let before = seen.fetch_add(1, Ordering::SeqCst);
-                let answered = match &meets {
-                    Meets::Refuses(code, message) => refuse(&client, code, message),
-                    Meets::Comes(most, _) if before < *most => {
+                let before = counted.fetch_add(1, Ordering::SeqCst);
+                let answered = match &behaviour {
+                    Behaviour::Refuse(code, message) => refuse(&client, code, message),
+                    Behaviour::StartLate(most, _) if before < *most => {
                         refuse(&client, "57P03", "the database system is starting up")
                     }
-                    Meets::Comes(_, server) => pass_on(&client, server),
-                    Meets::Freezes => Ok(()),
+                    Behaviour::StartLate(_, server) => forward(&client, server),
+                    Behaviour::Hang => Ok(()),
                 };
-                // Whoever asked may be gone.
+                // The client may have left.
                 drop(answered);
-                kept.push(client);
+                open.push(client);
             }
         });
-        Self { port, met }
+        Self { port, connections }
     }
 
     fn url(&self) -> String {
         format!("postgres://somebody:hunter2@127.0.0.1:{}/crm?sslmode=disable", self.port)
     }
 
-    fn met(&self) -> usize {
-        self.met.load(Ordering::SeqCst)
+    /// How many connections there were.
+    fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
     }
 }
 
-/// Reads the start of a session, and answers it by an error, as PostgreSQL's protocol has it.
+/// Reads the startup message and answers with an ErrorResponse of PostgreSQL's protocol.
 fn refuse(mut client: &TcpStream, code: &str, message: &str) -> io::Result<()> {
     let mut length = [0; 4];
     client.read_exact(&mut length)?;
@@ -91,7 +89,7 @@ fn refuse(mut client: &TcpStream, code: &str, message: &str) -> io::Result<()> {
     client.write_all(&error)
 }
 
-fn pass_on(client: &TcpStream, server: &str) -> io::Result<()> {
+fn forward(client: &TcpStream, server: &str) -> io::Result<()> {
     let server = TcpStream::connect(server)?;
     for (mut from, mut to) in [(client.try_clone()?, server.try_clone()?), (server, client.try_clone()?)] {
         thread::spawn(move || {
@@ -102,42 +100,25 @@ fn pass_on(client: &TcpStream, server: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// The variables that a command needs besides the database's.
+/// The variables of any command; `more` has those of the database.
 fn with<'v>(more: &[(&'v str, &'v str)]) -> Vec<(&'v str, &'v str)> {
-    let mut variables = vec![
-        ("CRM_PORT", "0"),
-        ("CRM_METRICS_ADDR", "off"),
-        ("CRM_JWT_SECRET", SECRET),
-        ("CRM_PII_KEYS", PII_KEYS),
-        ("CRM_EVENTS_URL", "amqp://127.0.0.1:1"),
-    ];
-    variables.extend(more);
-    variables
-}
-
-/// A port that nobody listens on.
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-/// The lines of a JSON log with this message.
-fn saying(ended: &Ended, message: &str) -> Vec<Value> {
-    let lines = ended.err.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    lines.filter(|line| line["message"] == message).collect()
+    let keys_and_broker = [("CRM_PII_KEYS", PII_KEYS), ("CRM_EVENTS_URL", "amqp://127.0.0.1:1")];
+    SERVER.iter().chain(&keys_and_broker).chain(more).copied().collect()
 }
 
 #[tokio::test]
-async fn a_port_in_use_is_an_error_and_the_database_stays_as_it_was() {
+async fn a_port_in_use_ends_the_start_and_leaves_the_database_untouched() {
     let database = TestDatabase::new().await;
     let other = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = other.local_addr().unwrap();
     let (url, port) = (database.url(), taken.port().to_string());
-    let ended = served(&[("CRM_DATABASE_URL", url.as_str()), ("CRM_PII_KEYS", PII_KEYS), ("CRM_PORT", port.as_str())]);
-    assert_eq!(ended.code, Some(1), "{ended:?}");
-    assert!(ended.err.contains(&format!("crm: cannot listen on {taken}: Address already in use")), "{ended:?}");
+    let output =
+        start_and_stop(&[("CRM_DATABASE_URL", url.as_str()), ("CRM_PII_KEYS", PII_KEYS), ("CRM_PORT", port.as_str())]);
+    assert_eq!(output.code, Some(1), "{output:?}");
+    assert!(output.stderr.contains(&format!("crm: cannot listen on {taken}: Address already in use")), "{output:?}");
     match &database {
         TestDatabase::Sqlite { directory } => {
-            assert_eq!(std::fs::read_dir(directory).unwrap().count(), 0, "it left something behind");
+            assert_eq!(std::fs::read_dir(directory).unwrap().count(), 0, "files are left behind");
         }
         TestDatabase::Postgres { .. } => {
             let steps = migrate::status(&database.parsed_url()).await.unwrap();
@@ -147,47 +128,45 @@ async fn a_port_in_use_is_an_error_and_the_database_stays_as_it_was() {
 }
 
 #[test]
-fn while_it_waits_for_the_database_nobody_can_connect_and_it_can_be_stopped() {
-    let server = StandIn::new(Meets::Refuses("57P03", "the database system is starting up"));
+fn while_it_waits_for_the_database_it_refuses_connections_and_can_stop() {
+    let server = FakeServer::new(Behaviour::Refuse("57P03", "the database system is starting up"));
     let (url, port) = (server.url(), free_port());
     let (port_text, wait) = (port.to_string(), ("CRM_DATABASE_WAIT", "1h"));
-    let mut child = Command::new(env!("CARGO_BIN_EXE_crm"))
-        .arg("serve")
-        .env_clear()
-        .envs(with(&[("CRM_DATABASE_URL", url.as_str()), ("CRM_PORT", port_text.as_str()), wait]))
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    // It tries again and again.
-    while server.met() < 2 {
+    let variables = with(&[("CRM_DATABASE_URL", url.as_str()), ("CRM_PORT", port_text.as_str()), wait]);
+    let mut child = command(&["serve"], &variables).stderr(Stdio::null()).spawn().unwrap();
+    // It retries until it is stopped.
+    while server.connections() < 2 {
         thread::sleep(Duration::from_millis(5));
     }
     let refused = TcpStream::connect(("127.0.0.1", port)).unwrap_err();
     assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
-    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+    signal("-TERM", child.id());
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
 #[tokio::test]
-async fn a_database_that_comes_late_is_waited_for() {
+async fn serve_waits_for_a_database_that_starts_late() {
     if on_postgres() {
         let database = TestDatabase::new().await;
         let url = database.url();
         let (_, address) = url.split_once('@').unwrap();
         let (address, _) = address.split_once('/').unwrap();
-        let server = StandIn::new(Meets::Comes(2, address.to_owned()));
+        let server = FakeServer::new(Behaviour::StartLate(2, address.to_owned()));
         let late = url.replace(address, &format!("127.0.0.1:{}", server.port)) + "?sslmode=disable";
-        let ended =
-            served(&[("CRM_DATABASE_URL", late.as_str()), ("CRM_PII_KEYS", PII_KEYS), ("CRM_DATABASE_WAIT", "1h")]);
-        assert_eq!(ended.code, Some(0), "{ended:?}");
-        assert!(server.met() > 2, "it was not asked");
+        let output = start_and_stop(&[
+            ("CRM_DATABASE_URL", late.as_str()),
+            ("CRM_PII_KEYS", PII_KEYS),
+            ("CRM_DATABASE_WAIT", "1h"),
+        ]);
+        assert_eq!(output.code, Some(0), "{output:?}");
+        assert!(server.connections() > 2, "it did not connect");
     }
 }
 
 #[test]
-fn a_database_that_does_not_come_is_named_with_the_cause_by_every_command() {
-    let (closed, frozen) = (free_port(), StandIn::new(Meets::Freezes));
-    let full = StandIn::new(Meets::Refuses("53300", "sorry, too many clients already"));
+fn every_command_names_an_unreachable_database_and_the_cause() {
+    let (closed, frozen) = (free_port(), FakeServer::new(Behaviour::Hang));
+    let full = FakeServer::new(Behaviour::Refuse("53300", "sorry, too many clients already"));
     for (host, port, wait, cause) in [
         ("127.0.0.1", closed, "0s", "connection refused"),
         ("127.0.0.1", full.port, "1s", "sorry, too many clients already"),
@@ -195,26 +174,29 @@ fn a_database_that_does_not_come_is_named_with_the_cause_by_every_command() {
         ("nowhere.invalid", closed, "0s", "failed to lookup address information: "),
     ] {
         let url = format!("postgres://somebody:hunter2@{host}:{port}/crm?sslmode=disable");
-        for command in COMMANDS {
-            let ended = crm(command, &with(&[("CRM_DATABASE_URL", url.as_str()), ("CRM_DATABASE_WAIT", wait)]));
-            assert_eq!((ended.code, ended.out.as_str()), (Some(1), ""), "{command:?}: {ended:?}");
-            let last = ended.err.lines().last().unwrap();
+        for arguments in COMMANDS {
+            let output = run_crm(arguments, &with(&[("CRM_DATABASE_URL", url.as_str()), ("CRM_DATABASE_WAIT", wait)]));
+            assert_eq!((output.code, output.stdout.as_str()), (Some(1), ""), "{arguments:?}: {output:?}");
+            let last = output.stderr.lines().last().unwrap();
             let expected = format!("crm: the database at {host}:{port} cannot be reached: {cause}");
-            assert!(last.starts_with(&expected), "{command:?}: {ended:?}");
-            assert!(!ended.err.contains("hunter2") && !ended.err.contains("postgres://"), "{command:?}: {ended:?}");
+            assert!(last.starts_with(&expected), "{arguments:?}: {output:?}");
+            assert!(
+                !output.stderr.contains("hunter2") && !output.stderr.contains("postgres://"),
+                "{arguments:?}: {output:?}"
+            );
         }
     }
-    assert!(full.met() > COMMANDS.len(), "it was not tried again");
+    assert!(full.connections() > COMMANDS.len(), "it did not retry");
 }
 
 #[test]
-fn what_is_waited_for_stands_in_the_log() {
-    let server = StandIn::new(Meets::Refuses("57P03", "the database system is starting up"));
+fn waiting_for_the_database_is_logged_once_with_the_cause() {
+    let server = FakeServer::new(Behaviour::Refuse("57P03", "the database system is starting up"));
     let url = server.url();
-    let ended = crm(&["migrate", "up"], &with(&[("CRM_DATABASE_URL", url.as_str()), ("CRM_DATABASE_WAIT", "8s")]));
-    assert_eq!(ended.code, Some(1), "{ended:?}");
-    let lines = saying(&ended, "the database cannot be reached yet");
-    assert_eq!(lines.len(), 1, "{ended:?}");
+    let output = run_crm(&["migrate", "up"], &with(&[("CRM_DATABASE_URL", url.as_str()), ("CRM_DATABASE_WAIT", "8s")]));
+    assert_eq!(output.code, Some(1), "{output:?}");
+    let lines = output.logged("the database cannot be reached yet");
+    assert_eq!(lines.len(), 1, "{output:?}");
     assert_eq!((&lines[0]["level"], &lines[0]["host"]), (&json!("WARN"), &json!("127.0.0.1")));
     assert_eq!(
         (&lines[0]["port"], &lines[0]["cause"]),
@@ -223,8 +205,8 @@ fn what_is_waited_for_stands_in_the_log() {
 }
 
 #[test]
-fn what_waiting_does_not_mend_is_said_at_once() {
-    for (code, message, said) in [
+fn a_permanent_database_error_ends_every_command_at_once() {
+    for (code, message, error) in [
         (
             "28P01",
             "password authentication failed for user \"somebody\"",
@@ -233,43 +215,43 @@ fn what_waiting_does_not_mend_is_said_at_once() {
         ("28000", "role \"somebody\" does not exist", "refuses the connection: role \"somebody\" does not exist"),
         ("3D000", "database \"crm\" does not exist", "the database crm does not exist at 127.0.0.1:"),
     ] {
-        let server = StandIn::new(Meets::Refuses(code, message));
+        let server = FakeServer::new(Behaviour::Refuse(code, message));
         let url = server.url();
-        for command in COMMANDS {
-            let ended = crm(command, &with(&[("CRM_DATABASE_URL", url.as_str()), ("CRM_DATABASE_WAIT", "1h")]));
-            assert_eq!(ended.code, Some(1), "{command:?}: {ended:?}");
-            assert!(ended.err.contains(said) && !ended.err.contains("hunter2"), "{command:?}: {ended:?}");
+        for arguments in COMMANDS {
+            let output = run_crm(arguments, &with(&[("CRM_DATABASE_URL", url.as_str()), ("CRM_DATABASE_WAIT", "1h")]));
+            assert_eq!(output.code, Some(1), "{arguments:?}: {output:?}");
+            assert!(output.stderr.contains(error) && !output.stderr.contains("hunter2"), "{arguments:?}: {output:?}");
             let make = format!("`createdb -h 127.0.0.1 -p {} -U somebody crm`", server.port);
-            assert_eq!(ended.err.contains(&make), code == "3D000", "{command:?}: {ended:?}");
+            assert_eq!(output.stderr.contains(&make), code == "3D000", "{arguments:?}: {output:?}");
         }
-        assert_eq!(server.met(), COMMANDS.len(), "it was tried again");
+        assert_eq!(server.connections(), COMMANDS.len(), "it retried");
     }
 }
 
 #[tokio::test]
-async fn migrations_go_by_an_address_of_their_own() {
+async fn migrations_use_their_own_database_url() {
     if on_postgres() {
         let database = TestDatabase::new().await;
         let (url, port) = (database.url(), free_port());
         let nowhere = format!("postgres://somebody@127.0.0.1:{port}/crm");
         let wait = ("CRM_DATABASE_WAIT", "0s");
-        let ended = crm(&["migrate", "up"], &[("CRM_DATABASE_URL", &nowhere), ("CRM_MIGRATE_URL", &url), wait]);
-        assert!(ended.code == Some(0) && ended.out.contains("applied "), "{ended:?}");
+        let output = run_crm(&["migrate", "up"], &[("CRM_DATABASE_URL", &nowhere), ("CRM_MIGRATE_URL", &url), wait]);
+        assert!(output.code == Some(0) && output.stdout.contains("applied "), "{output:?}");
         let variables = [("CRM_DATABASE_URL", url.as_str()), ("CRM_MIGRATE_URL", nowhere.as_str()), wait];
-        let ended = served(&[&variables[..], &[("CRM_PII_KEYS", PII_KEYS)]].concat());
-        assert_eq!(ended.code, Some(1), "{ended:?}");
-        assert!(ended.err.contains(&format!("the database at 127.0.0.1:{port} cannot be reached")), "{ended:?}");
+        let output = start_and_stop(&[&variables[..], &[("CRM_PII_KEYS", PII_KEYS)]].concat());
+        assert_eq!(output.code, Some(1), "{output:?}");
+        assert!(output.stderr.contains(&format!("the database at 127.0.0.1:{port} cannot be reached")), "{output:?}");
     }
 }
 
-/// Holds the lock on the schema as another process would, until it is dropped.
-enum Held {
-    File(#[expect(dead_code, reason = "it is held")] File),
+/// The migration lock, held as by another process.
+enum MigrationLock {
+    File(#[expect(dead_code, reason = "dropping it releases the lock")] File),
     Session(sea_orm::DatabaseConnection),
 }
 
-impl Held {
-    async fn on(database: &TestDatabase) -> Self {
+impl MigrationLock {
+    async fn acquire(database: &TestDatabase) -> Self {
         match database {
             TestDatabase::Sqlite { directory } => {
                 let path = directory.path().join("crm.db.lock");
@@ -295,43 +277,45 @@ impl Held {
 }
 
 #[tokio::test]
-async fn a_migration_of_another_process_is_waited_for_and_then_given_up() {
+async fn a_running_migration_is_waited_for_up_to_the_limit() {
     let database = TestDatabase::new().await;
     let (url, text) = (database.parsed_url(), database.url());
-    let held = Held::on(&database).await;
+    let lock = MigrationLock::acquire(&database).await;
     let refused = migrate::up(&url, None, Duration::ZERO).await.unwrap_err();
     assert!(matches!(refused, SchemaError::Busy(_)), "{refused}");
-    assert!(migrate::status(&url).await.unwrap().iter().all(|step| !step.applied), "something was changed");
+    assert!(migrate::status(&url).await.unwrap().iter().all(|step| !step.applied), "the schema was changed");
 
-    let ended = served(&[("CRM_DATABASE_URL", text.as_str()), ("CRM_PII_KEYS", PII_KEYS), ("CRM_DATABASE_WAIT", "8s")]);
-    assert_eq!(ended.code, Some(1), "{ended:?}");
-    let said = "crm: another process has been changing the schema for 8s; nothing was changed here";
-    assert!(ended.err.contains(said), "{ended:?}");
-    let lines = saying(&ended, "another process is changing the schema");
-    assert_eq!((lines.len(), &lines[0]["level"]), (1, &json!("WARN")), "{ended:?}");
+    let output =
+        start_and_stop(&[("CRM_DATABASE_URL", text.as_str()), ("CRM_PII_KEYS", PII_KEYS), ("CRM_DATABASE_WAIT", "8s")]);
+    assert_eq!(output.code, Some(1), "{output:?}");
+    let error = "crm: another process has been changing the schema for 8s; nothing was changed here";
+    assert!(output.stderr.contains(error), "{output:?}");
+    let lines = output.logged("another process is changing the schema");
+    assert_eq!((lines.len(), &lines[0]["level"]), (1, &json!("WARN")), "{output:?}");
 
-    let waiting = tokio::spawn(async move { migrate::up(&url, None, FOR_EVER).await });
+    let waiting = tokio::spawn(async move { migrate::up(&url, None, AMPLE).await });
     tokio::time::sleep(Duration::from_millis(50)).await;
-    held.release().await;
+    lock.release().await;
     waiting.await.unwrap().unwrap();
     migrate::check(&database.parsed_url()).await.unwrap();
 }
 
 #[tokio::test]
-async fn a_database_that_is_up_to_date_needs_no_lock_to_start() {
+async fn an_up_to_date_database_is_opened_without_the_migration_lock() {
     let database = TestDatabase::new().await;
     let (url, text) = (database.parsed_url(), database.url());
-    migrate::up(&url, None, FOR_EVER).await.unwrap();
-    let held = Held::on(&database).await;
+    migrate::up(&url, None, AMPLE).await.unwrap();
+    let lock = MigrationLock::acquire(&database).await;
     for policy in ["auto", "check"] {
-        let ended = served(&[("CRM_DATABASE_URL", text.as_str()), ("CRM_PII_KEYS", PII_KEYS), ("CRM_MIGRATE", policy)]);
-        assert_eq!(ended.code, Some(0), "{ended:?}");
+        let output =
+            start_and_stop(&[("CRM_DATABASE_URL", text.as_str()), ("CRM_PII_KEYS", PII_KEYS), ("CRM_MIGRATE", policy)]);
+        assert_eq!(output.code, Some(0), "{output:?}");
     }
-    held.release().await;
+    lock.release().await;
 }
 
 #[tokio::test]
-async fn looking_at_the_schema_of_a_file_leaves_nothing_behind() {
+async fn migrate_status_leaves_no_files_behind() {
     let database = TestDatabase::sqlite();
     let TestDatabase::Sqlite { directory } = &database else { panic!("not on SQLite") };
     let files = || {
@@ -340,28 +324,28 @@ async fn looking_at_the_schema_of_a_file_leaves_nothing_behind() {
         names
     };
     let url = database.url();
-    let look = || {
-        let ended = crm(&["migrate", "status"], &[("CRM_DATABASE_URL", url.as_str())]);
-        assert_eq!(ended.code, Some(0), "{ended:?}");
-        ended.out.matches("applied ").count()
+    let status = || {
+        let output = run_crm(&["migrate", "status"], &[("CRM_DATABASE_URL", url.as_str())]);
+        assert_eq!(output.code, Some(0), "{output:?}");
+        output.stdout.matches("applied ").count()
     };
-    assert_eq!((look(), files().len()), (0, 0), "of a file that does not exist");
+    assert_eq!((status(), files().len()), (0, 0), "a missing file was created");
 
-    migrate::up(&database.parsed_url(), None, FOR_EVER).await.unwrap();
+    migrate::up(&database.parsed_url(), None, AMPLE).await.unwrap();
     std::fs::remove_file(directory.path().join("crm.db.lock")).unwrap();
     let all = migrate::status(&database.parsed_url()).await.unwrap().len();
-    assert_eq!((look(), files()), (all, vec!["crm.db".into()]));
+    assert_eq!((status(), files()), (all, vec!["crm.db".into()]));
 
     let path = directory.path().join("crm.db");
     let service = Service::on(database, &[]).await;
     service.customer().await;
     assert!(path.with_extension("db-wal").exists());
-    let looked = crm(&["migrate", "status"], &[("CRM_DATABASE_URL", service.database.url().as_str())]);
-    assert_eq!(looked.out.matches("applied ").count(), all, "of a file that is written: {looked:?}");
+    let output = run_crm(&["migrate", "status"], &[("CRM_DATABASE_URL", service.database.url().as_str())]);
+    assert_eq!(output.stdout.matches("applied ").count(), all, "of a database in use: {output:?}");
 }
 
 #[tokio::test]
-async fn a_server_that_acknowledges_too_early_is_refused() {
+async fn postgres_with_synchronous_commit_off_is_refused() {
     if on_postgres() {
         let database = TestDatabase::new().await;
         let TestDatabase::Postgres { name } = &database else { panic!("not on PostgreSQL") };
@@ -369,14 +353,14 @@ async fn a_server_that_acknowledges_too_early_is_refused() {
         let set = format!("ALTER DATABASE {name} SET synchronous_commit = off");
         connection.execute_unprepared(&set).await.unwrap();
         let url = database.url();
-        let ended = served(&[("CRM_DATABASE_URL", url.as_str()), ("CRM_PII_KEYS", PII_KEYS)]);
-        assert_eq!(ended.code, Some(1), "{ended:?}");
-        assert!(ended.err.contains("crm: synchronous_commit is off in PostgreSQL"), "{ended:?}");
+        let output = start_and_stop(&[("CRM_DATABASE_URL", url.as_str()), ("CRM_PII_KEYS", PII_KEYS)]);
+        assert_eq!(output.code, Some(1), "{output:?}");
+        assert!(output.stderr.contains("crm: synchronous_commit is off in PostgreSQL"), "{output:?}");
     }
 }
 
 #[test]
-fn no_command_shows_a_password_of_an_address_that_cannot_be_read() {
+fn no_command_prints_the_password_of_an_invalid_url() {
     let urls = [
         "postgres://u:12#hunter2@127.0.0.1/x",
         "postgres://u:12/hunter2@127.0.0.1/x",
@@ -397,168 +381,22 @@ fn no_command_shows_a_password_of_an_address_that_cannot_be_read() {
     let commands: [&[&str]; 2] = [&["token"], &["healthcheck"]];
     for variable in ["CRM_DATABASE_URL", "CRM_MIGRATE_URL"] {
         for url in urls {
-            for command in COMMANDS.iter().chain(&commands) {
+            for arguments in COMMANDS.iter().chain(&commands) {
                 let mut variables =
                     with(&[("CRM_DATABASE_URL", "postgres://u@127.0.0.1:1/x"), ("CRM_DATABASE_WAIT", "0s")]);
                 variables.push((variable, url));
-                let ended = crm(command, &variables);
-                assert_eq!((ended.code, ended.out.as_str()), (Some(1), ""), "{variable}={url} {command:?}: {ended:?}");
-                assert!(ended.err.contains(&format!("\n  {variable}: ")), "{variable}={url} {command:?}: {ended:?}");
-                assert!(!ended.err.contains("hunter2"), "{variable}={url} {command:?}: {ended:?}");
+                let output = run_crm(arguments, &variables);
+                assert_eq!(
+                    (output.code, output.stdout.as_str()),
+                    (Some(1), ""),
+                    "{variable}={url} {arguments:?}: {output:?}"
+                );
+                assert!(
+                    output.stderr.contains(&format!("\n  {variable}: ")),
+                    "{variable}={url} {arguments:?}: {output:?}"
+                );
+                assert!(!output.stderr.contains("hunter2"), "{variable}={url} {arguments:?}: {output:?}");
             }
         }
-    }
-}
-
-#[tokio::test]
-async fn a_log_that_cannot_be_written_is_dropped_and_the_service_serves() {
-    let database = TestDatabase::new().await;
-    let port = free_port();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_crm"))
-        .arg("serve")
-        .env_clear()
-        .envs(with(&[("CRM_LOG", "trace")]))
-        .env("CRM_EVENTS_URL", "")
-        .env("CRM_DATABASE_URL", database.url())
-        .env("CRM_PORT", port.to_string())
-        .stderr(OpenOptions::new().write(true).open("/dev/full").unwrap())
-        .spawn()
-        .unwrap();
-    let mut answered = 0;
-    while answered < 3 {
-        assert_eq!(child.try_wait().unwrap(), None, "it died");
-        if let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) {
-            stream.write_all(b"GET /customers HTTP/1.1\r\nHost: crm\r\nConnection: close\r\n\r\n").unwrap();
-            let mut reply = String::new();
-            stream.read_to_string(&mut reply).unwrap();
-            assert!(reply.starts_with("HTTP/1.1 401 "), "{reply}");
-            answered += 1;
-        } else {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    }
-    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
-    assert_eq!(child.wait().unwrap().code(), Some(0));
-}
-
-/// The service at level INFO, whose standard error only the test reads, or nobody.
-fn unread(database: &TestDatabase, port: u16) -> Process {
-    let child = Command::new(env!("CARGO_BIN_EXE_crm"))
-        .arg("serve")
-        .env_clear()
-        .envs(with(&[("CRM_LOG", "info")]))
-        .env("CRM_EVENTS_URL", "")
-        .env("CRM_DATABASE_URL", database.url())
-        .env("CRM_PORT", port.to_string())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    Process { child, address: String::new(), private: String::new() }
-}
-
-/// Sends so many requests on one connection, and fails unless each is answered.
-fn ask_often(port: u16, requests: usize) {
-    const AT_A_TIME: usize = 50;
-    let mut stream = loop {
-        match TcpStream::connect(("127.0.0.1", port)) {
-            Ok(stream) => break stream,
-            Err(_) => thread::sleep(Duration::from_millis(10)),
-        }
-    };
-    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-    let mut replies = io::BufReader::new(stream.try_clone().unwrap());
-    for _ in 0..requests / AT_A_TIME {
-        stream.write_all("GET /nowhere HTTP/1.1\r\nHost: crm\r\n\r\n".repeat(AT_A_TIME).as_bytes()).unwrap();
-        for _ in 0..AT_A_TIME {
-            let (mut length, mut line) = (0, String::new());
-            while line != "\r\n" {
-                line.clear();
-                assert!(replies.read_line(&mut line).unwrap() > 0, "the connection was closed");
-                if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length: ") {
-                    length = value.trim().parse().unwrap();
-                }
-            }
-            replies.read_exact(&mut vec![0; length]).unwrap();
-        }
-    }
-}
-
-/// How it ended, told to stop.
-fn stopped(process: &mut Process) -> Option<i32> {
-    process.signal("-TERM");
-    let told = Instant::now();
-    while told.elapsed() < Duration::from_secs(10) {
-        if let Some(status) = process.child.try_wait().unwrap() {
-            return status.code();
-        }
-        thread::sleep(Duration::from_millis(10));
-    }
-    panic!("it does not stop");
-}
-
-#[tokio::test]
-async fn a_log_that_nobody_reads_stops_neither_the_requests_nor_the_end() {
-    let database = TestDatabase::new().await;
-    let port = free_port();
-    let mut process = unread(&database, port);
-    ask_often(port, 2000);
-    assert_eq!(stopped(&mut process), Some(0));
-}
-
-#[tokio::test]
-async fn lines_that_find_the_log_full_are_counted_and_the_rest_is_written_in_order() {
-    const REQUESTS: usize = 10_000;
-    let database = TestDatabase::new().await;
-    let port = free_port();
-    let mut process = unread(&database, port);
-    ask_often(port, REQUESTS);
-    let mut log = io::BufReader::new(process.child.stderr.take().unwrap());
-    let (mut text, mut dropped) = (String::new(), None);
-    while dropped.is_none() {
-        assert!(log.read_line(&mut text).unwrap() > 0, "it does not say how many lines were dropped");
-        let line: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
-        if line["message"].as_str().unwrap().starts_with("lines of the log were dropped") {
-            dropped = line["lines"].as_u64();
-        }
-    }
-    assert_eq!(stopped(&mut process), Some(0));
-    log.read_to_string(&mut text).unwrap();
-    let answered = text.lines().filter(|line| line.contains("\"answered\"")).count();
-    assert_eq!(answered + usize::try_from(dropped.unwrap()).unwrap(), REQUESTS);
-    assert!(text.lines().last().unwrap().contains("\"stopped\""), "{}", text.lines().last().unwrap());
-}
-
-#[test]
-fn what_was_logged_before_an_error_at_the_start_is_written_before_it() {
-    let other = TcpListener::bind("127.0.0.1:0").unwrap();
-    let (directory, port) = (tempfile::tempdir().unwrap(), other.local_addr().unwrap().port().to_string());
-    let data = directory.path().to_str().unwrap();
-    for _ in 0..20 {
-        let ended = crm(&["serve"], &[("CRM_PORT", &port), ("CRM_DATA_DIR", data), ("CRM_METRICS_ADDR", "off")]);
-        let lines: Vec<_> = ended.err.lines().collect();
-        assert_eq!((ended.code, lines.len()), (Some(1), 2), "{ended:?}");
-        assert!(lines[0].contains("development secret") && lines[1].starts_with("crm: cannot listen on "), "{ended:?}");
-    }
-}
-
-#[test]
-fn an_error_that_nobody_reads_ends_the_process_all_the_same() {
-    let (_unread, mut full) = io::pipe().unwrap();
-    // As much as a pipe holds: the next byte would wait.
-    full.write_all(&vec![b'x'; 65_536]).unwrap();
-    for arguments in [&["serve"][..], &["audit", "verify"]] {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_crm"))
-            .args(arguments)
-            .env_clear()
-            .env("CRM_PORT", "none")
-            .stderr(full.try_clone().unwrap())
-            .spawn()
-            .unwrap();
-        let began = Instant::now();
-        while child.try_wait().unwrap().is_none() {
-            assert!(began.elapsed() < Duration::from_secs(10), "it does not end");
-            thread::sleep(Duration::from_millis(10));
-        }
-        assert_eq!(child.wait().unwrap().code(), Some(1));
     }
 }

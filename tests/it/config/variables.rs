@@ -1,4 +1,4 @@
-//! The environment: defaults, mistakes, secrets.
+//! The variables: their defaults, invalid values, and secrets.
 
 use std::{collections::HashMap, net::IpAddr, path::Path, time::Duration};
 
@@ -10,7 +10,7 @@ fn read(variables: &[(&str, &str)]) -> Result<Config, Mistakes> {
 }
 
 #[test]
-fn an_empty_environment_is_enough() {
+fn an_empty_environment_gives_the_defaults() {
     let config = read(&[]).unwrap();
     assert_eq!(config.address().to_string(), "127.0.0.1:8080");
     assert_eq!(config.database_url, DatabaseUrl::Sqlite("data/crm.db".into()));
@@ -22,7 +22,7 @@ fn an_empty_environment_is_enough() {
 }
 
 #[test]
-fn variables_are_read_and_empty_ones_count_as_not_set() {
+fn variables_are_read_and_empty_ones_are_unset() {
     let config =
         read(&[("CRM_HOST", "localhost"), ("PORT", "9000"), ("CRM_DATA_DIR", "/var/lib/crm"), ("CRM_LOG", "")]);
     let config = config.unwrap();
@@ -35,8 +35,8 @@ fn variables_are_read_and_empty_ones_count_as_not_set() {
 }
 
 #[test]
-fn all_mistakes_are_reported_at_once_by_name_and_without_the_value() {
-    let mistakes = [
+fn all_invalid_variables_are_reported_by_name_without_their_values() {
+    let invalid = [
         ("CRM_HOST", "nowhere"),
         ("CRM_PORT", "70000"),
         ("CRM_METRICS_ADDR", "nowhere:9464"),
@@ -53,19 +53,19 @@ fn all_mistakes_are_reported_at_once_by_name_and_without_the_value() {
         ("CRM_MIGRATE", "maybe"),
         ("CRM_PII_DISPLAY", "all"),
     ];
-    let message = read(&mistakes).unwrap_err().to_string();
-    for (name, _) in mistakes {
+    let message = read(&invalid).unwrap_err().to_string();
+    for (name, _) in invalid {
         assert_eq!(message.matches(&format!("\n  {name}: ")).count(), 1, "{message}");
     }
     assert!(!message.contains("secret"), "{message}");
 }
 
 #[test]
-fn the_private_address_is_a_host_and_a_port_or_off() {
+fn the_metrics_address_is_host_and_port_or_off() {
     let address = |text| read(&[("CRM_METRICS_ADDR", text)]).map(|config| config.metrics_addr.map(|a| a.to_string()));
     assert_eq!(address("").unwrap().as_deref(), Some("127.0.0.1:9464"));
-    for (text, meant) in [("localhost:0", "127.0.0.1:0"), ("0.0.0.0:9000", "0.0.0.0:9000"), ("[::1]:9", "[::1]:9")] {
-        assert_eq!(address(text).unwrap().as_deref(), Some(meant));
+    for (text, parsed) in [("localhost:0", "127.0.0.1:0"), ("0.0.0.0:9000", "0.0.0.0:9000"), ("[::1]:9", "[::1]:9")] {
+        assert_eq!(address(text).unwrap().as_deref(), Some(parsed));
     }
     assert_eq!(address("off").unwrap(), None);
     for wrong in ["on", "9464", ":9464", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "example.com:9464"] {
@@ -74,7 +74,7 @@ fn the_private_address_is_a_host_and_a_port_or_off() {
 }
 
 #[test]
-fn times_have_a_unit_and_a_bound() {
+fn durations_need_a_unit_and_have_a_maximum() {
     let config = read(&[]).unwrap();
     assert_eq!((config.lame_duck, config.database_wait), (Duration::ZERO, Duration::from_secs(30)));
     let config = read(&[("CRM_LAME_DUCK", "10m"), ("CRM_DATABASE_WAIT", "500ms")]).unwrap();
@@ -90,7 +90,7 @@ fn times_have_a_unit_and_a_bound() {
 }
 
 #[test]
-fn an_address_of_postgresql_is_read_at_once_and_what_is_wrong_told_without_it() {
+fn invalid_postgres_urls_are_reported_without_their_content() {
     for url in [
         "postgres://crm@127.0.0.1/crm",
         "postgresql://crm:p%40%3A%2F%3F%23%5B%5D%25@db.example:6432/crm",
@@ -107,7 +107,7 @@ fn an_address_of_postgresql_is_read_at_once_and_what_is_wrong_told_without_it() 
     }
     let shape = "must be postgres://USER:PASSWORD@HOST:PORT/NAME; in user, password and name these characters must be \
                  percent-encoded: @ : / ? # [ ] %";
-    for (url, mistake) in [
+    for (url, error) in [
         ("postgres://crm:12#canary@127.0.0.1/crm", shape),
         ("postgres://crm:12/canary@127.0.0.1/crm", shape),
         ("postgres://crm:12?canary@127.0.0.1/crm", shape),
@@ -123,7 +123,7 @@ fn an_address_of_postgresql_is_read_at_once_and_what_is_wrong_told_without_it() 
         ("postgres://crm:canary@127.0.0.1/crm?options[=canary", shape),
     ] {
         let message = read(&[("CRM_DATABASE_URL", url)]).unwrap_err().to_string();
-        assert!(message.ends_with(&format!("\n  CRM_DATABASE_URL: {mistake}")), "{url}: {message}");
+        assert!(message.ends_with(&format!("\n  CRM_DATABASE_URL: {error}")), "{url}: {message}");
         assert!(!message.contains("canary"), "{url}: {message}");
     }
     let message = read(&[("CRM_MIGRATE_URL", "postgres://crm@127.0.0.1/crm")]).unwrap_err().to_string();
@@ -131,7 +131,7 @@ fn an_address_of_postgresql_is_read_at_once_and_what_is_wrong_told_without_it() 
 }
 
 #[test]
-fn outside_loopback_a_key_is_demanded() {
+fn outside_loopback_a_key_is_required() {
     for host in ["0.0.0.0", "192.168.0.1", "::"] {
         let message = read(&[("CRM_HOST", host)]).unwrap_err().to_string();
         assert!(message.contains("CRM_JWT_SECRET or CRM_JWT_PUBLIC_KEY_FILE"), "{message}");
@@ -143,7 +143,7 @@ fn outside_loopback_a_key_is_demanded() {
 }
 
 #[test]
-fn a_secret_is_long_is_no_public_key_and_stands_alone() {
+fn a_secret_that_is_short_a_public_key_or_not_alone_is_refused() {
     let pem = "-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE";
     assert!(read(&[("CRM_JWT_SECRET", pem)]).unwrap_err().to_string().contains("CRM_JWT_PUBLIC_KEY_FILE"));
     assert!(read(&[("CRM_JWT_SECRET", &"x".repeat(31))]).is_err());
@@ -153,18 +153,18 @@ fn a_secret_is_long_is_no_public_key_and_stands_alone() {
 }
 
 #[test]
-fn a_configuration_can_be_logged_without_its_secrets() {
+fn the_configuration_prints_without_its_secrets() {
     let secret = "a-canary-that-is-longer-than-32-bytes";
     let url = "postgres://crm:canary@127.0.0.1/crm";
     let config = read(&[("CRM_JWT_SECRET", secret), ("CRM_DATABASE_URL", url)]).unwrap();
     assert!(!format!("{config:?}").contains("canary"));
 }
 
-/// 32 bytes that are easy to find: `canarycanarycanarycanarycanary!!`.
+/// `canarycanarycanarycanarycanary!!`, so that a leak is easy to find.
 const CANARY_KEY: &str = "Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5ISE=";
 
 #[test]
-fn keys_for_personal_data_are_read_in_order_and_never_printed() {
+fn pii_keys_are_read_in_order_and_never_printed() {
     let another = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
     for separator in [",", "\n", " , ", ",\n\n", "\r\n"] {
         let keys = format!("b-2:{CANARY_KEY}{separator}A:{another}");
@@ -175,7 +175,7 @@ fn keys_for_personal_data_are_read_in_order_and_never_printed() {
         assert_eq!(given.as_slice()[0].reveal(), b"canarycanarycanarycanarycanary!!");
         for printed in [format!("{config:?}"), format!("{config:#?}")] {
             assert!(printed.contains("b-2:***"), "{printed}");
-            // Neither as text, nor as the list of its bytes.
+            // A derived `Debug` would print a list of bytes.
             let bytes = format!("{:?}", b"canary");
             for secret in ["canary", CANARY_KEY, another, &CANARY_KEY[..8], bytes.trim_matches(['[', ']'])] {
                 assert!(!printed.contains(secret), "{printed}");
@@ -185,9 +185,9 @@ fn keys_for_personal_data_are_read_in_order_and_never_printed() {
 }
 
 #[test]
-fn mistakes_in_keys_are_told_without_the_key() {
+fn invalid_pii_keys_are_reported_without_the_key() {
     let short = &CANARY_KEY[..40];
-    for (keys, mistake) in [
+    for (keys, error) in [
         (CANARY_KEY.to_owned(), "key 1 must be id:base64"),
         (format!("a:{CANARY_KEY},{CANARY_KEY}"), "key 2 must be id:base64"),
         (format!("a:{CANARY_KEY},a:{CANARY_KEY}"), "the id a stands twice"),
@@ -201,7 +201,7 @@ fn mistakes_in_keys_are_told_without_the_key() {
         (" , ,\n".to_owned(), "must name at least one key"),
     ] {
         let message = read(&[("CRM_PII_KEYS", &keys)]).unwrap_err().to_string();
-        assert!(message.contains(&format!("\n  CRM_PII_KEYS: {mistake}")), "{keys}: {message}");
+        assert!(message.contains(&format!("\n  CRM_PII_KEYS: {error}")), "{keys}: {message}");
         assert!(!message.contains(&CANARY_KEY[..8]), "{message}");
     }
     let keys = format!("a:{CANARY_KEY}");
@@ -211,7 +211,7 @@ fn mistakes_in_keys_are_told_without_the_key() {
 }
 
 #[test]
-fn keys_are_looked_for_beside_the_embedded_database_and_demanded_for_another() {
+fn pii_keys_default_to_a_file_beside_sqlite_and_to_nothing_elsewhere() {
     assert_eq!(read(&[]).unwrap().pii_keys, PiiKeySource::Embedded("data/crm.db.keys".into()));
     let url = [("CRM_DATABASE_URL", "sqlite:///var/x.db")];
     assert_eq!(read(&url).unwrap().pii_keys, PiiKeySource::Embedded("/var/x.db.keys".into()));
@@ -222,14 +222,14 @@ fn keys_are_looked_for_beside_the_embedded_database_and_demanded_for_another() {
 }
 
 #[test]
-fn what_the_law_and_idempotency_need_is_kept_so_long_at_least() {
+fn retention_below_its_minimum_is_refused() {
     let config = read(&[]).unwrap();
     assert_eq!((config.audit_retention_days, config.idempotency_retention_days), (180, 30));
-    for (name, refused, least) in [
+    for (name, invalid, least) in [
         ("CRM_AUDIT_RETENTION_DAYS", ["179", "0", "-180", "180.5", "65536", "half a year"], "180"),
         ("CRM_IDEMPOTENCY_RETENTION_DAYS", ["0", "-1", "0.5", "1d", "65536", "never"], "1"),
     ] {
-        for days in refused {
+        for days in invalid {
             let message = read(&[(name, days)]).unwrap_err().to_string();
             assert!(message.contains(&format!("\n  {name}: must be {least} to 65535 days")), "{message}");
         }
@@ -243,12 +243,16 @@ fn what_the_law_and_idempotency_need_is_kept_so_long_at_least() {
 }
 
 #[test]
-fn the_readme_lists_every_variable() {
+fn the_readme_lists_every_variable_with_its_default() {
     let readme = include_str!("../../../README.md");
     for variable in Config::variables() {
         let row = readme.lines().find(|line| line.starts_with(&format!("| `{}`", variable.name)));
         let row = row.unwrap_or_else(|| panic!("README.md does not list {}", variable.name));
         let default = if variable.default.is_empty() { String::new() } else { format!("`{}`", variable.default) };
-        assert!(row.contains(&default), "README.md gives {} another default than {default}: {row}", variable.name);
+        assert!(
+            row.contains(&default),
+            "README.md does not say that the default of {} is {default}: {row}",
+            variable.name
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! Rows that many want at once, on PostgreSQL: changes of one row wait for each other and each is done; what a stranger
-//! holds is 503 in time and keeps nobody else waiting. `make outages` runs this, with a PostgreSQL of its own.
+//! Contended rows on PostgreSQL: changes of one row wait for each other, and a row that another session locks delays no
+//! other. `make outages` runs this, with a server of its own.
 
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
@@ -10,26 +10,26 @@ use futures_util::future::join_all;
 use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
 
-use crate::harness::{Client, Process, Told, id, kept, postgres::Cluster, variable, within};
+use crate::harness::{Client, Process, WriteHistory, assert_durable, id, postgres::PostgresServer, variable, within};
 
-/// Counts requests, so that each has an id of its own.
+/// Numbers requests, because each needs an id of its own.
 static REQUESTS: AtomicUsize = AtomicUsize::new(0);
 
-/// Creates a resource, and gives its id.
+/// Creates a resource, and returns its id.
 async fn create(client: &mut Client, path: &str, body: Value, field: &str) -> String {
-    let request = format!("made-{}", REQUESTS.fetch_add(1, Ordering::SeqCst));
-    let answer = client.ask("POST", path, &request, &body).await.expect("the connection broke").promised();
+    let request = format!("create-{}", REQUESTS.fetch_add(1, Ordering::SeqCst));
+    let answer = client.call("POST", path, &request, &body).await;
     assert_eq!(answer.status, 201, "{path}: {}", answer.body);
     id(&answer.body, field)
 }
 
-/// Sends the changes all at once, each through a connection of its own, and gives their statuses.
-async fn at_once(clients: &mut [Client], path: &str, body: impl Fn(usize) -> Value) -> Vec<u16> {
+/// Sends a change through each client at once, and returns the statuses.
+async fn patch_at_once(clients: &mut [Client], path: &str, body: impl Fn(usize) -> Value) -> Vec<u16> {
     let number = REQUESTS.fetch_add(1, Ordering::SeqCst);
     let sent = clients.iter_mut().enumerate().map(|(index, client)| {
         let (request, body) = (format!("hot-{number}-{index}"), body(index));
         async move {
-            let answer = client.ask("PATCH", path, &request, &body).await.expect("the connection broke").promised();
+            let answer = client.call("PATCH", path, &request, &body).await;
             assert!(answer.status == 200 || answer.status == 503, "{} {}", answer.status, answer.body);
             answer.status
         }
@@ -47,10 +47,10 @@ async fn clients(process: &Process, count: usize) -> Vec<Client> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes a minute: make outages"]
-async fn of_64_changes_of_one_row_at_once_each_is_done() {
+async fn all_64_concurrent_changes_of_one_row_succeed() {
     let rounds = variable("TEST_ROUNDS").map_or(8, |text| text.parse().unwrap());
-    let Some(cluster) = Cluster::start().await else { return };
-    let process = Process::at(&cluster.url(), &[]);
+    let Some(server) = PostgresServer::start().await else { return };
+    let process = Process::at(&server.url(), &[]);
     let mut clients = clients(&process, 64).await;
     let client = &mut clients[0];
     let customer = create(client, "/customers", json!({ "name": "x" }), "customerId").await;
@@ -91,13 +91,13 @@ async fn of_64_changes_of_one_row_at_once_each_is_done() {
     ];
     let mut wrong = Vec::new();
     for (what, path, body) in &changes {
-        let begun = Instant::now();
+        let start = Instant::now();
         let mut refused = 0;
         for _ in 0..rounds {
-            let statuses = at_once(&mut clients, path, body).await;
+            let statuses = patch_at_once(&mut clients, path, body).await;
             refused += statuses.iter().filter(|status| **status != 200).count();
         }
-        eprintln!("{what}: {refused} refused in {rounds} rounds, {:?}", begun.elapsed());
+        eprintln!("{what}: {refused} refused in {rounds} rounds, {:?}", start.elapsed());
         if refused > 0 {
             wrong.push(format!("{what}: {refused}"));
         }
@@ -107,16 +107,14 @@ async fn of_64_changes_of_one_row_at_once_each_is_done() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes a minute: make outages"]
-async fn a_row_that_a_stranger_holds_is_503_in_time_and_keeps_nobody_else_waiting() {
-    let Some(cluster) = Cluster::start().await else { return };
-    let process = Process::at(&cluster.url(), &[]);
+async fn a_row_locked_elsewhere_is_503_in_time_and_blocks_no_other() {
+    let Some(server) = PostgresServer::start().await else { return };
+    let process = Process::at(&server.url(), &[]);
     let mut client = process.client().await;
     let customer = create(&mut client, "/customers", json!({ "name": "x" }), "customerId").await;
-    let stranger = cluster.session().await;
-    stranger.execute_unprepared("BEGIN").await.unwrap();
     let lock = format!("SELECT 1 FROM customers WHERE customer_id = '{customer}' FOR UPDATE");
-    stranger.execute_unprepared(&lock).await.unwrap();
-    // Both kinds twice: some more come while the first still wait.
+    let locking = server.hold(&lock).await;
+    // They arrive over three seconds, so that some come while others wait.
     let mut waiting = Vec::new();
     for number in 0..60 {
         let (mut client, customer) = (process.client().await, customer.clone());
@@ -124,55 +122,53 @@ async fn a_row_that_a_stranger_holds_is_503_in_time_and_keeps_nobody_else_waitin
             tokio::time::sleep(Duration::from_millis(50 * number)).await;
             let request = format!("hot-{number}");
             if number % 2 == 0 {
-                client.ask("PATCH", &format!("/customers/{customer}"), &request, &json!({ "name": request })).await
+                client.call("PATCH", &format!("/customers/{customer}"), &request, &json!({ "name": request })).await
             } else {
                 let body = json!({ "customerId": customer, "name": request });
-                client.ask("POST", "/contacts", &request, &body).await
+                client.call("POST", "/contacts", &request, &body).await
             }
         }));
     }
-    let told = Told::default();
-    let (mut others, begun) = (0, Instant::now());
-    while begun.elapsed() < Duration::from_secs(13) {
-        assert_eq!(told.write(&mut client, 0).await, 201, "another customer, after {:?}", begun.elapsed());
+    let history = WriteHistory::default();
+    let (mut others, start) = (0, Instant::now());
+    while start.elapsed() < Duration::from_secs(13) {
+        assert_eq!(history.write(&mut client, 0).await, 201, "another customer, after {:?}", start.elapsed());
         assert_eq!(client.get(&format!("/customers/{customer}")).await.status, 200);
         assert_eq!(client.get("/contacts").await.status, 200);
         others += 1;
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     for answer in waiting {
-        let answer = answer.await.unwrap().expect("the connection broke").promised();
-        assert_eq!(answer.status, 503, "the row was a stranger's");
+        let answer = answer.await.unwrap();
+        assert_eq!(answer.status, 503, "the row is locked");
     }
-    eprintln!("{others} others meanwhile; {}", told.summary());
-    stranger.execute_unprepared("ROLLBACK").await.unwrap();
+    eprintln!("{others} others meanwhile; {}", history.summary());
+    locking.execute_unprepared("ROLLBACK").await.unwrap();
     let path = format!("/customers/{customer}");
     within(10, "the row is free", async || {
-        let request = told.new_id();
-        client.ask("PATCH", &path, &request, &json!({ "name": request })).await.unwrap().promised().status == 200
+        let request = history.new_request_id();
+        client.call("PATCH", &path, &request, &json!({ "name": request })).await.status == 200
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes a minute: make outages"]
-async fn what_the_server_ends_for_taking_too_long_is_503() {
-    let Some(cluster) = Cluster::start().await else { return };
-    cluster.run(&["ALTER ROLE postgres SET statement_timeout = '400ms'"]).await;
-    let (url, told) = (cluster.url(), Told::default());
+async fn a_statement_cancelled_by_the_server_is_503() {
+    let Some(server) = PostgresServer::start().await else { return };
+    server.run(&["ALTER ROLE postgres SET statement_timeout = '400ms'"]).await;
+    let (url, history) = (server.url(), WriteHistory::default());
     let process = Process::at(&url, &[]);
     let mut client = process.client().await;
-    assert_eq!(told.write(&mut client, 0).await, 201);
-    let stranger = cluster.session().await;
+    assert_eq!(history.write(&mut client, 0).await, 201);
     for table in ["customers", "audit_logs", "outbox", "idempotent"] {
-        stranger.execute_unprepared("BEGIN").await.unwrap();
         let mode = if table == "customers" { "ACCESS EXCLUSIVE" } else { "SHARE ROW EXCLUSIVE" };
-        stranger.execute_unprepared(&format!("LOCK TABLE {table} IN {mode} MODE")).await.unwrap();
-        assert_eq!(told.write(&mut client, 0).await, 503, "{table} is locked");
+        let locking = server.hold(&format!("LOCK TABLE {table} IN {mode} MODE")).await;
+        assert_eq!(history.write(&mut client, 0).await, 503, "{table} is locked");
         let read = client.get("/customers").await.status;
         assert_eq!(read, if table == "customers" { 503 } else { 200 }, "{table} is locked");
-        stranger.execute_unprepared("ROLLBACK").await.unwrap();
-        within(10, "writes again", async || told.write(&mut client, 0).await == 201).await;
+        locking.execute_unprepared("ROLLBACK").await.unwrap();
+        within(10, "writes again", async || history.write(&mut client, 0).await == 201).await;
     }
-    kept(&told, &process, &url).await;
+    assert_durable(&history, &process, &url).await;
 }

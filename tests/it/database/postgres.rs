@@ -1,13 +1,16 @@
-//! What is set on the connections to PostgreSQL, how many there are, and what its errors become.
+//! PostgreSQL: connections, their settings, and errors of the server.
 
 use futures_util::future::join_all;
-use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, Statement};
+use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection};
 use serde_json::json;
 
-use crate::harness::{Service, on_postgres, on_server};
+use crate::harness::{
+    Service, on_postgres, on_server,
+    sql::{column, scalar},
+};
 
 #[tokio::test]
-async fn what_the_server_cannot_do_now_is_503_and_can_be_sent_again() {
+async fn a_temporary_server_error_is_503_and_can_be_retried() {
     if !on_postgres() {
         return;
     }
@@ -21,12 +24,12 @@ async fn what_the_server_cannot_do_now_is_503_and_can_be_sent_again() {
         database.execute_unprepared("DROP TRIGGER fails ON customers").await.unwrap();
         create().send().await.expect(201);
     }
-    // A fault of the program stays one.
+    // A bug is not unavailability: division by zero.
     fail_with(&database, "22012").await;
     service.post("/customers", json!({ "name": "x" })).send().await.expect(500);
 }
 
-/// Lets every new customer fail with this SQLSTATE.
+/// Makes every insertion of a customer fail with this SQLSTATE.
 async fn fail_with(database: &DatabaseConnection, code: &str) {
     let sql = format!(
         "CREATE OR REPLACE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS \
@@ -37,7 +40,7 @@ async fn fail_with(database: &DatabaseConnection, code: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn there_are_never_more_connections_than_configured() {
+async fn connections_never_exceed_the_configured_number() {
     if !on_postgres() {
         return;
     }
@@ -55,9 +58,7 @@ async fn there_are_never_more_connections_than_configured() {
             for _ in 0..5 {
                 let others = "SELECT count(*) FROM pg_stat_activity \
                               WHERE datname = current_database() AND pid <> pg_backend_pid()";
-                let statement = Statement::from_string(database.get_database_backend(), others);
-                let row = database.query_one_raw(statement).await.unwrap().unwrap();
-                most = most.max(row.try_get_by_index::<i64>(0).unwrap());
+                most = most.max(scalar::<i64>(&database, others).await);
             }
         };
         let (replies, ()) = futures_util::join!(join_all(requests), looks);
@@ -67,7 +68,7 @@ async fn there_are_never_more_connections_than_configured() {
 }
 
 #[tokio::test]
-async fn every_session_gives_up_what_nobody_waits_for_any_more() {
+async fn every_reading_session_has_timeouts_and_is_read_only() {
     if !on_postgres() {
         return;
     }
@@ -80,28 +81,26 @@ async fn every_session_gives_up_what_nobody_waits_for_any_more() {
         ("tcp_keepalives_idle", "9"),
         ("default_transaction_read_only", "on"),
     ] {
-        let statement = Statement::from_string(reader.get_database_backend(), format!("SHOW {setting}"));
-        let row = reader.query_one_raw(statement).await.unwrap().unwrap();
-        assert_eq!(row.try_get_by_index::<String>(0).unwrap(), value, "{setting}");
+        assert_eq!(scalar::<String>(&reader, &format!("SHOW {setting}")).await, value, "{setting}");
     }
 }
 
 #[tokio::test]
-async fn a_commit_waits_for_the_disk_whatever_was_set_since_the_start() {
+async fn a_commit_waits_for_the_disk_whatever_the_server_default() {
     if !on_postgres() {
         return;
     }
     let service = Service::start().await;
     let database = service.database.connect().await;
-    // What is deferred is checked when COMMIT is carried out.
-    let notes = "CREATE TABLE noted (setting TEXT); \
+    // Deferred triggers run during COMMIT.
+    let trigger = "CREATE TABLE noted (setting TEXT); \
                  CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS \
                  $$ BEGIN INSERT INTO noted SELECT current_setting('synchronous_commit'); RETURN NULL; END $$; \
                  CREATE CONSTRAINT TRIGGER notes AFTER INSERT ON customers DEFERRABLE INITIALLY DEFERRED \
                  FOR EACH ROW EXECUTE FUNCTION note()";
-    database.execute_unprepared(notes).await.unwrap();
+    database.execute_unprepared(trigger).await.unwrap();
     for setting in ["off", "remote_apply"] {
-        // In the database, so that new sessions have it; those there are, are ended.
+        // Set for new sessions of this database; present ones are terminated.
         let name = service.database.url().rsplit('/').next().unwrap().to_owned();
         let sql = format!(
             "ALTER DATABASE {name} SET synchronous_commit = {setting}; SELECT pg_terminate_backend(pid) \
@@ -110,14 +109,12 @@ async fn a_commit_waits_for_the_disk_whatever_was_set_since_the_start() {
         database.execute_unprepared(&sql).await.unwrap();
         service.customer().await;
     }
-    let statement = Statement::from_string(database.get_database_backend(), "SELECT setting FROM noted");
-    let rows = database.query_all_raw(statement).await.unwrap();
-    let noted: Vec<String> = rows.iter().map(|row| row.try_get_by_index(0).unwrap()).collect();
+    let noted: Vec<String> = column(&database, "SELECT setting FROM noted").await;
     assert_eq!(noted, ["on", "remote_apply"]);
 }
 
 #[tokio::test]
-async fn whoever_may_not_connect_or_write_any_more_is_503_until_he_may() {
+async fn a_revoked_permission_is_503_until_it_is_granted_again() {
     if !on_postgres() {
         return;
     }

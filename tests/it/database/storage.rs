@@ -1,25 +1,23 @@
-//! What the database itself holds: constraints for a bug's sake, indexes for the lists, durability for the writes.
+//! The schema guards against bugs by constraints and serves lists and searches by indexes; writes are durable.
 
 use crm::{change::Intent, kind::CUSTOMERS};
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, Statement};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, Statement, TransactionTrait};
 use serde_json::json;
 
-use crate::harness::{Service, TestDatabase, on_postgres};
+use crate::harness::{
+    Service, TestDatabase, UNKNOWN_ID, caller, on_postgres,
+    sql::{rows, scalar, uuid_literal},
+};
 
-async fn rows(database: &DatabaseConnection, sql: &str) -> Vec<sea_orm::QueryResult> {
-    let statement = Statement::from_string(database.get_database_backend(), sql);
-    database.query_all_raw(statement).await.unwrap()
-}
-
-/// Fails unless the statement is refused by a constraint.
-async fn refused(database: &DatabaseConnection, sql: &str) {
+/// Fails unless a constraint rejects the statement.
+async fn assert_rejected(database: &DatabaseConnection, sql: &str) {
     let outcome = database.execute_unprepared(sql).await;
     let error = outcome.expect_err(sql).to_string().to_lowercase();
     assert!(error.contains("constraint"), "{sql}: {error}");
 }
 
 #[tokio::test]
-async fn references_across_tenants_and_customers_are_impossible_even_for_a_bug() {
+async fn the_schema_rejects_references_across_tenants_and_customers() {
     let service = Service::start().await;
     let (one, other) = (service.customer().await, service.customer().await);
     let contact = service.contact(&one).await;
@@ -27,8 +25,7 @@ async fn references_across_tenants_and_customers_are_impossible_even_for_a_bug()
     let follow_up =
         service.follow_up(json!({ "content": "x", "contactId": contact, "opportunityId": opportunity })).await;
     let database = service.database.connect().await;
-    let id = |id: &str| if on_postgres() { format!("'{id}'") } else { format!("x'{}'", id.replace('-', "")) };
-    let (other, opportunity, contact, follow_up) = (id(&other), id(&opportunity), id(&contact), id(&follow_up));
+    let [other, opportunity, contact, follow_up] = [other, opportunity, contact, follow_up].map(|id| uuid_literal(&id));
     for sql in [
         format!("UPDATE contacts SET tenant_id = 'b' WHERE contact_id = {contact}"),
         format!("UPDATE opportunities SET tenant_id = 'b' WHERE opportunity_id = {opportunity}"),
@@ -43,19 +40,19 @@ async fn references_across_tenants_and_customers_are_impossible_even_for_a_bug()
         "DELETE FROM contacts".to_owned(),
         "DELETE FROM opportunities".to_owned(),
     ] {
-        refused(&database, &sql).await;
+        assert_rejected(&database, &sql).await;
     }
 }
 
 #[tokio::test]
-async fn one_primary_contact_and_the_status_of_the_stage_are_held_by_the_table() {
+async fn the_schema_enforces_one_primary_contact_and_status_by_stage() {
     let service = Service::start().await;
     let customer = service.customer().await;
     service.contact(&customer).await;
     service.contact(&customer).await;
     service.opportunity(&customer).await;
     let database = service.database.connect().await;
-    refused(&database, "UPDATE contacts SET is_primary = TRUE").await;
+    assert_rejected(&database, "UPDATE contacts SET is_primary = TRUE").await;
     for wrong in [
         "status = 1",
         "stage = 5",
@@ -67,18 +64,17 @@ async fn one_primary_contact_and_the_status_of_the_stage_are_held_by_the_table()
         "amount_cents = -1",
         "amount_cents = 9007199254740992",
     ] {
-        refused(&database, &format!("UPDATE opportunities SET {wrong}")).await;
+        assert_rejected(&database, &format!("UPDATE opportunities SET {wrong}")).await;
     }
     database.execute_unprepared("UPDATE opportunities SET stage = 6, status = 2").await.unwrap();
-    refused(&database, "UPDATE customers SET status = 2").await;
+    assert_rejected(&database, "UPDATE customers SET status = 2").await;
 }
 
 #[tokio::test]
-async fn every_list_reads_its_page_from_an_index_in_order() {
+async fn every_list_reads_its_page_in_order_from_an_index() {
     let service = Service::start().await;
     let database = service.database.connect().await;
-    let id =
-        if on_postgres() { "'019aa5c8-7d40-7c1e-b3a2-5f0e6d1c2b3a'" } else { "x'019aa5c87d407c1eb3a25f0e6d1c2b3a'" };
+    let id = uuid_literal(UNKNOWN_ID);
     for (table, key, filters) in [
         ("customers", "customer_id", &[""][..]),
         ("contacts", "contact_id", &["", "customer_id"]),
@@ -103,7 +99,7 @@ async fn every_list_reads_its_page_from_an_index_in_order() {
 }
 
 #[tokio::test]
-async fn every_search_finds_its_rows_by_an_index_and_not_by_walking_the_tenant() {
+async fn every_pii_search_uses_its_index() {
     let service = Service::start().await;
     let database = service.database.connect().await;
     for (table, key, column) in [
@@ -112,15 +108,15 @@ async fn every_search_finds_its_rows_by_an_index_and_not_by_walking_the_tenant()
         ("contacts", "contact_id", "phone"),
         ("contacts", "contact_id", "email"),
     ] {
-        let query = |sought: &str| {
+        let query = |indexes: &str| {
             format!(
-                "SELECT * FROM {table} WHERE tenant_id = 'a' AND {column}_index IN ({sought}) \
+                "SELECT * FROM {table} WHERE tenant_id = 'a' AND {column}_index IN ({indexes}) \
                  ORDER BY COALESCE(created_at, created_at) DESC, {key} DESC LIMIT 20"
             )
         };
-        // With several keys a value may be stored under several indexes.
-        for sought in ["'x'", "'x', 'y'"] {
-            let plan = plan(&database, &query(sought)).await;
+        // During a key rotation a value has an index under each key.
+        for indexes in ["'x'", "'x', 'y'"] {
+            let plan = plan(&database, &query(indexes)).await;
             assert!(plan.contains(&format!("{table}_by_{column}")), "{plan}");
         }
     }
@@ -128,8 +124,8 @@ async fn every_search_finds_its_rows_by_an_index_and_not_by_walking_the_tenant()
 
 async fn plan(database: &DatabaseConnection, query: &str) -> String {
     let (explain, column) = if on_postgres() { ("EXPLAIN", "QUERY PLAN") } else { ("EXPLAIN QUERY PLAN", "detail") };
-    // An empty table is cheaper to read whole; the question is what the indexes allow.
-    let transaction = sea_orm::TransactionTrait::begin(database).await.unwrap();
+    let transaction = database.begin().await.unwrap();
+    // Otherwise the planner would read the empty tables whole.
     if on_postgres() {
         transaction
             .execute_unprepared(
@@ -138,16 +134,15 @@ async fn plan(database: &DatabaseConnection, query: &str) -> String {
             .await
             .unwrap();
     }
-    let statement = Statement::from_string(database.get_database_backend(), format!("{explain} {query}"));
-    let lines = transaction.query_all_raw(statement).await.unwrap();
+    let lines = rows(&transaction, &format!("{explain} {query}")).await;
     lines.iter().map(|line| line.try_get::<String>("", column).unwrap()).collect::<Vec<_>>().join("\n")
 }
 
 #[tokio::test]
-async fn sqlite_syncs_at_each_commit_and_holds_its_foreign_keys() {
+async fn sqlite_syncs_each_commit_and_enforces_foreign_keys() {
     let service = Service::on(TestDatabase::sqlite(), &[]).await;
     service.customer().await;
-    let caller = crate::harness::caller(&service).await;
+    let caller = caller(&service).await;
     let pragma = |name: &'static str| {
         let intent = Intent::unkeyed(caller.clone(), CUSTOMERS, service.app.new_id());
         service.app.change(intent, move |change| {
@@ -165,7 +160,7 @@ async fn sqlite_syncs_at_each_commit_and_holds_its_foreign_keys() {
 }
 
 #[tokio::test]
-async fn nothing_can_be_written_around_the_door() {
+async fn read_connections_cannot_write() {
     let service = Service::start().await;
     service.customer().await;
     let reader = service.app.database().read();
@@ -176,17 +171,16 @@ async fn nothing_can_be_written_around_the_door() {
 }
 
 #[tokio::test]
-async fn instants_are_stored_to_the_millisecond() {
+async fn timestamps_are_stored_to_the_millisecond() {
     let service = Service::start().await;
     service.customer().await;
     let database = service.database.connect().await;
-    let row = rows(&database, "SELECT created_at FROM customers").await.pop().unwrap();
-    let stored: sea_orm::prelude::DateTimeUtc = row.try_get("", "created_at").unwrap();
+    let stored: sea_orm::prelude::DateTimeUtc = scalar(&database, "SELECT created_at FROM customers").await;
     assert_eq!(stored.to_rfc3339(), "2026-01-31T09:30:00.125+00:00");
 }
 
 #[tokio::test]
-async fn changes_that_wait_share_a_commit_on_sqlite() {
+async fn waiting_changes_share_a_commit_on_sqlite() {
     let service = Service::on(TestDatabase::sqlite(), &[]).await;
     service.customer().await;
     let before = commits(&service);
@@ -198,8 +192,8 @@ async fn changes_that_wait_share_a_commit_on_sqlite() {
     assert!((1..32).contains(&shared), "{shared} commits for 64 changes");
 }
 
-/// How many commits the write-ahead log holds: frames that say how large the database is after them
-/// (<https://sqlite.org/fileformat2.html#the_write_ahead_log>).
+/// The number of commits in the write-ahead log: of its frames, those that end a transaction hold the size of the
+/// database (<https://sqlite.org/fileformat2.html#the_write_ahead_log>).
 fn commits(service: &Service) -> usize {
     let TestDatabase::Sqlite { directory } = &service.database else { panic!("not on SQLite") };
     let log = std::fs::read(directory.path().join("crm.db-wal")).unwrap();

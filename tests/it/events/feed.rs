@@ -1,54 +1,42 @@
-//! Events: told with the change or not at all, in order, without personal data, and readable without gaps.
+//! The events of changes and the feed that serves them: complete, in order, without personal data.
 
 use std::{collections::HashMap, time::Duration};
 
 use crm::{background::Background, events::document};
 use serde_json::{Value, json};
 
-use crate::harness::{Service, id};
+use crate::harness::{
+    Call, DAY, FAR_FUTURE, Reply, Service,
+    events::{CustomerVersions, assert_event_schema},
+    id,
+};
 
 const FROZEN: &str = include_str!("../../../openapi/events.yaml");
 
-/// All events of the default tenant, with positions given to those that have none.
+/// All events of the default tenant.
 async fn events(service: &Service) -> Vec<Value> {
     service.app.order_events().await.unwrap();
     let page = service.read("/events?limit=1000").await;
     page["data"].as_array().unwrap().clone()
 }
 
-/// The last parts of the types, of one resource's events.
-fn told<'e>(events: &'e [Value], kind: &str, id: &str) -> Vec<&'e str> {
-    let of_it = |event: &&Value| event["data"]["resource"][format!("{kind}Id")] == id;
-    let last = |event: &'e Value| event["eventType"].as_str().unwrap().rsplit('.').next().unwrap();
-    events.iter().filter(of_it).filter(|event| is_about(event, kind)).map(last).collect()
-}
-
-fn is_about(event: &Value, kind: &str) -> bool {
-    event["eventType"].as_str().unwrap().starts_with(&format!("crm.{}.", kind.to_lowercase()))
+/// What happened to a resource: the last parts of the types of its events.
+fn history<'e>(events: &'e [Value], kind: &str, id: &str) -> Vec<&'e str> {
+    let prefix = format!("crm.{}.", kind.to_lowercase());
+    let of_resource = events.iter().filter(|event| event["data"]["resource"][format!("{kind}Id")] == id);
+    of_resource.filter_map(|event| event["eventType"].as_str().unwrap().strip_prefix(&prefix)).collect()
 }
 
 #[test]
-fn the_emitted_document_is_the_frozen_one() {
+fn the_emitted_document_equals_the_frozen_one() {
     assert!(
         document::yaml() == FROZEN,
-        "the events changed: read `git diff openapi` after `make contract`, and openapi/README.md on what may change"
+        "the events changed: run `make contract` and read `git diff openapi`; openapi/README.md says what may change"
     );
 }
 
-/// Fails unless the event keeps the schema of its type.
-pub fn check_schema(document: &Value, event: &Value) {
-    let event_type = event["eventType"].as_str().unwrap();
-    let schema = json!({
-        "$ref": format!("#/components/schemas/{event_type}"),
-        "components": { "schemas": document["components"]["schemas"] },
-    });
-    let validator = jsonschema::options().with_draft(jsonschema::Draft::Draft7).build(&schema).unwrap();
-    let errors: Vec<String> = validator.iter_errors(event).map(|error| error.to_string()).collect();
-    assert!(errors.is_empty(), "{event} breaks the schema of {event_type}: {errors:?}");
-}
-
 #[tokio::test]
-async fn every_type_of_event_happens_keeps_its_schema_and_counts_up() {
+async fn every_event_type_occurs_and_conforms_to_its_schema() {
     let service = Service::start().await;
     let phone = "+86 138 1234 5678";
     let customer = service.create("/customers", json!({ "name": "Acme", "contactPhone": phone })).await;
@@ -74,13 +62,13 @@ async fn every_type_of_event_happens_keeps_its_schema_and_counts_up() {
     let won = id(&service.create("/opportunities", body).await, "opportunityId");
 
     let events = events(&service).await;
-    assert_eq!(told(&events, "customer", &customer), ["created", "updated", "deleted"]);
-    assert_eq!(told(&events, "contact", &contact), ["created", "updated", "deleted"]);
+    assert_eq!(history(&events, "customer", &customer), ["created", "updated", "deleted"]);
+    assert_eq!(history(&events, "contact", &contact), ["created", "updated", "deleted"]);
     let of_opportunity = ["created", "updated", "closed", "updated", "reopened", "deleted"];
-    assert_eq!(told(&events, "opportunity", &opportunity), of_opportunity);
-    // Its contact was deleted, so the reference was cleared.
-    assert_eq!(told(&events, "followUp", &follow_up), ["created", "updated", "updated", "deleted"]);
-    assert_eq!(told(&events, "opportunity", &won), ["created", "closed"]);
+    assert_eq!(history(&events, "opportunity", &opportunity), of_opportunity);
+    // The second update clears the reference to the deleted contact.
+    assert_eq!(history(&events, "followUp", &follow_up), ["created", "updated", "updated", "deleted"]);
+    assert_eq!(history(&events, "opportunity", &won), ["created", "closed"]);
 
     let document = document::document();
     let mut types: Vec<&str> = events.iter().map(|event| event["eventType"].as_str().unwrap()).collect();
@@ -92,7 +80,7 @@ async fn every_type_of_event_happens_keeps_its_schema_and_counts_up() {
 
     let mut versions: HashMap<String, i64> = HashMap::new();
     for event in &events {
-        check_schema(&document, event);
+        assert_event_schema(&document, event);
         assert_eq!((&event["source"], &event["data"]["tenantId"]), (&json!("crm"), &json!("default")));
         let text = event.to_string();
         assert!(!text.contains("12345678") && !text.contains("1234 5678") && !text.contains("alice@"), "{text}");
@@ -110,7 +98,7 @@ async fn every_type_of_event_happens_keeps_its_schema_and_counts_up() {
 }
 
 #[tokio::test]
-async fn what_is_refused_or_changes_nothing_has_no_event() {
+async fn refused_and_ineffective_requests_publish_no_event() {
     let service = Service::start().await;
     let customer = service.customer().await;
     let path = format!("/customers/{customer}");
@@ -124,7 +112,7 @@ async fn what_is_refused_or_changes_nothing_has_no_event() {
 }
 
 #[tokio::test]
-async fn the_feed_goes_on_behind_its_cursor_by_type_and_within_the_tenant() {
+async fn the_feed_pages_by_cursor_filters_by_type_and_stays_in_the_tenant() {
     let service = Service::start().await;
     let empty = service.read("/events").await;
     assert_eq!(empty, json!({ "data": [], "cursor": "0" }));
@@ -155,14 +143,14 @@ async fn the_feed_goes_on_behind_its_cursor_by_type_and_within_the_tenant() {
 
     let contacts = service.read("/events?types=crm.contact.created,crm.contact.deleted").await;
     assert_eq!(contacts["data"].as_array().unwrap().len(), 1);
-    // A reader of a few types stands where all others do: it does not look at the same events again.
+    // The cursor also passes events of other types, so that none is read twice.
     assert_eq!(contacts["cursor"], json!(cursor));
     let other = service.get("/events").tenant("other").send().await.expect(200).body;
     assert_eq!(other["data"].as_array().unwrap().len(), 1);
 }
 
 #[tokio::test]
-async fn parameters_out_of_range_are_refused_by_name() {
+async fn an_invalid_parameter_is_400_by_name() {
     let service = Service::start().await;
     for (query, details) in [
         ("after=x", "after: must be"),
@@ -180,11 +168,16 @@ async fn parameters_out_of_range_are_refused_by_name() {
     }
 }
 
+/// The reply, which must come long before the `wait` of the request is over.
+async fn promptly(call: Call<'_>) -> Reply {
+    tokio::time::timeout(Duration::from_secs(2), call.send()).await.expect("the reader was not woken")
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_reader_who_waits_is_woken_by_the_commit_and_by_the_end_of_the_service() {
+async fn a_waiting_reader_wakes_on_commit_and_on_shutdown() {
     let service = Service::start().await;
     let background = Background::start(&service.app);
-    let waiting = service.get("/events?wait=30").send();
+    let waiting = promptly(service.get("/events?wait=30"));
     let writing = async {
         tokio::time::sleep(Duration::from_millis(50)).await;
         service.customer().await;
@@ -193,8 +186,7 @@ async fn a_reader_who_waits_is_woken_by_the_commit_and_by_the_end_of_the_service
     let page = page.expect(200).body;
     assert_eq!(page["data"].as_array().unwrap().len(), 1);
 
-    let path = format!("/events?wait=30&after={}", id(&page, "cursor"));
-    let waiting = service.get(&path).send();
+    let waiting = promptly(service.get(&format!("/events?wait=30&after={}", id(&page, "cursor"))));
     let stopping = async {
         tokio::time::sleep(Duration::from_millis(50)).await;
         service.app.outbox().stop_waiting();
@@ -205,7 +197,7 @@ async fn a_reader_who_waits_is_woken_by_the_commit_and_by_the_end_of_the_service
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_reader_who_follows_many_writers_misses_none_and_sees_each_resource_in_order() {
+async fn a_reader_of_concurrent_writers_gets_every_event_in_order() {
     let service = Service::start().await;
     let background = Background::start(&service.app);
     let mut customers = Vec::new();
@@ -238,26 +230,24 @@ async fn a_reader_who_follows_many_writers_misses_none_and_sees_each_resource_in
     };
     let (seen, _) = tokio::join!(reading, writing);
     assert_eq!(seen.len(), expected);
-    let mut versions: HashMap<&str, i64> = HashMap::new();
+    let mut versions = CustomerVersions::default();
     for event in &seen {
-        let last = versions.entry(event["data"]["resource"]["customerId"].as_str().unwrap()).or_default();
-        *last += 1;
-        assert_eq!(event["data"]["version"], *last);
+        versions.assert_next(event);
     }
     background.finish().await.unwrap();
 }
 
 #[tokio::test]
-async fn events_past_their_time_go_and_a_reader_who_missed_them_is_told() {
+async fn expired_events_are_purged_and_a_cursor_before_them_is_400() {
     let service = Service::start().await;
-    // The test lives for days; its token must, too.
-    let lasting = json!({ "exp": 4_000_000_000_u64 });
+    // An hour's token expires with the first advance of the clock.
+    let lasting = json!({ "exp": FAR_FUTURE });
     let early = id(&service.read("/events").await, "cursor");
     for _ in 0..2 {
         let call = service.post("/customers", json!({ "name": "x" }));
         call.claims(lasting.clone()).send().await.expect(201);
         service.app.order_events().await.unwrap();
-        service.pass(4 * 24 * 3_600_000);
+        service.advance(4 * DAY);
     }
     assert_eq!(service.app.purge().await.unwrap().events, 1);
     let path = format!("/events?after={early}");
@@ -269,7 +259,7 @@ async fn events_past_their_time_go_and_a_reader_who_missed_them_is_told() {
 }
 
 #[tokio::test]
-async fn an_event_belongs_to_the_trace_of_its_request() {
+async fn an_event_carries_the_trace_id_of_its_request() {
     let service = Service::start().await;
     let trace = "0af7651916cd43dd8448eb211c80319c";
     let call = service.post("/customers", json!({ "name": "x" }));

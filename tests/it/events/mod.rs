@@ -1,3 +1,3 @@
 //! Domain events, as readers of the feed meet them.
 
-pub mod feed;
+mod feed;

@@ -1,5 +1,5 @@
-//! The walk through every operation of the contract. It makes one resource of each kind first, by the examples in the
-//! contract; references are filled with the ids that were made, by the name of the field.
+//! A request to every operation of the contract. Bodies are the contract's own examples; ids are those of resources
+//! made first, matched by the name of the field.
 
 use std::collections::HashMap;
 
@@ -11,30 +11,29 @@ use super::{
     contract::{Operation, entries},
 };
 
-/// One resource of each kind, by the name of its id: `customerId`.
-pub type World = HashMap<String, String>;
+/// One resource of each kind: its id, by the name of the field (`customerId`).
+pub type ResourceIds = HashMap<String, String>;
 
 /// Makes one resource of each kind, in the order of the contract.
-pub async fn world(service: &Service) -> World {
-    let mut world = World::new();
+pub async fn create_resources(service: &Service) -> ResourceIds {
+    let mut ids = ResourceIds::new();
     for operation in service.contract.operations().iter().filter(|operation| operation.method == Method::POST) {
-        let body = body(service, operation, &world);
-        let made = service.create(&operation.template, body).await;
-        let id_field = entries(&made).keys().next().unwrap().clone();
-        assert!(id_field.ends_with("Id"), "a resource begins with its own id: {made}");
-        world.insert(id_field.clone(), made[&id_field].as_str().unwrap().to_owned());
+        let body = body(service, operation, &ids);
+        let created = service.create(&operation.template, body).await;
+        let id_field = entries(&created).keys().next().unwrap().clone();
+        assert!(id_field.ends_with("Id"), "a resource's first field is its id: {created}");
+        ids.insert(id_field.clone(), created[&id_field].as_str().unwrap().to_owned());
     }
-    world
+    ids
 }
 
-/// The body that the contract's examples make.
-pub fn body(service: &Service, operation: &Operation, world: &World) -> Value {
+pub fn body(service: &Service, operation: &Operation, ids: &ResourceIds) -> Value {
     let schema = service.contract.schema(operation.body_schema());
     let mut body = json!({});
     for (name, property) in entries(&schema["properties"]) {
         let named = property["$ref"].as_str().and_then(|path| path.rsplit('/').next());
         let example = named.map_or(property, |name| service.contract.schema(name))["example"].clone();
-        match world.get(name) {
+        match ids.get(name) {
             Some(id) => body[name] = json!(id),
             None if property["type"] == "boolean" => body[name] = json!(true),
             None => body[name] = example,
@@ -44,22 +43,21 @@ pub fn body(service: &Service, operation: &Operation, world: &World) -> Value {
     body
 }
 
-pub fn path(operation: &Operation, world: &World) -> String {
-    let part = |part: &str| match part.strip_prefix('{').and_then(|part| part.strip_suffix('}')) {
-        Some(name) => world.get(&camel(name)).unwrap_or_else(|| panic!("nothing was made for {name}")).clone(),
-        None => part.to_owned(),
+pub fn path(operation: &Operation, ids: &ResourceIds) -> String {
+    let segment = |segment: &str| match segment.strip_prefix('{').and_then(|name| name.strip_suffix('}')) {
+        Some(name) => ids.get(&lower_camel(name)).unwrap_or_else(|| panic!("no resource has a {name}")).clone(),
+        None => segment.to_owned(),
     };
-    operation.template.split('/').map(part).collect::<Vec<_>>().join("/")
+    operation.template.split('/').map(segment).collect::<Vec<_>>().join("/")
 }
 
-pub fn camel(name: &str) -> String {
+pub fn lower_camel(name: &str) -> String {
     let mut parts = name.split('_');
     let first = parts.next().unwrap().to_owned();
     parts.fold(first, |camel, part| camel + &part[..1].to_uppercase() + &part[1..])
 }
 
-/// The scope that an operation needs.
-pub fn scope(operation: &Operation) -> &'static str {
+pub fn required_scope(operation: &Operation) -> &'static str {
     match operation.method {
         _ if operation.template == "/audit-logs" => "crm:audit:read",
         Method::GET => "crm:read",
@@ -68,10 +66,10 @@ pub fn scope(operation: &Operation) -> &'static str {
 }
 
 /// A request that succeeds.
-pub fn request<'s>(service: &'s Service, operation: &Operation, world: &World) -> Call<'s> {
-    let path = path(operation, world);
+pub fn request<'s>(service: &'s Service, operation: &Operation, ids: &ResourceIds) -> Call<'s> {
+    let path = path(operation, ids);
     if operation.has_body() {
-        let body = body(service, operation, world);
+        let body = body(service, operation, ids);
         let call =
             if operation.method == Method::POST { service.post(&path, body) } else { service.patch(&path, body) };
         assert_eq!(
@@ -84,7 +82,7 @@ pub fn request<'s>(service: &'s Service, operation: &Operation, world: &World) -
     }
 }
 
-/// The operations, those that delete last, and of them the ones that delete most at the end.
+/// The operations; deletions last, and those that delete other resources along with their own after the rest.
 pub fn operations(service: &Service) -> Vec<Operation> {
     let (deleting, mut others): (Vec<_>, Vec<_>) =
         service.contract.operations().into_iter().partition(|operation| operation.method == Method::DELETE);
@@ -92,9 +90,9 @@ pub fn operations(service: &Service) -> Vec<Operation> {
     others
 }
 
-/// A PATCH that changes something: the first free text that the body has. The examples made what is there.
-pub fn effective_body(service: &Service, operation: &Operation, world: &World) -> Value {
-    let mut body = body(service, operation, world);
+/// The body of a PATCH that changes the resource: the examples alone are what it already holds.
+pub fn changing_body(service: &Service, operation: &Operation, ids: &ResourceIds) -> Value {
+    let mut body = body(service, operation, ids);
     let properties = &service.contract.schema(operation.body_schema())["properties"];
     let is_text = |property: &Value| property["type"] == "string" && property["format"].is_null();
     let text = entries(properties).iter().find(|(_, property)| is_text(property));

@@ -1,44 +1,43 @@
-//! Whether the service kept what it told its clients: nothing lost, nothing doubled, nothing half done.
+//! Whether acknowledged writes are durable: none lost, none done twice, none done in part.
 
 use std::collections::{HashMap, HashSet};
 
-use sea_orm::{ConnectionTrait, Database, DatabaseConnection, DbBackend, QueryResult, Statement};
+use sea_orm::{ConnectionTrait, Database, DatabaseConnection, DbBackend, QueryResult};
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
     process::{Client, Process},
-    writes::Told,
+    sql::{rows, scalar},
+    writes::WriteHistory,
 };
 
-/// Fails unless everything acknowledged is there, nothing was done twice and nothing in part: looked at in the database at
-/// `url` and asked of the service. What was not acknowledged may have been done or not; each such request is sent again,
-/// and is then done exactly once.
-pub async fn kept(told: &Told, process: &Process, url: &str) {
+/// Fails unless the database at `url` and the service agree with the history. Unconfirmed requests may have been done
+/// or not: each is sent again, and must then have been done exactly once.
+pub async fn assert_durable(history: &WriteHistory, process: &Process, url: &str) {
     let connection = Database::connect(url).await.unwrap();
-    Stored::look(&connection).await.holds(told);
+    assert_consistent(history, &connection).await;
     let mut client = process.client().await;
-    ask_for_everything(told, &mut client).await;
-    send_again(told, &mut client).await;
-    let stored = Stored::look(&connection).await;
-    stored.holds(told);
-    assert!(told.noted().open.is_empty());
-    assert_eq!(stored.claims.len(), told.acknowledged(), "claims without a request");
+    read_acknowledged(history, &mut client).await;
+    send_again(history, &mut client).await;
+    let stored = StoredWrites::read(&connection).await;
+    stored.assert_matches(history);
+    assert!(history.entries().unconfirmed.is_empty());
+    assert_eq!(stored.claims.len(), history.acknowledged(), "claims without a request");
     if connection.get_database_backend() == DbBackend::Sqlite {
-        let check = rows(&connection, "PRAGMA integrity_check").await;
-        assert_eq!(check[0].try_get_by_index::<String>(0).unwrap(), "ok");
+        assert_eq!(scalar::<String>(&connection, "PRAGMA integrity_check").await, "ok");
     }
     connection.close().await.unwrap();
 }
 
-/// Fails unless what the database holds agrees with itself and with what clients were told.
-pub async fn agrees(told: &Told, connection: &DatabaseConnection) {
-    Stored::look(connection).await.holds(told);
+/// Fails unless the tables agree with each other and with the history.
+pub async fn assert_consistent(history: &WriteHistory, connection: &DatabaseConnection) {
+    StoredWrites::read(connection).await.assert_matches(history);
 }
 
-/// Every acknowledged resource is answered, and what was created says by which request.
-async fn ask_for_everything(told: &Told, client: &mut Client) {
-    let acknowledged = told.noted().acknowledged.clone();
+/// Fails unless every acknowledged resource can be read. A follow-up still names the request that created it.
+async fn read_acknowledged(history: &WriteHistory, client: &mut Client) {
+    let acknowledged = history.entries().acknowledged.clone();
     let mut lost = Vec::new();
     for (request_id, (write, path)) in &acknowledged {
         let answer = client.get(path).await;
@@ -50,17 +49,16 @@ async fn ask_for_everything(told: &Told, client: &mut Client) {
     assert!(lost.is_empty(), "{} of {} are lost, as {:?}", lost.len(), acknowledged.len(), lost.first());
 }
 
-/// Every request, sent again under its id: the acknowledged ones are duplicates, the others are done, if they were not.
-async fn send_again(told: &Told, client: &mut Client) {
-    let acknowledged = told.noted().acknowledged.clone();
+/// Sends every request again: the acknowledged ones must be duplicates, the others succeed.
+async fn send_again(history: &WriteHistory, client: &mut Client) {
+    let acknowledged = history.entries().acknowledged.clone();
     for (request_id, (write, _)) in &acknowledged {
-        let answer = client.ask(write.method, &write.path, request_id, &write.body).await;
-        let answer = answer.expect("the connection broke").promised();
+        let answer = client.call(write.method, &write.path, request_id, &write.body).await;
         assert_eq!(answer.status, 409, "{request_id}: {write:?} was acknowledged, and is done again");
     }
-    let open = told.noted().open.clone();
-    for (request_id, write) in &open {
-        let answer = told.send(client, request_id, write.clone()).await.expect("the connection broke");
+    let unconfirmed = history.entries().unconfirmed.clone();
+    for (request_id, write) in &unconfirmed {
+        let answer = history.send(client, request_id, write.clone()).await.expect("the connection broke");
         assert_ne!(answer.status, 503, "{request_id}: {}", answer.body);
     }
 }
@@ -69,25 +67,20 @@ fn first_word(text: &str) -> &str {
     text.split(' ').next().unwrap_or_default()
 }
 
-async fn rows(connection: &DatabaseConnection, sql: &str) -> Vec<QueryResult> {
-    let statement = Statement::from_string(connection.get_database_backend(), sql);
-    connection.query_all_raw(statement).await.unwrap()
-}
-
-/// What the database holds of writes: the claims, the rows, the trail and the events.
-struct Stored {
+/// What the tables say about the writes.
+struct StoredWrites {
     /// Request id → the resource.
     claims: HashMap<String, Uuid>,
     /// Resource → the request that its text names, and its version.
     rows: HashMap<Uuid, (String, i64)>,
-    /// Trace → the request and the resource of each entry.
+    /// Trace → the request and the resource of each audit entry.
     entries: HashMap<String, Vec<(String, Uuid)>>,
     /// Trace, resource and version of each event.
     events: Vec<(String, Uuid, i64)>,
 }
 
-impl Stored {
-    async fn look(connection: &DatabaseConnection) -> Self {
+impl StoredWrites {
+    async fn read(connection: &DatabaseConnection) -> Self {
         let text = |row: &QueryResult, at| row.try_get_by_index::<String>(at).unwrap();
         let uuid = |row: &QueryResult, at| row.try_get_by_index::<Uuid>(at).unwrap();
         let number = |row: &QueryResult, at| row.try_get_by_index::<i64>(at).unwrap();
@@ -107,39 +100,39 @@ impl Stored {
         Self { claims, rows: found, entries, events }
     }
 
-    /// Fails unless all of this agrees with itself and with what was told.
-    fn holds(&self, told: &Told) {
-        let noted = told.noted();
-        let lost: Vec<_> = noted.acknowledged.keys().filter(|id| !self.claims.contains_key(*id)).collect();
-        assert!(lost.is_empty(), "{} of {} are lost, as {:?}", lost.len(), noted.acknowledged.len(), lost[0]);
-        for (request_id, (_, path)) in &noted.acknowledged {
+    fn assert_matches(&self, history: &WriteHistory) {
+        let history = history.entries();
+        let acknowledged = &history.acknowledged;
+        let lost: Vec<_> = acknowledged.keys().filter(|id| !self.claims.contains_key(*id)).collect();
+        assert!(lost.is_empty(), "{} of {} are lost, as {:?}", lost.len(), acknowledged.len(), lost[0]);
+        for (request_id, (_, path)) in acknowledged {
             assert!(path.ends_with(&self.claims[request_id].to_string()), "{request_id} is not {path}");
         }
         for request_id in self.claims.keys() {
-            let sent = noted.acknowledged.contains_key(request_id) || noted.open.contains_key(request_id);
-            assert!(sent, "the claim {request_id} comes from nobody");
+            let sent = acknowledged.contains_key(request_id) || history.unconfirmed.contains_key(request_id);
+            assert!(sent, "nobody sent the claimed request {request_id}");
         }
-        // One entry and one event of each claim, about the same resource, and no others.
+        // One audit entry and one event for each claim, about the same resource, and no others.
         let mut done = HashMap::new();
         for (trace, entries) in &self.entries {
             assert_eq!(entries.len(), 1, "{entries:?} in one request");
             let (request_id, resource) = &entries[0];
             assert!(done.insert(request_id, trace).is_none(), "{request_id} is done twice");
-            assert_eq!(self.claims.get(request_id), Some(resource), "{request_id}: an entry without its claim");
+            assert_eq!(self.claims.get(request_id), Some(resource), "{request_id}: an audit entry without its claim");
         }
         let without: Vec<_> = self.claims.keys().filter(|id| !done.contains_key(id)).collect();
-        assert!(without.is_empty(), "claims without an entry: {without:?}");
+        assert!(without.is_empty(), "claims without an audit entry: {without:?}");
         let mut traces = HashSet::new();
         let mut versions = HashMap::<Uuid, Vec<(i64, &str)>>::new();
         for (trace, resource, version) in &self.events {
             assert!(traces.insert(trace), "two events in one request");
-            let entry =
-                &self.entries.get(trace).unwrap_or_else(|| panic!("an event of {resource} without an entry"))[0];
+            let entries = self.entries.get(trace);
+            let entry = &entries.unwrap_or_else(|| panic!("an event of {resource} without an audit entry"))[0];
             assert_eq!(entry.1, *resource);
             versions.entry(*resource).or_default().push((*version, &entry.0));
         }
-        assert_eq!(traces.len(), self.entries.len(), "entries without an event");
-        // Each row is as its last event's request made it; none is there without one, or gone.
+        assert_eq!(traces.len(), self.entries.len(), "audit entries without an event");
+        // Each row is as the request of its last event left it; every row has events, and all events a row.
         assert_eq!(versions.keys().collect::<HashSet<_>>(), self.rows.keys().collect::<HashSet<_>>());
         for (resource, mut versions) in versions {
             versions.sort_unstable();

@@ -1,4 +1,4 @@
-//! What clients were told about their writes, and many clients that write at once.
+//! Writes under faults: the history of what clients sent and how it was answered, and many clients that write at once.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 
 use super::process::{Answer, Client, Process};
 
-/// A write, as it is sent and sent again. What it makes or changes begins with its request id.
+/// A request, as it is sent and sent again. Its text begins with the request id, so that the row names the request.
 #[derive(Debug, Clone)]
 pub struct Write {
     pub method: &'static str,
@@ -27,7 +27,6 @@ impl Write {
         Self { method: "POST", path: "/customers".to_owned(), body: json!({ "name": request_id }) }
     }
 
-    /// A follow-up of about so many characters.
     pub fn follow_up(request_id: &str, length: usize) -> Self {
         let content = format!("{request_id} {}", "x".repeat(length));
         Self { method: "POST", path: "/follow-ups".to_owned(), body: json!({ "content": content }) }
@@ -38,90 +37,87 @@ impl Write {
     }
 }
 
-/// What clients were told, by the ids of their requests.
+/// Every request that clients sent, by its id. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub struct Told(Arc<Mutex<Noted>>);
+pub struct WriteHistory(Arc<Mutex<Entries>>);
 
 #[derive(Debug, Default)]
-pub struct Noted {
-    numbers: usize,
-    /// What was acknowledged, with the path of the resource.
+pub struct Entries {
+    request_ids: usize,
+    /// With the path of the resource.
     pub acknowledged: HashMap<String, (Write, String)>,
-    /// What was refused or not answered: it may have been done or not.
-    pub open: HashMap<String, Write>,
-    /// How many answers had which status.
+    /// Answered 503 or not at all: done or not.
+    pub unconfirmed: HashMap<String, Write>,
+    /// Answers by status, since the last [`WriteHistory::reset_counts`].
     pub statuses: BTreeMap<u16, usize>,
-    /// How many requests were not answered, because the connection broke.
-    pub broken: usize,
+    pub broken_connections: usize,
     pub slowest: Duration,
 }
 
-impl Told {
-    pub fn noted(&self) -> MutexGuard<'_, Noted> {
+impl WriteHistory {
+    pub fn entries(&self) -> MutexGuard<'_, Entries> {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// How many writes were acknowledged.
     pub fn acknowledged(&self) -> usize {
-        self.noted().acknowledged.len()
+        self.entries().acknowledged.len()
     }
 
-    /// How many answers had this status since the last [`Told::forget_statuses`].
+    /// How many answers had this status since the last [`WriteHistory::reset_counts`].
     pub fn count(&self, status: u16) -> usize {
-        self.noted().statuses.get(&status).copied().unwrap_or_default()
+        self.entries().statuses.get(&status).copied().unwrap_or_default()
     }
 
-    /// What was answered since then, in words.
     pub fn summary(&self) -> String {
-        let Noted { acknowledged, open, statuses, slowest, .. } = &*self.noted();
-        let (acknowledged, open) = (acknowledged.len(), open.len());
-        format!("{acknowledged} acknowledged, {open} open; lately {statuses:?}, the slowest after {slowest:?}")
+        let Entries { acknowledged, unconfirmed, statuses, slowest, .. } = &*self.entries();
+        let (acknowledged, unconfirmed) = (acknowledged.len(), unconfirmed.len());
+        format!("{acknowledged} acknowledged, {unconfirmed} unconfirmed; recently {statuses:?}, slowest {slowest:?}")
     }
 
-    /// Begins to count anew.
-    pub fn forget_statuses(&self) {
-        let mut noted = self.noted();
-        noted.statuses.clear();
-        noted.slowest = Duration::ZERO;
+    pub fn reset_counts(&self) {
+        let mut entries = self.entries();
+        entries.statuses.clear();
+        entries.slowest = Duration::ZERO;
     }
 
-    pub fn new_id(&self) -> String {
-        let mut noted = self.noted();
-        noted.numbers += 1;
-        format!("w-{}", noted.numbers)
+    pub fn new_request_id(&self) -> String {
+        let mut entries = self.entries();
+        entries.request_ids += 1;
+        format!("w-{}", entries.request_ids)
     }
 
-    /// Sends a write and notes what becomes of it; `None` where the connection broke.
+    /// Sends a write and records the outcome; `None` where the connection broke.
     pub async fn send(&self, client: &mut Client, request_id: &str, write: Write) -> Option<Answer> {
-        let was_open = self.noted().open.insert(request_id.to_owned(), write.clone()).is_some();
+        let was_sent = self.entries().unconfirmed.insert(request_id.to_owned(), write.clone()).is_some();
         let answer = client.ask(write.method, &write.path, request_id, &write.body).await;
         let Some(answer) = answer else {
-            self.noted().broken += 1;
+            self.entries().broken_connections += 1;
             return None;
         };
-        let mut noted = self.noted();
-        noted.slowest = noted.slowest.max(answer.took);
-        *noted.statuses.entry(answer.status).or_default() += 1;
-        drop(noted);
-        let answer = answer.promised();
+        let mut entries = self.entries();
+        entries.slowest = entries.slowest.max(answer.took);
+        *entries.statuses.entry(answer.status).or_default() += 1;
+        drop(entries);
+        let answer = answer.checked();
         let resource = match answer.status {
             201 => path(&answer),
             200 => write.path.clone(),
-            // The first one was done although its answer said 503, or never came.
-            409 if was_open => path(&answer),
+            // The first attempt succeeded, although it was answered 503 or not at all.
+            409 if was_sent => path(&answer),
             503 => return Some(answer),
             other => panic!("{} {} is answered {other} {}", write.method, write.path, answer.body),
         };
-        let mut noted = self.noted();
-        noted.open.remove(request_id);
-        noted.acknowledged.insert(request_id.to_owned(), (write, resource));
-        drop(noted);
+        let mut entries = self.entries();
+        entries.unconfirmed.remove(request_id);
+        entries.acknowledged.insert(request_id.to_owned(), (write, resource));
+        drop(entries);
         Some(answer)
     }
 
-    /// The status of one more customer, or follow-up of so many characters.
+    /// Creates a customer, or a follow-up of `length` characters if that is not 0, and returns the status.
     pub async fn write(&self, client: &mut Client, length: usize) -> u16 {
-        let id = self.new_id();
+        let id = self.new_request_id();
         let write = if length == 0 { Write::customer(&id) } else { Write::follow_up(&id, length) };
         self.send(client, &id, write).await.expect("the connection broke").status
     }
@@ -133,71 +129,71 @@ fn path(answer: &Answer) -> String {
     location.strip_prefix("/api/v1/crm").unwrap_or(location).to_owned()
 }
 
-/// Clients that write for as long as it is wanted: customers, follow-ups and new names of their own customers. Half of what
-/// is answered 503 is sent again under its id.
+/// Clients that create customers and follow-ups and rename their own customers until they are stopped. They send half
+/// of what is answered 503 again, under the same request id.
 pub struct Load {
-    told: Told,
-    ended: Arc<AtomicBool>,
+    history: WriteHistory,
+    stopped: Arc<AtomicBool>,
     clients: Vec<JoinHandle<()>>,
 }
 
 impl Load {
-    pub fn start(process: &Process, told: &Told, clients: usize) -> Self {
-        let ended = Arc::new(AtomicBool::new(false));
+    pub fn start(process: &Process, history: &WriteHistory, clients: usize) -> Self {
+        let stopped = Arc::new(AtomicBool::new(false));
         let clients = (0..clients).map(|number| {
-            let (told, ended, address) = (told.clone(), Arc::clone(&ended), process.address.clone());
-            tokio::spawn(write_until(told, ended, address, number))
+            let (history, stopped, address) = (history.clone(), Arc::clone(&stopped), process.address.clone());
+            tokio::spawn(write_until_stopped(history, stopped, address, number))
         });
         let clients = clients.collect();
-        Self { told: told.clone(), ended, clients }
+        Self { history: history.clone(), stopped, clients }
     }
 
-    /// Waits until so many more writes are acknowledged.
+    /// Waits until `more` writes are acknowledged.
     pub async fn until_acknowledged(&self, more: usize) {
-        let enough = self.told.acknowledged() + more;
+        let enough = self.history.acknowledged() + more;
         for _ in 0..12_000 {
-            if self.told.acknowledged() >= enough {
+            if self.history.acknowledged() >= enough {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        panic!("too little is written: {}", self.told.summary());
+        panic!("too few writes are acknowledged: {}", self.history.summary());
     }
 
-    /// Lets each client finish its last request, and fails unless every one of them was answered.
-    pub async fn end(self) {
-        let told = self.told.clone();
+    /// Lets each client finish its last request; fails unless every request was answered.
+    pub async fn stop(self) {
+        let history = self.history.clone();
         self.wait().await;
-        assert_eq!(told.noted().broken, 0, "connections broke");
+        assert_eq!(history.entries().broken_connections, 0, "connections broke");
     }
 
-    /// Kills the service under its clients; until then every request was answered.
+    /// Kills the service under its clients; fails unless every request before was answered.
     pub async fn kill(self, process: Process) {
-        assert_eq!(self.told.noted().broken, 0, "connections broke");
+        assert_eq!(self.history.entries().broken_connections, 0, "connections broke");
         process.signal("-KILL");
-        let told = self.told.clone();
+        let history = self.history.clone();
         self.wait().await;
-        told.noted().broken = 0;
+        history.entries().broken_connections = 0;
     }
 
     async fn wait(self) {
-        self.ended.store(true, Ordering::SeqCst);
+        self.stopped.store(true, Ordering::SeqCst);
         for client in self.clients {
             client.await.unwrap();
         }
     }
 }
 
-async fn write_until(told: Told, ended: Arc<AtomicBool>, address: String, number: usize) {
+async fn write_until_stopped(history: WriteHistory, stopped: Arc<AtomicBool>, address: String, number: usize) {
     let Some(mut client) = Client::connect(&address).await else { return };
     let mut own: Option<String> = None;
     let mut again: Option<(String, Write)> = None;
     for turn in number.. {
-        if ended.load(Ordering::SeqCst) {
+        if stopped.load(Ordering::SeqCst) {
             return;
         }
         let (id, write) = again.take().unwrap_or_else(|| {
-            let id = told.new_id();
+            let id = history.new_request_id();
             let write = match (turn % 3, &own) {
                 (0, _) => Write::follow_up(&id, turn % 7 * 300),
                 (1, Some(customer)) => Write::rename(customer, &id),
@@ -205,7 +201,7 @@ async fn write_until(told: Told, ended: Arc<AtomicBool>, address: String, number
             };
             (id, write)
         });
-        let Some(answer) = told.send(&mut client, &id, write.clone()).await else {
+        let Some(answer) = history.send(&mut client, &id, write.clone()).await else {
             match Client::connect(&address).await {
                 Some(other) => client = other,
                 None => return,
@@ -219,14 +215,5 @@ async fn write_until(told: Told, ended: Arc<AtomicBool>, address: String, number
             tokio::time::sleep(Duration::from_millis(20)).await;
             again = (turn % 2 == 0).then_some((id, write));
         }
-    }
-}
-
-/// Waits until it is so, and fails where it is not after so many seconds.
-pub async fn within(seconds: u64, what: &str, mut so: impl AsyncFnMut() -> bool) {
-    let begun = tokio::time::Instant::now();
-    while !so().await {
-        assert!(begun.elapsed() < Duration::from_secs(seconds), "{what}: not within {seconds} s");
-        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

@@ -1,4 +1,4 @@
-//! Strings and three-state fields: what is accepted, and that the contract says the same.
+//! Request bodies: what each field accepts, and that the contract says the same.
 
 use crm::{
     customers::{CustomerCreate, CustomerUpdate},
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::harness::{Contract, Service, id};
 
 #[tokio::test]
-async fn lengths_count_characters_after_trimming() {
+async fn lengths_are_counted_in_characters_after_trimming() {
     let service = Service::start().await;
     for name in ["x".repeat(200), "界".repeat(200), format!("  {}\t\n", "😀".repeat(200)), "x".to_owned()] {
         let customer = service.create("/customers", json!({ "name": name })).await;
@@ -32,12 +32,12 @@ async fn lengths_count_characters_after_trimming() {
         .send()
         .await
         .refused(400, "content: must be 1 to 10000");
-    let kind = json!({ "content": "x", "followUpType": "x".repeat(51) });
-    service.post("/follow-ups", kind).send().await.refused(400, "followUpType: must be 1 to 50");
+    let long_type = json!({ "content": "x", "followUpType": "x".repeat(51) });
+    service.post("/follow-ups", long_type).send().await.refused(400, "followUpType: must be 1 to 50");
 }
 
 #[tokio::test]
-async fn control_characters_are_refused_but_for_line_breaks_and_tabs_in_content() {
+async fn control_characters_are_400_except_line_breaks_and_tabs_in_content() {
     let service = Service::start().await;
     for control in ['\0', '\u{7}', '\u{1b}', '\u{7f}', '\u{85}', '\u{9f}'] {
         let text = format!("a{control}b");
@@ -51,7 +51,7 @@ async fn control_characters_are_refused_but_for_line_breaks_and_tabs_in_content(
 }
 
 #[tokio::test]
-async fn phones_and_emails_are_plausible() {
+async fn an_implausible_phone_or_email_is_400() {
     let service = Service::start().await;
     for phone in ["110", "13812345678", "+86 (0)10-1234.5678 ext 9", "#100#", "1".repeat(32).as_str(), " 110 "] {
         let made = service.create("/customers", json!({ "name": "x", "contactPhone": phone })).await;
@@ -76,14 +76,14 @@ async fn phones_and_emails_are_plausible() {
 }
 
 #[tokio::test]
-async fn a_field_twice_is_refused() {
+async fn a_repeated_field_is_400() {
     let service = Service::start().await;
     let twice = r#"{"name": "one", "name": "two"}"#;
     service.post("/customers", json!({})).body(twice).send().await.refused(400, "duplicate field `name`");
 }
 
 #[tokio::test]
-async fn a_number_or_a_boolean_is_no_string_and_a_string_is_no_boolean() {
+async fn a_value_of_another_type_is_400_and_never_converted() {
     let service = Service::start().await;
     for wrong in [json!(5), json!(true), json!(["x"])] {
         service.post("/customers", json!({ "name": wrong })).send().await.refused(400, "name: must be a string");
@@ -96,7 +96,7 @@ async fn a_number_or_a_boolean_is_no_string_and_a_string_is_no_boolean() {
 }
 
 #[tokio::test]
-async fn the_body_limit_is_configured_and_holds_without_a_declared_length() {
+async fn a_body_over_the_limit_is_413_even_without_content_length() {
     let service = Service::with(&[("CRM_BODY_LIMIT", "1024")]).await;
     let fits = json!({ "content": "x".repeat(1000) });
     service.post("/follow-ups", fits).send().await.expect(201);
@@ -106,7 +106,7 @@ async fn the_body_limit_is_configured_and_holds_without_a_declared_length() {
     service.post("/follow-ups", json!({})).body(stream).send().await.refused(413, "1024 bytes");
 }
 
-/// Text that is close to the rules' edges.
+/// Text at the limits of what is accepted.
 fn text() -> impl Strategy<Value = String> {
     prop_oneof![
         "\\PC{0,12}",
@@ -120,9 +120,9 @@ fn text() -> impl Strategy<Value = String> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// What the contract's patterns and lengths accept is what the service accepts, for text without white space around.
+    /// The patterns and lengths of the contract apply to trimmed text.
     #[test]
-    fn the_contract_and_the_service_agree_on_text(text in text()) {
+    fn contract_and_service_accept_the_same_text(text in text()) {
         let contract = contract();
         for (schema, field, accepted) in [
             ("CustomerCreate", "name", serde_json::from_value::<CustomerCreate>(json!({ "name": text })).is_ok()),
@@ -136,13 +136,13 @@ proptest! {
             ("OpportunityUpdate", "title",
              serde_json::from_value::<OpportunityUpdate>(json!({ "title": text })).is_ok()),
         ] {
-            let promised = contract.violations(&contract.schema(schema)["properties"][field], &json!(text)).is_empty();
-            prop_assert_eq!(promised, accepted, "{}.{} of {:?}", schema, field, text);
+            let documented = contract.violations(&contract.schema(schema)["properties"][field], &json!(text)).is_empty();
+            prop_assert_eq!(documented, accepted, "{}.{} of {:?}", schema, field, text);
         }
     }
 }
 
-/// Emitting takes a while; once is enough.
+/// Emitted once: it takes a while.
 fn contract() -> &'static Contract {
     static CONTRACT: std::sync::OnceLock<Contract> = std::sync::OnceLock::new();
     CONTRACT.get_or_init(Contract::emitted)
@@ -156,9 +156,9 @@ fn three_state() -> impl Strategy<Value = Option<Option<String>>> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Against a model: absent stays, null clears or is refused, a value is stored; a refused body changes nothing.
+    /// Against a model: an absent field is kept, null clears it or is refused, and a refused body changes nothing.
     #[test]
-    fn a_patch_has_three_states(patches in prop::collection::vec((three_state(), three_state()), 1..10)) {
+    fn a_patch_field_is_kept_cleared_or_set(patches in prop::collection::vec((three_state(), three_state()), 1..10)) {
         tokio::runtime::Runtime::new().unwrap().block_on(async {
             let service = Service::start().await;
             let path = format!("/customers/{}", service.customer().await);

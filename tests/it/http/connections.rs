@@ -1,4 +1,4 @@
-//! Connections: silence ends them, whatever they left unsaid, and they leave file descriptors to the rest.
+//! Connections: idle ones are closed, and cannot use up the file descriptors.
 
 use std::{future::pending, net::SocketAddr, time::Duration};
 
@@ -12,13 +12,13 @@ use tokio::{
 
 use crate::harness::{Client, Process, Service, TestDatabase};
 
-/// Longer than anything here takes; only a connection that is never closed meets it.
-const FOR_EVER: Duration = Duration::from_secs(30);
+/// Only a connection that is never closed or served takes longer.
+const LIMIT: Duration = Duration::from_secs(30);
 
-/// What is answered at once takes less.
+/// A request that need not wait takes less.
 const AT_ONCE: Duration = Duration::from_secs(2);
 
-/// Connections on which nothing is said. They are made whether the service accepts them or not.
+/// Opens connections and sends nothing. The kernel accepts them even if the service does not.
 async fn idle(address: &str, count: usize) -> Vec<TcpStream> {
     let mut connections = Vec::new();
     for _ in 0..count {
@@ -27,8 +27,8 @@ async fn idle(address: &str, count: usize) -> Vec<TcpStream> {
     connections
 }
 
-/// Serves on a port of its own until the test ends, with little patience for silence.
-async fn listen(service: &Service) -> SocketAddr {
+/// Serves on a port of its own, with a short idle timeout.
+async fn serve(service: &Service) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let endpoint = http::service(&service.app);
@@ -38,28 +38,28 @@ async fn listen(service: &Service) -> SocketAddr {
 }
 
 #[tokio::test]
-async fn a_silent_connection_is_closed_also_in_the_middle_of_a_request() {
+async fn an_idle_connection_is_closed_even_in_the_middle_of_a_request() {
     let service = Service::start().await;
-    let address = listen(&service).await;
-    for (said, answer) in [
+    let address = serve(&service).await;
+    for (sent, answer) in [
         ("", ""),
         ("GET /health HTTP/1.1\r\nHost: crm\r\nX-Half: ", ""),
         ("GET /health HTTP/1.1\r\nHost: crm\r\n\r\n", "HTTP/1.1 200 OK"),
         ("GARBAGE\r\n\r\n", "HTTP/1.1 400 Bad Request"),
     ] {
         let mut connection = TcpStream::connect(address).await.unwrap();
-        connection.write_all(said.as_bytes()).await.unwrap();
-        let mut heard = Vec::new();
-        let end = timeout(FOR_EVER, connection.read_to_end(&mut heard)).await;
-        assert!(end.is_ok(), "the connection stays open after {said:?}");
-        assert!(String::from_utf8_lossy(&heard).starts_with(answer), "{said:?}");
+        connection.write_all(sent.as_bytes()).await.unwrap();
+        let mut received = Vec::new();
+        let end = timeout(LIMIT, connection.read_to_end(&mut received)).await;
+        assert!(end.is_ok(), "the connection stays open after {sent:?}");
+        assert!(String::from_utf8_lossy(&received).starts_with(answer), "{sent:?}");
     }
 }
 
 #[tokio::test]
-async fn a_body_that_never_comes_whole_changes_nothing_and_does_not_block_the_door() {
+async fn an_incomplete_body_changes_nothing_and_blocks_no_other_write() {
     let service = Service::start().await;
-    let address = listen(&service).await;
+    let address = serve(&service).await;
     let token = crate::harness::token(json!({}));
     let half = format!(
         "POST /customers HTTP/1.1\r\nHost: crm\r\nAuthorization: Bearer {token}\r\nX-Request-ID: half\r\n\
@@ -68,23 +68,23 @@ async fn a_body_that_never_comes_whole_changes_nothing_and_does_not_block_the_do
     let mut connection = TcpStream::connect(address).await.unwrap();
     connection.write_all(half.as_bytes()).await.unwrap();
     service.customer().await;
-    let mut heard = Vec::new();
-    assert!(timeout(FOR_EVER, connection.read_to_end(&mut heard)).await.is_ok(), "the connection stays open");
+    let mut received = Vec::new();
+    assert!(timeout(LIMIT, connection.read_to_end(&mut received)).await.is_ok(), "the connection stays open");
     assert_eq!(service.read("/customers").await["total"], 1);
     let again = service.post("/customers", json!({ "name": "x" })).request_id("half").send().await;
     again.expect(201);
 }
 
 #[tokio::test]
-async fn idle_connections_leave_file_descriptors_to_probes_and_to_those_who_came_before() {
+async fn idle_connections_leave_descriptors_for_probes_and_earlier_clients() {
     let database = TestDatabase::new().await;
     let process = Process::limited("300:300", &database);
     let mut before = process.client().await;
     before.get("/livez").await;
     let idle = idle(&process.address, 400).await;
-    // Whoever came too late waits, and takes nothing from the others.
+    // Beyond the limit of connections a client waits to be accepted.
     let mut late = process.client().await;
-    assert!(timeout(AT_ONCE, late.get("/livez")).await.is_err(), "there is no bound");
+    assert!(timeout(AT_ONCE, late.get("/livez")).await.is_err(), "the number of connections is not limited");
 
     for write in ["one", "two", "three"] {
         let mut probe = Client::connect(&process.private).await.unwrap();
@@ -100,12 +100,12 @@ async fn idle_connections_leave_file_descriptors_to_probes_and_to_those_who_came
 
     drop(idle);
     let mut next = process.client().await;
-    assert_eq!(timeout(FOR_EVER, next.get("/customers")).await.unwrap().body["total"], 3);
+    assert_eq!(timeout(LIMIT, next.get("/customers")).await.unwrap().body["total"], 3);
     assert_eq!(process.stop().await, Some(0));
 }
 
 #[tokio::test]
-async fn the_soft_limit_of_file_descriptors_is_raised_to_the_hard_one() {
+async fn the_soft_descriptor_limit_is_raised_to_the_hard_one() {
     let database = TestDatabase::new().await;
     let process = Process::limited("160:1000", &database);
     let _idle = idle(&process.address, 400).await;

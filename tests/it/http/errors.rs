@@ -1,4 +1,4 @@
-//! Faults: a panic and a broken database are answered in the one shape and tell nothing of the inside.
+//! Internal errors: the common body, and nothing of their cause.
 
 use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::harness::Service;
 
 #[tokio::test]
-async fn a_fault_of_the_database_is_500_tells_nothing_and_leaves_nothing() {
+async fn a_database_error_is_500_reveals_nothing_and_writes_nothing() {
     let service = Service::start().await;
     let customer = service.customer().await;
     let database = service.database.connect().await;
@@ -14,21 +14,21 @@ async fn a_fault_of_the_database_is_500_tells_nothing_and_leaves_nothing() {
     for reply in [
         service.get("/customers").send().await,
         service.get(&format!("/customers/{customer}")).send().await,
-        service.post("/customers", json!({ "name": "x" })).request_id("kept").send().await,
+        service.post("/customers", json!({ "name": "x" })).request_id("reused").send().await,
     ] {
         let reply = reply.expect(500);
         assert_eq!((&reply.body["code"], &reply.body["details"]), (&json!("INTERNAL_ERROR"), &Value::Null));
-        for inside in ["name", "customers", "SQL", "column", "sqlx"] {
-            assert!(!reply.text.contains(inside), "{}", reply.text);
+        for internal in ["name", "customers", "SQL", "column", "sqlx"] {
+            assert!(!reply.text.contains(internal), "{}", reply.text);
         }
     }
     database.execute_unprepared("ALTER TABLE customers RENAME COLUMN title TO name").await.unwrap();
-    service.post("/customers", json!({ "name": "x" })).request_id("kept").send().await.expect(201);
+    service.post("/customers", json!({ "name": "x" })).request_id("reused").send().await.expect(201);
     assert_eq!(service.read("/customers").await["total"], 2);
 }
 
 #[tokio::test]
-async fn a_fault_in_one_change_does_not_touch_the_others_that_share_its_commit() {
+async fn a_failing_change_does_not_affect_others_in_its_commit() {
     let service = Service::start().await;
     let database = service.database.connect().await;
     database.execute_unprepared("ALTER TABLE contacts RENAME COLUMN name TO title").await.unwrap();
@@ -45,7 +45,7 @@ async fn a_fault_in_one_change_does_not_touch_the_others_that_share_its_commit()
 }
 
 #[tokio::test]
-async fn a_panic_in_a_change_is_500_and_the_door_stays_open() {
+async fn a_panic_in_a_change_is_500_and_later_changes_succeed() {
     use crm::{
         change::{Change, Intent},
         error::{ErrorCode, Result},
@@ -61,7 +61,7 @@ async fn a_panic_in_a_change_is_500_and_the_door_stays_open() {
 }
 
 #[tokio::test]
-async fn a_panic_in_an_operation_is_500_in_the_one_shape_with_every_header() {
+async fn a_panic_in_an_operation_is_500_with_the_common_error_body() {
     let fails = poem::endpoint::make(|_| async {
         panic!("a secret");
         #[expect(unreachable_code, reason = "gives the endpoint its type")]
@@ -82,7 +82,7 @@ async fn a_panic_in_an_operation_is_500_in_the_one_shape_with_every_header() {
 }
 
 #[tokio::test]
-async fn what_the_framework_answers_gets_the_one_shape() {
+async fn errors_of_the_framework_get_the_common_error_body() {
     for (status, code) in [
         (400, "BAD_REQUEST"),
         (406, "BAD_REQUEST"),
@@ -92,11 +92,12 @@ async fn what_the_framework_answers_gets_the_one_shape() {
         (503, "SERVICE_UNAVAILABLE"),
     ] {
         let status = poem::http::StatusCode::from_u16(status).unwrap();
-        let answers = poem::endpoint::make_sync(move |_| poem::Response::builder().status(status).body("inside text"));
+        let answers =
+            poem::endpoint::make_sync(move |_| poem::Response::builder().status(status).body("internal text"));
         let service = Service::start().await.with_operations(answers);
         let reply = service.get("/elsewhere").send().await;
         assert_eq!((&reply.body["code"], &reply.body["details"]), (&json!(code), &Value::Null));
-        let waits = reply.status == 429 || reply.status == 503;
-        assert_eq!(reply.header("Retry-After"), if waits { "1" } else { "" });
+        let may_retry = reply.status == 429 || reply.status == 503;
+        assert_eq!(reply.header("Retry-After"), if may_retry { "1" } else { "" });
     }
 }

@@ -1,24 +1,24 @@
-//! Lists: pages, order, totals.
+//! Lists: pages, order, filters, totals.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::harness::{Service, fields};
+use crate::harness::{Service, UNKNOWN_ID, fields};
 
-/// Makes `count` customers, several of them in the same millisecond, and says their ids in the order of the list.
+/// Creates customers, some in the same millisecond, and returns their ids in the order of the list.
 async fn customers(service: &Service, count: usize) -> Vec<String> {
     let mut made = Vec::new();
     for number in 0..count {
         let customer = service.create("/customers", json!({ "name": format!("customer {number}") })).await;
         made.push((customer["createdAt"].to_string(), customer["customerId"].as_str().unwrap().to_owned()));
-        service.pass(i64::from(number % 3 == 0));
+        service.advance(i64::from(number % 3 == 0));
     }
     made.sort_by(|one, other| other.cmp(one));
     made.into_iter().map(|(_, id)| id).collect()
 }
 
 #[tokio::test]
-async fn a_list_is_newest_first_with_twenty_on_a_page() {
+async fn a_list_is_newest_first_in_pages_of_20() {
     let service = Service::start().await;
     let ids = customers(&service, 23).await;
     let first = service.read("/customers").await;
@@ -29,7 +29,7 @@ async fn a_list_is_newest_first_with_twenty_on_a_page() {
 }
 
 #[tokio::test]
-async fn a_page_past_the_end_is_empty_with_the_true_total() {
+async fn a_page_past_the_end_is_empty_with_the_total() {
     let service = Service::start().await;
     customers(&service, 3).await;
     for page in ["2", "1000000", "9007199254740991"] {
@@ -40,7 +40,7 @@ async fn a_page_past_the_end_is_empty_with_the_true_total() {
 }
 
 #[tokio::test]
-async fn page_and_size_outside_their_range_are_refused_and_never_clamped() {
+async fn page_and_page_size_out_of_range_are_400_and_never_clamped() {
     let service = Service::start().await;
     for list in ["/customers", "/contacts", "/opportunities", "/follow-ups"] {
         for page in ["0", "-1", "9007199254740992", "x", "", "1.0", "%2B1", "1e3", "99999999999999999999999999"] {
@@ -58,7 +58,7 @@ async fn page_and_size_outside_their_range_are_refused_and_never_clamped() {
 }
 
 #[tokio::test]
-async fn unknown_parameters_are_ignored_and_repeated_known_ones_refused() {
+async fn unknown_parameters_are_ignored_and_repeated_known_ones_are_400() {
     let service = Service::start().await;
     let customer = service.customer().await;
     assert_eq!(service.read("/customers?colour=red&colour=blue&Page=0").await["total"], 1);
@@ -69,7 +69,7 @@ async fn unknown_parameters_are_ignored_and_repeated_known_ones_refused() {
 }
 
 #[tokio::test]
-async fn a_filter_by_an_id_the_tenant_does_not_have_finds_nothing() {
+async fn a_filter_by_an_id_unknown_to_the_tenant_finds_nothing() {
     let service = Service::start().await;
     let customer = service.customer().await;
     let opportunity = service.opportunity(&customer).await;
@@ -77,7 +77,7 @@ async fn a_filter_by_an_id_the_tenant_does_not_have_finds_nothing() {
     service.follow_up(json!({ "content": "x", "opportunityId": opportunity })).await;
     let foreign = service.post("/customers", json!({ "name": "x" })).tenant("other").send().await.expect(201);
     let foreign = foreign.body["customerId"].as_str().unwrap();
-    for id in [foreign, "019aa5c8-7d40-7c1e-b3a2-5f0e6d1c2b3a", "x", "", "%00"] {
+    for id in [foreign, UNKNOWN_ID, "x", "", "%00"] {
         for list in ["/contacts", "/opportunities", "/follow-ups"] {
             let list = service.read(&format!("{list}?customerId={id}")).await;
             assert_eq!(list, json!({ "data": [], "total": 0 }));
@@ -90,7 +90,7 @@ async fn a_filter_by_an_id_the_tenant_does_not_have_finds_nothing() {
 }
 
 #[tokio::test]
-async fn totals_follow_every_creation_and_deletion() {
+async fn the_total_counts_created_and_not_deleted_items() {
     let service = Service::start().await;
     let ids = customers(&service, 5).await;
     service.delete(&format!("/customers/{}", ids[2])).send().await.expect(204);
@@ -103,7 +103,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_item_is_skipped_or_doubled_at_any_page_size(count in 0_usize..40, size in 1_usize..45) {
+    fn no_item_is_skipped_or_repeated_at_any_page_size(count in 0_usize..40, size in 1_usize..45) {
         tokio::runtime::Runtime::new().unwrap().block_on(async {
             let service = Service::start().await;
             let ids = customers(&service, count).await;

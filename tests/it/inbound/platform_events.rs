@@ -1,4 +1,4 @@
-//! Events of the platform: applied once, or set apart with the reason.
+//! Events of the platform: applied once, or rejected with the reason.
 
 use crm::events::{
     broker::{Broker, Settlement},
@@ -7,9 +7,8 @@ use crm::events::{
 };
 use serde_json::{Value, json};
 
-use crate::{
-    events::feed::check_schema,
-    harness::{Service, broker::Memory, cell},
+use crate::harness::{
+    DAY, Service, UNKNOWN_ID, broker::MemoryBroker, events::assert_event_schema, fields, sql::scalar,
 };
 
 const AT: &str = "2026-01-31T09:30:00Z";
@@ -24,9 +23,9 @@ fn completed(event: &str, data: Value) -> Value {
         "data": data })
 }
 
-/// Takes an event, which keeps the schema of its type.
-async fn take(service: &Service, event: &Value) -> Taken {
-    check_schema(&document::document(), event);
+/// Consumes an event that conforms to its schema.
+async fn consume(service: &Service, event: &Value) -> Taken {
+    assert_event_schema(&document::document(), event);
     service.app.take_in(event.to_string().as_bytes()).await.unwrap()
 }
 
@@ -35,12 +34,12 @@ async fn refusal(service: &Service, event: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_signed_contract_signs_the_customer_and_wins_the_opportunity_once() {
+async fn a_signed_contract_updates_customer_and_opportunity_once() {
     let service = Service::start().await;
     let customer = service.customer().await;
     let opportunity = service.opportunity(&customer).await;
     let data = json!({ "tenantId": "default", "customerId": customer, "opportunityId": opportunity, "amount": 1 });
-    assert_eq!(take(&service, &signed("e1", data.clone())).await, Taken::Applied);
+    assert_eq!(consume(&service, &signed("e1", data.clone())).await, Taken::Applied);
     assert_eq!(service.read(&format!("/customers/{customer}")).await["status"], 1);
     let won = service.read(&format!("/opportunities/{opportunity}")).await;
     assert_eq!((&won["stage"], &won["status"]), (&json!(5), &json!(1)));
@@ -48,17 +47,17 @@ async fn a_signed_contract_signs_the_customer_and_wins_the_opportunity_once() {
     let body = json!({ "status": 0 });
     service.patch(&format!("/opportunities/{opportunity}"), body).send().await.expect(200);
     for _ in 0..4 {
-        assert_eq!(take(&service, &signed("e1", data.clone())).await, Taken::Before);
+        assert_eq!(consume(&service, &signed("e1", data.clone())).await, Taken::Before);
     }
     assert_eq!(service.read(&format!("/opportunities/{opportunity}")).await["status"], 0);
-    // Another event about what is so already: nothing changes, and nothing is told.
-    take(&service, &signed("e2", data.clone())).await;
+    // Another event that changes nothing publishes nothing.
+    consume(&service, &signed("e2", data.clone())).await;
     let won = service.read(&format!("/opportunities/{opportunity}")).await;
-    assert_eq!(take(&service, &signed("e3", data)).await, Taken::Applied);
+    assert_eq!(consume(&service, &signed("e3", data)).await, Taken::Applied);
     assert_eq!(service.read(&format!("/opportunities/{opportunity}")).await, won);
     service.app.order_events().await.unwrap();
     let events = service.read("/events").await;
-    let types: Vec<&str> = crate::harness::fields(&events, "eventType");
+    let types: Vec<&str> = fields(&events, "eventType");
     assert_eq!(
         types[2..],
         ["crm.customer.updated", "crm.opportunity.closed", "crm.opportunity.reopened", "crm.opportunity.closed"]
@@ -69,20 +68,20 @@ async fn a_signed_contract_signs_the_customer_and_wins_the_opportunity_once() {
 }
 
 #[tokio::test]
-async fn a_completed_task_adds_a_line_or_a_follow_up() {
+async fn a_completed_task_extends_or_creates_a_follow_up_once() {
     let service = Service::start().await;
     let customer = service.customer().await;
     let follow_up = service.follow_up(json!({ "content": "Call", "customerId": customer })).await;
     let event = completed("e1", json!({ "tenantId": "default", "title": "Called", "followUpId": follow_up }));
-    assert_eq!(take(&service, &event).await, Taken::Applied);
-    assert_eq!(take(&service, &event).await, Taken::Before);
+    assert_eq!(consume(&service, &event).await, Taken::Applied);
+    assert_eq!(consume(&service, &event).await, Taken::Before);
     let path = format!("/follow-ups/{follow_up}");
     assert_eq!(service.read(&path).await["content"], format!("Call\n[completed {AT}] Called"));
 
     let contact = service.contact(&customer).await;
     let event = completed("e2", json!({ "tenantId": "default", "title": "Wrote", "contactId": contact }));
-    assert_eq!(take(&service, &event).await, Taken::Applied);
-    assert_eq!(take(&service, &event).await, Taken::Before);
+    assert_eq!(consume(&service, &event).await, Taken::Applied);
+    assert_eq!(consume(&service, &event).await, Taken::Before);
     let list = service.read(&format!("/follow-ups?customerId={customer}")).await;
     assert_eq!(list["total"], 2);
     let recorded = &list["data"][0];
@@ -91,12 +90,11 @@ async fn a_completed_task_adds_a_line_or_a_follow_up() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_applied_is_refused_by_name_and_leaves_nothing() {
+async fn an_inapplicable_event_is_refused_by_name_and_changes_nothing() {
     let service = Service::start().await;
     let (customer, other) = (service.customer().await, service.customer().await);
     let of_other = service.opportunity(&other).await;
     let long = service.follow_up(json!({ "content": "x".repeat(9_990), "customerId": customer })).await;
-    let unknown = "019aa5c8-7d40-7c1e-b3a2-5f0e6d1c2b3a";
     let data = |more: Value| {
         let mut data = json!({ "tenantId": "default", "customerId": customer, "title": "x" });
         data.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -117,29 +115,32 @@ async fn what_cannot_be_applied_is_refused_by_name_and_leaves_nothing() {
         (signed("e", json!({ "customerId": customer })).to_string(), "missing field `tenantId`"),
         (signed("e", data(json!({ "tenantId": "a b" }))).to_string(), "data.tenantId: must be"),
         (signed("e", data(json!({ "tenantId": "unknown" }))).to_string(), "customerId: must be the id of an existing"),
-        (signed("e", data(json!({ "customerId": unknown }))).to_string(), "customerId: must be the id of an existing"),
-        (signed("e", data(json!({ "opportunityId": unknown }))).to_string(), "opportunityId: must be the id"),
+        (
+            signed("e", data(json!({ "customerId": UNKNOWN_ID }))).to_string(),
+            "customerId: must be the id of an existing",
+        ),
+        (signed("e", data(json!({ "opportunityId": UNKNOWN_ID }))).to_string(), "opportunityId: must be the id"),
         (signed("e", data(json!({ "opportunityId": of_other }))).to_string(), "opportunityId: belongs to another"),
         (completed("e", json!({ "tenantId": "default", "title": "x" })).to_string(), "data: one of followUpId"),
         (completed("e", data(json!({ "title": "" }))).to_string(), "data.title: must be"),
         (completed("e", data(json!({ "title": "x\ny" }))).to_string(), "data.title: must be"),
-        (completed("e", data(json!({ "followUpId": unknown }))).to_string(), "followUpId: must be the id"),
+        (completed("e", data(json!({ "followUpId": UNKNOWN_ID }))).to_string(), "followUpId: must be the id"),
         (completed("e", data(json!({ "followUpId": long }))).to_string(), "content: must be 1 to 10000"),
-        (completed("e", data(json!({ "customerId": unknown }))).to_string(), "customerId: must be the id"),
+        (completed("e", data(json!({ "customerId": UNKNOWN_ID }))).to_string(), "customerId: must be the id"),
         (format!("{}{}", signed("e", data(json!({}))), " ".repeat(300_000)), "the event is larger than"),
     ] {
         let given = refusal(&service, &event).await;
         assert!(given.contains(reason), "{event:.200}: {given:?} is not {reason:?}");
     }
     assert_eq!(service.read(&format!("/customers/{customer}")).await["status"], 0);
-    // None of them used up the id.
-    assert_eq!(take(&service, &signed("e", data(json!({})))).await, Taken::Applied);
+    // None of them used up the event id.
+    assert_eq!(consume(&service, &signed("e", data(json!({})))).await, Taken::Applied);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_many_deliveries_each_event_has_one_effect_and_bad_ones_are_set_apart() {
+async fn redelivered_events_apply_once_and_bad_ones_are_dead_lettered() {
     let service = Service::start().await;
-    let broker = Memory::default();
+    let broker = MemoryBroker::default();
     let customer = service.customer().await;
     let follow_up = service.follow_up(json!({ "content": "Call", "customerId": customer })).await;
     let mut deliveries: Vec<Vec<u8>> = Vec::new();
@@ -163,11 +164,11 @@ async fn of_many_deliveries_each_event_has_one_effect_and_bad_ones_are_set_apart
     let metrics = service.app.metrics().text();
     assert!(metrics.contains(r#"crm_inbound_events_total{outcome="applied"} 50"#), "{metrics}");
     assert!(metrics.contains(r#"crm_inbound_events_total{outcome="dead"} 1"#), "{metrics}");
-    // The ids are kept for as long as those of requests.
+    // Event ids are kept as long as request ids.
     let connection = service.database.connect().await;
-    let kept = "SELECT CAST(count(*) AS TEXT) FROM inbox";
-    assert_eq!(cell(&connection, kept).await.unwrap(), "50");
-    service.pass(31 * 24 * 3_600_000);
+    let count = "SELECT COUNT(*) FROM inbox";
+    assert_eq!(scalar::<i64>(&connection, count).await, 50);
+    service.advance(31 * DAY);
     service.app.purge().await.unwrap();
-    assert_eq!(cell(&connection, kept).await.unwrap(), "0");
+    assert_eq!(scalar::<i64>(&connection, count).await, 0);
 }

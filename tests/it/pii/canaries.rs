@@ -1,5 +1,5 @@
-//! Ten thousand phone numbers and as many e-mail addresses, sent in every way in which a client can send them, and looked
-//! for in every byte that the service leaves behind: nowhere may one be found in clear.
+//! 10,000 recognizable phone numbers and e-mail addresses (canaries) are sent in every way a client can send them;
+//! none may be in clear in anything that the service stores, logs or shows to others.
 
 use std::collections::HashSet;
 
@@ -13,23 +13,23 @@ use poem::http::Method;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::harness::{Call, Log, Reply, START, Service, everything, id, token};
+use crate::harness::{Call, Log, Reply, START, Service, UNKNOWN_ID, id, stored_bytes, token};
 
-/// How many canaries of each kind there are.
-const MANY: usize = 10_000;
+/// The number of canaries of each kind.
+const CANARIES: usize = 10_000;
 
-/// The words that no canary e-mail address, query, token and text is without.
-const EMAIL: &str = "kanarie";
-const QUERY: &str = "wellensittich";
-const TOKEN: &str = "nachtigall";
-const TEXT: &str = "zaunkoenig";
+/// Words that are in every e-mail address, query, token and text, and in nothing else.
+const EMAIL: &str = "parakeet";
+const QUERY: &str = "budgerigar";
+const TOKEN: &str = "nightingale";
+const TEXT: &str = "goldcrest";
 
-/// The digits of a canary phone number, eleven of them.
+/// The eleven digits of a phone number.
 fn digits(number: usize) -> String {
     format!("1397{:07}", number * 997 % 10_000_000)
 }
 
-/// A canary phone number, in one of the ways of writing it.
+/// A phone number in one of three spellings.
 fn phone(number: usize) -> String {
     let digits = digits(number);
     let (head, middle, tail) = (&digits[..3], &digits[3..7], &digits[7..]);
@@ -44,17 +44,17 @@ fn email(number: usize) -> String {
     format!("{EMAIL}-{number}@example.com")
 }
 
-/// Finds canaries: phone numbers however they are written, and words in small and capital letters.
+/// Finds canaries: phone numbers in any spelling, words in any letter case.
 struct Search {
     phones: HashSet<String>,
 }
 
 impl Search {
     fn new() -> Self {
-        Self { phones: (0..MANY).map(digits).collect() }
+        Self { phones: (0..CANARIES).map(digits).collect() }
     }
 
-    /// What is around each canary.
+    /// The surroundings of the first canaries.
     fn find(&self, haystack: &[u8], words: &[&str]) -> Vec<String> {
         let around = |at: usize| {
             String::from_utf8_lossy(&haystack[at.saturating_sub(60)..haystack.len().min(at + 60)]).into_owned()
@@ -62,7 +62,7 @@ impl Search {
         let is_canary = |at: &usize| {
             let rest = &haystack[*at..];
             if rest[0] == b'1' {
-                return rest.starts_with(b"139") && self.phones.contains(&number(rest));
+                return rest.starts_with(b"139") && self.phones.contains(&leading_digits(rest));
             }
             let begins_with = |word: &str| {
                 rest[0].eq_ignore_ascii_case(&word.as_bytes()[0])
@@ -75,8 +75,8 @@ impl Search {
     }
 }
 
-/// The eleven digits that a text begins with, with at most one space or dash between two of them.
-fn number(text: &[u8]) -> String {
+/// The first eleven digits of a text, with at most one space or dash between them.
+fn leading_digits(text: &[u8]) -> String {
     let mut digits = String::new();
     let mut separated = false;
     for byte in text {
@@ -93,8 +93,8 @@ fn number(text: &[u8]) -> String {
     digits
 }
 
-/// What the requests refer to.
-struct World<'s> {
+/// The service, what requests refer to, and the tokens.
+struct Fixture<'s> {
     service: &'s Service,
     customers: Vec<String>,
     contacts: Vec<String>,
@@ -104,8 +104,8 @@ struct World<'s> {
     expired: String,
 }
 
-impl World<'_> {
-    /// Sends canary `number`: gives the replies in which there must be no canary.
+impl Fixture<'_> {
+    /// Sends a canary, and returns the replies that must not contain one.
     async fn send(&self, number: usize) -> Vec<Reply> {
         let (phone, email, round) = (phone(number), email(number), number / 10);
         let text = format!("{TEXT} {number}");
@@ -115,7 +115,7 @@ impl World<'_> {
         let of_contact = json!({ "customerId": customer, "name": text, "phone": phone, "email": email });
         let changed = json!({ "name": text, "phone": phone, "email": email });
         let sees_clear = round.is_multiple_of(2);
-        let sight = if sees_clear { &self.clear } else { &self.masked };
+        let token = if sees_clear { &self.clear } else { &self.masked };
         let service = self.service;
         let (method, status, call) = match number % 10 {
             0 | 1 => ("POST", 201, service.post("/customers", of_customer)),
@@ -128,7 +128,7 @@ impl World<'_> {
             }
             6 => {
                 let (status, call) = self.refused(number, of_customer);
-                return vec![with_strange_headers(call, &phone, &email).send_one_of_many().await.expect(status)];
+                return vec![with_other_headers(call, &phone, &email).send_unchecked().await.expect(status)];
             }
             7 => {
                 let (phone, email) = (query(&phone), query(&email));
@@ -139,29 +139,29 @@ impl World<'_> {
                 ("GET", 200, service.get(&path))
             }
             8 => {
-                let (status, call) = self.misdirected(number);
+                let (status, call) = self.misplaced(number);
                 ("GET", status, call)
             }
             _ => {
-                let made = service.post("/customers", of_customer).send_one_of_many().await.expect(201).body;
+                let made = service.post("/customers", of_customer).send_unchecked().await.expect(201).body;
                 ("GET", 200, service.get(&format!("/customers/{}", id(&made, "customerId"))))
             }
         };
-        let reply = call.token(sight).send_one_of_many().await;
+        let reply = call.token(token).send_unchecked().await;
         assert_eq!(reply.status, status, "{method} of canary {number}: {}", reply.text);
         let shows_clear = sees_clear && reply.status.is_success();
         if shows_clear && matches!(number % 10, 0 | 1 | 3 | 9) {
-            assert_eq!(reply.body["contactEmail"], json!(email), "the canary was not even taken");
+            assert_eq!(reply.body["contactEmail"], json!(email), "the canary was not stored");
         }
-        // Where the body may hold it, the headers may not.
+        // A body may show the canary in clear, headers may not.
         vec![if shows_clear { Reply { text: String::new(), ..reply } } else { reply }]
     }
 
-    /// A body that is refused for what it says.
+    /// An invalid body.
     fn invalid(&self, number: usize, mut body: Value) -> (u16, Call<'_>) {
         let (phone, email) = (phone(number), email(number));
         match number / 10 % 7 {
-            0 => body["stranger"] = json!(phone),
+            0 => body["unknownField"] = json!(phone),
             1 => body["name"] = json!(""),
             2 => (body["contactPhone"], body["contactEmail"]) = (json!(email), json!(phone)),
             3 => body["contactPhone"] = json!({ phone: email }),
@@ -177,13 +177,12 @@ impl World<'_> {
         (400, self.service.post("/customers", body))
     }
 
-    /// A good body that is refused for what is around it.
+    /// A valid body in a request that is refused for another reason.
     fn refused(&self, number: usize, body: Value) -> (u16, Call<'_>) {
-        let unknown = "019aa5c8-7d40-7c1e-b3a2-5f0e6d1c2b3a";
         let (service, phone) = (self.service, phone(number));
         match number / 10 % 8 {
-            0 => (404, service.patch(&format!("/customers/{unknown}"), body)),
-            1 => (400, service.post("/contacts", json!({ "customerId": unknown, "name": "x", "phone": phone }))),
+            0 => (404, service.patch(&format!("/customers/{UNKNOWN_ID}"), body)),
+            1 => (400, service.post("/contacts", json!({ "customerId": UNKNOWN_ID, "name": "x", "phone": phone }))),
             2 => (409, service.post("/customers", body).request_id("taken")),
             3 => (403, service.post("/customers", body).token(&self.read_only)),
             4 => (401, service.post("/customers", body).token(&format!("{TOKEN}-{}", digits(number)))),
@@ -193,8 +192,8 @@ impl World<'_> {
         }
     }
 
-    /// A request with a canary where none belongs.
-    fn misdirected(&self, number: usize) -> (u16, Call<'_>) {
+    /// A canary in a path or a parameter where none belongs.
+    fn misplaced(&self, number: usize) -> (u16, Call<'_>) {
         let (service, phone, email) = (self.service, query(&phone(number)), query(&email(number)));
         match number / 10 % 7 {
             0 => (400, service.get(&format!("/customers?contactPhone={phone}*"))),
@@ -208,18 +207,18 @@ impl World<'_> {
     }
 }
 
-/// Canaries in headers that are no concern of the service, or are malformed by them.
-fn with_strange_headers<'s>(call: Call<'s>, phone: &str, email: &str) -> Call<'s> {
+/// Adds headers with canaries: malformed ones, and some that the service does not use.
+fn with_other_headers<'s>(call: Call<'s>, phone: &str, email: &str) -> Call<'s> {
     let call = call.header("traceparent", &format!("00-{phone}-{email}-01")).header("User-Agent", email);
     call.header("Referer", &format!("https://{QUERY}.example/{phone}")).header("Cookie", &format!("{TOKEN}={phone}"))
 }
 
-/// A value as it stands in a query.
+/// Encodes a value for a query.
 fn query(value: &str) -> String {
     value.replace('+', "%2B").replace(' ', "%20")
 }
 
-/// The durations are numbers that anything may stand in.
+/// Durations may contain the digits of a canary by chance.
 fn without_durations(log: &str) -> String {
     let mut parts = log.split("\"duration_ms\":");
     let mut rest = parts.next().unwrap_or_default().to_owned();
@@ -230,7 +229,7 @@ fn without_durations(log: &str) -> String {
 }
 
 #[tokio::test]
-async fn no_canary_is_found_in_the_log_the_database_the_trail_and_what_others_see() {
+async fn no_canary_is_in_logs_database_audit_trail_or_masked_replies() {
     let log = Log::of_this_process("trace,sqlx=trace,hyper=trace,poem=trace,sea_orm=trace");
     let service = Service::start().await;
     let search = Search::new();
@@ -240,7 +239,7 @@ async fn no_canary_is_found_in_the_log_the_database_the_trail_and_what_others_se
         contacts.push(service.contact(&customers[0]).await);
     }
     service.post("/customers", json!({ "name": "x" })).request_id("taken").send().await.expect(201);
-    let world = World {
+    let fixture = Fixture {
         service: &service,
         customers,
         contacts,
@@ -249,24 +248,24 @@ async fn no_canary_is_found_in_the_log_the_database_the_trail_and_what_others_se
         read_only: token(json!({ "scope": "crm:read" })),
         expired: token(json!({ "exp": START / 1000 - 3600, TOKEN: "x" })),
     };
-    for first in (0..MANY).step_by(64) {
-        let replies = join_all((first..MANY.min(first + 64)).map(|number| world.send(number))).await;
+    for first in (0..CANARIES).step_by(64) {
+        let replies = join_all((first..CANARIES.min(first + 64)).map(|number| fixture.send(number))).await;
         for reply in replies.iter().flatten() {
             let found = search.find(format!("{:?} {}", reply.headers, reply.text).as_bytes(), &[EMAIL, QUERY, TOKEN]);
             assert_eq!(found, Vec::<String>::new(), "{reply:?}");
         }
-        // The queue of notes is bounded.
+        // Entries beyond the queue's limit would be dropped.
         while service.app.write_notes().await.unwrap() > 0 {}
     }
     service.app.chain_audit_entries().await.unwrap();
 
-    let of_masked = ["/customers", "/contacts"].map(|list| (list, &world.masked));
+    let masked = ["/customers", "/contacts"].map(|list| (list, &fixture.masked));
     let auditor = token(json!({ "scope": "crm:audit:read" }));
-    for (list, token) in of_masked.into_iter().chain([("/audit-logs", &auditor)]) {
+    for (list, token) in masked.into_iter().chain([("/audit-logs", &auditor)]) {
         let mut seen = 0;
         for page in 1.. {
             let path = format!("{list}?pageSize=100&page={page}");
-            let page = service.get(&path).token(token).send_one_of_many().await.expect(200);
+            let page = service.get(&path).token(token).send_unchecked().await.expect(200);
             assert_eq!(search.find(page.text.as_bytes(), &[EMAIL, QUERY, TOKEN]), Vec::<String>::new());
             let items = page.body["data"].as_array().unwrap().len();
             seen += items;
@@ -277,35 +276,34 @@ async fn no_canary_is_found_in_the_log_the_database_the_trail_and_what_others_se
         assert!(seen > 1_000, "{list} has only {seen}");
     }
 
-    let stored = everything(&service.database).await;
-    assert!(stored.windows(TEXT.len()).any(|window| window == TEXT.as_bytes()), "nothing was looked into");
+    let stored = stored_bytes(&service.database).await;
+    assert!(stored.windows(TEXT.len()).any(|window| window == TEXT.as_bytes()), "the database was not read");
     assert_eq!(search.find(&stored, &[EMAIL, QUERY, TOKEN]), Vec::<String>::new());
     let log = without_durations(&log.text());
-    assert!(log.matches("\"answered\"").count() > MANY && log.contains("\"DEBUG\""), "little was logged");
+    assert!(log.matches("\"answered\"").count() > CANARIES && log.contains("\"DEBUG\""), "little was logged");
     assert_eq!(search.find(log.as_bytes(), &[EMAIL, QUERY, TOKEN, TEXT, "eyJ"]), Vec::<String>::new());
 }
 
-/// The search above must be able to find.
 #[tokio::test]
-async fn canaries_are_found_where_they_are() {
+async fn the_search_finds_canaries_where_they_are() {
     let service = Service::with(&[("CRM_PII_ENCRYPTION", "off")]).await;
     let search = Search::new();
     for number in [0, 10, 20] {
         let alone = json!({ "name": "x", "contactPhone": phone(number) });
         let made = service.post("/customers", alone).send().await.expect(201);
         assert!(!search.find(made.text.as_bytes(), &[]).is_empty(), "{}", phone(number));
-        let stored = everything(&service.database).await;
-        // As it was sent, and in the normal form.
+        let stored = stored_bytes(&service.database).await;
+        // As it was sent, and normalized.
         assert!(search.find(&stored, &[]).len() >= 2, "{}", phone(number));
         service.delete(made.header("Location").strip_prefix("/api/v1/crm").unwrap()).send().await.expect(204);
     }
     service.create("/customers", json!({ "name": "x", "contactEmail": email(1).to_uppercase() })).await;
-    assert!(!search.find(&everything(&service.database).await, &[EMAIL]).is_empty());
+    assert!(!search.find(&stored_bytes(&service.database).await, &[EMAIL]).is_empty());
     assert_eq!(without_durations("{\"duration_ms\":13.97,\"a\":1}{\"duration_ms\":1}"), "{,\"a\":1}{}");
 }
 
 #[test]
-fn no_canary_is_found_in_what_programmers_print() {
+fn no_canary_is_in_debug_or_display_output() {
     fn printed<T: DeserializeOwned + std::fmt::Debug>(value: Value) -> String {
         let value: T = serde_json::from_value(value).unwrap();
         format!("{value:?} {value:#?}")
@@ -316,7 +314,7 @@ fn no_canary_is_found_in_what_programmers_print() {
         let of_customer = json!({ "name": text, "contactPhone": phone, "contactEmail": email });
         let of_contact = json!({ "name": text, "phone": phone, "email": email });
         let mut of_new_contact = of_contact.clone();
-        of_new_contact["customerId"] = json!("019aa5c8-7d40-7c1e-b3a2-5f0e6d1c2b3a");
+        of_new_contact["customerId"] = json!(UNKNOWN_ID);
         let phone: Phone = serde_json::from_value(json!(phone)).unwrap();
         let email: Email = serde_json::from_value(json!(email)).unwrap();
         let printed = [

@@ -1,10 +1,10 @@
-//! Finding a customer and a contact by phone number or e-mail address, which are stored sealed.
+//! Finding customers and contacts by phone number or e-mail address.
 
 use serde_json::{Value, json};
 
 use crate::harness::{Service, fields, id};
 
-/// The ids of what a filter finds, and that the total is as many.
+/// The ids of what a filter finds; fails unless that is the total.
 async fn found(service: &Service, list: &str, filter: &str) -> Vec<String> {
     let body = service.read(&format!("{list}?{filter}")).await;
     let key = if list == "/customers" { "customerId" } else { "contactId" };
@@ -13,8 +13,8 @@ async fn found(service: &Service, list: &str, filter: &str) -> Vec<String> {
     ids
 }
 
-/// As sealing does it, and as a database in clear does.
-const FORMS: [&[(&str, &str)]; 2] = [&[], &[("CRM_PII_ENCRYPTION", "off")]];
+/// With encryption, the default, and without.
+const CONFIGURATIONS: [&[(&str, &str)]; 2] = [&[], &[("CRM_PII_ENCRYPTION", "off")]];
 
 async fn customer(service: &Service, body: Value) -> String {
     id(&service.create("/customers", body).await, "customerId")
@@ -26,53 +26,60 @@ async fn contact(service: &Service, customer: &str, phone: &str, email: &str) ->
 }
 
 #[tokio::test]
-async fn every_way_of_writing_a_phone_number_finds_it() {
-    const WAYS: [&str; 5] =
+async fn any_spelling_of_a_phone_number_finds_it() {
+    const SPELLINGS: [&str; 5] =
         ["013812345678", "%2B86%20138%201234%205678", "138-1234-5678", "008613812345678", "13812345678"];
-    for form in FORMS {
-        let service = Service::with(form).await;
+    for variables in CONFIGURATIONS {
+        let service = Service::with(variables).await;
         let mut customers = Vec::new();
         let mut contacts = Vec::new();
-        for way in ["13812345678", "+86 138-1234-5678", "0086 138 1234 5678"] {
-            customers.push(customer(&service, json!({ "name": "x", "contactPhone": way })).await);
-            contacts.push(contact(&service, &customers[0], way, "a@b.cc").await);
+        for spelling in ["13812345678", "+86 138-1234-5678", "0086 138 1234 5678"] {
+            customers.push(customer(&service, json!({ "name": "x", "contactPhone": spelling })).await);
+            contacts.push(contact(&service, &customers[0], spelling, "a@b.cc").await);
         }
         let other = customer(&service, json!({ "name": "x", "contactPhone": "13812345679" })).await;
         contact(&service, &other, "13812345679", "b@b.cc").await;
         customers.reverse();
         contacts.reverse();
-        for way in WAYS {
-            assert_eq!(found(&service, "/customers", &format!("contactPhone={way}")).await, customers, "{way}");
-            assert_eq!(found(&service, "/contacts", &format!("phone={way}")).await, contacts, "{way}");
+        for spelling in SPELLINGS {
+            assert_eq!(
+                found(&service, "/customers", &format!("contactPhone={spelling}")).await,
+                customers,
+                "{spelling}"
+            );
+            assert_eq!(found(&service, "/contacts", &format!("phone={spelling}")).await, contacts, "{spelling}");
         }
         assert_eq!(found(&service, "/customers", "contactPhone=138-1234-5679").await, [other]);
     }
 }
 
 #[tokio::test]
-async fn an_email_is_found_in_small_and_capital_letters() {
-    for form in FORMS {
-        let service = Service::with(form).await;
+async fn an_email_is_found_in_any_letter_case() {
+    for variables in CONFIGURATIONS {
+        let service = Service::with(variables).await;
         let customer = customer(&service, json!({ "name": "x", "contactEmail": "Li.Lei@Example.COM" })).await;
         let contact = contact(&service, &customer, "110", "Émile@例子.公司").await;
-        for way in ["li.lei@example.com", "LI.LEI@EXAMPLE.COM", "Li.Lei@Example.COM"] {
+        for spelling in ["li.lei@example.com", "LI.LEI@EXAMPLE.COM", "Li.Lei@Example.COM"] {
             assert_eq!(
-                found(&service, "/customers", &format!("contactEmail={way}")).await,
+                found(&service, "/customers", &format!("contactEmail={spelling}")).await,
                 std::slice::from_ref(&customer)
             );
         }
-        for way in
+        for spelling in
             ["%C3%A9mile@%E4%BE%8B%E5%AD%90.%E5%85%AC%E5%8F%B8", "%C3%89MILE@%E4%BE%8B%E5%AD%90.%E5%85%AC%E5%8F%B8"]
         {
-            assert_eq!(found(&service, "/contacts", &format!("email={way}")).await, std::slice::from_ref(&contact));
+            assert_eq!(
+                found(&service, "/contacts", &format!("email={spelling}")).await,
+                std::slice::from_ref(&contact)
+            );
         }
     }
 }
 
 #[tokio::test]
-async fn a_part_of_a_value_and_what_was_cleared_or_changed_find_nothing() {
-    for form in FORMS {
-        let service = Service::with(form).await;
+async fn partial_cleared_and_former_values_find_nothing() {
+    for variables in CONFIGURATIONS {
+        let service = Service::with(variables).await;
         let body = json!({ "name": "x", "contactPhone": "13812345678", "contactEmail": "alice@example.com" });
         let customer = customer(&service, body).await;
         for filter in [
@@ -102,9 +109,9 @@ async fn a_part_of_a_value_and_what_was_cleared_or_changed_find_nothing() {
 }
 
 #[tokio::test]
-async fn a_search_is_paged_combined_with_the_customer_and_kept_to_the_tenant() {
-    for form in FORMS {
-        let service = Service::with(form).await;
+async fn a_search_is_paged_filtered_by_customer_and_kept_to_the_tenant() {
+    for variables in CONFIGURATIONS {
+        let service = Service::with(variables).await;
         let (one, two) = (service.customer().await, service.customer().await);
         let mut made = Vec::new();
         for _ in 0..5 {
@@ -124,8 +131,8 @@ async fn a_search_is_paged_combined_with_the_customer_and_kept_to_the_tenant() {
                 paged.extend(fields(&page, "contactId").into_iter().map(str::to_owned));
             }
             assert_eq!(paged, made);
-            let stranger = service.get(&format!("/contacts?{filter}")).tenant("other").send().await.expect(200);
-            assert_eq!(stranger.body, json!({ "data": [], "total": 0 }));
+            let other_tenant = service.get(&format!("/contacts?{filter}")).tenant("other").send().await.expect(200);
+            assert_eq!(other_tenant.body, json!({ "data": [], "total": 0 }));
         }
         let body = json!({ "name": "x", "contactPhone": "13812345678" });
         let own = service.post("/customers", body).tenant("other").send().await.expect(201).body;
@@ -136,9 +143,9 @@ async fn a_search_is_paged_combined_with_the_customer_and_kept_to_the_tenant() {
 }
 
 #[tokio::test]
-async fn what_is_no_phone_number_or_email_is_refused_by_the_parameters_name() {
-    for form in FORMS {
-        let service = Service::with(form).await;
+async fn a_malformed_phone_or_email_parameter_is_400_by_name() {
+    for variables in CONFIGURATIONS {
+        let service = Service::with(variables).await;
         for (list, phone, email) in [("/customers", "contactPhone", "contactEmail"), ("/contacts", "phone", "email")] {
             for wrong in [
                 "",
@@ -164,7 +171,7 @@ async fn what_is_no_phone_number_or_email_is_refused_by_the_parameters_name() {
 }
 
 #[tokio::test]
-async fn a_caller_who_sees_no_clear_values_may_search_and_sees_masked_ones() {
+async fn without_pii_scope_a_search_finds_and_masks() {
     let service = Service::start().await;
     customer(&service, json!({ "name": "x", "contactPhone": "13812345678" })).await;
     let call = service.get("/customers?contactPhone=13812345678").claims(json!({ "scope": "crm:read" }));

@@ -1,5 +1,4 @@
-//! The broker and the relay, killed as processes: with a RabbitMQ of the test's own, because it is killed too. `make faults`
-//! runs it; it takes minutes.
+//! Relay processes and a RabbitMQ server, killed again and again. `make faults` runs this.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -14,14 +13,16 @@ use std::{
 
 use futures_util::StreamExt;
 use lapin::{
-    Channel, Connection, ConnectionProperties, ExchangeKind,
-    options::{BasicAckOptions, BasicConsumeOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions},
+    Channel, Connection, ConnectionProperties,
+    options::{BasicAckOptions, BasicConsumeOptions, QueueDeclareOptions},
     types::FieldTable,
 };
-use sea_orm::{ConnectionTrait, DatabaseConnection, Statement};
+use sea_orm::DatabaseConnection;
 use serde_json::{Value, json};
 
-use crate::harness::{PII_KEYS, Process, TestDatabase, crm, id, variable};
+use crate::harness::{
+    PII_KEYS, Process, TestDatabase, id, rabbitmq::bind_queue, run_crm, signal, sql::column, variable,
+};
 
 const PORT: u16 = 25_699;
 const LISTENER: &str = "listener";
@@ -30,7 +31,7 @@ fn url() -> String {
     format!("amqp://guest:guest@127.0.0.1:{PORT}/%2f")
 }
 
-/// A RabbitMQ of the test's own.
+/// A RabbitMQ server of the test's own, because it is killed.
 struct Node {
     directory: tempfile::TempDir,
     process: Option<Child>,
@@ -38,7 +39,7 @@ struct Node {
 
 impl Node {
     fn start(&mut self) {
-        // Another one there would never be killed, and have events of its own.
+        // A server that is there already would never be killed.
         let free = std::net::TcpListener::bind(("127.0.0.1", PORT));
         assert!(free.is_ok(), "something listens at port {PORT}");
         drop(free);
@@ -65,11 +66,10 @@ impl Node {
         self.process = Some(child);
     }
 
-    /// As a power cut would: it and what it started.
+    /// Kills it and its children at once, as a power cut would.
     fn kill(&mut self) {
         if let Some(mut child) = self.process.take() {
-            let group = format!("-{}", child.id());
-            assert!(Command::new("kill").args(["-KILL", "--", &group]).status().unwrap().success());
+            signal("-KILL", format!("-{}", child.id()));
             child.wait().unwrap();
         }
     }
@@ -81,62 +81,56 @@ impl Drop for Node {
     }
 }
 
-/// What arrived.
 #[derive(Default)]
 struct Arrived {
-    /// The ids, and the versions of each resource in the order of first arrivals.
     ids: HashSet<String>,
+    /// The versions of each customer, in the order of their first arrivals.
     versions: HashMap<String, Vec<i64>>,
     duplicates: usize,
-    /// Events that were marked before the relay now at work was started.
-    marked: HashSet<String>,
-    /// Those of them that came again.
-    broken: Vec<String>,
+    /// Events that were recorded as published before the present relay started.
+    published: HashSet<String>,
+    /// Those of them that were published again.
+    republished: Vec<String>,
 }
 
 impl Arrived {
-    fn take(&mut self, event: &Value, redelivered: bool) {
+    fn record(&mut self, event: &Value, redelivered: bool) {
         let event_id = id(event, "eventId");
         if self.ids.insert(event_id.clone()) {
             let customer = id(&event["data"]["resource"], "customerId");
             self.versions.entry(customer).or_default().push(event["data"]["version"].as_i64().unwrap());
         } else if !redelivered {
             self.duplicates += 1;
-            if self.marked.contains(&event_id) {
-                self.broken.push(event_id);
+            if self.published.contains(&event_id) {
+                self.republished.push(event_id);
             }
         }
     }
 }
 
-/// A connection in time: a broker that is killed while it greets leaves its client waiting.
-async fn listening() -> Option<(Connection, Channel)> {
-    tokio::time::timeout(Duration::from_secs(3), connecting()).await.ok()?.ok()
+/// Connects, with a limit: a broker killed during the handshake leaves its client waiting.
+async fn connect() -> Option<(Connection, Channel)> {
+    tokio::time::timeout(Duration::from_secs(3), try_connect()).await.ok()?.ok()
 }
 
-async fn connecting() -> lapin::Result<(Connection, Channel)> {
+async fn try_connect() -> lapin::Result<(Connection, Channel)> {
     let connection = Connection::connect(&url(), ConnectionProperties::default()).await?;
     let channel = connection.create_channel().await?;
-    let durable = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
-    channel.exchange_declare("crm.events".into(), ExchangeKind::Topic, durable, FieldTable::default()).await?;
-    let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
-    channel.queue_declare(LISTENER.into(), durable, FieldTable::default()).await?;
-    let bind = QueueBindOptions::default();
-    channel.queue_bind(LISTENER.into(), "crm.events".into(), "#".into(), bind, FieldTable::default()).await?;
+    bind_queue(&channel, LISTENER, "crm.events", "#").await?;
     Ok((connection, channel))
 }
 
-/// Takes what arrives, whatever becomes of the broker.
+/// Consumes what arrives, and reconnects whenever the broker was killed.
 async fn listen(arrived: Arc<Mutex<Arrived>>) {
     loop {
-        if let Some((_connection, channel)) = listening().await
+        if let Some((_connection, channel)) = connect().await
             && let Ok(mut consumer) = channel
                 .basic_consume(LISTENER.into(), "".into(), BasicConsumeOptions::default(), FieldTable::default())
                 .await
         {
             while let Some(Ok(delivery)) = consumer.next().await {
                 let event = serde_json::from_slice(&delivery.data).unwrap();
-                arrived.lock().unwrap().take(&event, delivery.redelivered);
+                arrived.lock().unwrap().record(&event, delivery.redelivered);
                 if delivery.ack(BasicAckOptions::default()).await.is_err() {
                     break;
                 }
@@ -146,18 +140,18 @@ async fn listen(arrived: Arc<Mutex<Arrived>>) {
     }
 }
 
-async fn ids(connection: &DatabaseConnection, which: &str) -> HashSet<String> {
-    let sql = format!("SELECT event_id FROM outbox WHERE {which}");
-    let statement = Statement::from_string(connection.get_database_backend(), sql);
-    let rows = connection.query_all_raw(statement).await.unwrap();
-    rows.iter().map(|row| row.try_get_by_index::<uuid::Uuid>(0).unwrap().to_string()).collect()
+/// The ids of the events that meet a condition.
+async fn event_ids(connection: &DatabaseConnection, condition: &str) -> HashSet<String> {
+    let ids = column::<uuid::Uuid>(connection, &format!("SELECT event_id FROM outbox WHERE {condition}")).await;
+    ids.iter().map(ToString::to_string).collect()
 }
 
-const MARKED: &str = "position <= (SELECT position FROM outbox_relay) AND seq NOT IN (SELECT seq FROM outbox_held)";
+/// The condition that an event is recorded as published.
+const PUBLISHED: &str = "position <= (SELECT position FROM outbox_relay) AND seq NOT IN (SELECT seq FROM outbox_held)";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes minutes, and needs RabbitMQ installed: make faults"]
-async fn through_200_rounds_of_killed_relays_and_brokers_every_committed_event_arrives_in_order() {
+async fn every_event_arrives_in_order_through_200_kills_of_relay_or_broker() {
     let rounds: usize = variable("TEST_ROUNDS").map_or(200, |text| text.parse().unwrap());
     let database = TestDatabase::new().await;
     let mut node = Node { directory: tempfile::tempdir().unwrap(), process: None };
@@ -168,14 +162,15 @@ async fn through_200_rounds_of_killed_relays_and_brokers_every_committed_event_a
     node.start();
     let off = [("CRM_EVENTS_RELAY", "off")];
     let service = Process::with("serve", "serving", &database, &off);
-    let (ended, acknowledged) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let (stopped, acknowledged) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let mut writers = Vec::new();
     for writer in 0..2 {
-        let (mut client, ended, acknowledged) = (service.client().await, Arc::clone(&ended), Arc::clone(&acknowledged));
+        let (mut client, stopped, acknowledged) =
+            (service.client().await, Arc::clone(&stopped), Arc::clone(&acknowledged));
         writers.push(tokio::spawn(async move {
             let mut customers: Vec<String> = Vec::new();
             for number in 0.. {
-                if ended.load(Ordering::SeqCst) {
+                if stopped.load(Ordering::SeqCst) {
                     break;
                 }
                 let request = format!("w{writer}-{number}");
@@ -206,43 +201,43 @@ async fn through_200_rounds_of_killed_relays_and_brokers_every_committed_event_a
         } else {
             relays += 1;
             relay.signal("-KILL");
-            // What it sent arrives before what was marked is looked at.
+            // What it sent must arrive before the record is read.
             tokio::time::sleep(Duration::from_millis(100)).await;
-            arrived.lock().unwrap().marked = ids(&connection, MARKED).await;
+            arrived.lock().unwrap().published = event_ids(&connection, PUBLISHED).await;
             relay = Process::with("relay", "relaying", &database, &variables);
         }
         if round % 5 == 3 {
-            // It has come up again, at least now and then.
-            let begun = Instant::now();
-            while listening().await.is_none() {
-                assert!(begun.elapsed() < Duration::from_secs(60), "the broker does not start");
+            // The broker must be up from time to time.
+            let start = Instant::now();
+            while connect().await.is_none() {
+                assert!(start.elapsed() < Duration::from_secs(60), "the broker does not start");
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
     }
-    ended.store(true, Ordering::SeqCst);
+    stopped.store(true, Ordering::SeqCst);
     for writer in writers {
         writer.await.unwrap();
     }
-    let committed = ids(&connection, "1 = 1").await;
+    let committed = event_ids(&connection, "1 = 1").await;
     assert_eq!(committed.len(), acknowledged.load(Ordering::SeqCst));
-    let (mut last, mut moved) = (0, Instant::now());
+    let (mut last, mut progress) = (0, Instant::now());
     loop {
         let count = arrived.lock().unwrap().ids.len();
         if count >= committed.len() {
             break;
         }
         if count > last {
-            (last, moved) = (count, Instant::now());
+            (last, progress) = (count, Instant::now());
         }
-        // What piled up while relays were killed takes its time; what no longer moves is lost.
-        if moved.elapsed() > Duration::from_secs(60) {
+        // Draining the backlog takes time; without progress the rest is lost.
+        if progress.elapsed() > Duration::from_secs(60) {
             let missing = committed.difference(&arrived.lock().unwrap().ids).cloned().collect::<HashSet<_>>();
-            let marked = ids(&connection, MARKED).await;
+            let published = event_ids(&connection, PUBLISHED).await;
             let url = database.url();
-            let status = crm(&["outbox", "status"], &[("CRM_DATABASE_URL", &url), ("CRM_PII_KEYS", PII_KEYS)]);
+            let status = run_crm(&["outbox", "status"], &[("CRM_DATABASE_URL", &url), ("CRM_PII_KEYS", PII_KEYS)]);
             let queue = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-            let queue = match listening().await {
+            let queue = match connect().await {
                 Some((_connection, channel)) => channel
                     .queue_declare(LISTENER.into(), queue, FieldTable::default())
                     .await
@@ -250,11 +245,11 @@ async fn through_200_rounds_of_killed_relays_and_brokers_every_committed_event_a
                 None => Ok(u32::MAX),
             };
             panic!(
-                "{} of {} events are missing, {} of them are marked; in the queue: {queue:?}\n{}",
+                "{} of {} events are missing, {} of them recorded as published; in the queue: {queue:?}\n{}",
                 missing.len(),
                 committed.len(),
-                missing.intersection(&marked).count(),
-                status.out
+                missing.intersection(&published).count(),
+                status.stdout
             );
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -265,7 +260,8 @@ async fn through_200_rounds_of_killed_relays_and_brokers_every_committed_event_a
     for (customer, versions) in &arrived.versions {
         assert!(versions.iter().copied().eq(1..=versions.len() as i64), "{customer}: {versions:?}");
     }
-    assert!(arrived.broken.is_empty(), "sent again although they were marked: {:?}", arrived.broken);
+    let republished = &arrived.republished;
+    assert!(republished.is_empty(), "published again although recorded: {republished:?}");
     let (count, duplicates) = (committed.len(), arrived.duplicates);
     eprintln!("{count} events, {relays} relays and {brokers} brokers killed, {duplicates} duplicates");
     drop(relay);

@@ -1,11 +1,11 @@
-//! Customers.
+//! Customers, and what is deleted with them.
 
 use serde_json::{Value, json};
 
 use crate::harness::{Service, id};
 
 #[tokio::test]
-async fn a_created_customer_is_a_prospect_and_has_every_field() {
+async fn a_created_customer_has_every_field_and_is_a_prospect() {
     let service = Service::start().await;
     let reply = service.post("/customers", json!({ "name": "  Acme  " })).send().await.expect(201);
     let customer_id = id(&reply.body, "customerId");
@@ -27,12 +27,12 @@ async fn a_created_customer_is_a_prospect_and_has_every_field() {
 }
 
 #[tokio::test]
-async fn a_patch_changes_what_it_names_clears_with_null_and_moves_updated_at() {
+async fn a_patch_sets_clears_with_null_and_advances_updated_at() {
     let service = Service::start().await;
     let body = json!({ "name": "Acme", "contactPhone": "13812345678", "contactEmail": "a@b.com" });
     let customer = service.create("/customers", body).await;
     let path = format!("/customers/{}", id(&customer, "customerId"));
-    service.pass(60_000);
+    service.advance(60_000);
     let body = json!({ "name": "Acme & Sons", "contactPhone": null });
     let changed = service.patch(&path, body).send().await.expect(200).body;
     let mut expected = customer.clone();
@@ -44,22 +44,22 @@ async fn a_patch_changes_what_it_names_clears_with_null_and_moves_updated_at() {
 }
 
 #[tokio::test]
-async fn a_patch_with_the_same_values_is_no_change() {
+async fn a_patch_with_the_same_values_changes_nothing() {
     let service = Service::start().await;
     let customer = service.create("/customers", json!({ "name": "Acme" })).await;
-    service.pass(60_000);
+    service.advance(60_000);
     let path = format!("/customers/{}", id(&customer, "customerId"));
     let body = json!({ "name": " Acme ", "contactPhone": null });
     assert_eq!(service.patch(&path, body).send().await.expect(200).body, customer);
 }
 
 #[tokio::test]
-async fn updated_at_moves_on_even_where_the_clock_does_not_and_never_goes_back() {
+async fn updated_at_advances_even_if_the_clock_stands_still_or_goes_back() {
     let service = Service::start().await;
     let path = format!("/customers/{}", service.customer().await);
     let mut last = service.read(&path).await["updatedAt"].as_str().unwrap().to_owned();
     for (number, millis) in [0, 0, -5_000, 0, 10_000].into_iter().enumerate() {
-        service.pass(millis);
+        service.advance(millis);
         let body = json!({ "name": format!("name {number}") });
         let next = service.patch(&path, body).send().await.expect(200).body["updatedAt"].as_str().unwrap().to_owned();
         assert!(next > last, "{next} after {last}");
@@ -76,7 +76,7 @@ async fn the_status_cannot_be_set() {
 }
 
 #[tokio::test]
-async fn deleting_a_customer_deletes_all_that_belongs_to_it_and_nothing_else() {
+async fn deleting_a_customer_deletes_what_belongs_to_it_and_nothing_else() {
     let service = Service::start().await;
     let mut paths = Vec::new();
     for _ in 0..2 {

@@ -2,24 +2,24 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Service, fields};
+use crate::harness::{Service, UNKNOWN_ID, fields};
 
-struct Two {
+struct Pairs {
     customers: [String; 2],
     contacts: [String; 2],
     opportunities: [String; 2],
 }
 
 /// Two customers with a contact and an opportunity each.
-async fn two(service: &Service) -> Two {
+async fn pairs(service: &Service) -> Pairs {
     let customers = [service.customer().await, service.customer().await];
     let contacts = [service.contact(&customers[0]).await, service.contact(&customers[1]).await];
     let opportunities = [service.opportunity(&customers[0]).await, service.opportunity(&customers[1]).await];
-    Two { customers, contacts, opportunities }
+    Pairs { customers, contacts, opportunities }
 }
 
 #[tokio::test]
-async fn a_follow_up_about_nothing_is_a_note_and_has_every_field() {
+async fn a_follow_up_without_references_is_a_note_with_every_field() {
     let service = Service::start().await;
     let created = service.create("/follow-ups", json!({ "content": "Called.\n\tWill call again." })).await;
     assert_eq!(
@@ -39,9 +39,9 @@ async fn a_follow_up_about_nothing_is_a_note_and_has_every_field() {
 }
 
 #[tokio::test]
-async fn the_customer_is_taken_from_the_opportunity_or_the_contact() {
+async fn the_customer_is_derived_from_the_opportunity_or_the_contact() {
     let service = Service::start().await;
-    let Two { customers, contacts, opportunities } = two(&service).await;
+    let Pairs { customers, contacts, opportunities } = pairs(&service).await;
     for about in [
         json!({ "content": "x", "opportunityId": opportunities[1] }),
         json!({ "content": "x", "contactId": contacts[1] }),
@@ -52,17 +52,16 @@ async fn the_customer_is_taken_from_the_opportunity_or_the_contact() {
 }
 
 #[tokio::test]
-async fn references_that_do_not_fit_together_are_refused_by_name() {
+async fn contradictory_or_unknown_references_are_400_by_name() {
     let service = Service::start().await;
-    let Two { customers, contacts, opportunities } = two(&service).await;
-    let stranger = "019aa5c8-7d40-7c1e-b3a2-5f0e6d1c2b3a";
+    let Pairs { customers, contacts, opportunities } = pairs(&service).await;
     for (about, details) in [
         (json!({ "customerId": customers[0], "opportunityId": opportunities[1] }), "opportunityId: belongs to another"),
         (json!({ "customerId": customers[0], "contactId": contacts[1] }), "contactId: belongs to another"),
         (json!({ "contactId": contacts[1], "opportunityId": opportunities[0] }), "contactId: belongs to another"),
-        (json!({ "customerId": stranger }), "customerId: must be the id of an existing"),
-        (json!({ "opportunityId": stranger }), "opportunityId: must be the id of an existing"),
-        (json!({ "contactId": stranger }), "contactId: must be the id of an existing"),
+        (json!({ "customerId": UNKNOWN_ID }), "customerId: must be the id of an existing"),
+        (json!({ "opportunityId": UNKNOWN_ID }), "opportunityId: must be the id of an existing"),
+        (json!({ "contactId": UNKNOWN_ID }), "contactId: must be the id of an existing"),
     ] {
         let mut body = about;
         body["content"] = json!("x");
@@ -72,9 +71,9 @@ async fn references_that_do_not_fit_together_are_refused_by_name() {
 }
 
 #[tokio::test]
-async fn a_patch_keeps_the_references_together() {
+async fn a_patch_keeps_all_references_to_one_customer() {
     let service = Service::start().await;
-    let Two { customers, contacts, opportunities } = two(&service).await;
+    let Pairs { customers, contacts, opportunities } = pairs(&service).await;
     let about = service.follow_up(json!({ "content": "x", "opportunityId": opportunities[0] })).await;
     let path = format!("/follow-ups/{about}");
     for (body, details) in [
@@ -97,15 +96,15 @@ async fn a_patch_keeps_the_references_together() {
     assert_eq!((&alone["customerId"], &alone["opportunityId"]), (&Value::Null, &Value::Null));
 
     let again = service.patch(&path, json!({ "contactId": contacts[0] })).send().await.expect(200).body;
-    assert_eq!(again["customerId"], json!(customers[0]), "taken from the contact");
+    assert_eq!(again["customerId"], json!(customers[0]), "not derived from the contact");
 }
 
 #[tokio::test]
-async fn a_list_is_filtered_by_customer_by_opportunity_and_by_both() {
+async fn a_list_is_filtered_by_customer_by_opportunity_or_by_both() {
     let service = Service::start().await;
-    let Two { customers, contacts, opportunities } = two(&service).await;
+    let Pairs { customers, contacts, opportunities } = pairs(&service).await;
     let of_opportunity = service.follow_up(json!({ "content": "x", "opportunityId": opportunities[0] })).await;
-    service.pass(1);
+    service.advance(1);
     let of_contact = service.follow_up(json!({ "content": "x", "contactId": contacts[0] })).await;
     service.follow_up(json!({ "content": "x" })).await;
     let (customer, opportunity) = (&customers[0], &opportunities[0]);
@@ -124,7 +123,7 @@ async fn a_list_is_filtered_by_customer_by_opportunity_and_by_both() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn concurrent_changes_of_one_follow_up_are_all_kept() {
     let service = Service::start().await;
-    let Two { customers, contacts, opportunities } = two(&service).await;
+    let Pairs { customers, contacts, opportunities } = pairs(&service).await;
     let path = format!("/follow-ups/{}", service.follow_up(json!({ "content": "x" })).await);
     let changes = [
         json!({ "content": "changed" }),

@@ -1,4 +1,4 @@
-//! The contract itself: frozen, strict, and usable by client generators.
+//! The contract: unchanged, strict, and fit for client generators.
 
 use std::collections::BTreeSet;
 
@@ -10,23 +10,23 @@ use crate::harness::{Service, contract::entries};
 const FROZEN: &str = include_str!("../../../openapi/api_contract.yaml");
 
 #[test]
-fn the_emitted_contract_is_the_frozen_one() {
+fn the_emitted_contract_equals_the_frozen_one() {
     assert!(
         Contract::new().yaml() == FROZEN,
-        "the contract changed: read `git diff openapi` after `make contract`, and openapi/README.md on what may change"
+        "the contract changed: run `make contract` and read `git diff openapi`; openapi/README.md says what may change"
     );
 }
 
 #[test]
-fn the_frozen_contract_has_no_key_twice() {
-    // serde_yaml refuses repeated keys; the JSON reader behind many tools would silently keep the last.
+fn the_frozen_contract_has_no_duplicate_keys() {
+    // serde_yaml rejects them; the JSON readers of many tools keep the last one.
     let document: serde_yaml::Value = serde_yaml::from_str(FROZEN).unwrap();
     let as_json: Value = serde_json::to_value(document).unwrap();
     assert_eq!(&as_json, Contract::new().document());
 }
 
 #[test]
-fn the_keys_stand_in_reading_order() {
+fn keys_are_in_reading_order() {
     let contract = Contract::new();
     let keys: Vec<&String> = entries(contract.document()).keys().collect();
     assert_eq!(keys, ["openapi", "info", "servers", "tags", "paths", "components"]);
@@ -34,62 +34,62 @@ fn the_keys_stand_in_reading_order() {
     assert_eq!(entries(customer).keys().next().unwrap(), "customerId");
 }
 
-/// Calls `look` with every object in the document and its address.
-fn walk(value: &Value, address: &str, look: &mut dyn FnMut(&str, &Value)) {
+/// Calls `visit` with the JSON pointer of every object in the document, and the object.
+fn walk(value: &Value, pointer: &str, visit: &mut dyn FnMut(&str, &Value)) {
     match value {
         Value::Object(object) => {
-            look(address, value);
-            object.iter().for_each(|(key, value)| walk(value, &format!("{address}/{key}"), look));
+            visit(pointer, value);
+            object.iter().for_each(|(key, value)| walk(value, &format!("{pointer}/{key}"), visit));
         }
-        Value::Array(items) => items.iter().for_each(|value| walk(value, &format!("{address}/-"), look)),
+        Value::Array(items) => items.iter().for_each(|value| walk(value, &format!("{pointer}/-"), visit)),
         _ => {}
     }
 }
 
 #[test]
-fn generators_meet_only_named_objects_and_enums_and_no_choices() {
+fn every_object_and_enum_is_named_and_no_schema_is_a_union() {
     let contract = Contract::new();
-    walk(contract.document(), "", &mut |address, part| {
-        for choice in ["oneOf", "anyOf", "allOf"] {
-            assert!(part.get(choice).is_none(), "{choice} at {address}");
+    walk(contract.document(), "", &mut |pointer, part| {
+        for union in ["oneOf", "anyOf", "allOf"] {
+            assert!(part.get(union).is_none(), "{union} at {pointer}");
         }
-        let named = address.starts_with("/components/schemas/") && address.matches('/').count() == 3;
-        let inside_example = address.contains("/example");
-        assert!(named || inside_example || part.get("enum").is_none(), "an anonymous enum at {address}");
-        assert!(named || part.get("type") != Some(&json!("object")), "an anonymous object at {address}");
+        let named = pointer.starts_with("/components/schemas/") && pointer.matches('/').count() == 3;
+        let in_example = pointer.contains("/example");
+        assert!(named || in_example || part.get("enum").is_none(), "an anonymous enum at {pointer}");
+        assert!(named || part.get("type") != Some(&json!("object")), "an anonymous object at {pointer}");
     });
 }
 
 #[test]
-fn generators_know_what_the_integers_of_an_enum_are_called() {
+fn integer_enums_name_their_values() {
     let contract = Contract::new();
-    let mut seen = 0;
-    walk(contract.document(), "", &mut |address, part| {
+    let mut count = 0;
+    walk(contract.document(), "", &mut |pointer, part| {
         let Some(values) = part["enum"].as_array().filter(|_| part["type"] == "integer") else { return };
-        seen += 1;
+        count += 1;
         let names: BTreeSet<_> = part["x-enum-varnames"].as_array().into_iter().flatten().map(Value::as_str).collect();
-        assert_eq!(names.len(), values.len(), "x-enum-varnames at {address}");
+        assert_eq!(names.len(), values.len(), "x-enum-varnames at {pointer}");
     });
-    assert_eq!(seen, 3);
+    assert_eq!(count, 3);
 }
 
 #[test]
-fn every_example_keeps_its_schema() {
+fn every_example_conforms_to_its_schema() {
     let contract = crate::harness::Contract::emitted();
-    let mut seen = 0;
-    walk(&contract.document, "", &mut |address, part| {
+    let mut count = 0;
+    walk(&contract.document, "", &mut |pointer, part| {
         let Some(example) = part.get("example") else { return };
-        seen += 1;
+        count += 1;
         let schema = part.get("schema").unwrap_or(part);
         let mut schema = schema.clone();
         schema.as_object_mut().unwrap().remove("example");
-        assert_eq!(contract.violations(&schema, example), Vec::<String>::new(), "the example at {address}");
+        assert_eq!(contract.violations(&schema, example), Vec::<String>::new(), "the example at {pointer}");
     });
-    assert!(seen > 50, "only {seen} examples");
+    assert!(count > 50, "only {count} examples");
 }
 
 #[test]
-fn every_operation_and_field_is_described_and_ids_are_lower_camel() {
+fn operations_and_fields_are_described_and_ids_are_lower_camel() {
     let contract = crate::harness::Contract::emitted();
     let mut ids = BTreeSet::new();
     for operation in contract.operations() {
@@ -102,7 +102,7 @@ fn every_operation_and_field_is_described_and_ids_are_lower_camel() {
             id.starts_with(|c: char| c.is_ascii_lowercase()) && id.chars().all(|c| c.is_ascii_alphanumeric()),
             "{id}"
         );
-        assert!(ids.insert(id.to_owned()), "{id} twice");
+        assert!(ids.insert(id.to_owned()), "{id} is repeated");
     }
     assert_eq!(ids.len(), 25);
     for (name, schema) in entries(&contract.document["components"]["schemas"]) {
@@ -114,7 +114,7 @@ fn every_operation_and_field_is_described_and_ids_are_lower_camel() {
 }
 
 #[test]
-fn requests_are_closed_and_replies_always_whole() {
+fn request_schemas_are_closed_and_reply_fields_all_required() {
     let contract = crate::harness::Contract::emitted();
     let requests: BTreeSet<_> =
         contract.operations().iter().filter(|o| o.has_body()).map(|o| o.body_schema().to_owned()).collect();
@@ -129,7 +129,7 @@ fn requests_are_closed_and_replies_always_whole() {
 }
 
 #[test]
-fn all_codes_are_one_named_enum() {
+fn error_codes_are_one_named_enum() {
     let contract = crate::harness::Contract::emitted();
     assert_eq!(
         contract.schema("ErrorCode")["enum"],
@@ -150,21 +150,21 @@ fn all_codes_are_one_named_enum() {
 }
 
 #[tokio::test]
-async fn the_contract_is_served_as_it_is_frozen() {
+async fn the_frozen_contract_is_served() {
     let service = Service::start().await;
     let yaml = service.get("/openapi.yaml").without("Authorization").send().await.expect(200);
     assert_eq!(yaml.text, FROZEN);
-    let json = service.get("/openapi.json").without("Authorization").stripped().send().await.expect(200);
+    let json = service.get("/openapi.json").without("Authorization").without_prefix().send().await.expect(200);
     assert_eq!(&json.body, Contract::new().document());
 }
 
 #[tokio::test]
-async fn swagger_ui_holds_the_contract_and_loads_nothing_from_elsewhere() {
+async fn swagger_ui_embeds_the_contract_and_loads_nothing_external() {
     let service = Service::start().await;
     let page = service.get("/docs").without("Authorization").send().await.expect(200);
     assert!(page.text.contains("SwaggerUIBundle") && page.text.contains("\"operationId\": \"createCustomer\""));
-    assert!(page.text.contains("RequiredRequestId"), "the framework's own document was left in the page");
-    for elsewhere in ["src=\"http", "href=\"http", "@import url(http"] {
-        assert!(!page.text.contains(elsewhere), "the page loads {elsewhere}");
+    assert!(page.text.contains("RequiredRequestId"), "the page embeds the framework's document instead");
+    for external in ["src=\"http", "href=\"http", "@import url(http"] {
+        assert!(!page.text.contains(external), "the page loads {external}");
     }
 }

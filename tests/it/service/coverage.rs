@@ -1,33 +1,35 @@
-//! Every operation of the contract, tried in every way that holds for all: an operation is tested the day it is added.
+//! What holds for every operation of the contract, so that a new operation is tested from the start.
 
 use poem::http::Method;
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Service,
+    Service, UNKNOWN_ID,
     contract::{Operation, entries},
-    contract_walk::{body, camel, effective_body, operations, path, request, scope, world},
+    contract_walk::{
+        ResourceIds, body, changing_body, create_resources, lower_camel, operations, path, request, required_scope,
+    },
 };
 
 #[tokio::test]
-async fn every_operation_succeeds_as_the_contract_says_at_both_mount_points() {
+async fn every_operation_succeeds_with_and_without_the_prefix() {
     let service = Service::start().await;
     for stripped in [false, true] {
-        let world = world(&service).await;
+        let ids = create_resources(&service).await;
         for operation in operations(&service) {
-            let call = request(&service, &operation, &world);
-            let call = if stripped { call.stripped() } else { call };
+            let call = request(&service, &operation, &ids);
+            let call = if stripped { call.without_prefix() } else { call };
             call.send().await.expect(operation.success());
         }
     }
 }
 
 #[tokio::test]
-async fn every_operation_but_the_probes_refuses_the_anonymous_before_anything_else() {
+async fn every_operation_but_the_probes_is_401_first_without_a_token() {
     let service = Service::start().await;
-    let world = world(&service).await;
+    let ids = create_resources(&service).await;
     for operation in operations(&service) {
-        let call = request(&service, &operation, &world).without("Authorization");
+        let call = request(&service, &operation, &ids).without("Authorization");
         if !operation.is_secured() {
             assert!(["/health", "/livez", "/readyz"].contains(&operation.template.as_str()));
             call.send().await.expect(200);
@@ -39,91 +41,84 @@ async fn every_operation_but_the_probes_refuses_the_anonymous_before_anything_el
 }
 
 #[tokio::test]
-async fn every_operation_refuses_a_token_that_names_only_other_scopes() {
+async fn every_operation_is_403_without_its_scope() {
     let service = Service::start().await;
-    let world = world(&service).await;
+    let ids = create_resources(&service).await;
     for operation in operations(&service).into_iter().filter(Operation::is_secured) {
-        let needed = scope(&operation);
+        let needed = required_scope(&operation);
         let other = if needed == "crm:read" { "crm:write" } else { "crm:read" };
         for scope in [other, "crm:unknown", "crm:pii:read other"] {
-            let call = request(&service, &operation, &world).claims(json!({ "scope": scope }));
+            let call = request(&service, &operation, &ids).claims(json!({ "scope": scope }));
             call.without("X-Request-ID").body("{").send().await.refused(403, needed);
         }
     }
     for operation in operations(&service).into_iter().filter(Operation::is_secured) {
-        let needed = scope(&operation);
-        let call = request(&service, &operation, &world).claims(json!({ "scp": ["openid", needed] }));
+        let needed = required_scope(&operation);
+        let call = request(&service, &operation, &ids).claims(json!({ "scp": ["openid", needed] }));
         call.send().await.expect(operation.success());
     }
 }
 
 #[tokio::test]
-async fn every_operation_shows_and_changes_nothing_of_another_tenant() {
+async fn no_operation_shows_or_changes_data_of_another_tenant() {
     let service = Service::start().await;
-    let world = world(&service).await;
+    let ids = create_resources(&service).await;
     for operation in operations(&service).into_iter().filter(Operation::is_secured) {
-        let reply = request(&service, &operation, &world).tenant("other").send().await;
+        let reply = request(&service, &operation, &ids).tenant("other").send().await;
         match operation.method {
             _ if operation.template.contains('{') => drop(reply.expect(404)),
             Method::GET if ["/audit-logs", "/events"].contains(&operation.template.as_str()) => {
-                // What the other tenant itself did.
+                // Requests of this test in the other tenant.
                 let body = reply.expect(200).body;
                 let tenant = |item: &Value| item.get("tenantId").unwrap_or(&item["data"]["tenantId"]).clone();
                 assert!(body["data"].as_array().unwrap().iter().all(|item| tenant(item) == "other"), "{body}");
             }
             Method::GET => assert_eq!(reply.expect(200).body, json!({ "data": [], "total": 0 })),
-            _ if body(&service, &operation, &world)
-                .as_object()
-                .unwrap()
-                .keys()
-                .any(|field| world.contains_key(field)) =>
-            {
+            _ if body(&service, &operation, &ids).as_object().unwrap().keys().any(|field| ids.contains_key(field)) => {
                 drop(reply.refused(400, "must be the id of an existing resource"));
             }
             _ => assert_eq!(reply.expect(201).body["tenantId"], "other"),
         }
     }
     for operation in operations(&service).into_iter().filter(|operation| operation.method == Method::GET) {
-        request(&service, &operation, &world).send().await.expect(200);
+        request(&service, &operation, &ids).send().await.expect(200);
     }
 }
 
 #[tokio::test]
-async fn every_operation_answers_a_malformed_id_like_an_unknown_one() {
+async fn a_malformed_id_is_404_exactly_like_an_unknown_one() {
     let service = Service::start().await;
-    let world = world(&service).await;
+    let ids = create_resources(&service).await;
     let with_id = |operation: &Operation| operation.template.contains('{');
     for operation in operations(&service).into_iter().filter(with_id) {
-        let mut bodies = Vec::new();
-        for id in
-            ["019aa5c8-7d40-7c1e-b3a2-5f0e6d1c2b3a", "0", "%00", "%ff", "..%2f", "019AA5C8-7D40-7C1E-B3A2-5F0E6D1C2B3A"]
-        {
-            let mut elsewhere = world.clone();
-            elsewhere.values_mut().for_each(|own| id.clone_into(own));
-            let path = path(&operation, &elsewhere);
+        let mut replies = Vec::new();
+        for id in [UNKNOWN_ID, "0", "%00", "%ff", "..%2f", &UNKNOWN_ID.to_uppercase()] {
+            let mut other_ids = ids.clone();
+            other_ids.values_mut().for_each(|own| id.clone_into(own));
+            let path = path(&operation, &other_ids);
             let call = match operation.method {
                 Method::PATCH => service.patch(&path, json!({})),
                 _ => service.call(operation.method.clone(), &path),
             };
-            bodies.push(call.request_id("the-same").send().await.expect(404).text);
+            replies.push(call.request_id("the-same").send().await.expect(404).text);
         }
-        bodies.dedup();
-        assert_eq!(bodies.len(), 1, "{bodies:?}");
+        replies.dedup();
+        assert_eq!(replies.len(), 1, "{replies:?}");
     }
 }
 
 #[tokio::test]
-async fn every_post_and_patch_needs_a_request_id() {
+async fn every_post_and_patch_without_a_valid_request_id_is_400() {
     let service = Service::start().await;
-    let world = world(&service).await;
+    let ids = create_resources(&service).await;
     for (number, operation) in operations(&service).into_iter().filter(Operation::has_body).enumerate() {
-        let call = || request(&service, &operation, &world);
+        let call = || request(&service, &operation, &ids);
         call().without("X-Request-ID").send().await.refused(400, "X-Request-ID: is required");
         call().request_id("").send().await.refused(400, "X-Request-ID: must be 1 to 128");
         call().request_id("with space").send().await.refused(400, "X-Request-ID: must be 1 to 128");
         call().request_id(&"x".repeat(129)).send().await.refused(400, "X-Request-ID: must be 1 to 128");
-        call().again("X-Request-ID", b"one-more").send().await.refused(400, "X-Request-ID: must be sent once");
-        let reply = call().without("X-Request-ID").again("X-Request-ID", b"\xff").send().await;
+        call().add_header("X-Request-ID", b"one-more").send().await.refused(400, "X-Request-ID: must be sent once");
+        let reply = call().without("X-Request-ID").add_header("X-Request-ID", b"\xff").send().await;
         reply.refused(400, "X-Request-ID: must be 1 to 128");
         let longest = format!("{number:x>128}");
         call().request_id(&longest).send().await.expect(operation.success());
@@ -131,25 +126,26 @@ async fn every_post_and_patch_needs_a_request_id() {
 }
 
 #[tokio::test]
-async fn every_post_and_patch_takes_effect_once_for_a_request_id() {
+async fn every_post_and_patch_takes_effect_once_per_request_id() {
     let service = Service::start().await;
-    let world = world(&service).await;
+    let ids = create_resources(&service).await;
     for (number, operation) in operations(&service).into_iter().filter(Operation::has_body).enumerate() {
         let request_id = format!("once-{number}");
-        let call = || request(&service, &operation, &world).request_id(&request_id);
+        let call = || request(&service, &operation, &ids).request_id(&request_id);
         let first = call().send().await.expect(operation.success());
         let before = snapshot(&service).await;
         let second = call().send().await.refused(409, "X-Request-ID: already used");
-        let made = if operation.method == Method::POST { first.header("Location") } else { &path(&operation, &world) };
-        assert!(second.header("Location").ends_with(made), "{} is not {made}", second.header("Location"));
-        assert!(second.body["details"].as_str().unwrap().contains(made));
+        let resource =
+            if operation.method == Method::POST { first.header("Location") } else { &path(&operation, &ids) };
+        assert!(second.header("Location").ends_with(resource), "{} is not {resource}", second.header("Location"));
+        assert!(second.body["details"].as_str().unwrap().contains(resource));
         let location = second.header("Location").strip_prefix("/api/v1/crm").unwrap().to_owned();
         service.get(&location).send().await.expect(200);
         assert_eq!(snapshot(&service).await, before);
     }
 }
 
-/// All lists.
+/// The first page of every list.
 async fn snapshot(service: &Service) -> Vec<Value> {
     let mut lists = Vec::new();
     for operation in service.contract.operations() {
@@ -161,21 +157,21 @@ async fn snapshot(service: &Service) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn every_post_and_patch_refuses_what_is_not_a_json_object_of_known_fields() {
+async fn every_post_and_patch_accepts_only_json_objects_of_known_fields() {
     let service = Service::start().await;
-    let world = world(&service).await;
+    let ids = create_resources(&service).await;
     let before = snapshot(&service).await;
     for operation in operations(&service).into_iter().filter(Operation::has_body) {
-        let call = || request(&service, &operation, &world);
+        let call = || request(&service, &operation, &ids);
         for text in ["", "null", "[]", "\"x\"", "1"] {
             call().body(text).send().await.refused(400, "the body must be a JSON object");
         }
         for text in ["{", "{} x", "{\"a\":}", "{\"a\": \"\\ud800\"}", "\u{feff}{}"] {
             call().body(text).send().await.expect(400);
         }
-        let mut stranger = body(&service, &operation, &world);
-        stranger["stranger"] = json!(1);
-        call().json(&stranger).send().await.refused(400, "stranger: is not a field");
+        let mut with_unknown_field = body(&service, &operation, &ids);
+        with_unknown_field["unknownField"] = json!(1);
+        call().json(&with_unknown_field).send().await.refused(400, "unknownField: is not a field");
         call().without("Content-Type").send().await.refused(415, "Content-Type");
         call().header("Content-Type", "text/plain").send().await.refused(415, "Content-Type");
         call().header("Content-Type", "application/json; charset=utf-8").body("{").send().await.expect(400);
@@ -188,20 +184,20 @@ async fn every_post_and_patch_refuses_what_is_not_a_json_object_of_known_fields(
 }
 
 #[tokio::test]
-async fn every_field_of_every_body_refuses_the_wrong_type_and_is_named() {
+async fn every_field_of_the_wrong_type_is_400_by_name() {
     let service = Service::start().await;
-    let world = world(&service).await;
+    let ids = create_resources(&service).await;
     for operation in operations(&service).into_iter().filter(Operation::has_body) {
         let schema = service.contract.schema(operation.body_schema()).clone();
         for (name, property) in entries(&schema["properties"]) {
             for wrong in [json!({}), json!([]), json!(1.5), json!("\u{0}"), json!(""), json!(-1)] {
-                let mut body = body(&service, &operation, &world);
+                let mut body = body(&service, &operation, &ids);
                 body[name] = wrong;
-                request(&service, &operation, &world).json(&body).send().await.refused(400, &format!("{name}: "));
+                request(&service, &operation, &ids).json(&body).send().await.refused(400, &format!("{name}: "));
             }
-            let mut body = body(&service, &operation, &world);
+            let mut body = body(&service, &operation, &ids);
             body[name] = Value::Null;
-            let reply = request(&service, &operation, &world).json(&body).send().await;
+            let reply = request(&service, &operation, &ids).json(&body).send().await;
             match property["nullable"] == json!(true) {
                 // A follow-up may not lose its customer while it has an opportunity.
                 true if reply.status == 400 => drop(reply.refused(400, "customerId: must not be null")),
@@ -211,21 +207,21 @@ async fn every_field_of_every_body_refuses_the_wrong_type_and_is_named() {
         }
         for required in schema["required"].as_array().into_iter().flatten() {
             let name = required.as_str().unwrap();
-            let mut body = body(&service, &operation, &world);
+            let mut body = body(&service, &operation, &ids);
             body.as_object_mut().unwrap().remove(name);
-            request(&service, &operation, &world).json(&body).send().await.refused(400, &format!("`{name}`"));
+            request(&service, &operation, &ids).json(&body).send().await.refused(400, &format!("`{name}`"));
         }
     }
 }
 
 #[tokio::test]
-async fn every_patch_accepts_an_empty_body_spends_its_key_and_changes_nothing() {
+async fn an_empty_patch_changes_nothing_and_uses_up_its_request_id() {
     let service = Service::start().await;
-    let world = world(&service).await;
+    let ids = create_resources(&service).await;
     let before = snapshot(&service).await;
-    service.pass(1000);
+    service.advance(1000);
     for operation in operations(&service).into_iter().filter(|operation| operation.method == Method::PATCH) {
-        let path = path(&operation, &world);
+        let path = path(&operation, &ids);
         let request_id = format!("empty {}", operation.template).replace([' ', '/', '{', '}'], "-");
         service.patch(&path, json!({})).request_id(&request_id).send().await.expect(200);
         service.patch(&path, json!({})).request_id(&request_id).send().await.expect(409);
@@ -234,11 +230,11 @@ async fn every_patch_accepts_an_empty_body_spends_its_key_and_changes_nothing() 
 }
 
 #[tokio::test]
-async fn every_delete_is_final() {
+async fn a_deleted_resource_is_404_for_every_operation() {
     let service = Service::start().await;
-    let world = world(&service).await;
+    let ids = create_resources(&service).await;
     for operation in operations(&service).into_iter().filter(|operation| operation.method == Method::DELETE) {
-        let path = path(&operation, &world);
+        let path = path(&operation, &ids);
         assert_eq!(service.delete(&path).send().await.expect(204).text, "");
         service.delete(&path).send().await.expect(404);
         service.get(&path).send().await.expect(404);
@@ -247,19 +243,19 @@ async fn every_delete_is_final() {
 }
 
 #[tokio::test]
-async fn every_change_leaves_one_entry_of_its_resource_and_what_is_refused_or_changes_nothing_leaves_none() {
+async fn every_effective_change_leaves_exactly_one_audit_entry() {
     let service = Service::start().await;
-    let world = world(&service).await;
+    let ids = create_resources(&service).await;
     let changing: Vec<Operation> =
         operations(&service).into_iter().filter(|operation| operation.method != Method::GET).collect();
-    assert!(changing.len() >= 12, "a walk past nothing shows nothing");
+    assert!(changing.len() >= 12, "operations are missing");
     for (number, operation) in changing.into_iter().enumerate() {
         let request_id = format!("walk-{number}");
         let what = format!("{} {}", operation.method, operation.template);
         let call = || {
-            let call = request(&service, &operation, &world).request_id(&request_id);
+            let call = request(&service, &operation, &ids).request_id(&request_id);
             let call = match operation.method {
-                Method::PATCH => call.json(&effective_body(&service, &operation, &world)),
+                Method::PATCH => call.json(&changing_body(&service, &operation, &ids)),
                 _ => call,
             };
             call.claims(json!({ "sub": "walker", "client_id": "walk" }))
@@ -267,23 +263,23 @@ async fn every_change_leaves_one_entry_of_its_resource_and_what_is_refused_or_ch
 
         let before = service.trail("").await;
         if operation.has_body() {
-            call().json(&json!({ "stranger": 1 })).send().await.expect(400);
+            call().json(&json!({ "unknownField": 1 })).send().await.expect(400);
         }
         if operation.template.contains('{') {
-            let elsewhere = world.keys().map(|name| (name.clone(), "unknown".to_owned())).collect();
-            let path = path(&operation, &elsewhere);
-            let nowhere = service.call(operation.method.clone(), &path).request_id("nowhere").json(&json!({}));
-            nowhere.send().await.expect(404);
+            let unknown: ResourceIds = ids.keys().map(|name| (name.clone(), "unknown".to_owned())).collect();
+            let path = path(&operation, &unknown);
+            let not_found = service.call(operation.method.clone(), &path).request_id("not-found").json(&json!({}));
+            not_found.send().await.expect(404);
         }
         service.app.write_notes().await.unwrap();
-        assert_eq!(service.trail("").await, before, "{what}: what is refused leaves an entry");
+        assert_eq!(service.trail("").await, before, "{what}: a refused request left an entry");
 
         let reply = call().send().await.expect(operation.success());
         let (id_field, id) = match operation.method {
             Method::POST => entries(&reply.body).iter().next().map(|(name, id)| (name.clone(), id.clone())).unwrap(),
             _ => {
                 let parameter = operation.template.rsplit('/').next().unwrap().trim_matches(['{', '}']);
-                (camel(parameter), json!(world[&camel(parameter)]))
+                (lower_camel(parameter), json!(ids[&lower_camel(parameter)]))
             }
         };
         let action = match operation.method {
@@ -316,7 +312,7 @@ async fn every_change_leaves_one_entry_of_its_resource_and_what_is_refused_or_ch
         if operation.method == Method::PATCH {
             call().request_id(&format!("{request_id}-empty")).json(&json!({})).send().await.expect(200);
         }
-        assert_eq!(service.trail("").await, before, "{what}: what changes nothing leaves an entry");
+        assert_eq!(service.trail("").await, before, "{what}: a request that changes nothing left an entry");
         service.app.write_notes().await.unwrap();
         for entry in service.trail("").await.into_iter().filter(|entry| !before.contains(entry)) {
             assert!(entry["action"] == "refuse" || entry["action"] == "read", "{what}: {entry}");

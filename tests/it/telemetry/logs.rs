@@ -1,33 +1,34 @@
-//! What operators read: one flat JSON object a line, each with what tells whose it is, and the trace that it belongs to.
+//! Logs: one flat JSON object a line, which identifies its request and its trace.
 
 use crm::telemetry::{LogFormat, trace::Trace};
 use poem::http::{HeaderMap, HeaderValue};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::harness::{Log, Place, START, Service, id};
+use crate::harness::{Log, START, Service, StoredPii, id};
 
-/// The trace id and the parent that the specification gives as an example.
+/// The example of the W3C Trace Context specification.
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00f067aa0ba902b7";
 
-/// The one line at the end of the one request since the log was cleared.
+/// The line that ends the only request since the log was cleared.
 fn answered(log: &Log) -> Value {
     let mut lines = log.saying("answered");
     assert_eq!(lines.len(), 1, "{lines:?}");
     lines.pop().unwrap()
 }
 
-/// A customer whose phone number cannot be opened: each look at it fails.
-async fn unreadable(service: &Service) -> String {
+/// The path of a customer whose phone number cannot be decrypted: each request for it fails.
+async fn unreadable_customer(service: &Service) -> String {
     let body = json!({ "name": "x", "contactPhone": "13812345678" });
-    let place = Place::new("customers", "contact_phone", &id(&service.create("/customers", body).await, "customerId"));
+    let place =
+        StoredPii::new("customers", "contact_phone", &id(&service.create("/customers", body).await, "customerId"));
     place.write(&service.database.connect().await, "110").await;
     place.path()
 }
 
 #[tokio::test]
-async fn a_request_leaves_one_flat_line_that_says_everything_about_it() {
+async fn a_request_logs_one_flat_line_with_all_its_fields() {
     let service = Service::start().await;
     let customer = service.customer().await;
     let (log, _guard) = Log::of_this_thread("info", LogFormat::Json);
@@ -61,7 +62,7 @@ async fn a_request_leaves_one_flat_line_that_says_everything_about_it() {
         chrono::DateTime::parse_from_rfc3339(line["timestamp"].as_str().unwrap()).unwrap();
         let mut names: Vec<_> = line.as_object().unwrap().keys().map(String::as_str).collect();
         names.sort_unstable();
-        // `name` is what the span is called: `request`.
+        // `name` is that of the span: `request`.
         let all = [
             "actor",
             "duration_ms",
@@ -79,16 +80,16 @@ async fn a_request_leaves_one_flat_line_that_says_everything_about_it() {
         ];
         assert_eq!(names, all);
         for name in names {
-            assert_eq!(log.text().matches(&format!("\"{name}\":")).count(), 1, "{name} stands twice in {}", log.text());
+            assert_eq!(log.text().matches(&format!("\"{name}\":")).count(), 1, "{name} is repeated in {}", log.text());
         }
     }
 }
 
 #[tokio::test]
-async fn every_request_whatever_comes_of_it_leaves_one_line_at_its_end() {
+async fn every_request_logs_one_line_whatever_its_status() {
     let service = Service::start().await;
     let customer = service.customer().await;
-    let unreadable = unreadable(&service).await;
+    let unreadable = unreadable_customer(&service).await;
     let (log, _guard) = Log::of_this_thread("info", LogFormat::Json);
     for (call, status, route) in [
         (service.post("/customers", json!({ "name": "x" })), 201, "/customers"),
@@ -114,10 +115,10 @@ async fn every_request_whatever_comes_of_it_leaves_one_line_at_its_end() {
 }
 
 #[tokio::test]
-async fn refused_callers_and_duplicates_are_warnings_and_faults_are_errors() {
+async fn refusals_and_duplicates_log_warnings_and_faults_log_errors() {
     let service = Service::start().await;
     service.post("/customers", json!({ "name": "x" })).request_id("once").send().await.expect(201);
-    let unreadable = unreadable(&service).await;
+    let unreadable = unreadable_customer(&service).await;
     let (log, _guard) = Log::of_this_thread("info", LogFormat::Json);
     let expired = json!({ "exp": START / 1000 - 3600 });
     let again = service.post("/customers", json!({ "name": "x" })).request_id("once");
@@ -145,14 +146,14 @@ async fn refused_callers_and_duplicates_are_warnings_and_faults_are_errors() {
     for (path, status) in [("/customers/x", 404), ("/customers?page=x", 400)] {
         log.clear();
         service.get(path).send().await.expect(status);
-        assert_eq!(log.lines().len(), 1, "what is no more than a client's mistake is no event: {}", log.text());
+        assert_eq!(log.lines().len(), 1, "a client's mistake has no line of its own: {}", log.text());
     }
 }
 
 #[tokio::test]
-async fn a_log_of_errors_only_still_says_whose_they_are() {
+async fn at_level_error_a_line_still_identifies_its_request() {
     let service = Service::start().await;
-    let unreadable = unreadable(&service).await;
+    let unreadable = unreadable_customer(&service).await;
     let (log, _guard) = Log::of_this_thread("error", LogFormat::Json);
     service.get("/customers").token("x").send().await.expect(401);
     assert_eq!(log.text(), "");
@@ -173,7 +174,7 @@ async fn a_log_of_errors_only_still_says_whose_they_are() {
 }
 
 #[tokio::test]
-async fn text_for_people_is_one_line_a_request_with_the_same_fields() {
+async fn the_text_format_has_one_line_per_request_with_all_fields() {
     let service = Service::start().await;
     let (log, _guard) = Log::of_this_thread("info", LogFormat::Text);
     service.get("/customers").request_id("r-7").send().await.expect(200);
@@ -186,7 +187,7 @@ async fn text_for_people_is_one_line_a_request_with_the_same_fields() {
 }
 
 #[tokio::test]
-async fn libraries_are_not_heard_below_a_warning_at_any_filter() {
+async fn libraries_log_warnings_only_whatever_the_filter() {
     let service = Service::start().await;
     let (log, _guard) = Log::of_this_thread("trace,sqlx=trace,sea_orm=trace,poem=trace", LogFormat::Json);
     tracing::info!(target: "sqlx::query", "SELECT");
@@ -205,7 +206,7 @@ async fn libraries_are_not_heard_below_a_warning_at_any_filter() {
     assert_eq!(of_others.collect::<Vec<_>>(), Vec::<Value>::new());
 }
 
-/// What is made of headers `traceparent`.
+/// The trace of a request with these `traceparent` headers.
 fn trace(values: &[&str]) -> Trace {
     let mut headers = HeaderMap::new();
     for value in values {
@@ -215,7 +216,7 @@ fn trace(values: &[&str]) -> Trace {
 }
 
 #[test]
-fn a_valid_trace_is_continued_with_a_span_of_our_own() {
+fn a_valid_traceparent_is_continued_with_a_new_span() {
     for (flags, kept) in [("00", "00"), ("01", "01"), ("03", "01"), ("ff", "01"), ("fe", "00")] {
         let continued = trace(&[&format!("00-{TRACE}-{PARENT}-{flags}")]);
         assert_eq!(continued.id(), TRACE);
@@ -224,14 +225,14 @@ fn a_valid_trace_is_continued_with_a_span_of_our_own() {
     for later in ["01", "02", "cc", "fe"] {
         for more in ["", "-", "-what-the-future-will-be-like", "-00-00"] {
             let continued = trace(&[&format!("{later}-{TRACE}-{PARENT}-01{more}")]);
-            // We speak the version that we know.
+            // A later version is answered in version 00.
             assert_eq!(continued.traceparent(), format!("00-{TRACE}-0011223344556677-01"), "{later} {more}");
         }
     }
 }
 
 #[test]
-fn a_malformed_trace_is_replaced() {
+fn a_malformed_traceparent_starts_a_new_trace() {
     let valid = format!("00-{TRACE}-{PARENT}-01");
     let zeroes = "0".repeat(32);
     let new = "0123456789abcdef0011223344556677";
@@ -280,7 +281,7 @@ fn a_malformed_trace_is_replaced() {
 }
 
 #[tokio::test]
-async fn the_trace_is_the_same_in_the_log_the_reply_and_the_trail() {
+async fn log_reply_and_audit_entry_share_the_trace_id() {
     let service = Service::start().await;
     let (log, _guard) = Log::of_this_thread("info", LogFormat::Json);
     let valid = format!("00-{TRACE}-{PARENT}-01");
@@ -299,8 +300,8 @@ async fn the_trace_is_the_same_in_the_log_the_reply_and_the_trail() {
         let entries = service.read(&format!("/audit-logs?resourceId={customer}")).await;
         assert_eq!(entries["data"][0]["traceId"], trace);
     }
-    let repeated = service.get("/customers").header("traceparent", &valid).again("traceparent", valid.as_bytes());
+    let repeated = service.get("/customers").header("traceparent", &valid).add_header("traceparent", valid.as_bytes());
     assert!(!repeated.send().await.expect(200).header("traceparent").contains(TRACE));
-    let no_text = service.get("/customers").again("traceparent", b"\xff").send().await.expect(200);
+    let no_text = service.get("/customers").add_header("traceparent", b"\xff").send().await.expect(200);
     assert!(no_text.header("traceparent").starts_with("00-"));
 }

@@ -1,3 +1,4 @@
-//! Logs and traces.
+//! Logs, traces, and a standard error that fails.
 
 mod logs;
+mod stderr;
