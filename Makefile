@@ -16,7 +16,7 @@ NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 # Where RabbitMQ does not answer, and need not, its tests are left out. It is asked once, by the first who wants to know.
 AMQP = $(eval AMQP := $(shell [ "$${CI:-}" = true ] || .ci/answers "$(TEST_AMQP_URL)" 5672 || echo missing))$(AMQP)
 TESTS = $(if $(NEXTEST),cargo nextest run --workspace,cargo test --workspace) \
-  $(if $(AMQP),$(if $(NEXTEST),-E 'not test(/^rabbitmq::/)',-- --skip rabbitmq::))
+  $(if $(AMQP),$(if $(NEXTEST),-E 'not test(/^broker::rabbitmq::/)',-- --skip broker::rabbitmq::))
 COUNT := cargo test --workspace --test it -- --list 2>/dev/null
 
 # Tools at one version each, fetched by whoever needs them first: into target/tools, .venv and node_modules.
@@ -123,7 +123,7 @@ test: ## Run all tests: on SQLite, and on PostgreSQL and with RabbitMQ where the
 	  echo "== SKIPPED: $$skipped tests on PostgreSQL, because nothing answers at TEST_POSTGRES_URL"; \
 	fi
 	@[ -z "$(AMQP)" ] || \
-	  echo "== SKIPPED: $$($(COUNT) | grep -c '^rabbitmq::.*: test$$') tests with RabbitMQ, because nothing answers at TEST_AMQP_URL"
+	  echo "== SKIPPED: $$($(COUNT) | grep -c '^broker::rabbitmq::.*: test$$') tests with RabbitMQ, because nothing answers at TEST_AMQP_URL"
 
 .PHONY: accept
 accept: lint-contract ## Accept the service with other tools than Rust's (Node.js and Python)
@@ -146,16 +146,16 @@ nightly: ## Run faults, disks, outages, fuzz and the benchmarks, all of them eve
 
 .PHONY: faults
 faults: ## Kill relays and a RabbitMQ of its own in 200 rounds, and drain 100,000 events (takes about 15 minutes)
-	cargo test --test it -- --ignored --nocapture faults::
-	TEST_QUEUED=100000 cargo test --test it -- --nocapture rabbitmq::what_queued
+	cargo test --test it -- --ignored --nocapture relay::faults::
+	TEST_QUEUED=100000 cargo test --test it -- --nocapture broker::rabbitmq::events_queued
 
 .PHONY: disks
 disks: ## Fill disks and let them fail under the running service (takes about three minutes; mounts file systems, so needs root)
-	cargo test --test it -- --include-ignored --nocapture --test-threads=1 disks::
+	cargo test --test it -- --include-ignored --nocapture --test-threads=1 database::disks::
 
 .PHONY: outages
 outages: ## Freeze, cut off, lock and restart a PostgreSQL of its own under the service (takes about six minutes)
-	cargo test --test it -- --include-ignored --nocapture --test-threads=1 outages:: hot_rows:: pooler::
+	cargo test --test it -- --include-ignored --nocapture --test-threads=1 database::outages:: database::hot_rows:: database::pooler::
 
 .PHONY: fuzz
 fuzz: build ## Fuzz a service of its own with Schemathesis, by its contract

@@ -1,7 +1,7 @@
-//! A broker in memory, whose faults a test chooses; and what tests with any broker share.
+//! A broker in memory that fails as a test asks, and how any broker is published to.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard},
 };
 
@@ -13,12 +13,10 @@ use crm::{
     },
 };
 use futures_util::{FutureExt, future::BoxFuture};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::Notify;
 
-use super::id;
-
-/// Gives positions and publishes until nothing is left to do.
+/// Publishes all committed events.
 pub async fn drain(app: &App, relay: &mut Relay) {
     app.order_events().await.unwrap();
     for _ in 0..100_000 {
@@ -29,75 +27,55 @@ pub async fn drain(app: &App, relay: &mut Relay) {
             Step::Down(again) => tokio::time::sleep_until(again).await,
         }
     }
-    panic!("it does not end");
+    panic!("the relay does not come to an end");
 }
 
-/// How far the events of each customer came.
-#[derive(Default)]
-pub struct Versions(HashMap<String, i64>);
-
-impl Versions {
-    /// Fails unless the event is the next one of its customer, whose id it gives.
-    pub fn next(&mut self, event: &Value) -> String {
-        let customer = id(&event["data"]["resource"], "customerId");
-        let last = self.0.entry(customer.clone()).or_default();
-        *last += 1;
-        assert_eq!(event["data"]["version"], *last, "of {customer}");
-        customer
-    }
-}
-
-/// The event that a task about the customer was completed.
-pub fn task_completed(number: usize, customer: &str) -> Value {
-    let data = json!({ "tenantId": "default", "customerId": customer, "title": format!("Task {number}") });
-    json!({ "eventId": format!("e{number}"), "eventType": "oa.task.completed", "timestamp": "2026-01-31T09:30:00Z",
-        "source": "oa", "traceId": "x", "data": data })
-}
-
-/// A broker in memory.
+/// Clones are the same broker.
 #[derive(Clone, Default)]
-pub struct Memory(Arc<Mutex<State>>, Arc<Notify>);
+pub struct MemoryBroker {
+    state: Arc<Mutex<State>>,
+    hanging: Arc<Notify>,
+}
 
 #[derive(Default)]
 pub struct State {
-    /// No connection can be made.
+    /// Nobody can connect.
     pub down: bool,
-    /// Types of events that cannot be routed.
+    /// Event types that no queue is bound to.
     pub unroutable: Vec<String>,
-    /// The next publication breaks: so many are confirmed, so many more arrive and are not answered, the rest is lost.
+    /// The connection breaks during the next batch, after this many messages were confirmed and this many more arrived.
     pub breaks_after: Option<(usize, usize)>,
-    /// The next publication never ends: before the messages arrive, or after (`true`).
+    /// The next batch is never answered: before its messages arrive, or after (`true`).
     pub hangs: Option<bool>,
-    /// What arrived, in order.
     pub arrived: Vec<Message>,
-    /// How many messages were on their way in each publication.
-    pub waves: Vec<usize>,
-    /// What waits to be taken.
+    /// The size of each batch.
+    pub batches: Vec<usize>,
+    /// Messages to be consumed.
     pub inbound: VecDeque<Vec<u8>>,
-    /// How what was taken ended.
+    /// Consumed messages.
     pub settled: Vec<(Vec<u8>, Settlement)>,
 }
 
-impl Memory {
+impl MemoryBroker {
     pub fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap()
+        self.state.lock().unwrap()
     }
 
-    /// Ready once a publication hangs.
-    pub async fn hung(&self) {
-        self.1.notified().await;
+    /// Waits until a batch hangs.
+    pub async fn hanging(&self) {
+        self.hanging.notified().await;
     }
 
-    /// The events that arrived, without those that came again.
+    /// The events that arrived, without duplicates.
     pub fn events(&self) -> Vec<Value> {
-        let mut ids = std::collections::HashSet::new();
+        let mut ids = HashSet::new();
         let state = self.state();
         let first = state.arrived.iter().filter(|message| ids.insert(message.id));
         first.map(|message| serde_json::from_slice(&message.payload).unwrap()).collect()
     }
 }
 
-impl Broker for Memory {
+impl Broker for MemoryBroker {
     fn publisher(&self) -> BoxFuture<'_, Result<Box<dyn Publisher>, Down>> {
         let outcome = match self.state().down {
             true => Err(Down("down".to_owned())),
@@ -107,17 +85,18 @@ impl Broker for Memory {
     }
 
     fn subscriber(&self) -> BoxFuture<'_, Result<Box<dyn Subscriber>, Down>> {
-        async { Ok(Box::new(Taker { broker: self.clone(), taken: Vec::new() }) as Box<dyn Subscriber>) }.boxed()
+        async { Ok(Box::new(MemorySubscriber { broker: self.clone(), delivered: Vec::new() }) as Box<dyn Subscriber>) }
+            .boxed()
     }
 }
 
-impl Publisher for Memory {
+impl Publisher for MemoryBroker {
     fn publish<'p>(&'p mut self, messages: &'p [Message]) -> BoxFuture<'p, Vec<Outcome>> {
         async move {
             let hangs = self.state().hangs.take();
             let outcomes = if hangs == Some(false) { Vec::new() } else { self.receive(messages) };
             if hangs.is_some() {
-                self.1.notify_one();
+                self.hanging.notify_one();
                 std::future::pending::<()>().await;
             }
             outcomes
@@ -126,10 +105,10 @@ impl Publisher for Memory {
     }
 }
 
-impl Memory {
+impl MemoryBroker {
     fn receive(&self, messages: &[Message]) -> Vec<Outcome> {
         let mut state = self.state();
-        state.waves.push(messages.len());
+        state.batches.push(messages.len());
         let (confirmed, arriving) = state.breaks_after.take().unwrap_or((messages.len(), 0));
         let mut outcomes = Vec::new();
         for (number, message) in messages.iter().enumerate() {
@@ -147,20 +126,20 @@ impl Memory {
     }
 }
 
-struct Taker {
-    broker: Memory,
-    taken: Vec<Vec<u8>>,
+struct MemorySubscriber {
+    broker: MemoryBroker,
+    delivered: Vec<Vec<u8>>,
 }
 
-impl Subscriber for Taker {
+impl Subscriber for MemorySubscriber {
     fn next(&mut self) -> BoxFuture<'_, Result<Vec<Vec<u8>>, Down>> {
-        self.taken = self.broker.state().inbound.drain(..).collect();
-        let taken = self.taken.clone();
-        async move { if taken.is_empty() { Err(Down("the end".to_owned())) } else { Ok(taken) } }.boxed()
+        self.delivered = self.broker.state().inbound.drain(..).collect();
+        let messages = self.delivered.clone();
+        async move { if messages.is_empty() { Err(Down("the end".to_owned())) } else { Ok(messages) } }.boxed()
     }
 
     fn settle(&mut self, settlements: Vec<Settlement>) -> BoxFuture<'_, Result<(), Down>> {
-        let settled = std::mem::take(&mut self.taken).into_iter().zip(settlements);
+        let settled = std::mem::take(&mut self.delivered).into_iter().zip(settlements);
         self.broker.state().settled.extend(settled);
         async { Ok(()) }.boxed()
     }

@@ -1,16 +1,14 @@
-//! The contract as the tests read it: its operations, and whether a reply keeps it.
+//! The contract: its operations, and whether a reply conforms to it.
 
 use poem::http::Method;
 use serde_json::{Map, Value, json};
 
 use super::Reply;
 
-/// The contract of the service under test.
 pub struct Contract {
     pub document: Value,
 }
 
-/// An operation of the contract.
 #[derive(Debug, Clone)]
 pub struct Operation {
     pub method: Method,
@@ -27,7 +25,7 @@ impl Operation {
         !self.definition["requestBody"].is_null()
     }
 
-    /// The name of the body's schema.
+    /// The name of its body's schema.
     pub fn body_schema(&self) -> &str {
         let path = self.definition["requestBody"]["content"]["application/json"]["schema"]["$ref"].as_str().unwrap();
         path.rsplit('/').next().unwrap()
@@ -64,14 +62,14 @@ impl Contract {
         &self.document["components"]["schemas"][name]
     }
 
-    /// Fails if the reply to this request is not what the contract says.
+    /// Fails unless the reply to this request conforms.
     pub fn check(&self, method: &Method, path: &str, reply: &Reply) {
         let path = path.strip_prefix("/api/v1/crm").unwrap_or(path);
         let status = reply.status.as_u16();
         assert!(!reply.header("X-Request-ID").is_empty(), "no X-Request-ID: {reply:?}");
         assert!(reply.header("X-Response-Time").parse::<f64>().is_ok(), "no X-Response-Time: {reply:?}");
         if reply.status.is_client_error() || reply.status.is_server_error() {
-            // A probe that finds the service down says both in one body.
+            // A failing probe answers with its own fields and the error's in one body.
             let schema = if reply.body["status"] == "down" { "HealthDown" } else { "ErrorBody" };
             self.check_schema(&json!({ "$ref": format!("#/components/schemas/{schema}") }), &reply.body);
             assert_eq!(reply.body["requestId"], reply.header("X-Request-ID"));
@@ -79,14 +77,10 @@ impl Contract {
         let operation = self
             .operations()
             .into_iter()
-            .find(|operation| operation.method == method && fits(&operation.template, path));
+            .find(|operation| operation.method == method && matches(&operation.template, path));
         let Some(operation) = operation else { return };
         let response = &operation.definition["responses"][status.to_string()];
-        assert!(
-            !response.is_null(),
-            "{method} {path} answers {status}, which the contract does not name: {}",
-            reply.text
-        );
+        assert!(!response.is_null(), "{method} {path} answers {status}, which is not in the contract: {}", reply.text);
         let response = self.resolve(response);
         for (name, header) in response["headers"].as_object().into_iter().flatten() {
             let header = self.resolve(header);
@@ -109,10 +103,10 @@ impl Contract {
         }
     }
 
-    /// Fails unless `value` keeps the schema, and has no field that the schema does not name.
+    /// Fails unless the value conforms to the schema and has no other fields.
     pub fn check_schema(&self, schema: &Value, value: &Value) {
         let errors = self.violations(schema, value);
-        assert!(errors.is_empty(), "{value} breaks the contract: {errors:?}");
+        assert!(errors.is_empty(), "{value} does not conform: {errors:?}");
     }
 
     pub fn violations(&self, schema: &Value, value: &Value) -> Vec<String> {
@@ -127,8 +121,8 @@ impl Contract {
     }
 }
 
-/// Says what OpenAPI 3.0 says as JSON Schema: `nullable` becomes a type. Objects are closed, so that a reply with a field
-/// that the contract does not name is found.
+/// Translates OpenAPI 3.0 to JSON Schema, where `nullable` is a type, and closes objects, so that undocumented fields
+/// are found.
 fn to_json_schema(schema: &mut Value) {
     match schema {
         Value::Object(object) => {
@@ -146,13 +140,12 @@ fn to_json_schema(schema: &mut Value) {
     }
 }
 
-fn fits(template: &str, path: &str) -> bool {
+fn matches(template: &str, path: &str) -> bool {
     let (template, path): (Vec<_>, Vec<_>) = (template.split('/').collect(), path.split('/').collect());
     template.len() == path.len()
         && template.iter().zip(path).all(|(part, actual)| part.starts_with('{') || *part == actual)
 }
 
-/// The entries of an object.
 pub fn entries(value: &Value) -> &Map<String, Value> {
     value.as_object().unwrap()
 }

@@ -1,16 +1,16 @@
-//! A database per test, made empty and deleted with the test.
+//! A database for each test, created empty and deleted with it.
 
 use crm::config::DatabaseUrl;
 use sea_orm::{ConnectionTrait, Database, DatabaseConnection};
 use tempfile::TempDir;
 
-/// A variable of the test run.
-#[expect(clippy::disallowed_methods, reason = "the test run is told from outside where to run")]
+/// A variable that configures the tests.
+#[expect(clippy::disallowed_methods, reason = "the tests are not the service, whose configuration is read once")]
 pub fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// Whether this run is on PostgreSQL.
+/// Whether the tests run on PostgreSQL, rather than on SQLite.
 pub fn on_postgres() -> bool {
     match variable("TEST_DATABASE").as_deref() {
         Some("postgres") => true,
@@ -19,12 +19,11 @@ pub fn on_postgres() -> bool {
     }
 }
 
-/// The server on which PostgreSQL databases are made.
+/// The server where databases are created.
 fn postgres_url() -> String {
     variable("TEST_POSTGRES_URL").unwrap_or_else(|| "postgres://postgres@127.0.0.1:5432/postgres".to_owned())
 }
 
-/// An empty database.
 pub enum TestDatabase {
     Sqlite { directory: TempDir },
     Postgres { name: String },
@@ -60,7 +59,7 @@ impl TestDatabase {
         self.url().parse().unwrap()
     }
 
-    /// A connection around the service, to look at what is stored or to break it.
+    /// A connection around the service.
     pub async fn connect(&self) -> DatabaseConnection {
         Database::connect(self.url()).await.unwrap()
     }
@@ -75,13 +74,13 @@ impl Drop for TestDatabase {
                 runtime.block_on(on_server(statement));
             });
             if dropping.join().is_err() {
-                eprintln!("a test database is left behind");
+                eprintln!("the database {name} could not be dropped");
             }
         }
     }
 }
 
-/// Runs a statement on the server, beside all databases of tests.
+/// Runs a statement outside the tests' databases.
 pub async fn on_server(statement: String) {
     let server = postgres_url();
     let connection = Database::connect(server.as_str()).await;

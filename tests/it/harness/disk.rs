@@ -1,4 +1,4 @@
-//! Disks that fill up and fail: a small file system of the test's own, and faults preloaded into the service.
+//! Disks that fill up and fail: a small file system, and a library that makes system calls fail.
 
 use std::{
     fs::{File, OpenOptions},
@@ -10,12 +10,11 @@ use std::{
 
 use tempfile::TempDir;
 
-/// Whether the test runs as root.
 pub fn is_root() -> bool {
     std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
 }
 
-/// Says that a test is left out, and why.
+/// Says why this test is skipped.
 pub fn skipped(why: &str) {
     let test = std::thread::current().name().unwrap_or_default().to_owned();
     eprintln!("== SKIPPED {test}: {why}");
@@ -25,7 +24,7 @@ pub fn skipped(why: &str) {
 pub struct SmallDisk(TempDir);
 
 impl SmallDisk {
-    /// One of so many MiB; `None` where it may not be mounted.
+    /// Mounts one of `size` MiB; `None` where that is not allowed.
     pub fn mount(size: usize) -> Option<Self> {
         let directory = tempfile::tempdir().unwrap();
         let mounted = Command::new("mount")
@@ -50,7 +49,7 @@ impl SmallDisk {
         format!("sqlite://{}", self.path().join("crm.db").display())
     }
 
-    /// Makes it of another size.
+    /// Resizes it to `size` MiB.
     pub fn resize(&self, size: usize) {
         self.remount(&format!("size={size}m"));
     }
@@ -61,7 +60,7 @@ impl SmallDisk {
         assert!(status.success(), "mount -o {options}");
     }
 
-    /// A file of so many MiB, or of all that is left.
+    /// Fills `size` MiB, or all there is, with a file.
     pub fn ballast(&self, size: Option<usize>) -> PathBuf {
         let path = self.path().join("ballast");
         let mut file = OpenOptions::new().create(true).append(true).open(&path).unwrap();
@@ -81,12 +80,12 @@ impl Drop for SmallDisk {
     fn drop(&mut self) {
         let unmounted = Command::new("umount").arg("-l").arg(self.path()).status();
         if !unmounted.is_ok_and(|status| status.success()) {
-            eprintln!("{} stays mounted", self.path().display());
+            eprintln!("{} is still mounted", self.path().display());
         }
     }
 }
 
-/// Which calls fail.
+/// Sets of system calls.
 pub const WRITES: u32 = 1;
 pub const SYNCS: u32 = 2;
 pub const SIZES: u32 = 4;
@@ -97,10 +96,10 @@ pub const ALL: u32 = WRITES | SYNCS | SIZES | OPENS;
 pub const EIO: u32 = 5;
 pub const ENOSPC: u32 = 28;
 pub const EROFS: u32 = 30;
-/// One of the three.
+/// Any of the three.
 pub const ANY: u32 = 0;
 
-/// Faults preloaded into the service, that a test switches on and off.
+/// A library that makes system calls of the process it is preloaded into fail.
 pub struct FaultyDisk {
     library: TempDir,
     directory: String,
@@ -108,7 +107,7 @@ pub struct FaultyDisk {
 }
 
 impl FaultyDisk {
-    /// Faults of files in a directory; `None` where there is no C compiler.
+    /// For files in a directory; `None` where there is no C compiler.
     pub fn of(directory: &Path, seed: u32) -> Option<Self> {
         let library = tempfile::tempdir().unwrap();
         let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/harness/faulty_disk.c");
@@ -130,7 +129,7 @@ impl FaultyDisk {
         Some(disk)
     }
 
-    /// The variables that a service is to be started with.
+    /// The variables that preload it.
     pub fn variables(&self) -> [(&'static str, String); 3] {
         let path = |name| self.library.path().join(name).to_str().unwrap().to_owned();
         [
@@ -140,26 +139,26 @@ impl FaultyDisk {
         ]
     }
 
-    /// From now on so many of a thousand of these calls fail.
+    /// From now on `per_mille` in a thousand of these calls fail.
     pub fn fail(&self, per_mille: u32, error: u32, calls: u32) {
         self.set(1, error);
         self.set(2, calls);
         self.set(0, per_mille);
     }
 
-    /// From now on none fails.
-    pub fn mend(&self) {
+    pub fn repair(&self) {
         self.set(0, 0);
     }
 
-    /// How many calls failed.
-    pub fn faults(&self) -> u32 {
+    /// How many calls failed so far.
+    pub fn failures(&self) -> u32 {
         let mut bytes = [0; 4];
         self.control.read_exact_at(&mut bytes, 16).unwrap();
         u32::from_ne_bytes(bytes)
     }
 
-    fn set(&self, place: u64, number: u32) {
-        self.control.write_all_at(&number.to_ne_bytes(), place * 4).unwrap();
+    /// Sets a field of `struct control` in `faulty_disk.c`.
+    fn set(&self, field: u64, number: u32) {
+        self.control.write_all_at(&number.to_ne_bytes(), field * 4).unwrap();
     }
 }

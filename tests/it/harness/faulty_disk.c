@@ -1,5 +1,5 @@
-// Preloaded into the service: lets calls that write files under DISK_FAULTS_DIRECTORY fail, as the file named by
-// DISK_FAULTS_CONTROL says, which both sides may change at any time.
+// Preloaded into the service: makes calls that write files under DISK_FAULTS_DIRECTORY fail, as the file named by
+// DISK_FAULTS_CONTROL says. The test changes that file while the service runs.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -16,10 +16,10 @@
 
 enum { WRITES = 1, SYNCS = 2, SIZES = 4, OPENS = 8 };
 
-// Four numbers, as harness/disk.rs writes them, and the number of faults, as it reads it.
+// harness/disk.rs writes the first four fields and reads the last.
 struct control {
   volatile uint32_t per_mille, error, calls, seed;
-  uint32_t faults;
+  uint32_t failures;
 };
 
 static struct control *control;
@@ -61,7 +61,7 @@ static int fault(int call) {
   if (!control || !control->per_mille || !(control->calls & call)) return 0;
   uint64_t draw = next();
   if (draw % 1000 >= control->per_mille) return 0;
-  __atomic_add_fetch(&control->faults, 1, __ATOMIC_RELAXED);
+  __atomic_add_fetch(&control->failures, 1, __ATOMIC_RELAXED);
   if (call == WRITES && draw >> 60 < 4) return -1;
   static const int any[] = {ENOSPC, EIO, EROFS};
   return control->error ? (int)control->error : any[(draw >> 40) % 3];
@@ -141,7 +141,7 @@ int fallocate(int fd, int mode, off_t at, off_t length) {
   return real(fd, mode, at, length);
 }
 
-// Opening for writing is refused on a read-only file system.
+// A read-only file system refuses to open files for writing.
 #define OPEN(name) \
   int name(const char *path, int flags, ...) { \
     REAL(int, #name, const char *, int, ...) \

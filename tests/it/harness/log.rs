@@ -1,4 +1,4 @@
-//! The log of a test, kept in memory.
+//! A log kept in memory.
 
 use std::{
     io::{self, Write},
@@ -10,19 +10,18 @@ use serde_json::Value;
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::fmt::MakeWriter;
 
-/// What was logged.
 #[derive(Debug, Clone, Default)]
 pub struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
-    /// Logs what happens on this thread, until the guard is dropped.
+    /// The log of this thread, until the guard is dropped.
     pub fn of_this_thread(filter: &str, format: LogFormat) -> (Self, DefaultGuard) {
         let log = Self::default();
         let guard = tracing::subscriber::set_default(logs::subscriber(filter, format, log.clone()));
         (log, guard)
     }
 
-    /// Logs what happens on every thread of this process, from now on.
+    /// The log of all threads, from now on.
     pub fn of_this_process(filter: &str) -> Self {
         let log = Self::default();
         tracing::subscriber::set_global_default(logs::subscriber(filter, LogFormat::Json, log.clone())).unwrap();
@@ -33,7 +32,7 @@ impl Log {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }
 
-    /// The lines, each of which must be a JSON object.
+    /// The lines; fails unless each is JSON.
     pub fn lines(&self) -> Vec<Value> {
         self.text().lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"))).collect()
     }
@@ -50,7 +49,7 @@ impl Log {
 
 impl Write for Log {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // Also after a failed assertion, in whose wake others may still log.
+        // Threads go on logging after an assertion failed.
         self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(bytes);
         Ok(bytes.len())
     }

@@ -1,20 +1,26 @@
-//! How a test drives the service: [`Service::start`] makes one on a database of its own, with a clock and ids of its own;
-//! [`Call`] is a request, [`Reply`] its answer. Every reply is held against the contract before the test sees it.
+//! How a test drives the service: [`Service::start`] starts one in process, with a database, a clock and ids of its
+//! own; [`Call`] is a request, [`Reply`] its answer. Every reply is checked against the contract before the test sees
+//! it. [`Process`] is the binary, for what needs a process.
 //!
-//! `TEST_DATABASE` says on which database: `sqlite` (the default) or `postgres`, at `TEST_POSTGRES_URL`.
+//! `TEST_DATABASE` chooses the database: `sqlite` (the default) or `postgres`, at `TEST_POSTGRES_URL`.
 
+pub mod audit;
 pub mod broker;
 pub mod contract;
+pub mod contract_walk;
 mod database;
 pub mod disk;
-mod kept;
+mod durability;
+pub mod events;
 mod log;
 pub mod postgres;
 mod process;
-pub mod proxy;
-mod stored;
-mod told;
-pub mod walk;
+mod proxy;
+pub mod rabbitmq;
+pub mod sql;
+mod stored_pii;
+mod time;
+mod writes;
 
 use std::{
     collections::HashMap,
@@ -48,25 +54,30 @@ use serde_json::{Value, json};
 
 pub use contract::Contract;
 pub use database::{TestDatabase, on_postgres, on_server, variable};
-pub use kept::{agrees, kept};
+pub use durability::{assert_consistent, assert_durable};
 pub use log::Log;
-pub use process::{Client, Ended, Process, crm, served};
-pub use stored::{Place, cell, everything};
-pub use told::{Load, Told, Write, within};
+pub use process::{Client, CommandOutput, Process, SERVER, command, run_crm, signal, start_and_stop};
+pub use proxy::{Proxy, free_port};
+pub use stored_pii::{StoredPii, stored_bytes};
+pub use time::{AMPLE, DAY, within};
+pub use writes::{Load, Write, WriteHistory};
 
-/// The secret that test tokens are signed with.
+/// The secret that signs tokens.
 pub const SECRET: &str = "a secret for tests, longer than 32 bytes";
 
-/// The key that personal data is sealed with in tests.
+/// The key that encrypts personal data.
 pub const PII_KEYS: &str = "test:MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
 
-/// The instant at which every test begins: 2026-01-31T09:30:00.125Z.
+/// The instant at which every clock starts, in milliseconds: 2026-01-31T09:30:00.125Z.
 pub const START: i64 = 1_769_851_800_125;
 
-/// A claim `exp` that no test's clock comes to: the year 9999.
-pub const FAR: i64 = 253_370_764_800;
+/// A claim `exp` that no clock reaches: in the year 9999.
+pub const FAR_FUTURE: i64 = 253_370_764_800;
 
-/// A service on a database of its own.
+/// An id of the right form that no resource has.
+pub const UNKNOWN_ID: &str = "019aa5c8-7d40-7c1e-b3a2-5f0e6d1c2b3a";
+
+/// A service in this process.
 pub struct Service {
     pub app: App,
     pub database: TestDatabase,
@@ -86,18 +97,17 @@ impl Service {
         Self::on(TestDatabase::new().await, variables).await
     }
 
-    /// The same service with other operations behind its membrane.
+    /// The same service with other operations behind its middleware.
     pub fn with_operations(mut self, operations: impl Endpoint + 'static) -> Self {
         self.endpoint = Arc::new(ToDynEndpoint(http::membrane(&self.app, operations)));
         self
     }
 
     pub async fn on(database: TestDatabase, variables: &[(&str, &str)]) -> Self {
-        Self::noting(database, variables, Notes::default()).await
+        Self::with_audit_queue(database, variables, Notes::default()).await
     }
 
-    /// A service with this queue of audit notes.
-    pub async fn noting(database: TestDatabase, variables: &[(&str, &str)], notes: Notes) -> Self {
+    pub async fn with_audit_queue(database: TestDatabase, variables: &[(&str, &str)], notes: Notes) -> Self {
         let clock = Arc::new(AtomicI64::new(START));
         let config = config(&database, variables);
         migrate::up(&config.database_url, None, config.database_wait).await.unwrap();
@@ -106,15 +116,14 @@ impl Service {
         Self { app, database, contract: Contract::emitted(), endpoint, clock, requests: AtomicU64::new(1) }
     }
 
-    /// The parts of one more process of the service on the same database, by the same clock; `number` keeps its ids
-    /// apart from the others'.
-    pub async fn beside(&self, number: u32) -> App {
+    /// Another instance on the same database and clock; `number` keeps its ids apart from those of the others.
+    pub async fn another_instance(&self, number: u32) -> App {
         let config = config(&self.database, &[]);
         app(config, Arc::clone(&self.clock), Notes::default(), u64::from(number) << 32).await
     }
 
-    /// Moves the clock.
-    pub fn pass(&self, millis: i64) {
+    /// Advances the clock.
+    pub fn advance(&self, millis: i64) {
         self.clock.fetch_add(millis, Ordering::SeqCst);
     }
 
@@ -122,7 +131,7 @@ impl Service {
         self.call(Method::GET, path)
     }
 
-    /// A POST with a body, a fresh request id and a token that may do everything.
+    /// A POST with a new request id.
     pub fn post(&self, path: &str, body: Value) -> Call<'_> {
         self.call(Method::POST, path).fresh_request_id().json(&body)
     }
@@ -135,6 +144,7 @@ impl Service {
         self.call(Method::DELETE, path)
     }
 
+    /// A request whose token has every scope.
     pub fn call(&self, method: Method, path: &str) -> Call<'_> {
         let request = Request::builder().method(method).uri_str(format!("/api/v1/crm{path}")).finish();
         Call { service: self, request }
@@ -166,17 +176,16 @@ impl Service {
         self.get(path).send().await.expect(200).body
     }
 
-    /// The entries of the audit trail that a query asks for, newest first: at most 100, and all of them.
+    /// The entries of the audit trail that a query finds, newest first; fails if there are more than a page of 100.
     pub async fn trail(&self, query: &str) -> Vec<Value> {
-        let far = token(json!({ "exp": FAR, "scope": "crm:audit:read" }));
-        let list = self.get(&format!("/audit-logs?pageSize=100&{query}")).token(&far).send().await.expect(200).body;
+        let auditor = token(json!({ "exp": FAR_FUTURE, "scope": "crm:audit:read" }));
+        let list = self.get(&format!("/audit-logs?pageSize=100&{query}")).token(&auditor).send().await.expect(200).body;
         let entries = list["data"].as_array().unwrap();
         assert_eq!(list["total"], entries.len(), "more than a page");
         entries.clone()
     }
 }
 
-/// The configuration of a service on this database.
 fn config(database: &TestDatabase, variables: &[(&str, &str)]) -> Config {
     let url = database.url();
     let mut environment =
@@ -185,7 +194,7 @@ fn config(database: &TestDatabase, variables: &[(&str, &str)]) -> Config {
     Config::read(&|name| environment.get(name).map(|value| (*value).to_owned())).0.unwrap()
 }
 
-/// The parts of a service, whose ids count up from `first_id`.
+/// A service whose ids count up from `first_id`.
 async fn app(config: Config, clock: Arc<AtomicI64>, notes: Notes, first_id: u64) -> App {
     let (database, clock) = (Database::open(&config, REQUEST).await.unwrap(), Clock::Manual(clock));
     App::new(Parts {
@@ -201,12 +210,12 @@ async fn app(config: Config, clock: Arc<AtomicI64>, notes: Notes, first_id: u64)
     })
 }
 
-/// The id in a field of a reply's body.
+/// A text field of a body: an id, mostly.
 pub fn id(body: &Value, field: &str) -> String {
     body[field].as_str().unwrap_or_else(|| panic!("no {field} in {body}")).to_owned()
 }
 
-/// A token with these claims, valid for an hour.
+/// A token with these claims; unless they say otherwise, of `tester` and valid for an hour.
 pub fn token(claims: Value) -> String {
     let mut all = json!({ "sub": "tester", "exp": START / 1000 + 3600 });
     for (name, value) in claims.as_object().unwrap() {
@@ -220,22 +229,22 @@ pub fn sign_hs256(claims: &Value, secret: &str) -> String {
     jsonwebtoken::encode(&jsonwebtoken::Header::default(), claims, &key).unwrap()
 }
 
-/// A request that is being put together.
+/// A request under construction.
 pub struct Call<'s> {
     service: &'s Service,
     request: Request,
 }
 
 impl Call<'_> {
-    /// Sets a header, in place of what is there.
+    /// Sets a header.
     pub fn header(mut self, name: &str, value: &str) -> Self {
         let (name, value) = (HeaderName::try_from(name).unwrap(), HeaderValue::try_from(value).unwrap());
         self.request.headers_mut().insert(name, value);
         self
     }
 
-    /// Sends a header once more.
-    pub fn again(mut self, name: &str, value: &[u8]) -> Self {
+    /// Adds a header line, even if there is one by that name.
+    pub fn add_header(mut self, name: &str, value: &[u8]) -> Self {
         let (name, value) = (HeaderName::try_from(name).unwrap(), HeaderValue::from_bytes(value).unwrap());
         self.request.headers_mut().append(name, value);
         self
@@ -276,32 +285,32 @@ impl Call<'_> {
         self
     }
 
-    /// Asks at the address without the gateway's prefix.
-    pub fn stripped(mut self) -> Self {
+    /// Takes the prefix off the path, as some gateways do.
+    pub fn without_prefix(mut self) -> Self {
         let uri = self.request.uri().to_string();
         *self.request.uri_mut() = uri.strip_prefix("/api/v1/crm").unwrap().parse().unwrap();
         self
     }
 
-    /// Sends the request, and holds the reply against the contract.
+    /// Sends the request, and checks the reply against the contract.
     pub async fn send(self) -> Reply {
         let service = self.service;
         let method = self.request.method().clone();
         let path = self.request.uri().path().to_owned();
-        let reply = self.send_one_of_many().await;
+        let reply = self.send_unchecked().await;
         service.contract.check(&method, &path, &reply);
         reply
     }
 
-    /// Sends the request, one of so many that holding each reply against the contract would take minutes.
-    pub async fn send_one_of_many(self) -> Reply {
+    /// Sends the request; for thousands of them, whose checks would take minutes.
+    pub async fn send_unchecked(self) -> Reply {
         let mut response = self.service.endpoint.get_response(self.request).await;
         let text = response.take_body().into_string().await.unwrap();
         let body = serde_json::from_str(&text).unwrap_or(Value::Null);
         Reply { status: response.status(), headers: response.headers().clone(), text, body }
     }
 
-    /// Sends the request and hangs up after a moment.
+    /// Sends the request, and drops it after a number of polls, as when the client disconnects.
     pub async fn hang_up_after(self, polls: usize) {
         let mut answer = Box::pin(self.service.endpoint.get_response(self.request));
         for _ in 0..polls {
@@ -314,7 +323,6 @@ impl Call<'_> {
     }
 }
 
-/// An answer.
 #[derive(Debug)]
 pub struct Reply {
     pub status: StatusCode,
@@ -330,11 +338,11 @@ impl Reply {
         self
     }
 
-    /// Fails unless the reply is this error, with details that contain `details`.
+    /// Fails unless the reply is an error with these details among its own.
     pub fn refused(self, status: u16, details: &str) -> Self {
         let reply = self.expect(status);
         let given = reply.body["details"].as_str().unwrap_or_default();
-        assert!(given.contains(details), "the details are {given:?}, not {details:?}");
+        assert!(given.contains(details), "the details are {given:?}, without {details:?}");
         reply
     }
 
@@ -343,12 +351,12 @@ impl Reply {
     }
 }
 
-/// The items of a list, by a field.
+/// A text field of each item of a list.
 pub fn fields<'b>(list: &'b Value, field: &str) -> Vec<&'b str> {
     list["data"].as_array().unwrap().iter().map(|item| item[field].as_str().unwrap()).collect()
 }
 
-/// A caller who may write, as the membrane would make it.
+/// A caller who may write, as made from a request.
 pub async fn caller(service: &Service) -> Caller<CanWrite> {
     let call = service.get("/customers");
     let mut request = call.request;

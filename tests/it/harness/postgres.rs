@@ -1,22 +1,24 @@
-//! A PostgreSQL of the test's own, to be frozen, stopped and broken; and a PgBouncer in front of it.
+//! A PostgreSQL server to be frozen, stopped and broken, and a PgBouncer in front of it.
 
 use std::{
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
 };
 
-use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, Statement};
+use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection};
 use tempfile::TempDir;
 
 use super::{
     disk::{is_root, skipped},
-    told::within,
+    free_port,
+    sql::scalar,
+    time::within,
 };
 
-/// A server, with its data in a directory of the test's own.
-pub struct Cluster {
+/// A server with data of its own.
+pub struct PostgresServer {
     directory: TempDir,
     programs: PathBuf,
     port: u16,
@@ -25,21 +27,16 @@ pub struct Cluster {
 
 /// Where `initdb` and `postgres` are.
 fn programs() -> Option<PathBuf> {
-    let told = Command::new("pg_config").arg("--bindir").output().ok();
-    let told = told.map(|output| PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()));
+    let configured = Command::new("pg_config").arg("--bindir").output().ok();
+    let configured = configured.map(|output| PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()));
     let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
     let mut found: Vec<_> = versions.map(|version| version.unwrap().path().join("bin")).collect();
     found.sort();
-    found.extend(told);
+    found.extend(configured);
     found.into_iter().rev().find(|programs| programs.join("initdb").exists() && programs.join("postgres").exists())
 }
 
-/// A port where nothing listens.
-pub fn free_port() -> u16 {
-    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
-}
-
-/// A command that runs as nobody in particular, because such servers refuse to run as root.
+/// A command that does not run as root, which both servers refuse.
 fn unprivileged(program: &Path) -> Command {
     if !is_root() {
         return Command::new(program);
@@ -49,7 +46,7 @@ fn unprivileged(program: &Path) -> Command {
     command
 }
 
-/// A directory that such a server may write to.
+/// A directory that an unprivileged server may write to.
 fn directory() -> TempDir {
     let directory = tempfile::tempdir().unwrap();
     if is_root() {
@@ -59,8 +56,8 @@ fn directory() -> TempDir {
     directory
 }
 
-impl Cluster {
-    /// A new one; `None` where PostgreSQL is not installed.
+impl PostgresServer {
+    /// Creates and starts one; `None` where PostgreSQL is not installed.
     pub async fn start() -> Option<Self> {
         let Some(programs) = programs() else {
             skipped("PostgreSQL is not installed");
@@ -74,9 +71,9 @@ impl Cluster {
             .status()
             .unwrap();
         assert!(made.success(), "initdb fails");
-        let mut cluster = Self { directory, programs, port: free_port(), server: None };
-        cluster.boot().await;
-        Some(cluster)
+        let mut server = Self { directory, programs, port: free_port(), server: None };
+        server.boot().await;
+        Some(server)
     }
 
     /// Starts the server and waits until it accepts connections.
@@ -96,7 +93,7 @@ impl Cluster {
         within(60, "PostgreSQL accepts connections", async || self.try_connect().await.is_some()).await;
     }
 
-    /// Stops it as `pg_ctl stop` does: connections are closed, transactions rolled back.
+    /// Stops it as `pg_ctl stop` does: it closes connections and rolls back their transactions.
     pub fn shut_down(&mut self) {
         if let Some(mut server) = self.server.take() {
             signal("-INT", &[server.id()]);
@@ -108,7 +105,7 @@ impl Cluster {
         self.server.as_ref().unwrap().id()
     }
 
-    /// Stops all its processes, where they stand: it neither answers nor closes anything.
+    /// Suspends all its processes: it neither answers nor closes connections.
     pub fn freeze(&self) {
         signal("-STOP", &[self.pid()]);
         signal("-STOP", &children(self.pid()));
@@ -119,15 +116,16 @@ impl Cluster {
         signal("-CONT", &[self.pid()]);
     }
 
-    pub fn port(&self) -> u16 {
-        self.port
+    /// `host:port`.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
     }
 
     pub fn url(&self) -> String {
         self.url_through(self.port)
     }
 
-    /// The URL of what stands in front of it at another port.
+    /// The URL of a proxy in front of it.
     pub fn url_through(&self, port: u16) -> String {
         format!("postgres://postgres@127.0.0.1:{port}/postgres")
     }
@@ -139,12 +137,19 @@ impl Cluster {
         Database::connect(options).await.ok()
     }
 
-    /// One session.
     pub async fn session(&self) -> DatabaseConnection {
         self.try_connect().await.expect("PostgreSQL accepts a connection")
     }
 
-    /// Runs statements, each for itself.
+    /// A session whose transaction stays open after this statement, with the locks it took.
+    pub async fn hold(&self, statement: &str) -> DatabaseConnection {
+        let session = self.session().await;
+        session.execute_unprepared("BEGIN").await.unwrap();
+        session.execute_unprepared(statement).await.unwrap();
+        session
+    }
+
+    /// Runs statements, each in a transaction of its own.
     pub async fn run(&self, statements: &[&str]) {
         let session = self.session().await;
         for statement in statements {
@@ -153,36 +158,36 @@ impl Cluster {
         session.close().await.unwrap();
     }
 
-    /// Makes new transactions read-only, or no longer; each session comes to know of it by itself.
+    /// Makes new transactions read-only, or no longer: also those of present sessions.
     pub async fn read_only(&self, on: bool) {
         let setting = if on { "on" } else { "off" };
-        // Said by a transaction that may write, whatever is the default by now.
+        // A read-only transaction could not run it.
         let alter = format!("ALTER SYSTEM SET default_transaction_read_only = {setting}");
         self.run(&["SET default_transaction_read_only = off", &alter, "SELECT pg_reload_conf()"]).await;
-        within(10, "the setting holds", async || {
+        within(10, "the setting is in effect", async || {
             let session = self.session().await;
-            let shown = number(&session, "SELECT (current_setting('transaction_read_only') = 'on')::int::bigint").await;
+            let shown: bool = scalar(&session, "SELECT current_setting('transaction_read_only') = 'on'").await;
             session.close().await.unwrap();
-            shown == i64::from(on)
+            shown == on
         })
         .await;
     }
 
-    /// Ends all other sessions, as an administrator may, and waits until they are gone.
+    /// Terminates all other sessions, as an administrator can.
     pub async fn terminate_all(&self) {
         let session = self.session().await;
         let others = "pid <> pg_backend_pid() AND backend_type = 'client backend'";
         let pids = format!("CREATE TEMP TABLE others AS SELECT pid FROM pg_stat_activity WHERE {others}");
         session.execute_unprepared(&pids).await.unwrap();
-        assert!(number(&session, "SELECT COUNT(*) FROM others").await > 0, "nobody is connected");
+        assert!(scalar::<i64>(&session, "SELECT COUNT(*) FROM others").await > 0, "nobody is connected");
         session.execute_unprepared("SELECT pg_terminate_backend(pid) FROM others").await.unwrap();
         let left = "SELECT COUNT(*) FROM pg_stat_activity JOIN others USING (pid)";
-        within(10, "the sessions end", async || number(&session, left).await == 0).await;
+        within(10, "the sessions end", async || scalar::<i64>(&session, left).await == 0).await;
         session.close().await.unwrap();
     }
 }
 
-impl Drop for Cluster {
+impl Drop for PostgresServer {
     fn drop(&mut self) {
         if let Some(mut server) = self.server.take() {
             let mut all = children(server.id());
@@ -194,43 +199,36 @@ impl Drop for Cluster {
     }
 }
 
-/// The one number that a query finds.
-pub async fn number(session: &DatabaseConnection, sql: &str) -> i64 {
-    let statement = Statement::from_string(session.get_database_backend(), sql);
-    session.query_one_raw(statement).await.unwrap().unwrap().try_get_by_index(0).unwrap()
-}
-
-/// Sends a signal to processes, as far as they are still there.
+/// Sends a signal to those of the processes that still run.
 fn signal(signal: &str, pids: &[u32]) {
     let pids = pids.iter().map(ToString::to_string);
     let _gone = Command::new("kill").arg(signal).args(pids).stderr(Stdio::null()).status().unwrap();
 }
 
-/// The processes that a process has started.
 fn children(parent: u32) -> Vec<u32> {
     let mut children = Vec::new();
     for process in std::fs::read_dir("/proc").unwrap().flatten() {
         let Ok(stat) = std::fs::read_to_string(process.path().join("stat")) else { continue };
-        // pid (name) state ppid …, where the name may hold anything.
-        let of = stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(1)?.parse::<u32>().ok());
-        if of == Some(parent) {
+        // `pid (name) state ppid …`: the name may contain spaces and parentheses.
+        let its_parent = stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(1)?.parse::<u32>().ok());
+        if its_parent == Some(parent) {
             children.extend(process.file_name().to_string_lossy().parse::<u32>());
         }
     }
     children
 }
 
-/// A PgBouncer in front of a server.
-pub struct Bouncer {
+/// A connection pooler in front of a server.
+pub struct PgBouncer {
     _directory: TempDir,
     process: Child,
     port: u16,
 }
 
-impl Bouncer {
-    /// One that gives a session (`session`) or a transaction (`transaction`) one of few connections; `None` where PgBouncer
-    /// is not installed.
-    pub async fn start(cluster: &Cluster, mode: &str) -> Option<Self> {
+impl PgBouncer {
+    /// Starts one that lends each session (`session`) or each transaction (`transaction`) one of few connections;
+    /// `None` where PgBouncer is not installed.
+    pub async fn start(server: &PostgresServer, mode: &str) -> Option<Self> {
         let program = ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer"].map(Path::new).into_iter().find(|p| p.exists());
         let Some(program) = program else {
             skipped("PgBouncer is not installed");
@@ -242,7 +240,7 @@ impl Bouncer {
             "[databases]\npostgres = host=127.0.0.1 port={} user=postgres\n\
              [pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\n\
              pool_mode = {mode}\ndefault_pool_size = 5\nmax_client_conn = 200\n",
-            cluster.port
+            server.port
         );
         std::fs::write(&settings, text).unwrap();
         let process =
@@ -257,7 +255,7 @@ impl Bouncer {
     }
 }
 
-impl Drop for Bouncer {
+impl Drop for PgBouncer {
     fn drop(&mut self) {
         let _ended = self.process.kill();
         let _reaped = self.process.wait();

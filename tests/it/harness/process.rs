@@ -1,6 +1,7 @@
-//! The binary, run to its end, or as long as a test needs it.
+//! The binary: run to its end, or served from for as long as a test needs it.
 
 use std::{
+    fmt::Display,
     io::{BufRead, BufReader, Read},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -14,164 +15,164 @@ use tokio::net::TcpStream;
 
 use super::{PII_KEYS, SECRET, TestDatabase, sign_hs256, variable};
 
-/// How a run of the binary ended.
+/// What a server needs besides its database and its keys.
+pub const SERVER: [(&str, &str); 3] = [("CRM_PORT", "0"), ("CRM_METRICS_ADDR", "off"), ("CRM_JWT_SECRET", SECRET)];
+
+/// How long a start may take.
+const START_LIMIT: Duration = Duration::from_secs(90);
+
+/// How long a client waits: longer than any limit of the service, so that a late answer is measured rather than missed.
+const CLIENT_LIMIT: Duration = Duration::from_secs(90);
+
+/// The binary with these variables and no others.
+pub fn command(arguments: &[&str], variables: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_crm"));
+    command.args(arguments).env_clear().envs(variables.iter().copied());
+    command
+}
+
+/// Sends a signal to a process; to a group, where the id is negative.
+pub fn signal(signal: &str, id: impl Display) {
+    let sent = Command::new("kill").args([signal, "--", &id.to_string()]).status().unwrap();
+    assert!(sent.success(), "kill {signal} {id}");
+}
+
 #[derive(Debug)]
-pub struct Ended {
+pub struct CommandOutput {
     pub code: Option<i32>,
-    pub out: String,
-    /// Standard error: the log, and what an operator is told.
-    pub err: String,
+    pub stdout: String,
+    pub stderr: String,
 }
 
-/// Runs the binary with an empty environment but for these variables.
-pub fn crm(arguments: &[&str], variables: &[(&str, &str)]) -> Ended {
-    let output = Command::new(env!("CARGO_BIN_EXE_crm"))
-        .args(arguments)
-        .env_clear()
-        .envs(variables.iter().copied())
-        .output()
-        .unwrap();
+impl CommandOutput {
+    /// The log: those lines of standard error that are JSON.
+    pub fn log(&self) -> Vec<Value> {
+        self.stderr.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    /// The lines of the log whose message begins with this.
+    pub fn logged(&self, message: &str) -> Vec<Value> {
+        let begins_with_it = |line: &Value| line["message"].as_str().is_some_and(|text| text.starts_with(message));
+        self.log().into_iter().filter(begins_with_it).collect()
+    }
+}
+
+/// Runs a command to its end.
+pub fn run_crm(arguments: &[&str], variables: &[(&str, &str)]) -> CommandOutput {
+    let output = command(arguments, variables).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
-    Ended { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    CommandOutput { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
 }
 
-/// Runs `crm serve` and asks it to stop as soon as it serves: it ends with 0 if it could start.
-pub fn served(variables: &[(&str, &str)]) -> Ended {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_crm"))
-        .arg("serve")
-        .env_clear()
-        .envs([("CRM_PORT", "0"), ("CRM_METRICS_ADDR", "off"), ("CRM_JWT_SECRET", SECRET)])
-        .envs(variables.iter().copied())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+/// Runs `crm serve` and stops it as soon as it serves: the code is 0 if it could start.
+pub fn start_and_stop(variables: &[(&str, &str)]) -> CommandOutput {
+    let mut child =
+        command(&["serve"], &SERVER).envs(variables.iter().copied()).stderr(Stdio::piped()).spawn().unwrap();
     let mut log = BufReader::new(child.stderr.take().unwrap());
-    let mut err = String::new();
-    while log.read_line(&mut err).unwrap() > 0 {
-        if err.lines().last().is_some_and(|line| line.contains("\"serving\"")) {
-            let asked = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
-            assert!(asked.success());
+    let mut stderr = String::new();
+    while log.read_line(&mut stderr).unwrap() > 0 {
+        if stderr.lines().last().is_some_and(|line| line.contains("\"serving\"")) {
+            signal("-TERM", child.id());
             break;
         }
     }
-    log.read_to_string(&mut err).unwrap();
-    Ended { code: child.wait().unwrap().code(), out: String::new(), err }
+    log.read_to_string(&mut stderr).unwrap();
+    CommandOutput { code: child.wait().unwrap().code(), stdout: String::new(), stderr }
 }
 
-/// A process of the service.
+/// A running service; killed with the test.
 pub struct Process {
     pub child: Child,
-    /// Where it listens; empty of one that does not.
+    /// Where it serves requests; empty for a command that does not.
     pub address: String,
     /// Where its probes and metrics are, if `CRM_METRICS_ADDR` is set.
     pub private: String,
 }
 
-/// How long a start may take.
-const START_PATIENCE: Duration = Duration::from_secs(90);
-/// How long a client waits for an answer that may be late: later than any promise, so that a test tells how late it is.
-const PATIENCE: Duration = Duration::from_secs(90);
-
 impl Process {
-    /// Starts the service and waits until it says where it listens.
+    /// Starts the service and waits until it serves.
     pub fn start(database: &TestDatabase) -> Self {
         Self::with("serve", "serving", database, &[])
     }
 
     /// Starts the service on the database at this URL.
-    pub fn at(url: &str, more: &[(&str, &str)]) -> Self {
-        Self::try_at(url, more).unwrap_or_else(|said| panic!("it ended before it worked:\n{said}"))
+    pub fn at(url: &str, variables: &[(&str, &str)]) -> Self {
+        started(Self::try_at(url, variables))
     }
 
-    /// The same, or what was said by one that could not start.
-    pub fn try_at(url: &str, more: &[(&str, &str)]) -> Result<Self, String> {
-        let variables: Vec<_> = more.iter().copied().chain([("CRM_DATABASE_URL", url)]).collect();
-        Self::launch("serve", "serving", &variables)
+    /// The same; the log, where it does not start.
+    pub fn try_at(url: &str, variables: &[(&str, &str)]) -> Result<Self, String> {
+        Self::launch(command(&["serve"], &[]), "serving", url, variables)
     }
 
-    /// Starts a command and waits until it says that it works.
-    pub fn with(command: &str, works: &'static str, database: &TestDatabase, more: &[(&str, &str)]) -> Self {
-        let url = database.url();
-        let variables: Vec<_> = more.iter().copied().chain([("CRM_DATABASE_URL", url.as_str())]).collect();
-        let launched = Self::launch(command, works, &variables);
-        launched.unwrap_or_else(|said| panic!("it ended before it worked:\n{said}"))
+    /// Starts a command and waits until it logs the message `ready`.
+    pub fn with(name: &str, ready: &'static str, database: &TestDatabase, variables: &[(&str, &str)]) -> Self {
+        started(Self::launch(command(&[name], &[]), ready, &database.url(), variables))
     }
 
-    /// Starts the service, with its private listener, under these limits of file descriptors: `soft:hard`.
+    /// Starts the service and its private listener under these limits of file descriptors: `soft:hard`.
     pub fn limited(descriptors: &str, database: &TestDatabase) -> Self {
         let mut program = Command::new("prlimit");
-        program.arg(format!("--nofile={descriptors}")).args([env!("CARGO_BIN_EXE_crm"), "serve"]);
-        let url = database.url();
-        let launched =
-            Self::run(program, "serving", &[("CRM_DATABASE_URL", &url), ("CRM_METRICS_ADDR", "127.0.0.1:0")]);
-        launched.unwrap_or_else(|said| panic!("it ended before it worked:\n{said}"))
+        program.arg(format!("--nofile={descriptors}")).args([env!("CARGO_BIN_EXE_crm"), "serve"]).env_clear();
+        started(Self::launch(program, "serving", &database.url(), &[("CRM_METRICS_ADDR", "127.0.0.1:0")]))
     }
 
-    fn launch(command: &str, works: &'static str, more: &[(&str, &str)]) -> Result<Self, String> {
-        let mut program = Command::new(env!("CARGO_BIN_EXE_crm"));
-        program.arg(command);
-        Self::run(program, works, more)
-    }
-
-    fn run(mut program: Command, works: &'static str, more: &[(&str, &str)]) -> Result<Self, String> {
-        let variables = [
-            ("CRM_PORT", "0"),
-            ("CRM_METRICS_ADDR", "off"),
-            ("CRM_JWT_SECRET", SECRET),
-            ("CRM_PII_KEYS", PII_KEYS),
-            ("CRM_LOG_FORMAT", "json"),
-        ];
-        let mut child =
-            program.env_clear().envs(variables).envs(more.iter().copied()).stderr(Stdio::piped()).spawn().unwrap();
+    fn launch(
+        mut program: Command,
+        ready: &'static str,
+        url: &str,
+        variables: &[(&str, &str)],
+    ) -> Result<Self, String> {
+        let own = [("CRM_DATABASE_URL", url), ("CRM_PII_KEYS", PII_KEYS), ("CRM_LOG_FORMAT", "json")];
+        let variables = SERVER.iter().chain(&own).chain(variables).copied();
+        let mut child = program.envs(variables).stderr(Stdio::piped()).spawn().unwrap();
         let log = BufReader::new(child.stderr.take().unwrap());
         let (started, start) = std::sync::mpsc::channel();
-        // The rest of the log must be read, or lines would be dropped.
+        // Reads to the end: the service drops lines that nobody reads.
         std::thread::spawn(move || {
             let (mut before, mut private) = (Some(String::new()), String::new());
-            let shown = variable("TEST_SHOW_ERRORS").is_some();
+            let show_errors = variable("TEST_SHOW_ERRORS").is_some();
             for line in log.split(b'\n') {
                 let Ok(line) = line else { return };
                 let line = String::from_utf8_lossy(&line);
-                if shown && line.contains("\"ERROR\"") {
+                if show_errors && line.contains("\"ERROR\"") {
                     eprintln!("{line}");
                 }
-                if let Some(said) = &mut before {
+                if let Some(log) = &mut before {
                     let event: Value = serde_json::from_str(&line).unwrap_or_default();
-                    said.push_str(&line);
-                    said.push('\n');
+                    log.push_str(&line);
+                    log.push('\n');
                     let address = event["address"].as_str().unwrap_or_default().to_owned();
                     if event["message"] == "probes and metrics" {
                         private.clone_from(&address);
                     }
-                    if event["message"] == works {
+                    if event["message"] == ready {
                         before = None;
-                        let _heard = started.send(Ok((address, std::mem::take(&mut private))));
+                        let _timed_out = started.send(Ok((address, std::mem::take(&mut private))));
                     }
                 }
             }
-            if let Some(said) = before {
-                let _heard = started.send(Err(said));
+            if let Some(log) = before {
+                let _timed_out = started.send(Err(log));
             }
         });
         let mut process = Self { child, address: String::new(), private: String::new() };
-        match start.recv_timeout(START_PATIENCE) {
+        match start.recv_timeout(START_LIMIT) {
             Ok(addresses) => (process.address, process.private) = addresses?,
-            Err(_) => panic!("it does not start"),
+            Err(_) => panic!("not ready after {START_LIMIT:?}"),
         }
         Ok(process)
     }
 
-    /// Sends it a signal.
-    pub fn signal(&self, signal: &str) {
-        let status = Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
-        assert!(status.success());
+    pub fn signal(&self, name: &str) {
+        signal(name, self.child.id());
     }
 
-    /// Asks it to stop, and waits until it has.
+    /// Stops it in order, and returns its exit code.
     pub async fn stop(mut self) -> Option<i32> {
         self.signal("-TERM");
         let asked = Instant::now();
-        while asked.elapsed() < PATIENCE {
+        while asked.elapsed() < CLIENT_LIMIT {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status.code();
             }
@@ -183,6 +184,10 @@ impl Process {
     pub async fn client(&self) -> Client {
         Client::connect(&self.address).await.unwrap()
     }
+}
+
+fn started(process: Result<Process, String>) -> Process {
+    process.unwrap_or_else(|log| panic!("it ended before it was ready:\n{log}"))
 }
 
 impl Drop for Process {
@@ -218,7 +223,7 @@ impl Client {
         self.ask(method, path, request_id, &body).await.map(|answer| (answer.status, answer.body))
     }
 
-    /// The answer, or `None` where the connection broke. One that was closed since the last answer is made anew first.
+    /// The answer, or `None` where the connection broke. Connects again first, if the service closed the connection.
     pub async fn ask(&mut self, method: &str, path: &str, request_id: &str, body: &Value) -> Option<Answer> {
         if self.sender.ready().await.is_err() {
             self.sender = Self::open(&self.address).await?;
@@ -240,18 +245,21 @@ impl Client {
             let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
             Some(Answer { status: head.status.as_u16(), headers: head.headers, body, took: asked.elapsed() })
         };
-        let answer = tokio::time::timeout(PATIENCE, answer).await;
-        answer.unwrap_or_else(|_| panic!("{method} {path} is not answered in {PATIENCE:?}"))
+        let answer = tokio::time::timeout(CLIENT_LIMIT, answer).await;
+        answer.unwrap_or_else(|_| panic!("{method} {path} is not answered in {CLIENT_LIMIT:?}"))
     }
 
-    /// The answer to a GET, which must come and keep what every answer promises.
+    /// The answer, which must come and pass [`Answer::checked`].
+    pub async fn call(&mut self, method: &str, path: &str, request_id: &str, body: &Value) -> Answer {
+        let answer = self.ask(method, path, request_id, body).await;
+        answer.unwrap_or_else(|| panic!("{method} {path}: the connection broke")).checked()
+    }
+
     pub async fn get(&mut self, path: &str) -> Answer {
-        let answer = self.ask("GET", path, "look", &Value::Null).await;
-        answer.unwrap_or_else(|| panic!("GET {path}: the connection broke")).promised()
+        self.call("GET", path, "look", &Value::Null).await
     }
 }
 
-/// An answer of the binary.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -262,9 +270,9 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Fails unless the answer keeps what is promised whatever happens: it comes within 10 s, what fails is 503 with
-    /// `Retry-After` and never another 5xx, and an error has the one shape.
-    pub fn promised(self) -> Self {
+    /// Fails unless the answer keeps what holds during any fault: it comes within 10 s, a failure is 503 with
+    /// `Retry-After` and no other 5xx, and an error has the common body.
+    pub fn checked(self) -> Self {
         assert!(self.took <= Duration::from_secs(10), "answered {} after {:?}", self.status, self.took);
         assert!(self.status < 500 || self.status == 503, "{} {}", self.status, self.body);
         if self.status >= 400 {

@@ -1,6 +1,9 @@
-//! A network between the service and a server, that can be cut.
+//! A TCP proxy between the service and a server, whose link can fail.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -12,33 +15,42 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// What passes.
+/// Connections are numbered from 1.
 #[derive(Debug, Clone, Copy, Default)]
-struct Passage {
-    /// Connections up to this number carry nothing any more. They stay open, and what is sent on them is lost.
-    dead: usize,
+struct Link {
     /// No connection carries anything for now, neither old nor new.
     cut: bool,
+    /// Connections up to this number stay open and never carry anything again.
+    silent: usize,
+    /// Connections up to this number are closed.
+    closed: usize,
+    /// New connections are closed at once.
+    turns_away: bool,
 }
 
-/// A loopback TCP proxy.
+/// A proxy on a port of its own.
 pub struct Proxy {
     port: u16,
-    passage: watch::Sender<Passage>,
-    connections: Arc<Mutex<usize>>,
+    server: String,
+    link: watch::Sender<Link>,
+    connections: Arc<AtomicUsize>,
     listener: Option<JoinHandle<()>>,
-    to: u16,
+}
+
+/// A port where nothing listens.
+pub fn free_port() -> u16 {
+    std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }
 
 impl Proxy {
-    /// One to a port of this machine.
-    pub async fn to(port: u16) -> Self {
+    /// A proxy to the server at `host:port`.
+    pub async fn to(server: impl Into<String>) -> Self {
         let mut proxy = Self {
-            port: super::postgres::free_port(),
-            passage: watch::Sender::default(),
+            port: free_port(),
+            server: server.into(),
+            link: watch::Sender::default(),
             connections: Arc::default(),
             listener: None,
-            to: port,
         };
         proxy.accept().await;
         proxy
@@ -48,23 +60,33 @@ impl Proxy {
         self.port
     }
 
-    /// Nothing passes any more: connections can be made, old ones stay open, and nothing comes through.
+    /// Nothing passes any more, as when a network is cut: connections open and stay open, and hear nothing.
     pub fn cut(&self) {
-        self.passage.send_modify(|passage| passage.cut = true);
+        self.link.send_modify(|link| link.cut = true);
     }
 
-    /// Everything passes again, also what was sent meanwhile.
-    pub fn mend(&self) {
-        self.passage.send_modify(|passage| passage.cut = false);
+    /// Everything passes again, and what was sent meanwhile arrives.
+    pub fn restore(&self) {
+        self.link.send_modify(|link| link.cut = false);
     }
 
-    /// The connections that there are never carry anything again; new ones work.
-    pub fn bury_connections(&self) {
-        let number = *self.connections.lock().unwrap();
-        self.passage.send_modify(|passage| passage.dead = number);
+    /// The present connections never carry anything again, as when an address moves to another machine; new ones work.
+    pub fn silence_connections(&self) {
+        let number = self.connections.load(Ordering::SeqCst);
+        self.link.send_modify(|link| link.silent = number);
     }
 
-    /// New connections are refused; those that there are work.
+    pub fn close_connections(&self) {
+        let number = self.connections.load(Ordering::SeqCst);
+        self.link.send_modify(|link| link.closed = number);
+    }
+
+    /// Whether new connections are closed at once.
+    pub fn turn_away(&self, on: bool) {
+        self.link.send_modify(|link| link.turns_away = on);
+    }
+
+    /// New connections are refused; the present ones work.
     pub async fn refuse(&mut self) {
         if let Some(listener) = self.listener.take() {
             listener.abort();
@@ -72,26 +94,16 @@ impl Proxy {
         }
     }
 
-    /// New connections are accepted.
+    /// New connections are accepted again.
     pub async fn accept(&mut self) {
         let listener = TcpListener::bind(("127.0.0.1", self.port)).await.unwrap();
-        let (passage, connections, to) = (self.passage.subscribe(), Arc::clone(&self.connections), self.to);
+        let (link, connections, server) = (self.link.subscribe(), Arc::clone(&self.connections), self.server.clone());
         self.listener = Some(tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
-                let number = {
-                    let mut connections = connections.lock().unwrap();
-                    *connections += 1;
-                    *connections
-                };
-                let passage = passage.clone();
-                tokio::spawn(async move {
-                    if let Ok(far) = TcpStream::connect(("127.0.0.1", to)).await {
-                        let (from_near, to_near) = near.into_split();
-                        let (from_far, to_far) = far.into_split();
-                        tokio::spawn(carry(number, passage.clone(), from_near, to_far));
-                        carry(number, passage, from_far, to_near).await;
-                    }
-                });
+                let number = connections.fetch_add(1, Ordering::SeqCst) + 1;
+                if !link.borrow().turns_away {
+                    tokio::spawn(connect(number, link.clone(), near, server.clone()));
+                }
             }
         }));
     }
@@ -105,13 +117,26 @@ impl Drop for Proxy {
     }
 }
 
-/// Carries bytes one way, as long as they pass.
-async fn carry(number: usize, mut passage: watch::Receiver<Passage>, mut from: OwnedReadHalf, mut to: OwnedWriteHalf) {
+async fn connect(number: usize, mut link: watch::Receiver<Link>, near: TcpStream, server: String) {
+    let Ok(far) = TcpStream::connect(server).await else { return };
+    let (from_near, to_near) = near.into_split();
+    let (from_far, to_far) = far.into_split();
+    let there = forward(number, link.clone(), from_near, to_far);
+    let back = forward(number, link.clone(), from_far, to_near);
+    let closed = async { link.wait_for(|link| number <= link.closed).await.is_ok() };
+    tokio::select! {
+        ((), ()) = async { tokio::join!(there, back) } => {}
+        _ = closed => {}
+    }
+}
+
+/// Forwards bytes one way, whenever the link lets them pass.
+async fn forward(number: usize, mut link: watch::Receiver<Link>, mut from: OwnedReadHalf, mut to: OwnedWriteHalf) {
     let mut bytes = vec![0; 16_384];
     loop {
         let read = from.read(&mut bytes).await;
-        // An end is not told either. What cannot pass waits, as it does in a network that sends it again.
-        let passes = passage.wait_for(|passage| !passage.cut && number > passage.dead).await.is_ok();
+        // What cannot pass waits, the end of a connection too: a real network would send it again.
+        let passes = link.wait_for(|link| !link.cut && number > link.silent).await.is_ok();
         match read {
             Ok(count) if passes && count > 0 => {
                 if to.write_all(&bytes[..count]).await.is_err() {

@@ -1,0 +1,7 @@
+//! The audit trail: its entries, the hash chain over them, and how long they are kept.
+
+mod chain;
+mod entries;
+mod queue;
+mod retention;
+mod tampering;

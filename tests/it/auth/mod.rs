@@ -1,0 +1,4 @@
+//! Who calls, and for which tenant.
+
+mod tenants;
+mod tokens;

@@ -1,0 +1,172 @@
+//! Kafka, by librdkafka's mock cluster: a broker in this process that speaks Kafka's protocol over TCP.
+
+use std::{sync::Arc, time::Duration};
+
+use crm::events::{
+    broker::{
+        Broker, DEAD, EVENTS, Outcome, REASON,
+        kafka::{Kafka, PLATFORM_TOPICS},
+    },
+    relay::{self, Relay},
+};
+use rdkafka::{
+    ClientConfig, Message,
+    consumer::{Consumer, StreamConsumer},
+    message::{Headers, OwnedMessage},
+    mocking::MockCluster,
+    producer::{DefaultProducerContext, FutureProducer, FutureRecord},
+    types::{RDKafkaApiKey, RDKafkaRespErr},
+};
+use serde_json::{Value, json};
+
+use crate::harness::{
+    Service,
+    broker::drain,
+    events::{CustomerVersions, task_completed},
+    id,
+};
+
+struct MockKafka {
+    mock: MockCluster<'static, DefaultProducerContext>,
+    addresses: String,
+}
+
+impl MockKafka {
+    fn new() -> Self {
+        let mock = MockCluster::new(1).unwrap();
+        for topic in [EVENTS, DEAD].iter().chain(&PLATFORM_TOPICS) {
+            mock.create_topic(topic, 3, 1).unwrap();
+        }
+        let addresses = mock.bootstrap_servers();
+        Self { mock, addresses }
+    }
+
+    fn broker(&self) -> Arc<dyn Broker> {
+        Arc::new(Kafka::new(self.addresses.clone()))
+    }
+
+    fn config(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &self.addresses);
+        config
+    }
+
+    /// The first `count` messages of a topic.
+    async fn messages(&self, topic: &str, count: usize) -> Vec<OwnedMessage> {
+        let consumer: StreamConsumer =
+            self.config().set("group.id", "test").set("auto.offset.reset", "earliest").create().unwrap();
+        consumer.subscribe(&[topic]).unwrap();
+        let mut messages = Vec::new();
+        while messages.len() < count {
+            let message = tokio::time::timeout(Duration::from_secs(20), consumer.recv()).await;
+            messages.push(message.expect("too few messages").unwrap().detach());
+        }
+        messages
+    }
+}
+
+fn header(message: &OwnedMessage, name: &str) -> String {
+    let header = message.headers().unwrap().iter().find(|header| header.key == name);
+    String::from_utf8(header.unwrap_or_else(|| panic!("no {name}")).value.unwrap().to_vec()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_arrive_in_order_keyed_by_resource_despite_retries() {
+    let service = Service::start().await;
+    let kafka = MockKafka::new();
+    let mut customers = Vec::new();
+    for _ in 0..10 {
+        customers.push(service.customer().await);
+    }
+    for number in 0..5 {
+        for customer in &customers {
+            let body = json!({ "name": format!("Acme {number}") });
+            service.patch(&format!("/customers/{customer}"), body).send().await.expect(200);
+        }
+    }
+    // librdkafka itself retries after these.
+    let errors = [
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION,
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT,
+    ];
+    kafka.mock.request_errors(RDKafkaApiKey::Produce, &errors);
+    let mut relay = Relay::new(service.app.clone(), kafka.broker());
+    drain(&service.app, &mut relay).await;
+    let standing = relay::standing(&service.app).await.unwrap();
+    assert_eq!((standing.position, standing.held), (60, 0));
+    let mut versions = CustomerVersions::default();
+    for message in kafka.messages(EVENTS, 60).await {
+        let event: Value = serde_json::from_slice(message.payload().unwrap()).unwrap();
+        let customer = versions.assert_next(&event);
+        assert_eq!(message.key().unwrap(), format!("default/{customer}").as_bytes());
+        assert_eq!(header(&message, "event-id"), id(&event, "eventId"));
+        assert_eq!(header(&message, "event-type"), id(&event, "eventType"));
+        assert_eq!(header(&message, "x-tenant-id"), "default");
+        assert!(header(&message, "traceparent").starts_with(&format!("00-{}-", id(&event, "traceId"))));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn oversized_messages_are_refused_and_a_missing_broker_never_confirms() {
+    let message = |size: usize| crm::events::broker::Message {
+        id: uuid::Uuid::nil(),
+        event_type: "crm.customer.created".to_owned(),
+        tenant: "default".to_owned(),
+        aggregate: uuid::Uuid::nil(),
+        at: chrono::DateTime::UNIX_EPOCH,
+        traceparent: String::new(),
+        payload: vec![b'x'; size],
+    };
+    let kafka = MockKafka::new();
+    let mut publisher = kafka.broker().publisher().await.unwrap();
+    let outcomes = publisher.publish(&[message(10), message(2_000_000), message(10)]).await;
+    assert!(matches!(outcomes[..], [Outcome::Confirmed, Outcome::Refused(_), Outcome::Confirmed]), "{outcomes:?}");
+    let mut publisher = Kafka::new("127.0.0.1:1".to_owned()).publisher().await.unwrap();
+    let outcomes = publisher.publish(&[message(10)]).await;
+    assert!(matches!(outcomes[..], [Outcome::Unanswered(_)]), "{outcomes:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn inbound_events_apply_once_and_bad_ones_go_to_the_dead_letter_topic() {
+    let service = Service::start().await;
+    let kafka = MockKafka::new();
+    let customer = service.customer().await;
+    let producer: FutureProducer = kafka.config().create().unwrap();
+    let send = async |topic: &str, event: String| {
+        let record = FutureRecord::<str, str>::to(topic).payload(&event);
+        producer.send(record, Duration::ZERO).await.unwrap();
+    };
+    let mut sent = 0;
+    for number in 0..40 {
+        for _ in 0..=number % 3 {
+            send("oa.events", task_completed(number, &customer).to_string()).await;
+            sent += 1;
+        }
+    }
+    let signed = json!({ "eventId": "s", "eventType": "erp.contract.signed", "timestamp": "2026-01-31T09:30:00Z",
+        "data": { "tenantId": "default", "customerId": customer } });
+    send("erp.events", signed.to_string()).await;
+    send("erp.events", "{}".to_owned()).await;
+    let broker = kafka.broker();
+    let ended = || {
+        let text = service.app.metrics().text();
+        let counts = text.lines().filter(|line| line.starts_with("crm_inbound_events_total"));
+        counts.map(|line| line.rsplit(' ').next().unwrap().parse::<usize>().unwrap()).sum::<usize>()
+    };
+    // The first consumer dies after its first batch.
+    let mut subscriber = broker.subscriber().await.unwrap();
+    service.app.take_batch(&mut *subscriber).await.unwrap();
+    drop(subscriber);
+    let mut subscriber = broker.subscriber().await.unwrap();
+    let all = tokio::time::timeout(Duration::from_secs(60), async {
+        while ended() < sent + 2 {
+            service.app.take_batch(&mut *subscriber).await.unwrap();
+        }
+    });
+    all.await.expect("not all events came");
+    assert_eq!(service.read("/follow-ups?pageSize=1").await["total"], 40);
+    assert_eq!(service.read(&format!("/customers/{customer}")).await["status"], 1);
+    let dead = kafka.messages(DEAD, 1).await;
+    assert_eq!(dead[0].payload().unwrap(), b"{}");
+    assert_eq!(header(&dead[0], REASON), "missing field `eventId`");
+}

@@ -1,0 +1,5 @@
+//! The message brokers behind the relay.
+
+#[cfg(feature = "kafka")]
+mod kafka;
+mod rabbitmq;

@@ -1,0 +1,296 @@
+//! RabbitMQ at `TEST_AMQP_URL`. Each test has exchanges and queues of its own.
+
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use crm::{
+    config::Secret,
+    events::{
+        broker::{Broker, DEAD, EVENTS, INBOUND, PLATFORM, REASON, rabbitmq::RabbitMq},
+        relay::{self, Relay, Step},
+    },
+    telemetry::LogFormat,
+};
+use futures_util::StreamExt;
+use lapin::{
+    BasicProperties, Channel, Connection, ConnectionProperties,
+    message::Delivery,
+    options::{
+        BasicAckOptions, BasicConsumeOptions, BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions,
+        ExchangeDeleteOptions, QueueDeleteOptions,
+    },
+    types::FieldTable,
+};
+use serde_json::{Value, json};
+
+use crate::harness::{
+    Log, Proxy, Service,
+    broker::drain,
+    events::{CustomerVersions, task_completed},
+    id,
+    rabbitmq::bind_queue,
+    variable,
+};
+
+fn url() -> String {
+    variable("TEST_AMQP_URL").unwrap_or_else(|| "amqp://guest:guest@127.0.0.1:5672/%2f".to_owned())
+}
+
+/// The broker's `host:port`.
+fn server() -> String {
+    url().rsplit('@').next().unwrap().split('/').next().unwrap().to_owned()
+}
+
+/// Exchanges and queues whose names have a prefix of their own.
+struct Namespace {
+    prefix: String,
+    channel: Channel,
+    _connection: Connection,
+}
+
+impl Namespace {
+    async fn new() -> Self {
+        let connection = Connection::connect(&url(), ConnectionProperties::default()).await.unwrap();
+        let channel = connection.create_channel().await.unwrap();
+        channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
+        #[expect(clippy::disallowed_methods, reason = "a name that no other test has")]
+        let prefix = format!("test-{}.", uuid::Uuid::now_v7().simple());
+        Self { prefix, channel, _connection: connection }
+    }
+
+    fn name(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
+    fn broker_at(&self, url: &str) -> Arc<dyn Broker> {
+        Arc::new(RabbitMq::new(Secret::new(url.to_owned()), self.prefix.clone()))
+    }
+
+    fn broker(&self) -> Arc<dyn Broker> {
+        self.broker_at(&url())
+    }
+
+    async fn bind_listener(&self, pattern: &str) {
+        let (queue, exchange) = (self.name("listener"), self.name(EVENTS));
+        bind_queue(&self.channel, &queue, &exchange, pattern).await.unwrap();
+    }
+
+    /// Takes all messages out of a queue.
+    async fn drain_queue(&self, queue: &str) -> Vec<Delivery> {
+        let mut deliveries = Vec::new();
+        let get = || self.channel.basic_get(self.name(queue).into(), BasicGetOptions { no_ack: true });
+        while let Some(message) = get().await.unwrap() {
+            deliveries.push(message.delivery);
+        }
+        deliveries
+    }
+
+    async fn send(&self, key: &str, event: &[u8]) {
+        let (exchange, options) = (self.name(PLATFORM), BasicPublishOptions::default());
+        let properties = BasicProperties::default();
+        let sent = self.channel.basic_publish(exchange.into(), key.into(), options, event, properties);
+        let _confirmed_later = sent.await.unwrap();
+    }
+
+    async fn delete(self) {
+        for queue in ["listener", INBOUND, DEAD] {
+            self.channel.queue_delete(self.name(queue).into(), QueueDeleteOptions::default()).await.unwrap();
+        }
+        for exchange in [EVENTS, PLATFORM] {
+            let delete = ExchangeDeleteOptions::default();
+            self.channel.exchange_delete(self.name(exchange).into(), delete).await.unwrap();
+        }
+    }
+}
+
+fn header(delivery: &Delivery, name: &str) -> String {
+    let headers = delivery.properties.headers().clone().unwrap();
+    let value = headers.inner().get(name).unwrap_or_else(|| panic!("no {name}")).as_long_string().unwrap();
+    String::from_utf8(value.as_bytes().to_vec()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_arrives_with_the_documented_properties() {
+    let service = Service::start().await;
+    let rabbitmq = Namespace::new().await;
+    rabbitmq.bind_listener("crm.customer.*").await;
+    let body = json!({ "name": "Acme", "contactPhone": "13812345678" });
+    service.post("/customers", body).tenant("other").send().await.expect(201);
+    drain(&service.app, &mut Relay::new(service.app.clone(), rabbitmq.broker())).await;
+    let arrived = rabbitmq.drain_queue("listener").await;
+    assert_eq!(arrived.len(), 1);
+    let (delivery, event) = (&arrived[0], serde_json::from_slice::<Value>(&arrived[0].data).unwrap());
+    assert_eq!(event, service.get("/events").tenant("other").send().await.expect(200).body["data"][0]);
+    assert_eq!(
+        (delivery.routing_key.as_str(), delivery.exchange.as_str()),
+        ("crm.customer.created", &*rabbitmq.name(EVENTS))
+    );
+    let properties = &delivery.properties;
+    assert_eq!(properties.message_id().as_ref().unwrap().as_str(), id(&event, "eventId"));
+    assert_eq!(*properties.delivery_mode(), Some(2));
+    assert_eq!(properties.content_type().as_ref().unwrap().as_str(), "application/json");
+    assert_eq!(header(delivery, "x-tenant-id"), "other");
+    assert!(header(delivery, "traceparent").starts_with(&format!("00-{}-", id(&event, "traceId"))));
+    rabbitmq.delete().await;
+}
+
+#[tokio::test]
+async fn an_unroutable_event_is_retried_and_its_content_never_logged() {
+    let (log, _guard) = Log::of_this_thread("trace", LogFormat::Json);
+    let service = Service::start().await;
+    let rabbitmq = Namespace::new().await;
+    service.create("/customers", json!({ "name": "Canary Ltd" })).await;
+    let mut relay = Relay::new(service.app.clone(), rabbitmq.broker());
+    drain(&service.app, &mut relay).await;
+    let standing = relay::standing(&service.app).await.unwrap();
+    assert_eq!((standing.position, standing.held), (1, 1));
+    assert!(log.text().contains("NO_ROUTE") && !log.text().contains("Canary"), "{}", log.text());
+    rabbitmq.bind_listener("#").await;
+    service.advance(2_000);
+    drain(&service.app, &mut relay).await;
+    assert_eq!(relay::standing(&service.app).await.unwrap().held, 0);
+    assert_eq!(rabbitmq.drain_queue("listener").await.len(), 1);
+    rabbitmq.delete().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_events_arrive_in_order_through_200_kills_and_disconnects() {
+    let service = Service::start().await;
+    let rabbitmq = Namespace::new().await;
+    rabbitmq.bind_listener("#").await;
+    let (url, server) = (url(), server());
+    let proxy = Proxy::to(&server).await;
+    let broker = rabbitmq.broker_at(&url.replace(&server, &format!("127.0.0.1:{}", proxy.port())));
+    let mut customers = Vec::new();
+    for _ in 0..20 {
+        customers.push(service.customer().await);
+    }
+    let (mut committed, mut killed) = (customers.len(), 0);
+    let mut relay = Relay::new(service.app.clone(), Arc::clone(&broker));
+    for round in 0..200_usize {
+        for step in 0..round * 7 % 12 {
+            let customer = &customers[(round * 5 + step * 3) % customers.len()];
+            let body = json!({ "name": format!("Round {round} {step}") });
+            let call = service.patch(&format!("/customers/{customer}"), body);
+            assert_eq!(call.send_unchecked().await.status, 200);
+            committed += 1;
+        }
+        service.app.order_events().await.unwrap();
+        proxy.turn_away(round % 11 == 3);
+        let disconnect = async {
+            tokio::time::sleep(Duration::from_micros((round * 997 % 9_000) as u64)).await;
+            if round % 3 == 0 {
+                proxy.close_connections();
+            }
+        };
+        let limit = Duration::from_micros((round * 1_733 % 30_000) as u64);
+        let (step, ()) = tokio::join!(tokio::time::timeout(limit, relay.step()), disconnect);
+        if step.is_err() {
+            killed += 1;
+            relay.release().await.unwrap();
+            relay = Relay::new(service.app.clone(), Arc::clone(&broker));
+        }
+    }
+    proxy.turn_away(false);
+    drain(&service.app, &mut relay).await;
+    assert_eq!(relay::standing(&service.app).await.unwrap().held, 0);
+    // What a closed connection still carried arrives late and again: the first arrival counts.
+    let (mut ids, mut versions) = (HashSet::new(), CustomerVersions::default());
+    let arrived = rabbitmq.drain_queue("listener").await;
+    for delivery in &arrived {
+        let event: Value = serde_json::from_slice(&delivery.data).unwrap();
+        if ids.insert(id(&event, "eventId")) {
+            versions.assert_next(&event);
+        }
+    }
+    assert_eq!(ids.len(), committed);
+    assert!(killed > 20, "only {killed} relays were killed");
+    eprintln!("{committed} events, {killed} relays killed, {} duplicates", arrived.len() - committed);
+    rabbitmq.delete().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn shuffled_duplicates_of_10_000_events_each_take_effect_once() {
+    const EVENTS_SENT: usize = 10_000;
+    let service = Service::start().await;
+    let rabbitmq = Namespace::new().await;
+    let broker = rabbitmq.broker();
+    let mut subscriber = broker.subscriber().await.unwrap();
+    let customer = service.customer().await;
+    // Each event is sent one to five times.
+    let mut copies: Vec<usize> = (0..EVENTS_SENT).flat_map(|number| vec![number; number % 5 + 1]).collect();
+    let total = copies.len();
+    for index in (1..total).rev() {
+        copies.swap(index, index.wrapping_mul(2_654_435_761) % (index + 1));
+    }
+    let sending = async {
+        for number in &copies {
+            rabbitmq.send("oa.task.completed", task_completed(*number, &customer).to_string().as_bytes()).await;
+        }
+        rabbitmq.send("erp.contract.signed", b"{}").await;
+    };
+    let count = |outcome: &str| {
+        let text = service.app.metrics().text();
+        let name = format!("crm_inbound_events_total{{outcome=\"{outcome}\"}} ");
+        text.lines().find_map(|line| line.strip_prefix(&name)?.parse::<usize>().ok()).unwrap_or_default()
+    };
+    let consuming = async {
+        let mut batches = 0;
+        while count("applied") + count("duplicate") + count("dead") <= total {
+            service.app.take_batch(&mut *subscriber).await.unwrap();
+            batches += 1;
+            // Now and then the consumer dies, and what it has not acknowledged is delivered again.
+            if batches % 100 == 0 {
+                subscriber = broker.subscriber().await.unwrap();
+            }
+        }
+    };
+    tokio::join!(sending, consuming);
+    assert_eq!((count("applied"), count("dead")), (EVENTS_SENT, 1));
+    assert_eq!(service.read("/follow-ups?pageSize=1").await["total"], EVENTS_SENT);
+    drop(subscriber);
+    let dead = rabbitmq.drain_queue(DEAD).await;
+    assert_eq!((dead.len(), dead[0].data.as_slice()), (1, b"{}".as_slice()));
+    assert_eq!(header(&dead[0], REASON), "missing field `eventId`");
+    assert_eq!(rabbitmq.drain_queue(INBOUND).await.len(), 0);
+    rabbitmq.delete().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_queued_while_the_broker_was_down_drain_in_order() {
+    let queued: usize = variable("TEST_QUEUED").map_or(5_000, |text| text.parse().unwrap());
+    let service = Service::start().await;
+    let rabbitmq = Namespace::new().await;
+    rabbitmq.bind_listener("#").await;
+    let mut writing = futures_util::stream::iter(0..queued / 10)
+        .map(|_| async {
+            let customer = service.customer().await;
+            for number in 1..10 {
+                let body = json!({ "name": format!("Acme {number}") });
+                let call = service.patch(&format!("/customers/{customer}"), body);
+                assert_eq!(call.send_unchecked().await.status, 200);
+            }
+        })
+        .buffer_unordered(64);
+    while writing.next().await.is_some() {}
+    drop(writing);
+    let mut relay = Relay::new(service.app.clone(), rabbitmq.broker_at("amqp://127.0.0.1:1"));
+    service.app.order_events().await.unwrap();
+    assert!(matches!(relay.step().await.unwrap(), Step::Down(_)));
+    let mut relay = Relay::new(service.app.clone(), rabbitmq.broker());
+    let start = std::time::Instant::now();
+    let listening = async {
+        let consume = BasicConsumeOptions::default();
+        let name = rabbitmq.name("listener");
+        let mut consumer =
+            rabbitmq.channel.basic_consume(name.into(), "".into(), consume, FieldTable::default()).await.unwrap();
+        let mut versions = CustomerVersions::default();
+        for _ in 0..queued {
+            let delivery = consumer.next().await.unwrap().unwrap();
+            versions.assert_next(&serde_json::from_slice(&delivery.data).unwrap());
+            delivery.ack(BasicAckOptions::default()).await.unwrap();
+        }
+    };
+    tokio::join!(listening, drain(&service.app, &mut relay));
+    eprintln!("{queued} events drained in {:?}", start.elapsed());
+    rabbitmq.delete().await;
+}

@@ -1,0 +1,5 @@
+//! A write is one transaction, and takes effect once.
+
+mod commits;
+mod concurrency;
+mod idempotency;

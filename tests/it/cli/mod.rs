@@ -1,0 +1,5 @@
+//! The binary: its commands, its start and its end.
+
+mod commands;
+mod crash;
+mod startup;

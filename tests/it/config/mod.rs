@@ -1,0 +1,3 @@
+//! The environment.
+
+mod variables;

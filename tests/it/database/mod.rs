@@ -1,0 +1,9 @@
+//! SQLite and PostgreSQL: the schema, and the service while they fail.
+
+mod disks;
+mod hot_rows;
+mod migrations;
+mod outages;
+mod pooler;
+mod postgres;
+mod storage;

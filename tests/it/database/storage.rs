@@ -1,0 +1,204 @@
+//! The schema guards against bugs by constraints and serves lists and searches by indexes; writes are durable.
+
+use crm::{change::Intent, kind::CUSTOMERS};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, Statement, TransactionTrait};
+use serde_json::json;
+
+use crate::harness::{
+    Service, TestDatabase, UNKNOWN_ID, caller, on_postgres,
+    sql::{rows, scalar, uuid_literal},
+};
+
+/// Fails unless a constraint rejects the statement.
+async fn assert_rejected(database: &DatabaseConnection, sql: &str) {
+    let outcome = database.execute_unprepared(sql).await;
+    let error = outcome.expect_err(sql).to_string().to_lowercase();
+    assert!(error.contains("constraint"), "{sql}: {error}");
+}
+
+#[tokio::test]
+async fn the_schema_rejects_references_across_tenants_and_customers() {
+    let service = Service::start().await;
+    let (one, other) = (service.customer().await, service.customer().await);
+    let contact = service.contact(&one).await;
+    let opportunity = service.opportunity(&one).await;
+    let follow_up =
+        service.follow_up(json!({ "content": "x", "contactId": contact, "opportunityId": opportunity })).await;
+    let database = service.database.connect().await;
+    let [other, opportunity, contact, follow_up] = [other, opportunity, contact, follow_up].map(|id| uuid_literal(&id));
+    for sql in [
+        format!("UPDATE contacts SET tenant_id = 'b' WHERE contact_id = {contact}"),
+        format!("UPDATE opportunities SET tenant_id = 'b' WHERE opportunity_id = {opportunity}"),
+        format!("UPDATE follow_ups SET tenant_id = 'b' WHERE follow_up_id = {follow_up}"),
+        format!("UPDATE follow_ups SET customer_id = {other} WHERE follow_up_id = {follow_up}"),
+        format!("UPDATE follow_ups SET customer_id = NULL WHERE follow_up_id = {follow_up}"),
+        format!(
+            "UPDATE follow_ups SET opportunity_id = NULL, contact_id = {opportunity} WHERE follow_up_id = {follow_up}"
+        ),
+        format!("UPDATE opportunities SET customer_id = {other} WHERE opportunity_id = {opportunity}"),
+        "DELETE FROM customers".to_owned(),
+        "DELETE FROM contacts".to_owned(),
+        "DELETE FROM opportunities".to_owned(),
+    ] {
+        assert_rejected(&database, &sql).await;
+    }
+}
+
+#[tokio::test]
+async fn the_schema_enforces_one_primary_contact_and_status_by_stage() {
+    let service = Service::start().await;
+    let customer = service.customer().await;
+    service.contact(&customer).await;
+    service.contact(&customer).await;
+    service.opportunity(&customer).await;
+    let database = service.database.connect().await;
+    assert_rejected(&database, "UPDATE contacts SET is_primary = TRUE").await;
+    for wrong in [
+        "status = 1",
+        "stage = 5",
+        "stage = 6, status = 1",
+        "stage = 7, status = 0",
+        "stage = -1",
+        "stage = 3",
+        "last_open_stage = 5",
+        "amount_cents = -1",
+        "amount_cents = 9007199254740992",
+    ] {
+        assert_rejected(&database, &format!("UPDATE opportunities SET {wrong}")).await;
+    }
+    database.execute_unprepared("UPDATE opportunities SET stage = 6, status = 2").await.unwrap();
+    assert_rejected(&database, "UPDATE customers SET status = 2").await;
+}
+
+#[tokio::test]
+async fn every_list_reads_its_page_in_order_from_an_index() {
+    let service = Service::start().await;
+    let database = service.database.connect().await;
+    let id = uuid_literal(UNKNOWN_ID);
+    for (table, key, filters) in [
+        ("customers", "customer_id", &[""][..]),
+        ("contacts", "contact_id", &["", "customer_id"]),
+        ("opportunities", "opportunity_id", &["", "customer_id"]),
+        ("follow_ups", "follow_up_id", &["", "customer_id", "opportunity_id", "contact_id"]),
+    ] {
+        for filter in filters {
+            let and = if filter.is_empty() { String::new() } else { format!("AND {filter} = {id}") };
+            let query = format!(
+                "SELECT * FROM {table} WHERE tenant_id = 'a' {and} ORDER BY created_at DESC, {key} DESC LIMIT 20"
+            );
+            let plan = plan(&database, &query).await;
+            let index = if filter.is_empty() {
+                format!("{table}_newest")
+            } else {
+                format!("{table}_of_{}", filter.strip_suffix("_id").unwrap())
+            };
+            assert!(plan.contains(&index), "{query}\n{plan}");
+            assert!(!plan.contains("TEMP B-TREE") && !plan.contains("Sort"), "{query}\n{plan}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_pii_search_uses_its_index() {
+    let service = Service::start().await;
+    let database = service.database.connect().await;
+    for (table, key, column) in [
+        ("customers", "customer_id", "contact_phone"),
+        ("customers", "customer_id", "contact_email"),
+        ("contacts", "contact_id", "phone"),
+        ("contacts", "contact_id", "email"),
+    ] {
+        let query = |indexes: &str| {
+            format!(
+                "SELECT * FROM {table} WHERE tenant_id = 'a' AND {column}_index IN ({indexes}) \
+                 ORDER BY COALESCE(created_at, created_at) DESC, {key} DESC LIMIT 20"
+            )
+        };
+        // During a key rotation a value has an index under each key.
+        for indexes in ["'x'", "'x', 'y'"] {
+            let plan = plan(&database, &query(indexes)).await;
+            assert!(plan.contains(&format!("{table}_by_{column}")), "{plan}");
+        }
+    }
+}
+
+async fn plan(database: &DatabaseConnection, query: &str) -> String {
+    let (explain, column) = if on_postgres() { ("EXPLAIN", "QUERY PLAN") } else { ("EXPLAIN QUERY PLAN", "detail") };
+    let transaction = database.begin().await.unwrap();
+    // Otherwise the planner would read the empty tables whole.
+    if on_postgres() {
+        transaction
+            .execute_unprepared(
+                "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off",
+            )
+            .await
+            .unwrap();
+    }
+    let lines = rows(&transaction, &format!("{explain} {query}")).await;
+    lines.iter().map(|line| line.try_get::<String>("", column).unwrap()).collect::<Vec<_>>().join("\n")
+}
+
+#[tokio::test]
+async fn sqlite_syncs_each_commit_and_enforces_foreign_keys() {
+    let service = Service::on(TestDatabase::sqlite(), &[]).await;
+    service.customer().await;
+    let caller = caller(&service).await;
+    let pragma = |name: &'static str| {
+        let intent = Intent::unkeyed(caller.clone(), CUSTOMERS, service.app.new_id());
+        service.app.change(intent, move |change| {
+            Box::pin(async move {
+                let statement = Statement::from_string(DbBackend::Sqlite, format!("PRAGMA {name}"));
+                let row = change.db().query_one_raw(statement).await?.unwrap();
+                let number = |_| row.try_get_by_index::<i64>(0).map(|number| number.to_string());
+                Ok(row.try_get_by_index::<String>(0).or_else(number)?)
+            })
+        })
+    };
+    assert_eq!(pragma("journal_mode").await.unwrap(), "wal");
+    assert_eq!(pragma("synchronous").await.unwrap(), "2");
+    assert_eq!(pragma("foreign_keys").await.unwrap(), "1");
+}
+
+#[tokio::test]
+async fn read_connections_cannot_write() {
+    let service = Service::start().await;
+    service.customer().await;
+    let reader = service.app.database().read();
+    let statement = Statement::from_string(reader.get_database_backend(), "DELETE FROM customers");
+    let error = reader.query_all_raw(statement).await.unwrap_err().to_string();
+    assert!(error.contains("readonly") || error.contains("read-only"), "{error}");
+    assert_eq!(service.read("/customers").await["total"], 1);
+}
+
+#[tokio::test]
+async fn timestamps_are_stored_to_the_millisecond() {
+    let service = Service::start().await;
+    service.customer().await;
+    let database = service.database.connect().await;
+    let stored: sea_orm::prelude::DateTimeUtc = scalar(&database, "SELECT created_at FROM customers").await;
+    assert_eq!(stored.to_rfc3339(), "2026-01-31T09:30:00.125+00:00");
+}
+
+#[tokio::test]
+async fn waiting_changes_share_a_commit_on_sqlite() {
+    let service = Service::on(TestDatabase::sqlite(), &[]).await;
+    service.customer().await;
+    let before = commits(&service);
+    let changes = (0..64).map(|_| service.post("/customers", json!({ "name": "x" })).send());
+    for reply in futures_util::future::join_all(changes).await {
+        reply.expect(201);
+    }
+    let shared = commits(&service) - before;
+    assert!((1..32).contains(&shared), "{shared} commits for 64 changes");
+}
+
+/// The number of commits in the write-ahead log: of its frames, those that end a transaction hold the size of the
+/// database (<https://sqlite.org/fileformat2.html#the_write_ahead_log>).
+fn commits(service: &Service) -> usize {
+    let TestDatabase::Sqlite { directory } = &service.database else { panic!("not on SQLite") };
+    let log = std::fs::read(directory.path().join("crm.db-wal")).unwrap();
+    let word = |bytes: &[u8], at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap());
+    let page = word(&log, 8) as usize;
+    let salt = &log[16..24];
+    log[32..].chunks_exact(24 + page).filter(|frame| frame[8..16] == *salt && word(frame, 4) != 0).count()
+}

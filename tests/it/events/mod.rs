@@ -1,0 +1,3 @@
+//! Domain events, as readers of the feed meet them.
+
+mod feed;

@@ -1,0 +1,3 @@
+//! Events of other systems, consumed.
+
+mod platform_events;

@@ -1,0 +1,7 @@
+//! Phone numbers and e-mail addresses: masked, encrypted, found.
+
+mod canaries;
+mod masking;
+mod rotation;
+mod sealing;
+mod search;

@@ -1,0 +1,179 @@
+//! Finding customers and contacts by phone number or e-mail address.
+
+use serde_json::{Value, json};
+
+use crate::harness::{Service, fields, id};
+
+/// The ids of what a filter finds; fails unless that is the total.
+async fn found(service: &Service, list: &str, filter: &str) -> Vec<String> {
+    let body = service.read(&format!("{list}?{filter}")).await;
+    let key = if list == "/customers" { "customerId" } else { "contactId" };
+    let ids: Vec<String> = fields(&body, key).into_iter().map(str::to_owned).collect();
+    assert_eq!(body["total"], json!(ids.len()));
+    ids
+}
+
+/// With encryption, the default, and without.
+const CONFIGURATIONS: [&[(&str, &str)]; 2] = [&[], &[("CRM_PII_ENCRYPTION", "off")]];
+
+async fn customer(service: &Service, body: Value) -> String {
+    id(&service.create("/customers", body).await, "customerId")
+}
+
+async fn contact(service: &Service, customer: &str, phone: &str, email: &str) -> String {
+    let body = json!({ "customerId": customer, "name": "x", "phone": phone, "email": email });
+    id(&service.create("/contacts", body).await, "contactId")
+}
+
+#[tokio::test]
+async fn any_spelling_of_a_phone_number_finds_it() {
+    const SPELLINGS: [&str; 5] =
+        ["013812345678", "%2B86%20138%201234%205678", "138-1234-5678", "008613812345678", "13812345678"];
+    for variables in CONFIGURATIONS {
+        let service = Service::with(variables).await;
+        let mut customers = Vec::new();
+        let mut contacts = Vec::new();
+        for spelling in ["13812345678", "+86 138-1234-5678", "0086 138 1234 5678"] {
+            customers.push(customer(&service, json!({ "name": "x", "contactPhone": spelling })).await);
+            contacts.push(contact(&service, &customers[0], spelling, "a@b.cc").await);
+        }
+        let other = customer(&service, json!({ "name": "x", "contactPhone": "13812345679" })).await;
+        contact(&service, &other, "13812345679", "b@b.cc").await;
+        customers.reverse();
+        contacts.reverse();
+        for spelling in SPELLINGS {
+            assert_eq!(
+                found(&service, "/customers", &format!("contactPhone={spelling}")).await,
+                customers,
+                "{spelling}"
+            );
+            assert_eq!(found(&service, "/contacts", &format!("phone={spelling}")).await, contacts, "{spelling}");
+        }
+        assert_eq!(found(&service, "/customers", "contactPhone=138-1234-5679").await, [other]);
+    }
+}
+
+#[tokio::test]
+async fn an_email_is_found_in_any_letter_case() {
+    for variables in CONFIGURATIONS {
+        let service = Service::with(variables).await;
+        let customer = customer(&service, json!({ "name": "x", "contactEmail": "Li.Lei@Example.COM" })).await;
+        let contact = contact(&service, &customer, "110", "Émile@例子.公司").await;
+        for spelling in ["li.lei@example.com", "LI.LEI@EXAMPLE.COM", "Li.Lei@Example.COM"] {
+            assert_eq!(
+                found(&service, "/customers", &format!("contactEmail={spelling}")).await,
+                std::slice::from_ref(&customer)
+            );
+        }
+        for spelling in
+            ["%C3%A9mile@%E4%BE%8B%E5%AD%90.%E5%85%AC%E5%8F%B8", "%C3%89MILE@%E4%BE%8B%E5%AD%90.%E5%85%AC%E5%8F%B8"]
+        {
+            assert_eq!(
+                found(&service, "/contacts", &format!("email={spelling}")).await,
+                std::slice::from_ref(&contact)
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn partial_cleared_and_former_values_find_nothing() {
+    for variables in CONFIGURATIONS {
+        let service = Service::with(variables).await;
+        let body = json!({ "name": "x", "contactPhone": "13812345678", "contactEmail": "alice@example.com" });
+        let customer = customer(&service, body).await;
+        for filter in [
+            "contactPhone=138",
+            "contactPhone=1381234567",
+            "contactPhone=138123456780",
+            "contactPhone=%2B1%2013812345678",
+            "contactEmail=alice@example.co",
+            "contactEmail=alic@example.com",
+            "contactEmail=lice@example.com",
+            "contactPhone=13812345678&contactEmail=bob@example.com",
+        ] {
+            assert_eq!(found(&service, "/customers", filter).await, Vec::<String>::new(), "{filter}");
+        }
+        let both = "contactPhone=13812345678&contactEmail=alice@example.com";
+        assert_eq!(found(&service, "/customers", both).await, std::slice::from_ref(&customer));
+        let path = format!("/customers/{customer}");
+        service.patch(&path, json!({ "contactPhone": "13900001111", "contactEmail": null })).send().await.expect(200);
+        for (filter, finds) in [
+            ("contactPhone=13812345678", false),
+            ("contactEmail=alice@example.com", false),
+            ("contactPhone=13900001111", true),
+        ] {
+            assert_eq!(found(&service, "/customers", filter).await.len(), usize::from(finds), "{filter}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_search_is_paged_filtered_by_customer_and_kept_to_the_tenant() {
+    for variables in CONFIGURATIONS {
+        let service = Service::with(variables).await;
+        let (one, two) = (service.customer().await, service.customer().await);
+        let mut made = Vec::new();
+        for _ in 0..5 {
+            made.push(contact(&service, &one, "13812345678", "a@b.cc").await);
+            contact(&service, &two, "13812345678", "a@b.cc").await;
+            contact(&service, &one, "13900001111", "b@b.cc").await;
+        }
+        made.reverse();
+        for filter in ["phone=13812345678", "email=a@b.cc", "phone=13812345678&email=A@B.cc"] {
+            assert_eq!(found(&service, "/contacts", filter).await.len(), 10);
+            assert_eq!(found(&service, "/contacts", &format!("{filter}&customerId={one}")).await, made);
+            let mut paged = Vec::new();
+            for page in 1..=4 {
+                let path = format!("/contacts?{filter}&customerId={one}&pageSize=2&page={page}");
+                let page = service.read(&path).await;
+                assert_eq!(page["total"], 5);
+                paged.extend(fields(&page, "contactId").into_iter().map(str::to_owned));
+            }
+            assert_eq!(paged, made);
+            let other_tenant = service.get(&format!("/contacts?{filter}")).tenant("other").send().await.expect(200);
+            assert_eq!(other_tenant.body, json!({ "data": [], "total": 0 }));
+        }
+        let body = json!({ "name": "x", "contactPhone": "13812345678" });
+        let own = service.post("/customers", body).tenant("other").send().await.expect(201).body;
+        assert_eq!(found(&service, "/customers", "contactPhone=13812345678").await, Vec::<String>::new());
+        let list = service.get("/customers?contactPhone=%2B8613812345678").tenant("other").send().await.expect(200);
+        assert_eq!(list.body["data"], json!([own]));
+    }
+}
+
+#[tokio::test]
+async fn a_malformed_phone_or_email_parameter_is_400_by_name() {
+    for variables in CONFIGURATIONS {
+        let service = Service::with(variables).await;
+        for (list, phone, email) in [("/customers", "contactPhone", "contactEmail"), ("/contacts", "phone", "email")] {
+            for wrong in [
+                "",
+                "1",
+                "138****5678",
+                "%2B86%20138****5678",
+                "call%20me",
+                "1381234567%00",
+                "%E4%B8%80%E4%B8%89%E5%85%AB",
+            ] {
+                let reply = service.get(&format!("{list}?{phone}={wrong}")).send().await;
+                reply.refused(400, &format!("{phone}: must be a phone number"));
+            }
+            for wrong in ["", "a", "a@b", "a***@b.com", "a@@b.com", "a b@c.com"] {
+                let wrong = wrong.replace(' ', "%20");
+                let reply = service.get(&format!("{list}?{email}={wrong}")).send().await;
+                reply.refused(400, &format!("{email}: must be an e-mail address"));
+            }
+            let twice = format!("{list}?{phone}=13812345678&{phone}=13812345678");
+            service.get(&twice).send().await.refused(400, &format!("{phone}: must be sent once"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn without_pii_scope_a_search_finds_and_masks() {
+    let service = Service::start().await;
+    customer(&service, json!({ "name": "x", "contactPhone": "13812345678" })).await;
+    let call = service.get("/customers?contactPhone=13812345678").claims(json!({ "scope": "crm:read" }));
+    assert_eq!(call.send().await.expect(200).body["data"][0]["contactPhone"], "138****5678");
+}

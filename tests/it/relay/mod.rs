@@ -1,0 +1,4 @@
+//! Events on their way to the broker.
+
+mod faults;
+mod publishing;

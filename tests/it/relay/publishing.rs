@@ -1,0 +1,254 @@
+//! The relay, publishing to a broker in memory that fails as a test asks.
+
+use std::sync::Arc;
+
+use crm::{
+    app::App,
+    events::relay::{self, Relay, Step},
+};
+use sea_orm::ConnectionTrait;
+use serde_json::json;
+
+use crate::harness::{
+    DAY, PII_KEYS, Service,
+    broker::{MemoryBroker, drain},
+    events::CustomerVersions,
+    id, run_crm,
+};
+
+fn relay_to(app: &App, broker: &MemoryBroker) -> Relay {
+    Relay::new(app.clone(), Arc::new(broker.clone()))
+}
+
+/// Fails unless `count` events arrived, those of each customer in order.
+fn assert_in_order(broker: &MemoryBroker, count: usize) {
+    let mut versions = CustomerVersions::default();
+    let events = broker.events();
+    for event in &events {
+        versions.assert_next(event);
+    }
+    assert_eq!(events.len(), count);
+}
+
+#[tokio::test]
+async fn events_are_published_once_in_order_and_one_per_resource_at_a_time() {
+    let service = Service::start().await;
+    let customer = service.customer().await;
+    for number in 0..5 {
+        let body = json!({ "name": format!("Acme {number}") });
+        service.patch(&format!("/customers/{customer}"), body).send().await.expect(200);
+    }
+    for _ in 0..20 {
+        service.customer().await;
+    }
+    service.patch(&format!("/customers/{customer}"), json!({ "name": "" })).send().await.expect(400);
+    let broker = MemoryBroker::default();
+    let mut relay = relay_to(&service.app, &broker);
+    drain(&service.app, &mut relay).await;
+    assert_in_order(&broker, 26);
+    assert_eq!(broker.state().arrived.len(), 26);
+    // A batch has at most one event per resource: the six of the first customer take six batches.
+    assert_eq!(broker.state().batches[..6], [1, 1, 1, 1, 1, 21]);
+
+    let message = broker.state().arrived[0].clone();
+    assert_eq!((message.event_type.as_str(), message.tenant.as_str()), ("crm.customer.created", "default"));
+    let event: serde_json::Value = serde_json::from_slice(&message.payload).unwrap();
+    assert_eq!(event, service.read("/events?limit=1").await["data"][0]);
+    assert_eq!(message.id.to_string(), id(&event, "eventId"));
+    assert!(message.traceparent.starts_with(&format!("00-{}-", id(&event, "traceId"))));
+}
+
+#[tokio::test]
+async fn unconfirmed_events_are_resent_and_confirmed_ones_are_not() {
+    let service = Service::start().await;
+    for _ in 0..30 {
+        service.customer().await;
+    }
+    let broker = MemoryBroker::default();
+    let mut relay = relay_to(&service.app, &broker);
+    service.app.order_events().await.unwrap();
+    for _ in 0..3 {
+        assert!(matches!(relay.step().await.unwrap(), Step::Sent(_)));
+    }
+    assert_eq!(broker.state().arrived.len(), 7);
+    broker.state().breaks_after = Some((3, 2));
+    assert_eq!(relay.step().await.unwrap(), Step::Sent(3));
+    assert!(service.app.metrics().text().contains("crm_broker_breaker_open 1"));
+    assert!(matches!(relay.step().await.unwrap(), Step::Down(_)));
+    drain(&service.app, &mut relay).await;
+    assert!(service.app.metrics().text().contains("crm_broker_breaker_open 0"));
+    assert_in_order(&broker, 30);
+    assert_eq!(broker.state().arrived.len(), 32);
+}
+
+#[tokio::test]
+async fn a_refused_event_is_parked_and_blocks_only_its_own_resource() {
+    let service = Service::start().await;
+    let broker = MemoryBroker::default();
+    broker.state().unroutable.push("crm.customer.updated".to_owned());
+    let (blocked, free) = (service.customer().await, service.customer().await);
+    service.patch(&format!("/customers/{blocked}"), json!({ "name": "Other" })).send().await.expect(200);
+    service.delete(&format!("/customers/{blocked}")).send().await.expect(204);
+    service.delete(&format!("/customers/{free}")).send().await.expect(204);
+    let mut relay = relay_to(&service.app, &broker);
+    let versions = |of: &str| {
+        let events = broker.events().into_iter().filter(|event| event["data"]["resource"]["customerId"] == of);
+        events.map(|event| event["data"]["version"].as_i64().unwrap()).collect::<Vec<_>>()
+    };
+    for tries in 1..=relay::TRIES {
+        drain(&service.app, &mut relay).await;
+        assert_eq!((versions(&blocked), versions(&free)), (vec![1], vec![1, 2]));
+        assert_eq!(relay::standing(&service.app).await.unwrap().aside, i64::from(tries == relay::TRIES));
+        service.advance(61_000);
+    }
+    let refusals = format!("crm_events_refused_total {}", relay::TRIES);
+    assert!(service.app.metrics().text().contains(&refusals));
+    drain(&service.app, &mut relay).await;
+    assert!(service.app.metrics().text().contains(&refusals), "retried after it was parked");
+    let standing = relay::standing(&service.app).await.unwrap();
+    assert_eq!((standing.head, standing.position, standing.held, standing.aside), (5, 5, 2, 1));
+    let parked = relay::aside(&service.app, 10).await.unwrap();
+    assert_eq!(parked[0].reason.as_deref(), Some("NO_ROUTE"));
+
+    let url = service.database.url();
+    let variables = [("CRM_DATABASE_URL", url.as_str()), ("CRM_PII_KEYS", PII_KEYS)];
+    let status = run_crm(&["outbox", "status"], &variables).stdout;
+    assert!(status.contains("position 5 of 5: 0 events wait") && status.contains("1 events are set aside"), "{status}");
+    assert!(status.contains(&format!("{} crm.customer.updated of {blocked}", parked[0].event_id)), "{status}");
+    broker.state().unroutable.clear();
+    let unknown = run_crm(&["outbox", "retry", "01a21181-ee94-772f-a9b9-0846b4b84e36"], &variables);
+    assert_eq!((unknown.code, unknown.stderr.contains("is not set aside")), (Some(1), true));
+    let retried = run_crm(&["outbox", "retry", &parked[0].event_id.to_string()], &variables);
+    assert_eq!((retried.code, retried.stdout.trim()), (Some(0), "1 events are sent again"));
+    drain(&service.app, &mut relay).await;
+    assert_eq!(versions(&blocked), [1, 2, 3]);
+    assert_eq!(relay::standing(&service.app).await.unwrap().held, 0);
+}
+
+#[tokio::test]
+async fn a_damaged_event_blocks_only_its_own_resource() {
+    let service = Service::start().await;
+    let (damaged, other) = (service.customer().await, service.customer().await);
+    let connection = service.database.connect().await;
+    let damage = format!("UPDATE outbox SET data = '?' WHERE data LIKE '%{damaged}%'");
+    assert_eq!(connection.execute_unprepared(&damage).await.unwrap().rows_affected(), 1);
+    let broker = MemoryBroker::default();
+    drain(&service.app, &mut relay_to(&service.app, &broker)).await;
+    let arrived = broker.events();
+    assert_eq!(arrived.len(), 1);
+    assert_eq!(arrived[0]["data"]["resource"]["customerId"], other);
+    assert_eq!(relay::standing(&service.app).await.unwrap().held, 1);
+}
+
+#[tokio::test]
+async fn a_second_relay_takes_over_once_the_lease_of_the_first_expires() {
+    let service = Service::start().await;
+    let broker = MemoryBroker::default();
+    let other = service.another_instance(2).await;
+    let (mut first, mut second) = (relay_to(&service.app, &broker), relay_to(&other, &broker));
+    service.customer().await;
+    drain(&service.app, &mut first).await;
+    service.customer().await;
+    service.app.order_events().await.unwrap();
+    assert_eq!(second.step().await.unwrap(), Step::Elsewhere);
+    drop(first);
+    // Waits for the lease to expire.
+    drain(&other, &mut second).await;
+    assert_eq!(broker.state().arrived.len(), 2);
+    second.release().await.unwrap();
+    let mut third = relay_to(&service.app, &broker);
+    service.customer().await;
+    service.app.order_events().await.unwrap();
+    assert_eq!(third.step().await.unwrap(), Step::Sent(1));
+}
+
+#[tokio::test]
+async fn with_a_broker_only_published_events_expire_without_one_all() {
+    for (url, purged) in [("amqp://127.0.0.1:1", [0, 1]), ("", [2, 0])] {
+        let service = Service::with(&[("CRM_EVENTS_URL", url)]).await;
+        let broker = MemoryBroker::default();
+        broker.state().unroutable.push("crm.customer.updated".to_owned());
+        let customer = service.customer().await;
+        service.patch(&format!("/customers/{customer}"), json!({ "name": "Other" })).send().await.expect(200);
+        service.app.order_events().await.unwrap();
+        service.advance(8 * DAY);
+        assert_eq!(service.app.purge().await.unwrap().events, purged[0]);
+        drain(&service.app, &mut relay_to(&service.app, &broker)).await;
+        assert_eq!(service.app.purge().await.unwrap().events, purged[1]);
+        let standing = relay::standing(&service.app).await.unwrap();
+        assert_eq!(standing.held, i64::from(!url.is_empty()));
+    }
+}
+
+/// Random numbers, the same in every run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % limit
+    }
+}
+
+#[tokio::test]
+async fn all_events_arrive_in_order_through_200_kills_and_disconnects() {
+    let service = Service::start().await;
+    let broker = MemoryBroker::default();
+    let mut random = Random(7);
+    let mut customers = Vec::new();
+    let (mut committed, mut unrecorded) = (0, 0);
+    let mut relay = relay_to(&service.app, &broker);
+    for round in 0..200 {
+        for _ in 0..random.below(4) {
+            if customers.is_empty() || random.below(3) == 0 {
+                customers.push(service.customer().await);
+            } else {
+                let customer = &customers[random.below(customers.len())];
+                let body = json!({ "name": format!("Round {round} {committed}") });
+                service.patch(&format!("/customers/{customer}"), body).send().await.expect(200);
+            }
+            committed += 1;
+        }
+        service.app.order_events().await.unwrap();
+        let fault = random.below(5);
+        {
+            let mut state = broker.state();
+            state.down = fault == 0;
+            state.breaks_after = (fault == 1).then(|| (random.below(3), random.below(3)));
+            state.hangs = (fault == 2).then(|| random.below(2) == 1);
+        }
+        // Dropping a step midway is like killing the relay there.
+        let before = (arrived(&broker), recorded(&service.app).await);
+        let killed = {
+            tokio::select! {
+                step = relay.step() => { step.unwrap(); false }
+                () = broker.hanging() => true
+            }
+        };
+        if killed {
+            relay.release().await.unwrap();
+            relay = relay_to(&service.app, &broker);
+        }
+        let after = (arrived(&broker), recorded(&service.app).await);
+        unrecorded += (after.0 - before.0).saturating_sub(usize::try_from(after.1 - before.1).unwrap());
+    }
+    {
+        let mut state = broker.state();
+        (state.down, state.breaks_after, state.hangs) = (false, None, None);
+    }
+    drain(&service.app, &mut relay).await;
+    assert_in_order(&broker, committed);
+    let duplicates = broker.state().arrived.len() - committed;
+    assert!(duplicates <= unrecorded, "{duplicates} duplicates, {unrecorded} unrecorded publications");
+    assert!(duplicates > 10, "too few faults: {duplicates} duplicates");
+}
+
+fn arrived(broker: &MemoryBroker) -> usize {
+    broker.state().arrived.len()
+}
+
+/// How many events are recorded as published.
+async fn recorded(app: &App) -> i64 {
+    let standing = relay::standing(app).await.unwrap();
+    standing.position - standing.held
+}

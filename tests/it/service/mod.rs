@@ -1,0 +1,4 @@
+//! Every operation of the contract, and the contract itself.
+
+mod contract;
+mod coverage;

@@ -1,0 +1,4 @@
+//! Logs, traces, and a standard error that fails.
+
+mod logs;
+mod stderr;

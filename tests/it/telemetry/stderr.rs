@@ -1,0 +1,151 @@
+//! Standard error that cannot be written, or that nobody reads.
+
+use std::{
+    fs::OpenOptions,
+    io::{self, BufRead, Read, Write},
+    net::{TcpListener, TcpStream},
+    process::{Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+use crate::harness::{PII_KEYS, Process, SERVER, TestDatabase, command, free_port, run_crm, signal};
+
+/// What takes longer is blocked by its log.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// `crm serve` at this port and log level.
+fn serve(database: &TestDatabase, port: u16, level: &str) -> Command {
+    let mut command = command(&["serve"], &SERVER);
+    command.env("CRM_PII_KEYS", PII_KEYS).env("CRM_LOG", level);
+    command.env("CRM_DATABASE_URL", database.url()).env("CRM_PORT", port.to_string());
+    command
+}
+
+#[tokio::test]
+async fn an_unwritable_log_is_dropped_and_requests_are_served() {
+    let database = TestDatabase::new().await;
+    let port = free_port();
+    let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut child = serve(&database, port, "trace").stderr(full).spawn().unwrap();
+    let mut answered = 0;
+    while answered < 3 {
+        assert_eq!(child.try_wait().unwrap(), None, "it died");
+        if let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) {
+            stream.write_all(b"GET /customers HTTP/1.1\r\nHost: crm\r\nConnection: close\r\n\r\n").unwrap();
+            let mut reply = String::new();
+            stream.read_to_string(&mut reply).unwrap();
+            assert!(reply.starts_with("HTTP/1.1 401 "), "{reply}");
+            answered += 1;
+        } else {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+    signal("-TERM", child.id());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+/// A service whose standard error is a pipe that only the test may read.
+fn unread(database: &TestDatabase, port: u16) -> Process {
+    let child = serve(database, port, "info").stderr(Stdio::piped()).spawn().unwrap();
+    Process { child, address: String::new(), private: String::new() }
+}
+
+/// Sends requests on one connection; fails unless each is answered in time.
+fn send_requests(port: u16, requests: usize) {
+    const PIPELINED: usize = 50;
+    let mut stream = loop {
+        match TcpStream::connect(("127.0.0.1", port)) {
+            Ok(stream) => break stream,
+            Err(_) => thread::sleep(Duration::from_millis(10)),
+        }
+    };
+    stream.set_read_timeout(Some(LIMIT)).unwrap();
+    let mut replies = io::BufReader::new(stream.try_clone().unwrap());
+    for _ in 0..requests / PIPELINED {
+        stream.write_all("GET /nowhere HTTP/1.1\r\nHost: crm\r\n\r\n".repeat(PIPELINED).as_bytes()).unwrap();
+        for _ in 0..PIPELINED {
+            let (mut length, mut line) = (0, String::new());
+            while line != "\r\n" {
+                line.clear();
+                assert!(replies.read_line(&mut line).unwrap() > 0, "the connection was closed");
+                if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length: ") {
+                    length = value.trim().parse().unwrap();
+                }
+            }
+            replies.read_exact(&mut vec![0; length]).unwrap();
+        }
+    }
+}
+
+/// Stops it, and returns its exit code.
+async fn stop(process: Process) -> Option<i32> {
+    tokio::time::timeout(LIMIT, process.stop()).await.expect("it does not stop")
+}
+
+#[tokio::test]
+async fn an_unread_log_blocks_neither_requests_nor_shutdown() {
+    let database = TestDatabase::new().await;
+    let port = free_port();
+    let process = unread(&database, port);
+    send_requests(port, 2000);
+    assert_eq!(stop(process).await, Some(0));
+}
+
+#[tokio::test]
+async fn log_lines_that_do_not_fit_are_counted_and_the_rest_is_in_order() {
+    const REQUESTS: usize = 10_000;
+    let database = TestDatabase::new().await;
+    let port = free_port();
+    let mut process = unread(&database, port);
+    send_requests(port, REQUESTS);
+    let mut log = io::BufReader::new(process.child.stderr.take().unwrap());
+    let (mut text, mut dropped) = (String::new(), None);
+    while dropped.is_none() {
+        assert!(log.read_line(&mut text).unwrap() > 0, "the number of dropped lines is not logged");
+        let line: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+        if line["message"].as_str().unwrap().starts_with("lines of the log were dropped") {
+            dropped = line["lines"].as_u64();
+        }
+    }
+    assert_eq!(stop(process).await, Some(0));
+    log.read_to_string(&mut text).unwrap();
+    let answered = text.lines().filter(|line| line.contains("\"answered\"")).count();
+    assert_eq!(answered + usize::try_from(dropped.unwrap()).unwrap(), REQUESTS);
+    assert!(text.lines().last().unwrap().contains("\"stopped\""), "{}", text.lines().last().unwrap());
+}
+
+#[test]
+fn log_lines_before_a_startup_error_are_written_before_it() {
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (directory, port) = (tempfile::tempdir().unwrap(), other.local_addr().unwrap().port().to_string());
+    let data = directory.path().to_str().unwrap();
+    for _ in 0..20 {
+        let variables = [("CRM_PORT", port.as_str()), ("CRM_DATA_DIR", data), ("CRM_METRICS_ADDR", "off")];
+        let output = run_crm(&["serve"], &variables);
+        let lines: Vec<_> = output.stderr.lines().collect();
+        assert_eq!((output.code, lines.len()), (Some(1), 2), "{output:?}");
+        assert!(
+            lines[0].contains("development secret") && lines[1].starts_with("crm: cannot listen on "),
+            "{output:?}"
+        );
+    }
+}
+
+#[test]
+fn an_unread_error_does_not_keep_the_process_alive() {
+    let (_unread, mut full) = io::pipe().unwrap();
+    // The capacity of a pipe: the next byte blocks.
+    full.write_all(&vec![b'x'; 65_536]).unwrap();
+    for arguments in [&["serve"][..], &["audit", "verify"]] {
+        let mut child = command(arguments, &[("CRM_PORT", "none")]).stderr(full.try_clone().unwrap()).spawn().unwrap();
+        let start = Instant::now();
+        while child.try_wait().unwrap().is_none() {
+            assert!(start.elapsed() < LIMIT, "it does not end");
+            thread::sleep(Duration::from_millis(10));
+        }
+        assert_eq!(child.wait().unwrap().code(), Some(1));
+    }
+}
