@@ -37,10 +37,10 @@ pub mod change;
 
 pub mod app;
 
-mod contacts;
-mod customers;
-mod follow_ups;
-mod opportunities;
+pub mod contacts;
+pub mod customers;
+pub mod follow_ups;
+pub mod opportunities;
 
 pub mod broker;
 

@@ -10,7 +10,7 @@ use tokio::sync::{Mutex, mpsc};
 use super::entry::{self, AuditEntry};
 use crate::{
     database::Database,
-    error::{ErrorKind, Result},
+    error::{Error, ErrorKind, Result},
 };
 
 /// How many entries may wait.
@@ -70,7 +70,8 @@ impl AuditQueue {
             Ok(()) => batch.clear(),
             Err(error) if error.kind() == ErrorKind::Unavailable => return Err(error),
             // It refuses the batch: one entry must not keep the others out.
-            Err(_) => {
+            Err(error) => {
+                warn(&error);
                 for entry in std::mem::take(batch) {
                     if self.write_batch(database, &[entry]).await.is_err() {
                         self.lost.fetch_add(1, Ordering::Relaxed);
@@ -94,7 +95,8 @@ impl AuditQueue {
             last.push(entry);
         }
         let written = self.write_batch(database, &last).await;
-        if written.is_err() {
+        if let Err(error) = &written {
+            warn(error);
             log_lost(last.len() as u64);
         }
         written.map(|()| last.len())
@@ -109,17 +111,17 @@ impl AuditQueue {
             return Ok(());
         }
         let batch = batch.to_vec();
-        let written = database
+        database
             .transact(move |transaction| {
                 let batch = batch.clone();
                 Box::pin(async move { entry::write(transaction, &batch).await })
             })
-            .await;
-        if let Err(error) = &written {
-            tracing::warn!(cause = error.cause().unwrap_or_default(), "audit entries cannot be written");
-        }
-        written
+            .await
     }
+}
+
+fn warn(error: &Error) {
+    tracing::warn!(cause = error.cause().unwrap_or_default(), "audit entries cannot be written");
 }
 
 fn log_lost(lost: u64) {

@@ -26,7 +26,7 @@ use crate::{
 
 /// The operations on contacts.
 #[derive(Default)]
-pub struct ContactsApi;
+pub(crate) struct ContactsApi;
 
 #[OpenApi(tag = "CONTACTS")]
 impl ContactsApi {

@@ -6,11 +6,11 @@
 //!
 //! Reading order: [`api`] the operations · [`types`] the contract · `store` the queries · `entity` the row.
 
-pub mod api;
+pub(crate) mod api;
 mod entity;
 pub(crate) mod store;
 pub mod types;
 
-pub use api::ContactsApi;
+pub(crate) use api::ContactsApi;
 pub(crate) use entity::Entity;
 pub use types::{Contact, ContactCreate, ContactUpdate};

@@ -25,7 +25,7 @@ use crate::{
 
 /// The operations on customers.
 #[derive(Default)]
-pub struct CustomersApi;
+pub(crate) struct CustomersApi;
 
 #[OpenApi(tag = "CUSTOMERS")]
 impl CustomersApi {

@@ -5,12 +5,13 @@
 //!
 //! Reading order: [`api`] the operations · [`types`] the contract · `status` the status · `store` the queries · `entity` the row.
 
-pub mod api;
+pub(crate) mod api;
 mod entity;
 mod status;
 pub(crate) mod store;
 pub mod types;
 
-pub use api::CustomersApi;
-pub(crate) use entity::{CUSTOMERS, Entity};
+pub(crate) use api::CustomersApi;
+pub use entity::CUSTOMERS;
+pub(crate) use entity::Entity;
 pub use types::{Customer, CustomerCreate, CustomerUpdate};

@@ -25,7 +25,7 @@ use crate::{
 
 /// The operations on follow-ups.
 #[derive(Default)]
-pub struct FollowUpsApi;
+pub(crate) struct FollowUpsApi;
 
 #[OpenApi(tag = "FOLLOW_UPS")]
 impl FollowUpsApi {

@@ -5,11 +5,11 @@
 //!
 //! Reading order: [`api`] the operations · [`types`] the contract · `store` the queries · `entity` the row.
 
-pub mod api;
+pub(crate) mod api;
 mod entity;
 pub(crate) mod store;
 pub mod types;
 
-pub use api::FollowUpsApi;
+pub(crate) use api::FollowUpsApi;
 pub(crate) use entity::{Entity, FOLLOW_UPS};
 pub use types::{FollowUp, FollowUpCreate, FollowUpUpdate};

@@ -32,3 +32,11 @@ pub fn sent(headers: &HeaderMap, name: impl AsHeaderName) -> Sent<'_> {
 pub fn text(value: &HeaderValue) -> Option<&str> {
     std::str::from_utf8(value.as_bytes()).ok()
 }
+
+/// The header as text, where it was sent once and is UTF-8.
+pub fn text_once(headers: &HeaderMap, name: impl AsHeaderName) -> Option<&str> {
+    match sent(headers, name) {
+        Sent::Once(value) => text(value),
+        Sent::Never | Sent::Repeatedly => None,
+    }
+}

@@ -26,7 +26,7 @@ use super::{
     caller::IdentifiedCaller,
     contract::Contract,
     error::{ErrorCode, ErrorResponse},
-    header::{self, Sent, sent, text},
+    header,
     request_id::{self, ReceivedRequestId},
 };
 use crate::{
@@ -73,7 +73,7 @@ impl<O: Endpoint> Endpoint for ServiceStack<O> {
         let started = Instant::now();
         let received = ReceivedRequestId::of(request.headers(), || self.ids.next().to_string());
         let request_id = received.id.clone();
-        let trace = Trace::of(traceparent(&request), self.ids.next());
+        let trace = Trace::of(header::text_once(request.headers(), trace::HEADER), self.ids.next());
         let identified = IdentifiedCaller::default();
         request.extensions_mut().insert(received);
         request.extensions_mut().insert(trace.clone());
@@ -135,13 +135,6 @@ impl<O: Endpoint> ServiceStack<O> {
             set_header(&mut response, ALLOW.as_str(), self.contract.allowed(path));
         }
         response
-    }
-}
-
-fn traceparent(request: &Request) -> Option<&str> {
-    match sent(request.headers(), trace::HEADER) {
-        Sent::Once(value) => text(value),
-        Sent::Never | Sent::Repeatedly => None,
     }
 }
 

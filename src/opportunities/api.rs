@@ -25,7 +25,7 @@ use crate::{
 
 /// The operations on opportunities.
 #[derive(Default)]
-pub struct OpportunitiesApi;
+pub(crate) struct OpportunitiesApi;
 
 #[OpenApi(tag = "OPPORTUNITIES")]
 impl OpportunitiesApi {

@@ -7,12 +7,13 @@
 //! Reading order: [`api`] the operations · [`types`] the contract · [`stage`] stages and status ·
 //! `store` the queries · `entity` the row.
 
-pub mod api;
+pub(crate) mod api;
 mod entity;
 pub mod stage;
 pub(crate) mod store;
 pub mod types;
 
-pub use api::OpportunitiesApi;
+pub(crate) use api::OpportunitiesApi;
 pub(crate) use entity::Entity;
+pub use stage::{OpportunityStage, OpportunityStatus};
 pub use types::{Opportunity, OpportunityCreate, OpportunityUpdate};

@@ -50,17 +50,10 @@ fn stack(
     documents: Route,
     operations: impl Endpoint + 'static,
 ) -> impl Endpoint<Output = Response> + 'static {
-    let config = app.config();
-    let authenticator = Authenticator {
-        keys: Arc::clone(app.keys()),
-        clock: app.clock().clone(),
-        default_tenant: config.default_tenant.clone(),
-        pii_display: config.pii_display,
-    };
     let probed = Probed { database: Arc::clone(app.database().health()), stopping: app.stopping().clone() };
     let operations = operations
-        .data(BodyLimit(config.body_limit))
-        .data(authenticator)
+        .data(BodyLimit(app.config().body_limit))
+        .data(authenticator(app))
         .data(probed)
         .data(Arc::clone(app.database()))
         .data(Arc::clone(app.events()))
@@ -73,6 +66,18 @@ fn stack(
         ids: Arc::clone(app.ids()),
         stopping: app.stopping().clone(),
         on_refusal: Box::new(move |refusal: &Refusal<'_>| queue.record(refusals::entry(&ids, refusal))),
+    }
+}
+
+/// What callers are judged by.
+#[must_use]
+pub fn authenticator(app: &App) -> Authenticator {
+    let config = app.config();
+    Authenticator {
+        keys: Arc::clone(app.keys()),
+        clock: app.clock().clone(),
+        default_tenant: config.default_tenant.clone(),
+        pii_display: config.pii_display,
     }
 }
 

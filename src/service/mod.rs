@@ -10,4 +10,4 @@ pub mod private;
 pub mod refusals;
 pub mod resources;
 
-pub use endpoints::{private_service, service, service_with};
+pub use endpoints::{authenticator, private_service, service, service_with};

@@ -2,10 +2,9 @@
 
 use crm::{
     change::{Change, Intent},
-    customers::Customer,
-    error::ApiError,
-    http::show::Show,
-    kind::CUSTOMERS,
+    customers::{CUSTOMERS, Customer},
+    error::Error,
+    resource::Projection,
 };
 use futures_util::FutureExt;
 use sea_orm::{ConnectionTrait, sea_query::LockType};
@@ -156,7 +155,7 @@ async fn personal_data_and_free_text_appear_by_field_name_only() {
     service.read("/customers?contactPhone=13898765432&contactEmail=other.canary@example.com").await;
     service.get("/customers?contactPhone=13898765432").claims(json!({ "scope": "crm:write" })).send().await.expect(403);
     service.delete(&format!("/customers/{customer}")).send().await.expect(204);
-    service.app.write_notes().await.unwrap();
+    service.app.audit_queue().flush(service.app.database()).await.unwrap();
     let whole = service.get("/audit-logs?pageSize=100").send().await.expect(200);
     assert!(whole.body["total"].as_u64().unwrap() > 18, "{}", whole.text);
     // Ids and timestamps may contain the digits of a canary by chance.
@@ -247,7 +246,7 @@ async fn cascaded_changes_have_their_own_entries_in_the_same_request() {
 
 #[tokio::test]
 async fn a_change_and_its_entry_are_committed_together_or_not_at_all() {
-    type Row = <Customer as Show>::Entity;
+    type Row = <Customer as Projection>::Entity;
     let service = Service::start().await;
     let customer = service.customer().await;
     service.contact(&customer).await;
@@ -258,18 +257,19 @@ async fn a_change_and_its_entry_are_committed_together_or_not_at_all() {
 
     // The change fails after its first write.
     for fails in ["refused", "fault", "panic"] {
-        let intent = Intent::unkeyed(caller.clone(), CUSTOMERS, customer_id);
-        let outcome: Result<(), ApiError> = service
+        let intent = Intent::inherent(caller.clone(), CUSTOMERS, customer_id);
+        let outcome: Result<(), Error> = service
             .app
-            .change(intent, move |change: &Change<'_>| {
+            .changes()
+            .apply(intent, move |change: &mut Change<'_>| {
                 async move {
                     let row = change.lock::<Row>(change.id(), LockType::Update).await?.unwrap();
                     let mut changed = row.clone();
                     "another".clone_into(&mut changed.name);
                     change.update::<Row>(row, changed).await?;
                     match fails {
-                        "refused" => Err(ApiError::bad_request("no")),
-                        "fault" => Err(ApiError::internal("no")),
+                        "refused" => Err(Error::invalid("no")),
+                        "fault" => Err(Error::internal("no")),
                         _ => panic!("no"),
                     }
                 }
@@ -319,7 +319,7 @@ async fn varied_entries(service: &Service) {
         service.patch(&path, json!({ "name": "y" })).claims(claims.clone()).send().await.expect(200);
         service.get(&path).claims(claims.clone()).send().await.expect(200);
         service.get(&path).claims(json!({ "sub": actor, "scope": "crm:write" })).send().await.expect(403);
-        service.app.write_notes().await.unwrap();
+        service.app.audit_queue().flush(service.app.database()).await.unwrap();
         service.advance(1000);
         service.delete(&format!("/contacts/{contact}")).claims(claims.clone()).send().await.expect(204);
     }

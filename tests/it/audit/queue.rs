@@ -1,6 +1,6 @@
 //! Entries written after the reply: who read personal data in clear, and what was refused to whom.
 
-use crm::{audit::Notes, error::ErrorCode, telemetry::LogFormat};
+use crm::{audit::AuditQueue, error::ErrorKind, telemetry::LogFormat};
 use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ use crate::harness::{
 
 /// Writes what is queued, and returns the entries with this action, newest first.
 async fn written(service: &Service, action: &str) -> Vec<Value> {
-    service.app.write_notes().await.unwrap();
+    service.app.audit_queue().flush(service.app.database()).await.unwrap();
     service.trail(&format!("action={action}")).await
 }
 
@@ -114,7 +114,7 @@ async fn a_refusal_is_recorded_in_the_tenant_of_the_token() {
         (service.get(&path).claims(expired).tenant("default"), 401, "401", "customer", &customer),
     ] {
         call.request_id("refused").header("traceparent", "").send().await.expect(status);
-        service.app.write_notes().await.unwrap();
+        service.app.audit_queue().flush(service.app.database()).await.unwrap();
         let reader = json!({ "exp": FAR_FUTURE, "scope": "crm:audit:read" });
         let list = service.get("/audit-logs?action=refuse").tenant("own").claims(reader).send().await.expect(200).body;
         let entry = &list["data"][0];
@@ -159,7 +159,7 @@ async fn anonymous_and_invalid_requests_leave_no_entry() {
     service.get("/customers").tenant("?").send().await.expect(400);
     service.call(poem::http::Method::PUT, "/customers").send().await.expect(405);
     service.post("/customers", json!({})).header("Content-Type", "text/plain").send().await.expect(415);
-    assert_eq!(service.app.write_notes().await.unwrap(), 0);
+    assert_eq!(service.app.audit_queue().flush(service.app.database()).await.unwrap(), 0);
     assert_eq!(service.trail("").await, [] as [Value; 0]);
 }
 
@@ -171,7 +171,7 @@ fn dropped(log: &Log) -> Vec<u64> {
 #[tokio::test]
 async fn entries_beyond_the_queue_limit_are_dropped_and_counted() {
     let (log, _guard) = Log::of_this_thread("info", LogFormat::Json);
-    let service = Service::with_audit_queue(TestDatabase::new().await, &[], Notes::holding(3)).await;
+    let service = Service::with_audit_queue(TestDatabase::new().await, &[], AuditQueue::with_capacity(3)).await;
     let made = service.create("/customers", json!({ "name": "x", "contactPhone": "13812345678" })).await;
     let path = format!("/customers/{}", id(&made, "customerId"));
     // The queue is not emptied meanwhile: a request that waited for room would hang.
@@ -182,9 +182,9 @@ async fn entries_beyond_the_queue_limit_are_dropped_and_counted() {
         service.delete(&path).claims(json!({ "scope": "crm:read" })).send().await.expect(403);
     }
     assert_eq!(dropped(&log), [] as [u64; 0]);
-    assert_eq!(service.app.write_notes().await.unwrap(), 3);
+    assert_eq!(service.app.audit_queue().flush(service.app.database()).await.unwrap(), 3);
     assert_eq!(dropped(&log), [12]);
-    assert_eq!(service.app.write_notes().await.unwrap(), 0);
+    assert_eq!(service.app.audit_queue().flush(service.app.database()).await.unwrap(), 0);
     assert_eq!(dropped(&log), [12], "counted again");
     let list = json!({ "data": service.trail("action=read").await });
     assert_eq!(fields(&list, "requestId"), ["read-2", "read-1", "read-0"]);
@@ -193,6 +193,6 @@ async fn entries_beyond_the_queue_limit_are_dropped_and_counted() {
     service.get(&path).send().await.expect(200);
     let database = service.database.connect().await;
     database.execute_unprepared("ALTER TABLE audit_queue RENAME TO away").await.unwrap();
-    assert_eq!(service.app.write_notes().await.unwrap_err().code(), ErrorCode::InternalError);
+    assert_eq!(service.app.audit_queue().flush(service.app.database()).await.unwrap_err().kind(), ErrorKind::Internal);
     assert_eq!(dropped(&log), [12, 1]);
 }

@@ -1,5 +1,6 @@
 //! Retention: what is purged when, and that the database protects the rest.
 
+use crm::{audit::chain, background};
 use sea_orm::{ConnectionTrait, DatabaseConnection};
 use serde_json::{Value, json};
 
@@ -16,25 +17,25 @@ async fn due_entries_are_purged_in_chain_order_and_the_rest_verifies() {
     create_customers(&service, "other", 1).await;
     service.advance(10 * DAY);
     create_customers(&service, "default", 2).await;
-    service.app.chain_audit_entries().await.unwrap();
+    chain::link_entries(service.app.database()).await.unwrap();
 
     // An entry of exactly 180 days is kept.
     service.advance(170 * DAY);
-    assert_eq!(service.app.purge().await.unwrap().entries, 0);
+    assert_eq!(background::purge(&service.app).await.unwrap().entries, 0);
     let all = service.trail("").await;
     service.advance(1);
-    assert_eq!(service.app.purge().await.unwrap().entries, 4);
+    assert_eq!(background::purge(&service.app).await.unwrap().entries, 4);
     assert_eq!(service.trail("").await, all[..2]);
     let verdicts = assert_intact(&service).await;
     let seen: Vec<_> = verdicts.iter().map(|verdict| (&*verdict.tenant, verdict.verified, verdict.head.0)).collect();
     assert_eq!(seen, [("default", 2, 5), ("other", 0, 1)]);
     assert_numbered(&service, "default", 4..=5).await;
-    assert_eq!(service.app.purge().await.unwrap().entries, 0);
+    assert_eq!(background::purge(&service.app).await.unwrap().entries, 0);
 
     // The chain continues where it was, even if no entry is left.
     create_customers(&service, "default", 1).await;
     create_customers(&service, "other", 1).await;
-    service.app.chain_audit_entries().await.unwrap();
+    chain::link_entries(service.app.database()).await.unwrap();
     assert_intact(&service).await;
     assert_numbered(&service, "default", 4..=6).await;
     assert_numbered(&service, "other", 2..=2).await;
@@ -44,16 +45,16 @@ async fn due_entries_are_purged_in_chain_order_and_the_rest_verifies() {
 async fn old_entries_are_kept_until_they_are_chained() {
     let service = Service::start().await;
     create_customers(&service, "default", 2).await;
-    service.app.chain_audit_entries().await.unwrap();
+    chain::link_entries(service.app.database()).await.unwrap();
     create_customers(&service, "default", 2).await;
     create_customers(&service, "unchained", 1).await;
     service.advance(181 * DAY);
-    assert_eq!(service.app.purge().await.unwrap().entries, 2);
+    assert_eq!(background::purge(&service.app).await.unwrap().entries, 2);
     assert_eq!(service.trail("").await.len(), 2);
     let verdicts = assert_intact(&service).await;
     assert_eq!(verdicts.iter().map(|verdict| verdict.waiting).collect::<Vec<_>>(), [2, 1]);
-    assert_eq!(service.app.chain_audit_entries().await.unwrap(), 3);
-    assert_eq!(service.app.purge().await.unwrap().entries, 3);
+    assert_eq!(chain::link_entries(service.app.database()).await.unwrap(), 3);
+    assert_eq!(background::purge(&service.app).await.unwrap().entries, 3);
     assert_eq!(service.trail("").await, [] as [Value; 0]);
     let verdicts = assert_intact(&service).await;
     assert_eq!(verdicts.iter().map(|verdict| verdict.head.0).collect::<Vec<_>>(), [4, 1]);
@@ -64,16 +65,16 @@ async fn an_old_entry_behind_a_younger_one_waits_for_it() {
     let service = Service::start().await;
     service.advance(10 * DAY);
     create_customers(&service, "default", 1).await;
-    service.app.chain_audit_entries().await.unwrap();
+    chain::link_entries(service.app.database()).await.unwrap();
     // A process whose clock is behind appends an older entry.
     service.advance(-10 * DAY);
     create_customers(&service, "default", 1).await;
-    service.app.chain_audit_entries().await.unwrap();
+    chain::link_entries(service.app.database()).await.unwrap();
     service.advance(181 * DAY);
-    assert_eq!(service.app.purge().await.unwrap().entries, 0);
+    assert_eq!(background::purge(&service.app).await.unwrap().entries, 0);
     assert_intact(&service).await;
     service.advance(10 * DAY);
-    assert_eq!(service.app.purge().await.unwrap().entries, 2);
+    assert_eq!(background::purge(&service.app).await.unwrap().entries, 2);
     assert_intact(&service).await;
 }
 
@@ -81,15 +82,15 @@ async fn an_old_entry_behind_a_younger_one_waits_for_it() {
 async fn a_longer_retention_holds_and_one_purge_takes_several_batches() {
     let service = Service::with(&[("CRM_AUDIT_RETENTION_DAYS", "200")]).await;
     create_customers(&service, "default", 1).await;
-    service.app.chain_audit_entries().await.unwrap();
+    chain::link_entries(service.app.database()).await.unwrap();
     copy_entry(&service, "default", 1100).await;
-    service.app.chain_audit_entries().await.unwrap();
+    chain::link_entries(service.app.database()).await.unwrap();
     service.advance(200 * DAY);
     create_customers(&service, "default", 1).await;
-    service.app.chain_audit_entries().await.unwrap();
-    assert_eq!(service.app.purge().await.unwrap().entries, 0);
+    chain::link_entries(service.app.database()).await.unwrap();
+    assert_eq!(background::purge(&service.app).await.unwrap().entries, 0);
     service.advance(1);
-    assert_eq!(service.app.purge().await.unwrap().entries, 1101);
+    assert_eq!(background::purge(&service.app).await.unwrap().entries, 1101);
     assert_eq!(assert_intact(&service).await[0].verified, 1);
     assert_numbered(&service, "default", 1102..=1102).await;
 }
@@ -105,10 +106,10 @@ async fn a_request_id_can_be_reused_after_30_days_and_not_before() {
     service.advance(1);
     assert_eq!(post("young").await, 201);
     service.advance(30 * DAY - 1);
-    assert_eq!(service.app.purge().await.unwrap().request_ids, 0);
+    assert_eq!(background::purge(&service.app).await.unwrap().request_ids, 0);
     assert_eq!(post("old").await, 409);
     service.advance(1);
-    assert_eq!(service.app.purge().await.unwrap().request_ids, 1);
+    assert_eq!(background::purge(&service.app).await.unwrap().request_ids, 1);
     assert_eq!((post("young").await, post("old").await, post("old").await), (409, 201, 409));
     assert_eq!(service.trail("action=create").await.len(), 3, "audit entries are kept longer");
     // More than two batches at once.
@@ -118,8 +119,8 @@ async fn a_request_id_can_be_reused_after_30_days_and_not_before() {
                 FROM numbers, (SELECT * FROM idempotent WHERE request_id = 'young') young";
     service.database.connect().await.execute_unprepared(many).await.unwrap();
     service.advance(31 * DAY);
-    assert_eq!(service.app.purge().await.unwrap().request_ids, 2102);
-    assert_eq!(service.app.purge().await.unwrap().request_ids, 0);
+    assert_eq!(background::purge(&service.app).await.unwrap().request_ids, 2102);
+    assert_eq!(background::purge(&service.app).await.unwrap().request_ids, 0);
 }
 
 /// Fails unless the database rejects the statement for this reason.
@@ -133,7 +134,7 @@ async fn the_database_refuses_to_change_entries_or_delete_them_early() {
     let service = Service::start().await;
     service.customer().await;
     service.customer().await;
-    service.app.chain_audit_entries().await.unwrap();
+    chain::link_entries(service.app.database()).await.unwrap();
     service.customer().await;
     let database = service.database.connect().await;
     for column in [
@@ -190,7 +191,7 @@ async fn the_database_keeps_entries_young_by_its_own_clock() {
     service.advance(100 * 365 * DAY);
     let claims = json!({ "exp": FAR_FUTURE });
     service.post("/customers", json!({ "name": "x" })).claims(claims).send().await.expect(201);
-    service.app.chain_audit_entries().await.unwrap();
+    chain::link_entries(service.app.database()).await.unwrap();
     let database = service.database.connect().await;
     database.execute_unprepared("UPDATE audit_heads SET purged_sequence = sequence").await.unwrap();
     assert_rejected(&database, "DELETE FROM audit_logs", "audit entries are deleted by the retention alone").await;

@@ -1,6 +1,9 @@
 //! Tampering that is harder to detect: replaced rows, unreadable entries, entries made old for the retention to delete.
 
-use crm::audit::chain::verify;
+use crm::{
+    audit::chain::{self, verify},
+    background,
+};
 use sea_orm::ConnectionTrait;
 use serde_json::json;
 
@@ -15,7 +18,7 @@ async fn an_unreadable_entry_is_a_fault_of_its_tenant_alone() {
     let service = Service::start().await;
     create_customers(&service, "default", 2).await;
     create_customers(&service, "other", 2).await;
-    service.app.chain_audit_entries().await.unwrap();
+    chain::link_entries(service.app.database()).await.unwrap();
     let database = service.database.connect().await;
     drop_triggers(&database).await;
     let edit = "UPDATE audit_logs SET action = 'nonsense' WHERE tenant_id = 'default'";
@@ -33,13 +36,13 @@ async fn purging_does_not_hide_a_removed_or_backdated_entry() {
     ] {
         let service = Service::start().await;
         create_customers(&service, "default", 3).await;
-        service.app.chain_audit_entries().await.unwrap();
+        chain::link_entries(service.app.database()).await.unwrap();
         let database = service.database.connect().await;
         drop_triggers(&database).await;
         let first = "(SELECT audit_log_id FROM audit_chain WHERE sequence = 1)";
         database.execute_unprepared(&format!("{tamper}{first}")).await.unwrap();
         service.advance(DAY);
-        assert_eq!(service.app.purge().await.unwrap().entries, 0);
+        assert_eq!(background::purge(&service.app).await.unwrap().entries, 0);
         let verdicts = verify(service.app.database()).await.unwrap();
         assert!(!verdicts[0].faults.is_empty(), "{what}: {verdicts:?}");
     }
@@ -49,7 +52,7 @@ async fn purging_does_not_hide_a_removed_or_backdated_entry() {
 async fn sqlite_refuses_to_replace_rows_of_the_trail() {
     let service = Service::on(TestDatabase::sqlite(), &[]).await;
     create_customers(&service, "default", 2).await;
-    service.app.chain_audit_entries().await.unwrap();
+    chain::link_entries(service.app.database()).await.unwrap();
     let database = service.database.connect().await;
     for sql in [
         "REPLACE INTO audit_logs SELECT tenant_id, audit_log_id, occurred_at, 'nobody', client, action, resource_type, \
@@ -76,7 +79,7 @@ async fn a_claim_with_control_characters_is_401() {
 async fn a_timestamp_changed_by_less_than_a_millisecond_is_detected() {
     let service = Service::start().await;
     create_customers(&service, "default", 2).await;
-    service.app.chain_audit_entries().await.unwrap();
+    chain::link_entries(service.app.database()).await.unwrap();
     let database = service.database.connect().await;
     drop_triggers(&database).await;
     let sql = if on_postgres() {

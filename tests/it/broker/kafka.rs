@@ -2,12 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crm::events::{
+use crm::{
     broker::{
-        Broker, DEAD, EVENTS, Outcome, REASON,
+        Broker, DEAD_LETTERS, DeliveryOutcome, EVENTS, REASON,
         kafka::{Kafka, PLATFORM_TOPICS},
     },
-    relay::{self, Relay},
+    inbound::event_types,
+    relay,
 };
 use rdkafka::{
     ClientConfig, Message,
@@ -21,7 +22,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{
     Service,
-    broker::drain,
+    broker::{drain, relay_to},
     events::{CustomerVersions, task_completed},
     id,
 };
@@ -34,7 +35,7 @@ struct MockKafka {
 impl MockKafka {
     fn new() -> Self {
         let mock = MockCluster::new(1).unwrap();
-        for topic in [EVENTS, DEAD].iter().chain(&PLATFORM_TOPICS) {
+        for topic in [EVENTS, DEAD_LETTERS].iter().chain(&PLATFORM_TOPICS) {
             mock.create_topic(topic, 3, 1).unwrap();
         }
         let addresses = mock.bootstrap_servers();
@@ -90,10 +91,10 @@ async fn events_arrive_in_order_keyed_by_resource_despite_retries() {
         RDKafkaRespErr::RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT,
     ];
     kafka.mock.request_errors(RDKafkaApiKey::Produce, &errors);
-    let mut relay = Relay::new(service.app.clone(), kafka.broker());
+    let mut relay = relay_to(&service.app, kafka.broker());
     drain(&service.app, &mut relay).await;
-    let standing = relay::standing(&service.app).await.unwrap();
-    assert_eq!((standing.position, standing.held), (60, 0));
+    let status = relay::status(service.app.database()).await.unwrap();
+    assert_eq!((status.position, status.blocked), (60, 0));
     let mut versions = CustomerVersions::default();
     for message in kafka.messages(EVENTS, 60).await {
         let event: Value = serde_json::from_slice(message.payload().unwrap()).unwrap();
@@ -108,7 +109,7 @@ async fn events_arrive_in_order_keyed_by_resource_despite_retries() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn oversized_messages_are_refused_and_a_missing_broker_never_confirms() {
-    let message = |size: usize| crm::events::broker::Message {
+    let message = |size: usize| crm::broker::Message {
         id: uuid::Uuid::nil(),
         event_type: "crm.customer.created".to_owned(),
         tenant: "default".to_owned(),
@@ -120,10 +121,13 @@ async fn oversized_messages_are_refused_and_a_missing_broker_never_confirms() {
     let kafka = MockKafka::new();
     let mut publisher = kafka.broker().publisher().await.unwrap();
     let outcomes = publisher.publish(&[message(10), message(2_000_000), message(10)]).await;
-    assert!(matches!(outcomes[..], [Outcome::Confirmed, Outcome::Refused(_), Outcome::Confirmed]), "{outcomes:?}");
+    assert!(
+        matches!(outcomes[..], [DeliveryOutcome::Confirmed, DeliveryOutcome::Refused(_), DeliveryOutcome::Confirmed]),
+        "{outcomes:?}"
+    );
     let mut publisher = Kafka::new("127.0.0.1:1".to_owned()).publisher().await.unwrap();
     let outcomes = publisher.publish(&[message(10)]).await;
-    assert!(matches!(outcomes[..], [Outcome::Unanswered(_)]), "{outcomes:?}");
+    assert!(matches!(outcomes[..], [DeliveryOutcome::Unanswered(_)]), "{outcomes:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -154,19 +158,19 @@ async fn inbound_events_apply_once_and_bad_ones_go_to_the_dead_letter_topic() {
         counts.map(|line| line.rsplit(' ').next().unwrap().parse::<usize>().unwrap()).sum::<usize>()
     };
     // The first consumer dies after its first batch.
-    let mut subscriber = broker.subscriber().await.unwrap();
-    service.app.take_batch(&mut *subscriber).await.unwrap();
+    let mut subscriber = broker.subscriber(&event_types()).await.unwrap();
+    service.inbound().take_batch(&mut *subscriber).await.unwrap();
     drop(subscriber);
-    let mut subscriber = broker.subscriber().await.unwrap();
+    let mut subscriber = broker.subscriber(&event_types()).await.unwrap();
     let all = tokio::time::timeout(Duration::from_secs(60), async {
         while ended() < sent + 2 {
-            service.app.take_batch(&mut *subscriber).await.unwrap();
+            service.inbound().take_batch(&mut *subscriber).await.unwrap();
         }
     });
     all.await.expect("not all events came");
     assert_eq!(service.read("/follow-ups?pageSize=1").await["total"], 40);
     assert_eq!(service.read(&format!("/customers/{customer}")).await["status"], 1);
-    let dead = kafka.messages(DEAD, 1).await;
+    let dead = kafka.messages(DEAD_LETTERS, 1).await;
     assert_eq!(dead[0].payload().unwrap(), b"{}");
     assert_eq!(header(&dead[0], REASON), "missing field `eventId`");
 }

@@ -3,11 +3,11 @@
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use crm::{
+    broker::{Broker, DEAD_LETTERS, EVENTS, INBOUND, PLATFORM, REASON, rabbitmq::RabbitMq},
     config::Secret,
-    events::{
-        broker::{Broker, DEAD, EVENTS, INBOUND, PLATFORM, REASON, rabbitmq::RabbitMq},
-        relay::{self, Relay, Step},
-    },
+    events::outbox,
+    inbound::event_types,
+    relay::{self, Step},
     telemetry::LogFormat,
 };
 use futures_util::StreamExt;
@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{
     Log, Proxy, Service,
-    broker::drain,
+    broker::{drain, relay_to},
     events::{CustomerVersions, task_completed},
     id,
     rabbitmq::bind_queue,
@@ -92,7 +92,7 @@ impl Namespace {
     }
 
     async fn delete(self) {
-        for queue in ["listener", INBOUND, DEAD] {
+        for queue in ["listener", INBOUND, DEAD_LETTERS] {
             self.channel.queue_delete(self.name(queue).into(), QueueDeleteOptions::default()).await.unwrap();
         }
         for exchange in [EVENTS, PLATFORM] {
@@ -115,7 +115,7 @@ async fn an_event_arrives_with_the_documented_properties() {
     rabbitmq.bind_listener("crm.customer.*").await;
     let body = json!({ "name": "Acme", "contactPhone": "13812345678" });
     service.post("/customers", body).tenant("other").send().await.expect(201);
-    drain(&service.app, &mut Relay::new(service.app.clone(), rabbitmq.broker())).await;
+    drain(&service.app, &mut relay_to(&service.app, rabbitmq.broker())).await;
     let arrived = rabbitmq.drain_queue("listener").await;
     assert_eq!(arrived.len(), 1);
     let (delivery, event) = (&arrived[0], serde_json::from_slice::<Value>(&arrived[0].data).unwrap());
@@ -139,15 +139,15 @@ async fn an_unroutable_event_is_retried_and_its_content_never_logged() {
     let service = Service::start().await;
     let rabbitmq = Namespace::new().await;
     service.create("/customers", json!({ "name": "Canary Ltd" })).await;
-    let mut relay = Relay::new(service.app.clone(), rabbitmq.broker());
+    let mut relay = relay_to(&service.app, rabbitmq.broker());
     drain(&service.app, &mut relay).await;
-    let standing = relay::standing(&service.app).await.unwrap();
-    assert_eq!((standing.position, standing.held), (1, 1));
+    let status = relay::status(service.app.database()).await.unwrap();
+    assert_eq!((status.position, status.blocked), (1, 1));
     assert!(log.text().contains("NO_ROUTE") && !log.text().contains("Canary"), "{}", log.text());
     rabbitmq.bind_listener("#").await;
     service.advance(2_000);
     drain(&service.app, &mut relay).await;
-    assert_eq!(relay::standing(&service.app).await.unwrap().held, 0);
+    assert_eq!(relay::status(service.app.database()).await.unwrap().blocked, 0);
     assert_eq!(rabbitmq.drain_queue("listener").await.len(), 1);
     rabbitmq.delete().await;
 }
@@ -165,7 +165,7 @@ async fn all_events_arrive_in_order_through_200_kills_and_disconnects() {
         customers.push(service.customer().await);
     }
     let (mut committed, mut killed) = (customers.len(), 0);
-    let mut relay = Relay::new(service.app.clone(), Arc::clone(&broker));
+    let mut relay = relay_to(&service.app, Arc::clone(&broker));
     for round in 0..200_usize {
         for step in 0..round * 7 % 12 {
             let customer = &customers[(round * 5 + step * 3) % customers.len()];
@@ -174,7 +174,7 @@ async fn all_events_arrive_in_order_through_200_kills_and_disconnects() {
             assert_eq!(call.send_unchecked().await.status, 200);
             committed += 1;
         }
-        service.app.order_events().await.unwrap();
+        outbox::assign_positions(service.app.database()).await.unwrap();
         proxy.turn_away(round % 11 == 3);
         let disconnect = async {
             tokio::time::sleep(Duration::from_micros((round * 997 % 9_000) as u64)).await;
@@ -187,12 +187,12 @@ async fn all_events_arrive_in_order_through_200_kills_and_disconnects() {
         if step.is_err() {
             killed += 1;
             relay.release().await.unwrap();
-            relay = Relay::new(service.app.clone(), Arc::clone(&broker));
+            relay = relay_to(&service.app, Arc::clone(&broker));
         }
     }
     proxy.turn_away(false);
     drain(&service.app, &mut relay).await;
-    assert_eq!(relay::standing(&service.app).await.unwrap().held, 0);
+    assert_eq!(relay::status(service.app.database()).await.unwrap().blocked, 0);
     // What a closed connection still carried arrives late and again: the first arrival counts.
     let (mut ids, mut versions) = (HashSet::new(), CustomerVersions::default());
     let arrived = rabbitmq.drain_queue("listener").await;
@@ -214,7 +214,7 @@ async fn shuffled_duplicates_of_10_000_events_each_take_effect_once() {
     let service = Service::start().await;
     let rabbitmq = Namespace::new().await;
     let broker = rabbitmq.broker();
-    let mut subscriber = broker.subscriber().await.unwrap();
+    let mut subscriber = broker.subscriber(&event_types()).await.unwrap();
     let customer = service.customer().await;
     // Each event is sent one to five times.
     let mut copies: Vec<usize> = (0..EVENTS_SENT).flat_map(|number| vec![number; number % 5 + 1]).collect();
@@ -236,11 +236,11 @@ async fn shuffled_duplicates_of_10_000_events_each_take_effect_once() {
     let consuming = async {
         let mut batches = 0;
         while count("applied") + count("duplicate") + count("dead") <= total {
-            service.app.take_batch(&mut *subscriber).await.unwrap();
+            service.inbound().take_batch(&mut *subscriber).await.unwrap();
             batches += 1;
             // Now and then the consumer dies, and what it has not acknowledged is delivered again.
             if batches % 100 == 0 {
-                subscriber = broker.subscriber().await.unwrap();
+                subscriber = broker.subscriber(&event_types()).await.unwrap();
             }
         }
     };
@@ -248,7 +248,7 @@ async fn shuffled_duplicates_of_10_000_events_each_take_effect_once() {
     assert_eq!((count("applied"), count("dead")), (EVENTS_SENT, 1));
     assert_eq!(service.read("/follow-ups?pageSize=1").await["total"], EVENTS_SENT);
     drop(subscriber);
-    let dead = rabbitmq.drain_queue(DEAD).await;
+    let dead = rabbitmq.drain_queue(DEAD_LETTERS).await;
     assert_eq!((dead.len(), dead[0].data.as_slice()), (1, b"{}".as_slice()));
     assert_eq!(header(&dead[0], REASON), "missing field `eventId`");
     assert_eq!(rabbitmq.drain_queue(INBOUND).await.len(), 0);
@@ -273,10 +273,10 @@ async fn events_queued_while_the_broker_was_down_drain_in_order() {
         .buffer_unordered(64);
     while writing.next().await.is_some() {}
     drop(writing);
-    let mut relay = Relay::new(service.app.clone(), rabbitmq.broker_at("amqp://127.0.0.1:1"));
-    service.app.order_events().await.unwrap();
+    let mut relay = relay_to(&service.app, rabbitmq.broker_at("amqp://127.0.0.1:1"));
+    outbox::assign_positions(service.app.database()).await.unwrap();
     assert!(matches!(relay.step().await.unwrap(), Step::Down(_)));
-    let mut relay = Relay::new(service.app.clone(), rabbitmq.broker());
+    let mut relay = relay_to(&service.app, rabbitmq.broker());
     let start = std::time::Instant::now();
     let listening = async {
         let consume = BasicConsumeOptions::default();

@@ -3,7 +3,7 @@
 
 use crm::database::Failure;
 use poem::http::Method;
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend};
+use sea_orm::{DatabaseConnection, DbBackend};
 use serde_json::json;
 
 use crate::harness::{

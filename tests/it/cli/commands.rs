@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, path::Path};
 
-use crm::pii::keys::PiiKeys;
+use crm::{audit::chain, config::PiiKeys};
 use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
 
@@ -219,7 +219,7 @@ async fn keys_are_read_from_a_file() {
         let customer = id(&service.read("/customers").await["data"][0], "customerId");
         let seen = service.read(&format!("/customers/{customer}")).await;
         assert_eq!(seen["contactPhone"], "13812345678");
-        assert_eq!(service.app.vault().sealing_key().unwrap().as_str(), "b");
+        assert_eq!(service.app.cipher().sealing_key().unwrap().as_str(), "b");
         service.app.database().close().await.unwrap();
         database = service.database;
     }
@@ -236,7 +236,7 @@ async fn audit_verify_reports_each_tenant_and_names_the_altered_entry() {
     for tenant in ["default", "default", "other"] {
         service.post("/customers", json!({ "name": "x" })).tenant(tenant).send().await.expect(201);
     }
-    service.app.chain_audit_entries().await.unwrap();
+    chain::link_entries(service.app.database()).await.unwrap();
     service.post("/customers", json!({ "name": "x" })).tenant("other").send().await.expect(201);
     let url = service.database.url();
     let variables = [("CRM_DATABASE_URL", url.as_str())];
@@ -268,7 +268,7 @@ async fn audit_export_prints_every_entry_once_as_the_api_shows_it() {
     let service = Service::start().await;
     for tenant in ["default", "default", "other"] {
         service.post("/customers", json!({ "name": "x" })).tenant(tenant).send().await.expect(201);
-        service.app.chain_audit_entries().await.unwrap();
+        chain::link_entries(service.app.database()).await.unwrap();
     }
     // More than one batch, most of them at the same instant.
     copy_entry(&service, "other", 2100).await;

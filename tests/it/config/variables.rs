@@ -244,14 +244,14 @@ fn retention_below_its_minimum_is_refused() {
 
 #[test]
 fn the_readme_lists_every_variable_with_its_default() {
-    let readme = include_str!("../../../README.md");
+    let readme = include_str!("../../../delivery/README.md");
     for variable in Config::variables() {
         let row = readme.lines().find(|line| line.starts_with(&format!("| `{}`", variable.name)));
-        let row = row.unwrap_or_else(|| panic!("README.md does not list {}", variable.name));
+        let row = row.unwrap_or_else(|| panic!("delivery/README.md does not list {}", variable.name));
         let default = if variable.default.is_empty() { String::new() } else { format!("`{}`", variable.default) };
         assert!(
             row.contains(&default),
-            "README.md does not say that the default of {} is {default}: {row}",
+            "delivery/README.md does not say that the default of {} is {default}: {row}",
             variable.name
         );
     }

@@ -1,6 +1,6 @@
 //! The schema guards against bugs by constraints and serves lists and searches by indexes; writes are durable.
 
-use crm::{change::Intent, kind::CUSTOMERS};
+use crm::{change::Intent, customers::CUSTOMERS};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, Statement, TransactionTrait};
 use serde_json::json;
 
@@ -144,8 +144,8 @@ async fn sqlite_syncs_each_commit_and_enforces_foreign_keys() {
     service.customer().await;
     let caller = caller(&service).await;
     let pragma = |name: &'static str| {
-        let intent = Intent::unkeyed(caller.clone(), CUSTOMERS, service.app.new_id());
-        service.app.change(intent, move |change| {
+        let intent = Intent::inherent(caller.clone(), CUSTOMERS, service.app.new_id());
+        service.app.changes().apply(intent, move |change| {
             Box::pin(async move {
                 let statement = Statement::from_string(DbBackend::Sqlite, format!("PRAGMA {name}"));
                 let row = change.db().query_one_raw(statement).await?.unwrap();

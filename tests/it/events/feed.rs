@@ -2,7 +2,11 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use crm::{background::Background, events::document};
+use crm::{
+    background::{self, Background},
+    events::outbox,
+    service::asyncapi,
+};
 use serde_json::{Value, json};
 
 use crate::harness::{
@@ -15,7 +19,7 @@ const FROZEN: &str = include_str!("../../../openapi/events.yaml");
 
 /// All events of the default tenant.
 async fn events(service: &Service) -> Vec<Value> {
-    service.app.order_events().await.unwrap();
+    outbox::assign_positions(service.app.database()).await.unwrap();
     let page = service.read("/events?limit=1000").await;
     page["data"].as_array().unwrap().clone()
 }
@@ -30,7 +34,7 @@ fn history<'e>(events: &'e [Value], kind: &str, id: &str) -> Vec<&'e str> {
 #[test]
 fn the_emitted_document_equals_the_frozen_one() {
     assert!(
-        document::yaml() == FROZEN,
+        asyncapi::yaml() == FROZEN,
         "the events changed: run `make contract` and read `git diff openapi`; openapi/README.md says what may change"
     );
 }
@@ -70,7 +74,7 @@ async fn every_event_type_occurs_and_conforms_to_its_schema() {
     assert_eq!(history(&events, "followUp", &follow_up), ["created", "updated", "updated", "deleted"]);
     assert_eq!(history(&events, "opportunity", &won), ["created", "closed"]);
 
-    let document = document::document();
+    let document = asyncapi::document();
     let mut types: Vec<&str> = events.iter().map(|event| event["eventType"].as_str().unwrap()).collect();
     types.sort_unstable();
     types.dedup();
@@ -122,7 +126,7 @@ async fn the_feed_pages_by_cursor_filters_by_type_and_stays_in_the_tenant() {
     service.post("/customers", json!({ "name": "x" })).tenant("other").send().await.expect(201);
     let customer = service.customer().await;
     service.contact(&customer).await;
-    service.app.order_events().await.unwrap();
+    outbox::assign_positions(service.app.database()).await.unwrap();
 
     let (mut seen, mut cursor) = (Vec::new(), "0".to_owned());
     loop {
@@ -189,7 +193,7 @@ async fn a_waiting_reader_wakes_on_commit_and_on_shutdown() {
     let waiting = promptly(service.get(&format!("/events?wait=30&after={}", id(&page, "cursor"))));
     let stopping = async {
         tokio::time::sleep(Duration::from_millis(50)).await;
-        service.app.outbox().stop_waiting();
+        service.app.events().stop_waiting();
     };
     let (page, ()) = tokio::join!(waiting, stopping);
     assert_eq!(page.expect(200).body["data"], json!([]));
@@ -246,10 +250,10 @@ async fn expired_events_are_purged_and_a_cursor_before_them_is_400() {
     for _ in 0..2 {
         let call = service.post("/customers", json!({ "name": "x" }));
         call.claims(lasting.clone()).send().await.expect(201);
-        service.app.order_events().await.unwrap();
+        outbox::assign_positions(service.app.database()).await.unwrap();
         service.advance(4 * DAY);
     }
-    assert_eq!(service.app.purge().await.unwrap().events, 1);
+    assert_eq!(background::purge(&service.app).await.unwrap().events, 1);
     let path = format!("/events?after={early}");
     let refusal = service.get(&path).claims(lasting.clone()).send().await;
     refusal.refused(400, "after: events behind this cursor are no longer kept");

@@ -7,18 +7,23 @@ use std::{
 
 use crm::{
     app::App,
-    events::{
-        broker::{Broker, Down, Message, Outcome, Publisher, Settlement, Subscriber},
-        relay::{Relay, Step},
-    },
+    broker::{Broker, DeliveryOutcome, Down, Message, Publisher, Settlement, Subscriber},
+    events::outbox,
+    relay::{Relay, Step},
 };
 use futures_util::{FutureExt, future::BoxFuture};
 use serde_json::Value;
 use tokio::sync::Notify;
 
+/// A relay of an instance to a broker.
+pub fn relay_to(app: &App, broker: Arc<dyn Broker>) -> Relay {
+    let (database, metrics) = (Arc::clone(app.database()), Arc::clone(app.metrics()));
+    Relay::new(database, app.clock().clone(), metrics, broker, app.new_id())
+}
+
 /// Publishes all committed events.
 pub async fn drain(app: &App, relay: &mut Relay) {
-    app.order_events().await.unwrap();
+    outbox::assign_positions(app.database()).await.unwrap();
     for _ in 0..100_000 {
         match relay.step().await.unwrap() {
             Step::Idle => return,
@@ -84,14 +89,14 @@ impl Broker for MemoryBroker {
         async { outcome }.boxed()
     }
 
-    fn subscriber(&self) -> BoxFuture<'_, Result<Box<dyn Subscriber>, Down>> {
+    fn subscriber(&self, _event_types: &[&'static str]) -> BoxFuture<'_, Result<Box<dyn Subscriber>, Down>> {
         async { Ok(Box::new(MemorySubscriber { broker: self.clone(), delivered: Vec::new() }) as Box<dyn Subscriber>) }
             .boxed()
     }
 }
 
 impl Publisher for MemoryBroker {
-    fn publish<'p>(&'p mut self, messages: &'p [Message]) -> BoxFuture<'p, Vec<Outcome>> {
+    fn publish<'p>(&'p mut self, messages: &'p [Message]) -> BoxFuture<'p, Vec<DeliveryOutcome>> {
         async move {
             let hangs = self.state().hangs.take();
             let outcomes = if hangs == Some(false) { Vec::new() } else { self.receive(messages) };
@@ -106,19 +111,19 @@ impl Publisher for MemoryBroker {
 }
 
 impl MemoryBroker {
-    fn receive(&self, messages: &[Message]) -> Vec<Outcome> {
+    fn receive(&self, messages: &[Message]) -> Vec<DeliveryOutcome> {
         let mut state = self.state();
         state.batches.push(messages.len());
         let (confirmed, arriving) = state.breaks_after.take().unwrap_or((messages.len(), 0));
         let mut outcomes = Vec::new();
         for (number, message) in messages.iter().enumerate() {
-            let unanswered = Outcome::Unanswered("cut".to_owned());
+            let unanswered = DeliveryOutcome::Unanswered("cut".to_owned());
             outcomes.push(match number {
                 n if n >= confirmed + arriving => unanswered,
-                _ if state.unroutable.contains(&message.event_type) => Outcome::Refused("NO_ROUTE".to_owned()),
+                _ if state.unroutable.contains(&message.event_type) => DeliveryOutcome::Refused("NO_ROUTE".to_owned()),
                 n => {
                     state.arrived.push(message.clone());
-                    if n < confirmed { Outcome::Confirmed } else { unanswered }
+                    if n < confirmed { DeliveryOutcome::Confirmed } else { unanswered }
                 }
             });
         }

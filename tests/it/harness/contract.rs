@@ -41,7 +41,7 @@ impl Operation {
 
 impl Contract {
     pub fn emitted() -> Self {
-        Self { document: crm::http::contract::Contract::new().document().clone() }
+        Self { document: crm::service::contract::contract().document().clone() }
     }
 
     pub fn operations(&self) -> Vec<Operation> {

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use sea_orm::{ConnectionTrait, Database, DatabaseConnection, DbBackend, QueryResult};
+use sea_orm::{Database, DatabaseConnection, DbBackend, QueryResult};
 use serde_json::Value;
 use uuid::Uuid;
 

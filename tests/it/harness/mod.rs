@@ -31,18 +31,14 @@ use std::{
 };
 
 use crm::{
-    app::{App, Clock, Ids, Parts},
-    audit::Notes,
-    auth::Keys,
+    app::App,
+    audit::AuditQueue,
     config::Config,
-    database::{Database, REQUEST, migrate},
-    events::Outbox,
-    http::{
-        self,
-        caller::{Caller, CanWrite},
-    },
-    pii::registry,
-    telemetry::metrics::Metrics,
+    database::{REQUEST, migrate},
+    http::caller::{Caller, CanWrite},
+    inbound::Inbound,
+    service::{self, authenticator},
+    values::{Clock, IdSource},
 };
 use poem::{
     Body, Endpoint, Request, Response,
@@ -99,27 +95,33 @@ impl Service {
 
     /// The same service with other operations behind its middleware.
     pub fn with_operations(mut self, operations: impl Endpoint + 'static) -> Self {
-        self.endpoint = Arc::new(ToDynEndpoint(http::membrane(&self.app, operations)));
+        self.endpoint = Arc::new(ToDynEndpoint(service::service_with(&self.app, operations)));
         self
     }
 
     pub async fn on(database: TestDatabase, variables: &[(&str, &str)]) -> Self {
-        Self::with_audit_queue(database, variables, Notes::default()).await
+        Self::with_audit_queue(database, variables, AuditQueue::default()).await
     }
 
-    pub async fn with_audit_queue(database: TestDatabase, variables: &[(&str, &str)], notes: Notes) -> Self {
+    pub async fn with_audit_queue(database: TestDatabase, variables: &[(&str, &str)], audit_queue: AuditQueue) -> Self {
         let clock = Arc::new(AtomicI64::new(START));
         let config = config(&database, variables);
         migrate::up(&config.database_url, None, config.database_wait).await.unwrap();
-        let app = app(config, Arc::clone(&clock), notes, 1).await;
-        let endpoint = Arc::new(ToDynEndpoint(http::service(&app)));
+        let app = app(config, Arc::clone(&clock), audit_queue, 1).await;
+        let endpoint = Arc::new(ToDynEndpoint(service::service(&app)));
         Self { app, database, contract: Contract::emitted(), endpoint, clock, requests: AtomicU64::new(1) }
     }
 
     /// Another instance on the same database and clock; `number` keeps its ids apart from those of the others.
     pub async fn another_instance(&self, number: u32) -> App {
         let config = config(&self.database, &[]);
-        app(config, Arc::clone(&self.clock), Notes::default(), u64::from(number) << 32).await
+        app(config, Arc::clone(&self.clock), AuditQueue::default(), u64::from(number) << 32).await
+    }
+
+    /// What consumes the platform's events.
+    pub fn inbound(&self) -> Inbound {
+        let (changes, ids, metrics) = (self.app.changes(), self.app.ids(), self.app.metrics());
+        Inbound { changes: changes.clone(), ids: Arc::clone(ids), metrics: Arc::clone(metrics) }
     }
 
     /// Advances the clock.
@@ -195,19 +197,10 @@ fn config(database: &TestDatabase, variables: &[(&str, &str)]) -> Config {
 }
 
 /// A service whose ids count up from `first_id`.
-async fn app(config: Config, clock: Arc<AtomicI64>, notes: Notes, first_id: u64) -> App {
-    let (database, clock) = (Database::open(&config, REQUEST).await.unwrap(), Clock::Manual(clock));
-    App::new(Parts {
-        keys: Keys::from_config(&config).unwrap(),
-        vault: registry::open(&config, &database, clock.now()).await.unwrap(),
-        notes,
-        outbox: Outbox::default(),
-        metrics: Metrics::default(),
-        database,
-        clock,
-        ids: Ids::Sequence(AtomicU64::new(first_id)),
-        config,
-    })
+async fn app(config: Config, clock: Arc<AtomicI64>, audit_queue: AuditQueue, first_id: u64) -> App {
+    let clock = Clock::Manual(clock);
+    let ids = IdSource::sequence(clock.clone(), first_id);
+    App::open(config, (clock, ids), audit_queue, REQUEST).await.unwrap()
 }
 
 /// A text field of a body: an id, mostly.
@@ -360,7 +353,7 @@ pub fn fields<'b>(list: &'b Value, field: &str) -> Vec<&'b str> {
 pub async fn caller(service: &Service) -> Caller<CanWrite> {
     let call = service.get("/customers");
     let mut request = call.request;
-    request.set_data(service.app.clone());
+    request.set_data(authenticator(&service.app));
     let (request, mut body) = request.split();
     Caller::from_request(&request, &mut body, ExtractParamOptions::default()).await.unwrap()
 }

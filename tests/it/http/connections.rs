@@ -2,7 +2,7 @@
 
 use std::{future::pending, net::SocketAddr, time::Duration};
 
-use crm::http;
+use crm::{http::server, service::service as endpoint};
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -31,9 +31,9 @@ async fn idle(address: &str, count: usize) -> Vec<TcpStream> {
 async fn serve(service: &Service) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let endpoint = http::service(&service.app);
+    let endpoint = endpoint(&service.app);
     let idle = Duration::from_millis(200);
-    tokio::spawn(http::server::serve(listener, endpoint, pending(), http::server::MOST_CONNECTIONS, idle));
+    tokio::spawn(server::serve(listener, endpoint, pending(), server::MOST_CONNECTIONS, idle));
     address
 }
 

@@ -48,15 +48,16 @@ async fn a_failing_change_does_not_affect_others_in_its_commit() {
 async fn a_panic_in_a_change_is_500_and_later_changes_succeed() {
     use crm::{
         change::{Change, Intent},
-        error::{ErrorCode, Result},
-        kind::CUSTOMERS,
+        customers::CUSTOMERS,
+        error::{ErrorKind, Result},
     };
     use futures_util::FutureExt;
 
     let service = Service::start().await;
-    let intent = Intent::unkeyed(crate::harness::caller(&service).await, CUSTOMERS, service.app.new_id());
-    let outcome: Result<()> = service.app.change(intent, |_: &Change<'_>| async { panic!("a secret") }.boxed()).await;
-    assert_eq!(outcome.unwrap_err().code(), ErrorCode::InternalError);
+    let intent = Intent::inherent(crate::harness::caller(&service).await, CUSTOMERS, service.app.new_id());
+    let outcome: Result<()> =
+        service.app.changes().apply(intent, |_: &mut Change<'_>| async { panic!("a secret") }.boxed()).await;
+    assert_eq!(outcome.unwrap_err().kind(), ErrorKind::Internal);
     service.post("/customers", json!({ "name": "x" })).send().await.expect(201);
 }
 

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use crm::{database::migrate, http::private::Private, telemetry::metrics};
+use crm::{database::migrate, service::private::PrivateListener, telemetry::metrics};
 use sea_orm::{ConnectionTrait, TransactionTrait};
 use serde_json::{Value, json};
 
@@ -63,7 +63,7 @@ async fn probes_need_no_token_and_answer_with_and_without_the_prefix() {
 #[tokio::test]
 async fn a_stopping_service_is_live_and_serves_but_is_not_ready() {
     let service = Service::start().await;
-    service.app.stop();
+    service.app.stopping().cancel();
     for path in ["/health", "/readyz"] {
         let down = service.get(path).without("Authorization").request_id("look").send().await.expect(503);
         let message = "The service cannot answer right now; try again later.";
@@ -125,7 +125,7 @@ async fn metrics_are_404_on_the_public_listener() {
 #[tokio::test]
 async fn the_private_listener_answers_while_all_request_threads_are_busy() {
     let service = Service::with(&[("CRM_METRICS_ADDR", "127.0.0.1:0")]).await;
-    let private = Private::start(&service.app).unwrap();
+    let private = PrivateListener::start(&service.app).unwrap();
     let address = private.address().to_string();
     // `ask` blocks the only thread that serves requests in this test.
     for path in PROBES {
@@ -142,7 +142,7 @@ async fn the_private_listener_answers_while_all_request_threads_are_busy() {
 #[tokio::test]
 async fn the_private_listener_serves_nothing_but_probes_and_metrics() {
     let service = Service::with(&[("CRM_METRICS_ADDR", "127.0.0.1:0")]).await;
-    let private = Private::start(&service.app).unwrap();
+    let private = PrivateListener::start(&service.app).unwrap();
     let address = private.address().to_string();
     for path in ["/customers", "/api/v1/crm/customers", "/docs", "/openapi.yaml", "/openapi.json", "/nowhere", "/"] {
         let reply = ask(&address, "GET", path);
@@ -154,7 +154,7 @@ async fn the_private_listener_serves_nothing_but_probes_and_metrics() {
         let reply = ask(&address, "DELETE", path);
         assert_eq!((reply.status, reply.header("Allow")), (405, "GET, HEAD"), "{reply:?}");
     }
-    service.app.stop();
+    service.app.stopping().cancel();
     assert_eq!((ask(&address, "GET", "/readyz").status, ask(&address, "GET", "/livez").status), (503, 200));
     private.finish().await;
 }

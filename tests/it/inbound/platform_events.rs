@@ -1,9 +1,11 @@
 //! Events of the platform: applied once, or rejected with the reason.
 
-use crm::events::{
+use crm::{
+    background,
     broker::{Broker, Settlement},
-    document,
-    inbound::Taken,
+    events::outbox,
+    inbound::{ApplyOutcome, event_types},
+    service::asyncapi,
 };
 use serde_json::{Value, json};
 
@@ -24,13 +26,13 @@ fn completed(event: &str, data: Value) -> Value {
 }
 
 /// Consumes an event that conforms to its schema.
-async fn consume(service: &Service, event: &Value) -> Taken {
-    assert_event_schema(&document::document(), event);
-    service.app.take_in(event.to_string().as_bytes()).await.unwrap()
+async fn consume(service: &Service, event: &Value) -> ApplyOutcome {
+    assert_event_schema(&asyncapi::document(), event);
+    service.inbound().apply(event.to_string().as_bytes()).await.unwrap()
 }
 
 async fn refusal(service: &Service, event: &str) -> String {
-    service.app.take_in(event.as_bytes()).await.unwrap_err().details().unwrap_or_default().to_owned()
+    service.inbound().apply(event.as_bytes()).await.unwrap_err().details().unwrap_or_default().to_owned()
 }
 
 #[tokio::test]
@@ -39,7 +41,7 @@ async fn a_signed_contract_updates_customer_and_opportunity_once() {
     let customer = service.customer().await;
     let opportunity = service.opportunity(&customer).await;
     let data = json!({ "tenantId": "default", "customerId": customer, "opportunityId": opportunity, "amount": 1 });
-    assert_eq!(consume(&service, &signed("e1", data.clone())).await, Taken::Applied);
+    assert_eq!(consume(&service, &signed("e1", data.clone())).await, ApplyOutcome::Applied);
     assert_eq!(service.read(&format!("/customers/{customer}")).await["status"], 1);
     let won = service.read(&format!("/opportunities/{opportunity}")).await;
     assert_eq!((&won["stage"], &won["status"]), (&json!(5), &json!(1)));
@@ -47,15 +49,15 @@ async fn a_signed_contract_updates_customer_and_opportunity_once() {
     let body = json!({ "status": 0 });
     service.patch(&format!("/opportunities/{opportunity}"), body).send().await.expect(200);
     for _ in 0..4 {
-        assert_eq!(consume(&service, &signed("e1", data.clone())).await, Taken::Before);
+        assert_eq!(consume(&service, &signed("e1", data.clone())).await, ApplyOutcome::Duplicate);
     }
     assert_eq!(service.read(&format!("/opportunities/{opportunity}")).await["status"], 0);
     // Another event that changes nothing publishes nothing.
     consume(&service, &signed("e2", data.clone())).await;
     let won = service.read(&format!("/opportunities/{opportunity}")).await;
-    assert_eq!(consume(&service, &signed("e3", data)).await, Taken::Applied);
+    assert_eq!(consume(&service, &signed("e3", data)).await, ApplyOutcome::Applied);
     assert_eq!(service.read(&format!("/opportunities/{opportunity}")).await, won);
-    service.app.order_events().await.unwrap();
+    outbox::assign_positions(service.app.database()).await.unwrap();
     let events = service.read("/events").await;
     let types: Vec<&str> = fields(&events, "eventType");
     assert_eq!(
@@ -73,15 +75,15 @@ async fn a_completed_task_extends_or_creates_a_follow_up_once() {
     let customer = service.customer().await;
     let follow_up = service.follow_up(json!({ "content": "Call", "customerId": customer })).await;
     let event = completed("e1", json!({ "tenantId": "default", "title": "Called", "followUpId": follow_up }));
-    assert_eq!(consume(&service, &event).await, Taken::Applied);
-    assert_eq!(consume(&service, &event).await, Taken::Before);
+    assert_eq!(consume(&service, &event).await, ApplyOutcome::Applied);
+    assert_eq!(consume(&service, &event).await, ApplyOutcome::Duplicate);
     let path = format!("/follow-ups/{follow_up}");
     assert_eq!(service.read(&path).await["content"], format!("Call\n[completed {AT}] Called"));
 
     let contact = service.contact(&customer).await;
     let event = completed("e2", json!({ "tenantId": "default", "title": "Wrote", "contactId": contact }));
-    assert_eq!(consume(&service, &event).await, Taken::Applied);
-    assert_eq!(consume(&service, &event).await, Taken::Before);
+    assert_eq!(consume(&service, &event).await, ApplyOutcome::Applied);
+    assert_eq!(consume(&service, &event).await, ApplyOutcome::Duplicate);
     let list = service.read(&format!("/follow-ups?customerId={customer}")).await;
     assert_eq!(list["total"], 2);
     let recorded = &list["data"][0];
@@ -134,7 +136,7 @@ async fn an_inapplicable_event_is_refused_by_name_and_changes_nothing() {
     }
     assert_eq!(service.read(&format!("/customers/{customer}")).await["status"], 0);
     // None of them used up the event id.
-    assert_eq!(consume(&service, &signed("e", data(json!({})))).await, Taken::Applied);
+    assert_eq!(consume(&service, &signed("e", data(json!({})))).await, ApplyOutcome::Applied);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -153,14 +155,14 @@ async fn redelivered_events_apply_once_and_bad_ones_are_dead_lettered() {
     }
     deliveries.insert(3, b"{}".to_vec());
     broker.state().inbound.extend(deliveries.clone());
-    let mut subscriber = broker.subscriber().await.unwrap();
-    service.app.take_batch(&mut *subscriber).await.unwrap();
+    let mut subscriber = broker.subscriber(&event_types()).await.unwrap();
+    service.inbound().take_batch(&mut *subscriber).await.unwrap();
     let content = service.read(&format!("/follow-ups/{follow_up}")).await["content"].as_str().unwrap().to_owned();
     assert_eq!(content.lines().count(), 51);
     let settled = std::mem::take(&mut broker.state().settled);
     assert_eq!(settled.len(), deliveries.len());
-    let dead: Vec<_> = settled.iter().filter(|(_, settlement)| matches!(settlement, Settlement::Dead(_))).collect();
-    assert_eq!(dead, [&(b"{}".to_vec(), Settlement::Dead("missing field `eventId`".to_owned()))]);
+    let dead: Vec<_> = settled.iter().filter(|(_, settlement)| matches!(settlement, Settlement::Reject(_))).collect();
+    assert_eq!(dead, [&(b"{}".to_vec(), Settlement::Reject("missing field `eventId`".to_owned()))]);
     let metrics = service.app.metrics().text();
     assert!(metrics.contains(r#"crm_inbound_events_total{outcome="applied"} 50"#), "{metrics}");
     assert!(metrics.contains(r#"crm_inbound_events_total{outcome="dead"} 1"#), "{metrics}");
@@ -169,6 +171,6 @@ async fn redelivered_events_apply_once_and_bad_ones_are_dead_lettered() {
     let count = "SELECT COUNT(*) FROM inbox";
     assert_eq!(scalar::<i64>(&connection, count).await, 50);
     service.advance(31 * DAY);
-    service.app.purge().await.unwrap();
+    background::purge(&service.app).await.unwrap();
     assert_eq!(scalar::<i64>(&connection, count).await, 0);
 }

@@ -9,9 +9,12 @@ use std::{
     time::Duration,
 };
 
-use crm::pii::{
-    registry::{self, KeyError},
-    rotate::{self, Report},
+use crm::{
+    pii::{
+        key_registry::{self, KeyError},
+        rotate::{self, Report},
+    },
+    service::resources::pii_tables,
 };
 use futures_util::future::join_all;
 use sea_orm::DatabaseConnection;
@@ -77,8 +80,8 @@ async fn stopped(service: Service) -> TestDatabase {
 /// Rotates in this process, while the service runs.
 async fn rotated(service: &Service) -> Report {
     let (config, database) = (service.app.config(), service.app.database());
-    let vault = Arc::new(registry::open(config, database, service.app.now()).await.unwrap());
-    rotate::run(database, &vault, false, &|_, _| {}).await.unwrap()
+    let vault = Arc::new(key_registry::open(config, database, service.app.now()).await.unwrap());
+    rotate::run(database, &vault, &pii_tables(), false, &|_, _| {}).await.unwrap()
 }
 
 /// Rotates with `crm keys rotate`.
@@ -98,7 +101,7 @@ async fn refusal(service: &Service, variables: &[(&str, &str)]) -> Option<KeyErr
         given.or_else(|| (name == "CRM_DATABASE_URL").then(|| url.clone()))
     };
     let config = crm::config::Config::read(&get).0.unwrap();
-    registry::open(&config, service.app.database(), service.app.now()).await.err()
+    key_registry::open(&config, service.app.database(), service.app.now()).await.err()
 }
 
 const COLUMNS: [(&str, &str); 4] =
@@ -343,7 +346,7 @@ async fn every_column_with_a_blind_index_is_rotated() {
          WHERE t.type = 'table' AND c.name LIKE '%\\_index' ESCAPE '\\'"
     };
     let mut stored: Vec<String> = column(&database, sql).await;
-    let columns = rotate::TABLES.iter().flat_map(|table| table.columns);
+    let columns = pii_tables().into_iter().flat_map(|table| table.columns);
     let mut rotated: Vec<String> = columns.map(|column| format!("{}.{}", column.table, column.index)).collect();
     stored.sort_unstable();
     rotated.sort_unstable();

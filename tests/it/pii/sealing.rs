@@ -1,7 +1,7 @@
 //! Phone numbers and e-mail addresses at rest: encrypted, bound to their row and column, and rejected if tampered with.
 
 use crm::{
-    pii::{PhoneRule, PiiColumn, Sealed, vault::Row},
+    pii::{PhoneRule, PiiColumn, PiiLocation, Sealed},
     telemetry::LogFormat,
 };
 use sea_orm::{DatabaseConnection, sea_query::ValueType};
@@ -234,9 +234,10 @@ async fn a_stored_value_with_any_flipped_bit_is_rejected() {
         String::from_utf8(bytes).unwrap()
     };
     let column = PiiColumn::<PhoneRule>::new("customers", "contact_phone", "contact_phone_index");
-    let row = Row { tenant: "default", id: fixture.one.parse().unwrap() };
-    let open =
-        |text: String| column.open(&fixture.service.app, row, &<Sealed as ValueType>::try_from(text.into()).unwrap());
+    let location = PiiLocation { tenant: "default", id: fixture.one.parse().unwrap() };
+    let open = |text: String| {
+        column.open(fixture.service.app.cipher(), location, &<Sealed as ValueType>::try_from(text.into()).unwrap())
+    };
     assert_eq!(open(stored.clone()).unwrap().reveal(), CLEAR[0]);
     for at in 0..stored.len() {
         for bit in 0..7 {

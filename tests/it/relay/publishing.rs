@@ -4,20 +4,22 @@ use std::sync::Arc;
 
 use crm::{
     app::App,
-    events::relay::{self, Relay, Step},
+    background,
+    events::outbox,
+    relay::{self, Relay, Step},
 };
 use sea_orm::ConnectionTrait;
 use serde_json::json;
 
 use crate::harness::{
     DAY, PII_KEYS, Service,
-    broker::{MemoryBroker, drain},
+    broker::{MemoryBroker, drain, relay_to},
     events::CustomerVersions,
     id, run_crm,
 };
 
-fn relay_to(app: &App, broker: &MemoryBroker) -> Relay {
-    Relay::new(app.clone(), Arc::new(broker.clone()))
+fn memory_relay(app: &App, broker: &MemoryBroker) -> Relay {
+    relay_to(app, Arc::new(broker.clone()))
 }
 
 /// Fails unless `count` events arrived, those of each customer in order.
@@ -43,7 +45,7 @@ async fn events_are_published_once_in_order_and_one_per_resource_at_a_time() {
     }
     service.patch(&format!("/customers/{customer}"), json!({ "name": "" })).send().await.expect(400);
     let broker = MemoryBroker::default();
-    let mut relay = relay_to(&service.app, &broker);
+    let mut relay = memory_relay(&service.app, &broker);
     drain(&service.app, &mut relay).await;
     assert_in_order(&broker, 26);
     assert_eq!(broker.state().arrived.len(), 26);
@@ -65,8 +67,8 @@ async fn unconfirmed_events_are_resent_and_confirmed_ones_are_not() {
         service.customer().await;
     }
     let broker = MemoryBroker::default();
-    let mut relay = relay_to(&service.app, &broker);
-    service.app.order_events().await.unwrap();
+    let mut relay = memory_relay(&service.app, &broker);
+    outbox::assign_positions(service.app.database()).await.unwrap();
     for _ in 0..3 {
         assert!(matches!(relay.step().await.unwrap(), Step::Sent(_)));
     }
@@ -90,39 +92,42 @@ async fn a_refused_event_is_parked_and_blocks_only_its_own_resource() {
     service.patch(&format!("/customers/{blocked}"), json!({ "name": "Other" })).send().await.expect(200);
     service.delete(&format!("/customers/{blocked}")).send().await.expect(204);
     service.delete(&format!("/customers/{free}")).send().await.expect(204);
-    let mut relay = relay_to(&service.app, &broker);
+    let mut relay = memory_relay(&service.app, &broker);
     let versions = |of: &str| {
         let events = broker.events().into_iter().filter(|event| event["data"]["resource"]["customerId"] == of);
         events.map(|event| event["data"]["version"].as_i64().unwrap()).collect::<Vec<_>>()
     };
-    for tries in 1..=relay::TRIES {
+    for tries in 1..=relay::MAX_ATTEMPTS {
         drain(&service.app, &mut relay).await;
         assert_eq!((versions(&blocked), versions(&free)), (vec![1], vec![1, 2]));
-        assert_eq!(relay::standing(&service.app).await.unwrap().aside, i64::from(tries == relay::TRIES));
+        assert_eq!(
+            relay::status(service.app.database()).await.unwrap().parked,
+            i64::from(tries == relay::MAX_ATTEMPTS)
+        );
         service.advance(61_000);
     }
-    let refusals = format!("crm_events_refused_total {}", relay::TRIES);
+    let refusals = format!("crm_events_refused_total {}", relay::MAX_ATTEMPTS);
     assert!(service.app.metrics().text().contains(&refusals));
     drain(&service.app, &mut relay).await;
     assert!(service.app.metrics().text().contains(&refusals), "retried after it was parked");
-    let standing = relay::standing(&service.app).await.unwrap();
-    assert_eq!((standing.head, standing.position, standing.held, standing.aside), (5, 5, 2, 1));
-    let parked = relay::aside(&service.app, 10).await.unwrap();
+    let status = relay::status(service.app.database()).await.unwrap();
+    assert_eq!((status.head, status.position, status.blocked, status.parked), (5, 5, 2, 1));
+    let parked = relay::parked(service.app.database(), 10).await.unwrap();
     assert_eq!(parked[0].reason.as_deref(), Some("NO_ROUTE"));
 
     let url = service.database.url();
     let variables = [("CRM_DATABASE_URL", url.as_str()), ("CRM_PII_KEYS", PII_KEYS)];
     let status = run_crm(&["outbox", "status"], &variables).stdout;
-    assert!(status.contains("position 5 of 5: 0 events wait") && status.contains("1 events are set aside"), "{status}");
+    assert!(status.contains("position 5 of 5: 0 events wait") && status.contains("1 events are parked"), "{status}");
     assert!(status.contains(&format!("{} crm.customer.updated of {blocked}", parked[0].event_id)), "{status}");
     broker.state().unroutable.clear();
     let unknown = run_crm(&["outbox", "retry", "01a21181-ee94-772f-a9b9-0846b4b84e36"], &variables);
-    assert_eq!((unknown.code, unknown.stderr.contains("is not set aside")), (Some(1), true));
+    assert_eq!((unknown.code, unknown.stderr.contains("is not parked")), (Some(1), true));
     let retried = run_crm(&["outbox", "retry", &parked[0].event_id.to_string()], &variables);
     assert_eq!((retried.code, retried.stdout.trim()), (Some(0), "1 events are sent again"));
     drain(&service.app, &mut relay).await;
     assert_eq!(versions(&blocked), [1, 2, 3]);
-    assert_eq!(relay::standing(&service.app).await.unwrap().held, 0);
+    assert_eq!(relay::status(service.app.database()).await.unwrap().blocked, 0);
 }
 
 #[tokio::test]
@@ -133,11 +138,11 @@ async fn a_damaged_event_blocks_only_its_own_resource() {
     let damage = format!("UPDATE outbox SET data = '?' WHERE data LIKE '%{damaged}%'");
     assert_eq!(connection.execute_unprepared(&damage).await.unwrap().rows_affected(), 1);
     let broker = MemoryBroker::default();
-    drain(&service.app, &mut relay_to(&service.app, &broker)).await;
+    drain(&service.app, &mut memory_relay(&service.app, &broker)).await;
     let arrived = broker.events();
     assert_eq!(arrived.len(), 1);
     assert_eq!(arrived[0]["data"]["resource"]["customerId"], other);
-    assert_eq!(relay::standing(&service.app).await.unwrap().held, 1);
+    assert_eq!(relay::status(service.app.database()).await.unwrap().blocked, 1);
 }
 
 #[tokio::test]
@@ -145,20 +150,20 @@ async fn a_second_relay_takes_over_once_the_lease_of_the_first_expires() {
     let service = Service::start().await;
     let broker = MemoryBroker::default();
     let other = service.another_instance(2).await;
-    let (mut first, mut second) = (relay_to(&service.app, &broker), relay_to(&other, &broker));
+    let (mut first, mut second) = (memory_relay(&service.app, &broker), memory_relay(&other, &broker));
     service.customer().await;
     drain(&service.app, &mut first).await;
     service.customer().await;
-    service.app.order_events().await.unwrap();
+    outbox::assign_positions(service.app.database()).await.unwrap();
     assert_eq!(second.step().await.unwrap(), Step::Elsewhere);
     drop(first);
     // Waits for the lease to expire.
     drain(&other, &mut second).await;
     assert_eq!(broker.state().arrived.len(), 2);
     second.release().await.unwrap();
-    let mut third = relay_to(&service.app, &broker);
+    let mut third = memory_relay(&service.app, &broker);
     service.customer().await;
-    service.app.order_events().await.unwrap();
+    outbox::assign_positions(service.app.database()).await.unwrap();
     assert_eq!(third.step().await.unwrap(), Step::Sent(1));
 }
 
@@ -170,13 +175,13 @@ async fn with_a_broker_only_published_events_expire_without_one_all() {
         broker.state().unroutable.push("crm.customer.updated".to_owned());
         let customer = service.customer().await;
         service.patch(&format!("/customers/{customer}"), json!({ "name": "Other" })).send().await.expect(200);
-        service.app.order_events().await.unwrap();
+        outbox::assign_positions(service.app.database()).await.unwrap();
         service.advance(8 * DAY);
-        assert_eq!(service.app.purge().await.unwrap().events, purged[0]);
-        drain(&service.app, &mut relay_to(&service.app, &broker)).await;
-        assert_eq!(service.app.purge().await.unwrap().events, purged[1]);
-        let standing = relay::standing(&service.app).await.unwrap();
-        assert_eq!(standing.held, i64::from(!url.is_empty()));
+        assert_eq!(background::purge(&service.app).await.unwrap().events, purged[0]);
+        drain(&service.app, &mut memory_relay(&service.app, &broker)).await;
+        assert_eq!(background::purge(&service.app).await.unwrap().events, purged[1]);
+        let status = relay::status(service.app.database()).await.unwrap();
+        assert_eq!(status.blocked, i64::from(!url.is_empty()));
     }
 }
 
@@ -197,7 +202,7 @@ async fn all_events_arrive_in_order_through_200_kills_and_disconnects() {
     let mut random = Random(7);
     let mut customers = Vec::new();
     let (mut committed, mut unrecorded) = (0, 0);
-    let mut relay = relay_to(&service.app, &broker);
+    let mut relay = memory_relay(&service.app, &broker);
     for round in 0..200 {
         for _ in 0..random.below(4) {
             if customers.is_empty() || random.below(3) == 0 {
@@ -209,7 +214,7 @@ async fn all_events_arrive_in_order_through_200_kills_and_disconnects() {
             }
             committed += 1;
         }
-        service.app.order_events().await.unwrap();
+        outbox::assign_positions(service.app.database()).await.unwrap();
         let fault = random.below(5);
         {
             let mut state = broker.state();
@@ -227,7 +232,7 @@ async fn all_events_arrive_in_order_through_200_kills_and_disconnects() {
         };
         if killed {
             relay.release().await.unwrap();
-            relay = relay_to(&service.app, &broker);
+            relay = memory_relay(&service.app, &broker);
         }
         let after = (arrived(&broker), recorded(&service.app).await);
         unrecorded += (after.0 - before.0).saturating_sub(usize::try_from(after.1 - before.1).unwrap());
@@ -249,6 +254,6 @@ fn arrived(broker: &MemoryBroker) -> usize {
 
 /// How many events are recorded as published.
 async fn recorded(app: &App) -> i64 {
-    let standing = relay::standing(app).await.unwrap();
-    standing.position - standing.held
+    let status = relay::status(app.database()).await.unwrap();
+    status.position - status.blocked
 }

@@ -1,6 +1,6 @@
 //! Opportunities: stages, status, amounts.
 
-use crm::opportunities::{OpportunityStage, OpportunityStatus, stage::Standing};
+use crm::opportunities::{OpportunityStage, OpportunityStatus, stage::StageState};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -160,7 +160,7 @@ proptest! {
         first in 0_usize..7,
         moves in prop::collection::vec((prop::option::of(0_usize..7), prop::option::of(0_usize..3)), 1..12),
     ) {
-        let mut standing = Standing::new(STAGES[first]);
+        let mut standing = StageState::new(STAGES[first]);
         let (mut stage, mut last_open) = (first, if status_of(first) == 0 { first } else { 0 });
         for (to_stage, to_status) in moves {
             let moved = standing.moved(to_stage.map(|stage| STAGES[stage]), to_status.map(|status| STATUSES[status]));

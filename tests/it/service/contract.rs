@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crm::http::contract::Contract;
+use crm::service::contract::contract;
 use serde_json::{Value, json};
 
 use crate::harness::{Service, contract::entries};
@@ -12,22 +12,22 @@ const FROZEN: &str = include_str!("../../../openapi/api_contract.yaml");
 #[test]
 fn the_emitted_contract_equals_the_frozen_one() {
     assert!(
-        Contract::new().yaml() == FROZEN,
+        contract().yaml() == FROZEN,
         "the contract changed: run `make contract` and read `git diff openapi`; openapi/README.md says what may change"
     );
 }
 
 #[test]
 fn the_frozen_contract_has_no_duplicate_keys() {
-    // serde_yaml rejects them; the JSON readers of many tools keep the last one.
-    let document: serde_yaml::Value = serde_yaml::from_str(FROZEN).unwrap();
+    // yaml_serde rejects them; the JSON readers of many tools keep the last one.
+    let document: yaml_serde::Value = yaml_serde::from_str(FROZEN).unwrap();
     let as_json: Value = serde_json::to_value(document).unwrap();
-    assert_eq!(&as_json, Contract::new().document());
+    assert_eq!(&as_json, contract().document());
 }
 
 #[test]
 fn keys_are_in_reading_order() {
-    let contract = Contract::new();
+    let contract = contract();
     let keys: Vec<&String> = entries(contract.document()).keys().collect();
     assert_eq!(keys, ["openapi", "info", "servers", "tags", "paths", "components"]);
     let customer = &contract.document()["components"]["schemas"]["Customer"]["properties"];
@@ -48,7 +48,7 @@ fn walk(value: &Value, pointer: &str, visit: &mut dyn FnMut(&str, &Value)) {
 
 #[test]
 fn every_object_and_enum_is_named_and_no_schema_is_a_union() {
-    let contract = Contract::new();
+    let contract = contract();
     walk(contract.document(), "", &mut |pointer, part| {
         for union in ["oneOf", "anyOf", "allOf"] {
             assert!(part.get(union).is_none(), "{union} at {pointer}");
@@ -62,7 +62,7 @@ fn every_object_and_enum_is_named_and_no_schema_is_a_union() {
 
 #[test]
 fn integer_enums_name_their_values() {
-    let contract = Contract::new();
+    let contract = contract();
     let mut count = 0;
     walk(contract.document(), "", &mut |pointer, part| {
         let Some(values) = part["enum"].as_array().filter(|_| part["type"] == "integer") else { return };
@@ -155,7 +155,7 @@ async fn the_frozen_contract_is_served() {
     let yaml = service.get("/openapi.yaml").without("Authorization").send().await.expect(200);
     assert_eq!(yaml.text, FROZEN);
     let json = service.get("/openapi.json").without("Authorization").without_prefix().send().await.expect(200);
-    assert_eq!(&json.body, Contract::new().document());
+    assert_eq!(&json.body, contract().document());
 }
 
 #[tokio::test]

@@ -271,7 +271,7 @@ async fn every_effective_change_leaves_exactly_one_audit_entry() {
             let not_found = service.call(operation.method.clone(), &path).request_id("not-found").json(&json!({}));
             not_found.send().await.expect(404);
         }
-        service.app.write_notes().await.unwrap();
+        service.app.audit_queue().flush(service.app.database()).await.unwrap();
         assert_eq!(service.trail("").await, before, "{what}: a refused request left an entry");
 
         let reply = call().send().await.expect(operation.success());
@@ -313,7 +313,7 @@ async fn every_effective_change_leaves_exactly_one_audit_entry() {
             call().request_id(&format!("{request_id}-empty")).json(&json!({})).send().await.expect(200);
         }
         assert_eq!(service.trail("").await, before, "{what}: a request that changes nothing left an entry");
-        service.app.write_notes().await.unwrap();
+        service.app.audit_queue().flush(service.app.database()).await.unwrap();
         for entry in service.trail("").await.into_iter().filter(|entry| !before.contains(entry)) {
             assert!(entry["action"] == "refuse" || entry["action"] == "read", "{what}: {entry}");
         }

@@ -1,6 +1,9 @@
 //! Logs: one flat JSON object a line, which identifies its request and its trace.
 
-use crm::telemetry::{LogFormat, trace::Trace};
+use crm::{
+    http::header::text_once,
+    telemetry::{LogFormat, trace::Trace},
+};
 use poem::http::{HeaderMap, HeaderValue};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -212,7 +215,7 @@ fn trace(values: &[&str]) -> Trace {
     for value in values {
         headers.append("traceparent", HeaderValue::from_str(value).unwrap());
     }
-    Trace::of(&headers, Uuid::from_u128(0x0123_4567_89ab_cdef_0011_2233_4455_6677))
+    Trace::of(text_once(&headers, "traceparent"), Uuid::from_u128(0x0123_4567_89ab_cdef_0011_2233_4455_6677))
 }
 
 #[test]
