@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::{
     audit::{AuditEntry, AuditQueue, reading::reading},
     auth::Keys,
-    change::Changes,
+    change::{Cascade, Changes},
     config::Config,
     database::{Database, read},
     error::Result,
@@ -41,8 +41,8 @@ struct Parts {
 type Row<V> = <<V as Projection>::Entity as sea_orm::EntityTrait>::Model;
 
 impl App {
-    /// Opens the parts on a database that is up to date, with every key that its data needs. `ids` are made by `clock`. Each
-    /// read and each change of the database has `time_limit`.
+    /// Opens the parts on a database that is up to date, with every key that its data needs. `ids` are made by `clock`;
+    /// `cascades` are those of all resources. Each read and each change of the database has `time_limit`.
     ///
     /// # Errors
     /// Keys that cannot be read or are missing, a database that cannot be opened.
@@ -50,6 +50,7 @@ impl App {
         config: Config,
         (clock, ids): (Clock, IdSource),
         audit_queue: AuditQueue,
+        cascades: Vec<Cascade>,
         time_limit: Duration,
     ) -> std::result::Result<Self, Box<dyn StdError + Send + Sync>> {
         let keys = Arc::new(Keys::from_config(&config)?);
@@ -60,6 +61,7 @@ impl App {
             cipher: Arc::new(cipher),
             ids: Arc::new(ids),
             default_currency: config.default_currency.clone(),
+            cascades: cascades.into(),
             audit_queue: Arc::new(audit_queue),
             events: Arc::default(),
         };

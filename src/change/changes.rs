@@ -5,7 +5,11 @@ use std::sync::Arc;
 use futures_util::{FutureExt, future::BoxFuture};
 use sea_orm::EntityTrait;
 
-use super::{claim, intent::Intent, open::Change};
+use super::{
+    claim,
+    intent::Intent,
+    open::{Cascade, Change},
+};
 use crate::{
     audit::{AuditQueue, entry},
     database::{Database, Transaction},
@@ -27,6 +31,8 @@ pub struct Changes {
     pub ids: Arc<IdSource>,
     /// The currency of an opportunity that names none.
     pub default_currency: Currency,
+    /// What becomes of rows when the resource that they refer to is deleted, in the order in which that is done.
+    pub cascades: Arc<[Cascade]>,
     /// Where readings of personal data are recorded.
     pub audit_queue: Arc<AuditQueue>,
     /// What wakes those who wait for events.
@@ -100,6 +106,7 @@ impl Changes {
             cipher: &self.cipher,
             ids: &self.ids,
             default_currency: &self.default_currency,
+            cascades: &self.cascades,
             now: self.ids.now(),
             entries: Vec::new(),
             events: Vec::new(),

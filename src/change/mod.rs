@@ -22,4 +22,4 @@ mod write;
 pub use changes::Changes;
 pub(crate) use claim::purge_claims;
 pub use intent::Intent;
-pub use open::Change;
+pub use open::{Cascade, Change};

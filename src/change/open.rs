@@ -1,5 +1,6 @@
 //! An open change: what stores read and write through.
 
+use futures_util::future::BoxFuture;
 use sea_orm::{
     QueryFilter, QueryOrder, QuerySelect,
     sea_query::{IntoCondition, LockType},
@@ -16,7 +17,7 @@ use crate::{
     error::{Error, Result},
     events::event::NewEvent,
     pii::{PiiCipher, PiiLocation},
-    resource::{OfCustomer, Resource},
+    resource::{Kind, OfCustomer, Resource},
     values::{Currency, IdSource, Tenant, Timestamp},
 };
 
@@ -27,6 +28,7 @@ pub struct Change<'t> {
     pub(super) cipher: &'t PiiCipher,
     pub(super) ids: &'t IdSource,
     pub(super) default_currency: &'t Currency,
+    pub(super) cascades: &'t [Cascade],
     pub(super) now: Timestamp,
     /// What was done so far, for the audit trail.
     pub(super) entries: Vec<AuditEntry>,
@@ -34,6 +36,16 @@ pub struct Change<'t> {
     pub(super) events: Vec<NewEvent>,
     /// Personal data that was seen in clear without having been changed, for the audit trail.
     pub(super) readings: Vec<AuditEntry>,
+}
+
+/// What becomes of rows that refer to a resource when that is deleted. Declared by the resource whose rows they are, so that the
+/// one they refer to need not know it.
+#[derive(Clone, Copy)]
+pub struct Cascade {
+    /// The kind of resource that is deleted.
+    pub of: Kind,
+    /// Deletes or changes the rows that refer to the resource with this id, which is locked.
+    pub apply: for<'c, 't> fn(&'c mut Change<'t>, Uuid) -> BoxFuture<'c, Result<()>>,
 }
 
 impl<'t> Change<'t> {

@@ -66,6 +66,18 @@ impl Change<'_> {
         })
     }
 
+    /// Deletes the resource of the change, whose row is locked, once the rows that refer to it were deleted or changed.
+    ///
+    /// # Errors
+    /// A fault of the database.
+    pub async fn delete_own<E: Published>(&mut self, row: E::Model) -> Result<()> {
+        let (kind, id) = self.intent.resource;
+        for cascade in self.cascades.iter().filter(|cascade| cascade.of.name == kind.name) {
+            (cascade.apply)(self, id).await?;
+        }
+        self.delete::<E>(vec![row]).await
+    }
+
     /// Deletes the rows of a customer that is being deleted.
     ///
     /// # Errors

@@ -12,5 +12,6 @@ pub(crate) mod store;
 pub mod types;
 
 pub(crate) use api::ContactsApi;
-pub(crate) use entity::Entity;
+pub(crate) use entity::{CONTACTS, Entity};
+pub(crate) use store::CASCADES;
 pub use types::{Contact, ContactCreate, ContactUpdate};

@@ -1,5 +1,6 @@
 //! Queries on contacts.
 
+use futures_util::FutureExt;
 use sea_orm::{ColumnTrait, Condition, ConnectionTrait, QueryFilter, QueryTrait, sea_query::LockType};
 use uuid::Uuid;
 
@@ -8,17 +9,20 @@ use super::{
     types::{ContactCreate, ContactUpdate},
 };
 use crate::{
-    change::Change,
-    customers,
+    change::{Cascade, Change},
+    customers::{self, CUSTOMERS},
     database::{read, tenancy::Tenanted},
     error::{Error, Result},
-    follow_ups,
     pii::{Email, Phone, PiiCipher},
     values::{
         Tenant, Text,
         page::{List, Paging},
     },
 };
+
+/// The contacts of a customer are deleted with it.
+pub const CASCADES: &[Cascade] =
+    &[Cascade { of: CUSTOMERS, apply: |change, id| change.delete_of_customer::<Entity>(id).boxed() }];
 
 /// Which contacts a list holds.
 #[derive(Debug, Clone)]
@@ -126,6 +130,5 @@ pub async fn delete(change: &mut Change<'_>) -> Result<()> {
     let customer = change.customer_of::<Entity>(id).await?.ok_or_else(Error::not_found)?;
     change.lock::<customers::Entity>(customer, LockType::KeyShare).await?;
     let row = change.lock_own::<Entity>().await?;
-    follow_ups::store::clear_contact(change, id).await?;
-    change.delete::<Entity>(vec![row]).await
+    change.delete_own::<Entity>(row).await
 }

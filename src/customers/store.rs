@@ -9,10 +9,8 @@ use super::{
 };
 use crate::{
     change::Change,
-    contacts,
     database::{read, tenancy::Tenanted},
     error::Result,
-    follow_ups, opportunities,
     pii::{Email, Phone, PiiCipher},
     values::{
         Tenant, Text,
@@ -111,10 +109,6 @@ pub async fn sign(change: &mut Change<'_>) -> Result<()> {
 /// # Errors
 /// Not found, or a fault of the database.
 pub async fn delete(change: &mut Change<'_>) -> Result<()> {
-    let id = change.id();
     let row = change.lock_own::<Entity>().await?;
-    change.delete_of_customer::<follow_ups::Entity>(id).await?;
-    change.delete_of_customer::<opportunities::Entity>(id).await?;
-    change.delete_of_customer::<contacts::Entity>(id).await?;
-    change.delete::<Entity>(vec![row]).await
+    change.delete_own::<Entity>(row).await
 }

@@ -1,5 +1,6 @@
 //! Queries on follow-ups.
 
+use futures_util::FutureExt;
 use sea_orm::{ColumnTrait, ConnectionTrait, QueryFilter, QueryTrait, sea_query::LockType};
 use uuid::Uuid;
 
@@ -8,17 +9,25 @@ use super::{
     types::{Content, FollowUpCreate, FollowUpType, FollowUpUpdate},
 };
 use crate::{
-    change::Change,
-    contacts, customers,
+    change::{Cascade, Change},
+    contacts::{self, CONTACTS},
+    customers::{self, CUSTOMERS},
     database::{read, tenancy::Tenanted},
     error::{Error, ErrorKind, Result},
-    opportunities,
+    opportunities::{self, OPPORTUNITIES},
     resource::OfCustomer,
     values::{
         Clearable, ContractValue, Id, Tenant, Text,
         page::{List, Paging},
     },
 };
+
+/// A customer's follow-ups are deleted with it; those of an opportunity or a contact stay, without the reference.
+pub const CASCADES: &[Cascade] = &[
+    Cascade { of: CUSTOMERS, apply: |change, id| change.delete_of_customer::<Entity>(id).boxed() },
+    Cascade { of: OPPORTUNITIES, apply: |change, id| clear_opportunity(change, id).boxed() },
+    Cascade { of: CONTACTS, apply: |change, id| clear_contact(change, id).boxed() },
+];
 
 /// Which follow-ups a list holds.
 #[derive(Debug, Clone, Copy)]
@@ -150,22 +159,14 @@ async fn customer_of<E: OfCustomer>(change: &Change<'_>, field: &str, id: Option
 /// Not found, or a fault of the database.
 pub async fn delete(change: &mut Change<'_>) -> Result<()> {
     let row = change.lock_own::<Entity>().await?;
-    change.delete::<Entity>(vec![row]).await
+    change.delete_own::<Entity>(row).await
 }
 
-/// Takes the reference to an opportunity that is being deleted from its follow-ups.
-///
-/// # Errors
-/// A fault of the database.
-pub async fn clear_opportunity(change: &mut Change<'_>, opportunity: Uuid) -> Result<()> {
+async fn clear_opportunity(change: &mut Change<'_>, opportunity: Uuid) -> Result<()> {
     clear(change, Column::OpportunityId, opportunity, |row| Model { opportunity_id: None, ..row }).await
 }
 
-/// Takes the reference to a contact that is being deleted from its follow-ups.
-///
-/// # Errors
-/// A fault of the database.
-pub async fn clear_contact(change: &mut Change<'_>, contact: Uuid) -> Result<()> {
+async fn clear_contact(change: &mut Change<'_>, contact: Uuid) -> Result<()> {
     clear(change, Column::ContactId, contact, |row| Model { contact_id: None, ..row }).await
 }
 

@@ -111,7 +111,7 @@ impl<O: Endpoint> Endpoint for ServiceStack<O> {
             if self.stopping.is_cancelled() {
                 set_header(&mut response, CONNECTION.as_str(), "close");
             }
-            tracing::info!(route, status = response.status().as_u16(), duration_ms = millis, "answered");
+            tracing::info!(target: "crm::http", route, status = response.status().as_u16(), duration_ms = millis, "answered");
             response
         };
         Ok(answer.instrument(span).await)

@@ -14,6 +14,7 @@ pub(crate) mod store;
 pub mod types;
 
 pub(crate) use api::OpportunitiesApi;
-pub(crate) use entity::Entity;
+pub(crate) use entity::{Entity, OPPORTUNITIES};
 pub use stage::{OpportunityStage, OpportunityStatus};
+pub(crate) use store::CASCADES;
 pub use types::{Opportunity, OpportunityCreate, OpportunityUpdate};

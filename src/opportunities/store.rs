@@ -1,5 +1,6 @@
 //! Queries on opportunities.
 
+use futures_util::FutureExt;
 use sea_orm::{ColumnTrait, ConnectionTrait, QueryFilter, QueryTrait, sea_query::LockType};
 use uuid::Uuid;
 
@@ -9,16 +10,19 @@ use super::{
     types::{AmountCents, OpportunityCreate, OpportunityUpdate},
 };
 use crate::{
-    change::Change,
-    customers,
+    change::{Cascade, Change},
+    customers::{self, CUSTOMERS},
     database::{read, tenancy::Tenanted},
     error::{Error, Result},
-    follow_ups,
     values::{
         Currency, Tenant, Text, Violation,
         page::{List, Paging},
     },
 };
+
+/// The opportunities of a customer are deleted with it.
+pub const CASCADES: &[Cascade] =
+    &[Cascade { of: CUSTOMERS, apply: |change, id| change.delete_of_customer::<Entity>(id).boxed() }];
 
 /// The tenant's opportunities, of one customer or of all.
 ///
@@ -109,6 +113,5 @@ pub async fn delete(change: &mut Change<'_>) -> Result<()> {
     let customer = change.customer_of::<Entity>(id).await?.ok_or_else(Error::not_found)?;
     change.lock::<customers::Entity>(customer, LockType::KeyShare).await?;
     let row = change.lock_own::<Entity>().await?;
-    follow_ups::store::clear_opportunity(change, id).await?;
-    change.delete::<Entity>(vec![row]).await
+    change.delete_own::<Entity>(row).await
 }

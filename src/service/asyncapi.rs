@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The version of the events, which is not that of the program: see `openapi/README.md` for what raises it.
-pub const VERSION: &str = "1.1.0";
+pub const VERSION: &str = "1.1.1";
 
 /// The document. Needs no environment.
 #[must_use]

@@ -9,7 +9,7 @@ use super::{
 use crate::http::{BASE_PATH, contract::Contract, probes::ProbesApi};
 
 /// The version of the contract, which is not that of the program: see `openapi/README.md` for what raises it.
-pub const VERSION: &str = "1.2.0";
+pub const VERSION: &str = "1.2.1";
 
 const TITLE: &str = "CRM cell";
 /// The paths of what is served beside the operations.

@@ -13,6 +13,7 @@ use poem_openapi::{
 };
 
 use crate::{
+    change::Cascade,
     contacts::{self, ContactsApi},
     customers::{self, CustomersApi},
     follow_ups::{self, FollowUpsApi},
@@ -21,14 +22,14 @@ use crate::{
     resource::{Action, Kind, Projection, Published},
 };
 
-/// The resources, in the order of the contract.
+/// The resources, in the order of the contract; one may refer to those before it.
 #[must_use]
 pub fn resources() -> [ResourceEntry; 4] {
     [
-        ResourceEntry::of::<customers::Entity, CustomersApi>(),
-        ResourceEntry::of::<contacts::Entity, ContactsApi>(),
-        ResourceEntry::of::<opportunities::Entity, OpportunitiesApi>(),
-        ResourceEntry::of::<follow_ups::Entity, FollowUpsApi>(),
+        ResourceEntry::of::<customers::Entity, CustomersApi>(&[]),
+        ResourceEntry::of::<contacts::Entity, ContactsApi>(contacts::CASCADES),
+        ResourceEntry::of::<opportunities::Entity, OpportunitiesApi>(opportunities::CASCADES),
+        ResourceEntry::of::<follow_ups::Entity, FollowUpsApi>(follow_ups::CASCADES),
     ]
 }
 
@@ -36,6 +37,13 @@ pub fn resources() -> [ResourceEntry; 4] {
 #[must_use]
 pub fn pii_tables() -> Vec<PiiTable> {
     resources().into_iter().filter_map(|resource| resource.pii).collect()
+}
+
+/// What becomes of rows when the resource that they refer to is deleted: of those that refer to others first, because later
+/// resources may refer to earlier ones.
+#[must_use]
+pub fn cascades() -> Vec<Cascade> {
+    resources().iter().rev().flat_map(|resource| resource.cascades.iter().copied()).collect()
 }
 
 /// Handlers by path and method, as the framework keeps them.
@@ -53,6 +61,8 @@ pub struct ResourceEntry {
     pub integer_enums: Vec<(&'static str, Vec<String>)>,
     /// Its personal data.
     pub pii: Option<PiiTable>,
+    /// What becomes of its rows when a resource that they refer to is deleted.
+    pub cascades: &'static [Cascade],
     /// Its operations in the contract.
     pub meta: fn() -> Vec<MetaApi>,
     /// Adds their types to the contract.
@@ -62,13 +72,14 @@ pub struct ResourceEntry {
 }
 
 impl ResourceEntry {
-    fn of<E: Published, A: OpenApi + Default>() -> Self {
+    fn of<E: Published, A: OpenApi + Default>(cascades: &'static [Cascade]) -> Self {
         Self {
             kind: E::KIND,
             actions: E::ACTIONS,
             schema: <E::Projection as Type>::name().into_owned(),
             integer_enums: E::Projection::integer_enums(),
             pii: E::PII,
+            cascades,
             meta: A::meta,
             register: A::register,
             add_routes: |routes| A::default().add_routes(routes),

@@ -11,35 +11,29 @@ use std::{
 
 use imports::{Edge, Sources, edges};
 
-/// Rooms that stand beside each other. A room is a folder or a file directly under `src/`.
-enum Row {
-    /// They do not use each other.
-    Apart(&'static [&'static str]),
-    /// They use each other's files.
-    Peers(&'static [&'static str]),
-}
-
-/// From the ground up.
-const ROWS: &[Row] = &[
-    Row::Apart(&["error"]),
-    Row::Apart(&["values"]),
-    Row::Apart(&["telemetry"]),
-    Row::Apart(&["config"]),
-    Row::Apart(&["database"]),
-    Row::Apart(&["auth", "pii"]),
-    Row::Apart(&["http"]),
-    Row::Apart(&["resource"]),
-    Row::Apart(&["audit"]),
-    Row::Apart(&["events"]),
-    Row::Apart(&["change"]),
-    Row::Apart(&["app"]),
-    Row::Peers(&["customers", "contacts", "opportunities", "follow_ups"]),
-    Row::Apart(&["broker"]),
-    Row::Apart(&["relay", "inbound"]),
-    Row::Apart(&["background"]),
-    Row::Apart(&["service"]),
-    Row::Apart(&["cli"]),
-    Row::Apart(&["main", "lib"]),
+/// From the ground up. A room is a folder or a file directly under `src/`; rooms of one row do not use each other.
+const ROWS: &[&[&str]] = &[
+    &["error"],
+    &["values"],
+    &["telemetry"],
+    &["config"],
+    &["database"],
+    &["auth", "pii"],
+    &["http"],
+    &["resource"],
+    &["audit"],
+    &["events"],
+    &["change"],
+    &["app"],
+    &["customers"],
+    &["contacts", "opportunities"],
+    &["follow_ups"],
+    &["broker"],
+    &["relay", "inbound"],
+    &["background"],
+    &["service"],
+    &["cli"],
+    &["main", "lib"],
 ];
 
 const HINT: &str = "move what both need below them, or pass it in";
@@ -49,7 +43,7 @@ fn room(file: &str) -> &str {
 }
 
 fn row(file: &str) -> Option<usize> {
-    ROWS.iter().position(|(Row::Apart(rooms) | Row::Peers(rooms))| rooms.contains(&room(file)))
+    ROWS.iter().position(|rooms| rooms.contains(&room(file)))
 }
 
 fn strays(sources: &Sources) -> Vec<&str> {
@@ -61,8 +55,7 @@ fn astray(edges: &BTreeSet<Edge>) -> Vec<&Edge> {
     let allowed = |edge: &Edge| {
         // A file without a row is told of by itself.
         let (Some(from), Some(to)) = (row(&edge.from), row(&edge.to)) else { return true };
-        let peers = from == to && matches!(ROWS[from], Row::Peers(_));
-        to < from || peers || room(&edge.from) == room(&edge.to)
+        to < from || room(&edge.from) == room(&edge.to)
     };
     edges.iter().filter(|edge| !allowed(edge)).collect()
 }
@@ -206,7 +199,7 @@ fn a_higher_room_is_found_within_macros_and_attributes() {
 }
 
 #[test]
-fn rooms_of_one_row_use_each_other_only_as_peers() {
+fn rooms_of_one_row_do_not_use_each_other() {
     let sources = planted(&[
         ("auth/mod.rs", "use crate::pii::Mask;"),
         ("pii/mod.rs", "pub struct Mask;"),

@@ -20,6 +20,7 @@ mod change;
 mod cli;
 mod config;
 mod database;
+mod documents;
 mod events;
 mod http;
 mod inbound;

@@ -37,7 +37,7 @@ use crm::{
     database::{REQUEST, migrate},
     http::caller::{Caller, CanWrite},
     inbound::Inbound,
-    service::{self, authenticator},
+    service::{self, authenticator, resources::cascades},
     values::{Clock, IdSource},
 };
 use poem::{
@@ -200,7 +200,7 @@ fn config(database: &TestDatabase, variables: &[(&str, &str)]) -> Config {
 async fn app(config: Config, clock: Arc<AtomicI64>, audit_queue: AuditQueue, first_id: u64) -> App {
     let clock = Clock::Manual(clock);
     let ids = IdSource::sequence(clock.clone(), first_id);
-    App::open(config, (clock, ids), audit_queue, REQUEST).await.unwrap()
+    App::open(config, (clock, ids), audit_queue, cascades(), REQUEST).await.unwrap()
 }
 
 /// A text field of a body: an id, mostly.
