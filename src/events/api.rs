@@ -36,6 +36,7 @@ impl EventsApi {
     /// The tenant's events behind a cursor, in order and without gaps. Begin without `after`, handle what comes, and ask
     /// again with the `cursor` of the reply. Events are kept for a time; a cursor from before that is refused with 400.
     #[oai(path = "/events", method = "get", operation_id = "listEvents")]
+    #[expect(clippy::too_many_arguments, reason = "each is a parameter of the contract, or a part of the service")]
     async fn list(
         &self,
         caller: Caller<CanRead>,
