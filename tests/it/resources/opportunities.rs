@@ -160,14 +160,14 @@ proptest! {
         first in 0_usize..7,
         moves in prop::collection::vec((prop::option::of(0_usize..7), prop::option::of(0_usize..3)), 1..12),
     ) {
-        let mut standing = StageState::new(STAGES[first]);
+        let mut state = StageState::new(STAGES[first]);
         let (mut stage, mut last_open) = (first, if status_of(first) == 0 { first } else { 0 });
         for (to_stage, to_status) in moves {
-            let moved = standing.moved(to_stage.map(|stage| STAGES[stage]), to_status.map(|status| STATUSES[status]));
+            let moved = state.moved(to_stage.map(|stage| STAGES[stage]), to_status.map(|status| STATUSES[status]));
             let contradicts = to_stage.zip(to_status).is_some_and(|(stage, status)| status_of(stage) != status);
             prop_assert_eq!(moved.is_err(), contradicts);
             if let Ok(moved) = moved {
-                standing = moved;
+                state = moved;
                 stage = match (to_stage, to_status) {
                     (Some(stage), _) => stage,
                     (None, Some(status)) if status != status_of(stage) => [last_open, 5, 6][status],
@@ -177,7 +177,7 @@ proptest! {
                     last_open = stage;
                 }
             }
-            prop_assert_eq!((standing.stage, standing.stage.kind()), (STAGES[stage], STATUSES[status_of(stage)]));
+            prop_assert_eq!((state.stage, state.stage.kind()), (STAGES[stage], STATUSES[status_of(stage)]));
         }
     }
 }
