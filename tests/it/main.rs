@@ -9,6 +9,7 @@
     clippy::print_stderr,
     reason = "a test that meets the unexpected must fail, loudly"
 )]
+#![expect(clippy::too_many_lines, reason = "a test tells its story in one piece")]
 
 mod harness;
 
