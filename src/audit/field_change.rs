@@ -46,7 +46,7 @@ pub fn sentence<E: Resource>(before: &E::Model, after: &E::Model) -> String {
     steps::<E>(Some(before), Some(after)).into_iter().map(words).collect::<Vec<_>>().join(", ")
 }
 
-/// The row's non-empty phone numbers and e-mail addresses, by field name.
+/// The names of the row's phone number and e-mail fields that are not empty.
 #[must_use]
 pub fn sealed_fields<E: Resource>(row: &E::Model) -> Vec<&'static str> {
     E::audit_fields(row)
