@@ -40,7 +40,7 @@ pub struct Changes {
 }
 
 impl Changes {
-    /// Runs `apply` as one change. It may run more than once, as the write executor retries on contention.
+    /// Runs `apply` as one change. `apply` may run more than once: the write executor retries on contention.
     ///
     /// # Errors
     /// Duplicate, if the request id was used before; any error of `apply`; or a database error.

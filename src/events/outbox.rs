@@ -62,7 +62,7 @@ pub async fn assign_positions(database: &Database) -> Result<u64> {
     Ok(assigned)
 }
 
-/// The same, and wakes tasks that wait for positions, whichever process assigned them.
+/// Like [`assign_positions`], and wakes tasks that wait for positions, whichever process assigned them.
 ///
 /// # Errors
 /// A database error.

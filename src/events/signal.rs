@@ -66,8 +66,8 @@ impl EventSignal {
 pub struct Watch(watch::Receiver<Positions>);
 
 impl Watch {
-    /// Waits until any process assigns positions, or for `limit`. Returns `false` if waiting is pointless: without a
-    /// limit left, or once the service is stopping.
+    /// Waits until any process assigns positions, or for `limit`. Returns `false` if waiting is pointless, because
+    /// `limit` is zero or the service is stopping.
     pub async fn next(&mut self, limit: Duration) -> bool {
         if self.0.borrow().stopping || limit.is_zero() {
             return false;
