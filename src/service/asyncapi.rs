@@ -67,8 +67,8 @@ pub fn document() -> Value {
 fn info(resources: &[ResourceEntry]) -> Value {
     let description = format!(
         "What happens to {}. An event is stored in the transaction of its change: both are committed or neither is. \
-         Events of one resource are delivered in the order of `data.version`; an event may be delivered repeatedly, with \
-         the same `eventId`. Events are published to a broker, if there is one, and can be read over HTTP at \
+         Events of one resource are delivered in the order of `data.version`; an event may be delivered repeatedly, \
+         with the same `eventId`. Events are published to a broker, if there is one, and can be read over HTTP at \
          `GET /events` of the API. Within a major version, events only gain fields: consumers ignore unknown ones.",
         resource_names(resources)
     );
