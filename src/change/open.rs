@@ -38,13 +38,13 @@ pub struct Change<'t> {
     pub(super) readings: Vec<AuditEntry>,
 }
 
-/// What becomes of rows that refer to a resource when that is deleted. Declared by the resource whose rows they are, so that the
-/// one they refer to need not know it.
+/// What happens to rows when a resource that they reference is deleted. Declared by the referencing resource, so that
+/// the referenced one need not know about it.
 #[derive(Clone, Copy)]
 pub struct Cascade {
-    /// The kind of resource that is deleted.
+    /// The type of the deleted resource.
     pub of: Kind,
-    /// Deletes or changes the rows that refer to the resource with this id, which is locked.
+    /// Deletes or updates the rows that reference the resource with this id, which is locked.
     pub apply: for<'c, 't> fn(&'c mut Change<'t>, Uuid) -> BoxFuture<'c, Result<()>>,
 }
 

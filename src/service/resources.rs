@@ -22,7 +22,7 @@ use crate::{
     resource::{Action, Kind, Projection, Published},
 };
 
-/// The resources, in the order of the contract; one may refer to those before it.
+/// The resources, in the order of the contract; each may reference those before it.
 #[must_use]
 pub fn resources() -> [ResourceEntry; 4] {
     [
@@ -39,8 +39,8 @@ pub fn pii_tables() -> Vec<PiiTable> {
     resources().into_iter().filter_map(|resource| resource.pii).collect()
 }
 
-/// What becomes of rows when the resource that they refer to is deleted: of those that refer to others first, because later
-/// resources may refer to earlier ones.
+/// What happens to rows when a resource that they reference is deleted. The last resources come first, because
+/// resources may reference earlier ones.
 #[must_use]
 pub fn cascades() -> Vec<Cascade> {
     resources().iter().rev().flat_map(|resource| resource.cascades.iter().copied()).collect()
@@ -61,7 +61,7 @@ pub struct ResourceEntry {
     pub integer_enums: Vec<(&'static str, Vec<String>)>,
     /// Its columns with personal data.
     pub pii: Option<PiiTable>,
-    /// What becomes of its rows when a resource that they refer to is deleted.
+    /// What happens to its rows when a resource that they reference is deleted.
     pub cascades: &'static [Cascade],
     /// Its operations in the contract.
     pub meta: fn() -> Vec<MetaApi>,
