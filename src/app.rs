@@ -1,6 +1,6 @@
-//! What handlers hold: [`App`]. There is no other shared state and there are no statics.
+//! The application state of handlers: [`App`]. There is no other shared state, and there are no statics.
 //!
-//! It is opened in one place and made of the parts of the rooms below; what stands below it takes the part it needs.
+//! Modules that [`App`] depends on never take the whole of it, only the parts they need.
 
 use std::{error::Error as StdError, sync::Arc, time::Duration};
 
@@ -22,7 +22,7 @@ use crate::{
     values::{Clock, IdSource, Timestamp, page::List},
 };
 
-/// The service's parts. Cheap to clone.
+/// The application state. Cheap to clone.
 #[derive(Clone)]
 pub struct App {
     parts: Arc<Parts>,
@@ -37,15 +37,15 @@ struct Parts {
     stopping: CancellationToken,
 }
 
-/// The row of a projection.
+/// The row type of a projection.
 type Row<V> = <<V as Projection>::Entity as sea_orm::EntityTrait>::Model;
 
 impl App {
-    /// Opens the parts on a database that is up to date, with every key that its data needs. `ids` are made by `clock`;
-    /// `cascades` are those of all resources. Each read and each change of the database has `time_limit`.
+    /// Opens the application on an up-to-date database, with every key that its data needs. `ids` must use `clock`;
+    /// `cascades` are those of all resources; `time_limit` applies to each read and each write.
     ///
     /// # Errors
-    /// Keys that cannot be read or are missing, a database that cannot be opened.
+    /// Keys that are missing or unreadable, or a database that cannot be opened.
     pub async fn open(
         config: Config,
         (clock, ids): (Clock, IdSource),
@@ -69,55 +69,56 @@ impl App {
         Ok(Self { parts: Arc::new(Parts { config, keys, changes, clock, metrics, stopping }) })
     }
 
-    /// The configuration, as read at start.
+    /// The configuration, as read at startup.
     #[must_use]
     pub fn config(&self) -> &Config {
         &self.parts.config
     }
 
-    /// What verifies tokens.
+    /// The keys that verify tokens.
     #[must_use]
     pub fn keys(&self) -> &Arc<Keys> {
         &self.parts.keys
     }
 
-    /// The one database.
+    /// The database.
     #[must_use]
     pub fn database(&self) -> &Arc<Database> {
         &self.parts.changes.database
     }
 
-    /// What seals and opens personal data.
+    /// The cipher for personal data.
     #[must_use]
     pub fn cipher(&self) -> &Arc<PiiCipher> {
         &self.parts.changes.cipher
     }
 
-    /// What carries out changes.
+    /// Runs changes.
     #[must_use]
     pub fn changes(&self) -> &Changes {
         &self.parts.changes
     }
 
-    /// The queue of entries that are written into the audit trail beside the requests.
+    /// The queue of audit entries that are written outside of requests.
     #[must_use]
     pub fn audit_queue(&self) -> &Arc<AuditQueue> {
         &self.parts.changes.audit_queue
     }
 
-    /// What wakes those who wait for events.
+    /// Wakes tasks that wait for events.
     #[must_use]
     pub fn events(&self) -> &Arc<EventSignal> {
         &self.parts.changes.events
     }
 
-    /// What is counted.
+    /// The metrics.
     #[must_use]
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.parts.metrics
     }
 
-    /// Cancelled once the service was told to stop: from then on it is not ready, and closes connections after their reply.
+    /// Cancelled when shutdown begins: from then on, the service is not ready and closes connections after their
+    /// response.
     #[must_use]
     pub fn stopping(&self) -> &CancellationToken {
         &self.parts.stopping
@@ -135,22 +136,22 @@ impl App {
         &self.parts.changes.ids
     }
 
-    /// The present instant.
+    /// The current time.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.parts.clock.now()
     }
 
-    /// A new id, later in order than the ones before.
+    /// A new id, greater than the ones before.
     #[must_use]
     pub fn new_id(&self) -> Uuid {
         self.ids().next()
     }
 
-    /// Reads the resource that a caller asks for.
+    /// Reads the resource that a caller requests.
     ///
     /// # Errors
-    /// Not found, a fault where its personal data does not open, or a fault of the database.
+    /// Not found; internal, if its personal data cannot be decrypted; or a database error.
     pub async fn get<V: Projection>(&self, caller: &Caller<CanRead>, id: Uuid) -> Result<V> {
         let row = read::one::<V::Entity>(&self.database().read(), caller.tenant(), id).await?;
         let reading = self.reading::<V::Entity>(caller, std::slice::from_ref(&row));
@@ -159,10 +160,10 @@ impl App {
         Ok(projected)
     }
 
-    /// Projects the page that a caller asks for.
+    /// Projects the page that a caller requests.
     ///
     /// # Errors
-    /// A fault where personal data in one of the rows does not open: a page is never answered in part.
+    /// Internal, if personal data in a row cannot be decrypted: a page is never returned in part.
     pub fn project_page<V: Projection>(&self, caller: &Caller<CanRead>, page: List<Row<V>>) -> Result<List<V>> {
         let reading = self.reading::<V::Entity>(caller, &page.data);
         let view = PiiView::new(self.cipher(), caller.visibility);

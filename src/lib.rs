@@ -1,17 +1,18 @@
-//! Customer relationship management for many tenants, behind one truthful contract.
+//! Multi-tenant customer relationship management, behind one OpenAPI contract.
 //!
-//! In reading order, with a `POST /customers` in hand:
+//! In reading order, following a `POST /customers`:
 //!
-//! 1. [`http::stack`] the service stack: request id, trace, one error shape, response time.
-//! 2. [`http::caller`] the token becomes a [`http::caller::Caller`] with a tenant. 401, 403.
-//! 3. `customers::types` the body is read strictly into the contract's types ([`values`], [`pii`]). 400.
-//! 4. `customers::api` the story of the operation, in about ten lines.
-//! 5. [`change`] opens the one transaction and claims the request id. 409.
-//! 6. `customers::store` seals what is personal ([`pii`]) and writes the row through the change, which leaves an entry in the
-//!    trail ([`audit`]) and an event in the outbox ([`events`]), and makes the reply from the row.
-//! 7. [`database`] commits; the reply leaves. Its write executor shows why a 2xx means that COMMIT returned.
+//! 1. [`http::stack`]: the service stack with request id, trace, response time and one error shape.
+//! 2. [`http::caller`]: the token becomes a [`http::caller::Caller`] with a tenant. 401, 403.
+//! 3. `customers::types`: the body is deserialized strictly into the contract's types ([`values`], [`pii`]). 400.
+//! 4. `customers::api`: the operation, in about ten lines.
+//! 5. [`change`]: opens the transaction and claims the request id. 409.
+//! 6. `customers::store`: encrypts personal data ([`pii`]) and inserts the row through the change, which adds an entry
+//!    to the audit trail ([`audit`]) and an event to the outbox ([`events`]), and creates the response from the row.
+//! 7. [`database`]: commits, and only then is the response sent. The write executor shows why a 2xx means that COMMIT
+//!    succeeded.
 //!
-//! Every room below may use those above it in this list, and none below it; a test holds that.
+//! Each module may use those declared above it, never those below; a test enforces this.
 
 pub mod error;
 pub mod values;

@@ -1,4 +1,4 @@
-//! The `crm` binary: reads the command line and hands over to [`crm::cli`].
+//! The `crm` binary: calls [`crm::cli`].
 
 use std::process::ExitCode;
 

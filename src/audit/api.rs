@@ -33,32 +33,32 @@ pub struct AuditLogsApi;
 impl AuditLogsApi {
     /// List audit entries
     ///
-    /// Who did what to the tenant's data, newest first: every change of a resource, every reply that showed phone numbers or
-    /// e-mail addresses in clear without having changed anything, and what was refused to a known caller. A token
-    /// that names any `crm:` scope needs `crm:audit:read`.
+    /// Who did what to the tenant's data, newest first: every change of a resource, every response that showed phone
+    /// numbers or e-mail addresses unmasked without changing anything, and every rejected request of a known caller. A
+    /// token with any `crm:` scope needs `crm:audit:read`.
     #[oai(path = "/audit-logs", method = "get", operation_id = "listAuditLogs")]
     #[expect(clippy::too_many_arguments, reason = "each is a parameter of the contract")]
     async fn list(
         &self,
         caller: Caller<CanAudit>,
         database: Data<&Arc<Database>>,
-        /// Only those about this kind of resource, for example `customer`.
+        /// Only entries about this type of resource, for example `customer`.
         #[oai(name = "resourceType")]
         resource_type: Query<TextFilter>,
-        /// Only those about this resource.
+        /// Only entries about this resource.
         #[oai(name = "resourceId")]
         resource_id: Query<IdFilter>,
-        /// Only those of this actor.
+        /// Only entries of this actor.
         actor: Query<TextFilter>,
-        /// Only those of this action.
+        /// Only entries with this action.
         action: Query<ActionFilter>,
-        /// Only those at this instant or later.
+        /// Only entries at or after this time.
         from: Query<InstantFilter>,
-        /// Only those before this instant.
+        /// Only entries before this time.
         to: Query<InstantFilter>,
-        /// Which page, counted from 1.
+        /// Page number, starting at 1.
         page: Query<PageNumber>,
-        /// How many entries a page holds.
+        /// Number of entries per page.
         #[oai(name = "pageSize")]
         page_size: Query<PageSize>,
     ) -> Result<Found<List<AuditLog>>> {

@@ -1,11 +1,11 @@
-//! The chain: every entry of a tenant gets a number and a hash over itself and the hash before it, so that none can be
-//! changed, removed or slipped in without every later hash being wrong.
+//! The hash chain: every entry of a tenant gets a number and a hash over itself and the previous hash, so that
+//! changing, removing or inserting an entry invalidates all later hashes.
 //!
-//! A task links new entries within a second ([`link_entries`]). It takes them from the queue that was filled in
-//! the transactions that wrote them: an entry that was slipped into the table alone is never linked, and is found by
-//! [`verify`]. There is no key in this: who may write the database can queue a forged entry, compute a whole chain anew, or
-//! say that the retention took its beginning. Against that, note the heads that `crm audit verify` prints somewhere else,
-//! and compare.
+//! A background task links new entries within a second ([`link_entries`]). It takes them from the queue, which is
+//! filled in the transactions that write the entries: an entry inserted only into the table is never linked, and
+//! [`verify`] finds it. No key is involved: whoever can write to the database can queue a forged entry, recompute the
+//! whole chain, or pretend that retention deleted its beginning. To detect that, record elsewhere the heads that
+//! `crm audit verify` prints, and compare.
 
 use std::collections::HashMap;
 
@@ -27,14 +27,14 @@ use crate::{
     values::Tenant,
 };
 
-/// How many entries a transaction links, and how many are verified at a time.
+/// Number of entries that are linked per transaction, or verified at a time.
 const BATCH: u64 = 500;
 
 /// The hash that a tenant's first entry is chained to.
 const NOTHING_BEFORE: &str = "";
 
-/// The hash of an entry: SHA-256, in hexadecimal, of a JSON array of the form's name, the hash before, the number and every
-/// column of the entry.
+/// The hash of an entry: SHA-256, in hexadecimal, of a JSON array of the format's name, the previous hash, the number
+/// and every column of the entry.
 pub(super) fn link(before: &str, sequence: i64, entry: &logs::Model) -> Result<String> {
     let logs::Model {
         tenant_id,
@@ -56,10 +56,10 @@ pub(super) fn link(before: &str, sequence: i64, entry: &logs::Model) -> Result<S
     Ok(Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// Links the entries that are not linked yet; returns how many there were.
+/// Links the entries that are not linked yet and returns their number.
 ///
 /// # Errors
-/// A fault of the database.
+/// A database error.
 pub async fn link_entries(database: &Database) -> Result<u64> {
     let mut linked = 0;
     for tenant in tenants_in_queue(&database.read()).await? {
@@ -80,13 +80,14 @@ pub async fn link_entries(database: &Database) -> Result<u64> {
     Ok(linked)
 }
 
-#[expect(clippy::disallowed_methods, reason = "the chaining goes through all tenants, each for itself")]
+#[expect(clippy::disallowed_methods, reason = "chaining covers all tenants, one at a time")]
 async fn tenants_in_queue(db: &impl ConnectionTrait) -> Result<Vec<Tenant>> {
     let names = queue::Entity::find().select_only().column(queue::Column::TenantId).distinct().into_tuple::<String>();
     Ok(names.all(db).await?.into_iter().map(Tenant::stored).collect())
 }
 
-/// Links the tenant's oldest entries in the queue. Several processes may do this: the head's row is their lock.
+/// Links the tenant's oldest queued entries. Several processes may do so concurrently: the lock on the head's row
+/// serializes them.
 #[expect(clippy::disallowed_methods, reason = "the chain is written here and nowhere else")]
 async fn link_batch(transaction: &Transaction, tenant: &Tenant) -> Result<u64> {
     let mut head = match locked_head(transaction, tenant).await? {
@@ -137,25 +138,25 @@ async fn locked_head(transaction: &Transaction, tenant: &Tenant) -> Result<Optio
     Ok(heads::Entity::of(tenant).lock(LockType::Update).all(transaction).await?.pop())
 }
 
-/// What was found of one tenant's trail.
+/// The result of verifying a tenant's trail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
     /// The tenant.
     pub tenant: String,
-    /// How many entries are chained and were verified.
+    /// Number of chained entries that passed verification.
     pub verified: u64,
-    /// How many are not chained yet.
+    /// Number of entries that are not chained yet.
     pub waiting: u64,
     /// The number and the hash of the last entry.
     pub head: (i64, String),
-    /// What is wrong, a sentence each.
+    /// What is wrong, one sentence each.
     pub faults: Vec<String>,
 }
 
-/// Verifies the trails of all tenants, as they stand at one instant.
+/// Verifies the trails of all tenants, in one snapshot.
 ///
 /// # Errors
-/// A fault of the database.
+/// A database error.
 pub async fn verify(database: &Database) -> Result<Vec<Verdict>> {
     let snapshot = database.snapshot().await?;
     let mut verdicts = Vec::new();
@@ -165,7 +166,7 @@ pub async fn verify(database: &Database) -> Result<Vec<Verdict>> {
     Ok(verdicts)
 }
 
-/// Every tenant that anything of a trail speaks of.
+/// Every tenant that any table of the audit trail mentions.
 async fn tenants(db: &Transaction) -> Result<Vec<Tenant>> {
     let tables = ["audit_logs", "audit_queue", "audit_chain", "audit_heads"];
     let union = tables.map(|table| format!("SELECT tenant_id FROM {table}")).join(" UNION ");
@@ -197,7 +198,7 @@ async fn verify_tenant(db: &Transaction, tenant: &Tenant) -> Result<Verdict> {
                 Some(entry) if link(&hash, number, entry)? != written => {
                     faults.push(format!("entry {audit_log_id}, number {number}, or the chain before it was changed"));
                 }
-                // The hash is over milliseconds, and no entry of ours is finer.
+                // The hash covers milliseconds, and the service never writes anything finer.
                 Some(entry) if entry.occurred_at.timestamp_subsec_nanos() % 1_000_000 != 0 => {
                     faults.push(format!("entry {audit_log_id}, number {number}, was changed"));
                 }
@@ -220,7 +221,8 @@ async fn verify_tenant(db: &Transaction, tenant: &Tenant) -> Result<Verdict> {
     Ok(Verdict { tenant: tenant.as_str().to_owned(), verified, waiting, head: (sequence, hash), faults })
 }
 
-/// The entries with these ids. One that cannot be read is a fault, and does not keep the others from being verified.
+/// The entries with these ids. An unreadable one is reported as a fault and does not keep the others from being
+/// verified.
 async fn readable_entries(
     db: &Transaction,
     tenant: &Tenant,
@@ -245,12 +247,12 @@ async fn readable_entries(
     Ok(entries)
 }
 
-/// Whether a row holds what the service never writes.
+/// Whether the error means that a row contains something the service never writes.
 fn is_unreadable(error: &DbErr) -> bool {
     !matches!(error, DbErr::Conn(_) | DbErr::ConnectionAcquire(_) | DbErr::Exec(_))
 }
 
-/// Entries that are neither in the chain nor in the queue, or in both, and places in the queue without an entry.
+/// Entries that are neither chained nor queued, and queued ids that have no entry or are chained already.
 async fn strays(db: &Transaction, tenant: &Tenant) -> Result<Vec<(Uuid, &'static str)>> {
     const IN_CHAIN: &str =
         "EXISTS (SELECT 1 FROM audit_chain c WHERE c.tenant_id = l.tenant_id AND c.audit_log_id = l.audit_log_id)";

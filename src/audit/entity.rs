@@ -1,5 +1,5 @@
-//! The rows of the trail: [`logs`] the entries · [`queue`] those not chained yet · [`chain`] the chain · [`heads`] where each
-//! tenant's chain ends.
+//! The tables of the audit trail: [`logs`] entries · [`queue`] entries not chained yet · [`chain`] the hash chain ·
+//! [`heads`] the end of each tenant's chain.
 
 use poem_openapi::Enum;
 use sea_orm::{DeriveActiveEnum, EnumIter};
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 #[oai(rename_all = "lowercase")]
 #[serde(rename_all = "lowercase")]
 pub enum AuditAction {
-    /// A resource was made.
+    /// A resource was created.
     #[sea_orm(string_value = "create")]
     Create,
     /// A resource was changed.
@@ -20,15 +20,15 @@ pub enum AuditAction {
     /// A resource was deleted.
     #[sea_orm(string_value = "delete")]
     Delete,
-    /// Phone numbers or e-mail addresses were seen in clear.
+    /// Phone numbers or e-mail addresses were shown unmasked.
     #[sea_orm(string_value = "read")]
     Read,
-    /// A request was refused: 401, 403 or 409.
+    /// A request was rejected: 401, 403 or 409.
     #[sea_orm(string_value = "refuse")]
     Refuse,
 }
 
-/// Entries. The table refuses every change, and every deletion but the retention's.
+/// Entries. The database rejects updates, and all deletions but those by retention.
 pub mod logs {
     use sea_orm::entity::prelude::*;
 
@@ -70,7 +70,7 @@ pub mod logs {
     }
 }
 
-/// Entries that are not chained yet: written with the entry, deleted when it is chained.
+/// Entries that are not chained yet: inserted with the entry, deleted once it is chained.
 pub mod queue {
     use sea_orm::entity::prelude::*;
 
@@ -95,7 +95,7 @@ pub mod queue {
     }
 }
 
-/// The chain: which entry is the n-th of its tenant, and the hash over it and all before it.
+/// The hash chain: each entry's number within its tenant, and the hash over it and all entries before it.
 pub mod chain {
     use sea_orm::entity::prelude::*;
 
@@ -122,7 +122,7 @@ pub mod chain {
     }
 }
 
-/// Where each tenant's chain ends, and where it begins since the retention took its oldest entries.
+/// Where each tenant's chain ends, and where it begins after retention has deleted the oldest entries.
 pub mod heads {
     use sea_orm::entity::prelude::*;
 
@@ -137,7 +137,7 @@ pub mod heads {
         pub sequence: i64,
         /// Its hash.
         pub hash: String,
-        /// The number of the last entry that the retention deleted; 0 where it deleted none.
+        /// The number of the last entry that retention deleted, or 0.
         pub purged_sequence: i64,
         /// Its hash, to which the next one is chained.
         pub purged_hash: String,

@@ -1,4 +1,4 @@
-//! An entry of the trail, before it is written.
+//! Audit entries before they are written.
 
 use sea_orm::{ConnectionTrait, EntityTrait, IntoActiveModel};
 use uuid::Uuid;
@@ -14,7 +14,7 @@ use crate::{
     values::IdSource,
 };
 
-/// The most rows that one statement inserts: databases bound the number of parameters.
+/// Maximum number of rows per INSERT: databases limit the number of parameters.
 const ROWS: usize = 500;
 
 /// What was done, to what.
@@ -22,18 +22,18 @@ const ROWS: usize = 500;
 pub struct AuditedAction {
     /// What was done.
     pub action: AuditAction,
-    /// To what kind of resource.
+    /// The type of the resource.
     pub kind: Option<Kind>,
-    /// To which one.
+    /// The id of the resource.
     pub id: Option<Uuid>,
-    /// What changed in it, or what was seen of it.
+    /// The fields that changed, or were seen unmasked.
     pub changes: Vec<FieldChange>,
-    /// The same in words.
+    /// The same as a sentence.
     pub summary: String,
 }
 
 impl AuditedAction {
-    /// A resource was made.
+    /// A resource was created.
     #[must_use]
     pub fn created<E: Resource>(row: &E::Model) -> Self {
         let summary = format!("created the {}", E::KIND.name);
@@ -59,15 +59,15 @@ impl AuditedAction {
     }
 }
 
-/// An entry, ready to be written.
+/// An entry that is ready to be written.
 #[derive(Debug, Clone)]
 pub struct AuditEntry(logs::Model);
 
 impl AuditEntry {
-    /// The entry that says that `actor` did this now.
+    /// An entry that records that `actor` did this now.
     ///
     /// # Errors
-    /// None in practice: names and texts can always be written as JSON.
+    /// None in practice: strings always serialize to JSON.
     pub fn new(ids: &IdSource, actor: &Actor, action: AuditedAction) -> Result<Self> {
         let Actor { tenant, name, client, request_id, trace_id } = actor.clone();
         let AuditedAction { action, kind, id, changes, summary } = action;
@@ -88,10 +88,10 @@ impl AuditEntry {
     }
 }
 
-/// Writes entries, and puts them in the queue of those that are to be chained.
+/// Writes entries and queues them for chaining.
 ///
 /// # Errors
-/// A fault of the database.
+/// A database error.
 #[expect(clippy::disallowed_methods, reason = "entries are written here and nowhere else")]
 pub async fn write(db: &impl ConnectionTrait, entries: &[AuditEntry]) -> Result<()> {
     for entries in entries.chunks(ROWS) {

@@ -1,4 +1,4 @@
-//! What a change of a resource is, field by field and in words.
+//! The differences between two versions of a row, by field and in words.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,15 +7,15 @@ use crate::resource::{AuditField, Resource};
 /// A field that changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FieldChange {
-    /// Its name in the contract.
+    /// The field's name in the contract.
     pub field: String,
-    /// Its value before; none where it was empty or is personal.
+    /// The previous value; `None` if it was empty or is personal data.
     pub old: Option<String>,
-    /// Its value after; none where it is empty or personal.
+    /// The new value; `None` if it is empty or personal data.
     pub new: Option<String>,
 }
 
-/// The fields that differ; `None` stands for a resource that is not there.
+/// The fields that differ; `None` stands for a missing row.
 #[must_use]
 pub fn changes<E: Resource>(before: Option<&E::Model>, after: Option<&E::Model>) -> Vec<FieldChange> {
     steps::<E>(before, after)
@@ -28,7 +28,7 @@ pub fn changes<E: Resource>(before: Option<&E::Model>, after: Option<&E::Model>)
         .collect()
 }
 
-/// What happened to a resource that was changed, for people: `changed stage from Proposal to Won`.
+/// The changes in words, such as `changed stage from Proposal to Won`.
 #[must_use]
 pub fn sentence<E: Resource>(before: &E::Model, after: &E::Model) -> String {
     let words = |(old, new): (Option<AuditField<'_>>, Option<AuditField<'_>>)| {
@@ -46,7 +46,7 @@ pub fn sentence<E: Resource>(before: &E::Model, after: &E::Model) -> String {
     steps::<E>(Some(before), Some(after)).into_iter().map(words).collect::<Vec<_>>().join(", ")
 }
 
-/// The fields of the row that are shown to callers who may see personal data in clear.
+/// The names of the row's phone number and e-mail fields that are not empty.
 #[must_use]
 pub fn sealed_fields<E: Resource>(row: &E::Model) -> Vec<&'static str> {
     E::audit_fields(row)
@@ -58,7 +58,7 @@ pub fn sealed_fields<E: Resource>(row: &E::Model) -> Vec<&'static str> {
         .collect()
 }
 
-/// Before and after of each field that differs; an empty field is none.
+/// The previous and the new value of each field that differs; empty fields are `None`.
 fn steps<'r, E: Resource>(
     before: Option<&'r E::Model>,
     after: Option<&'r E::Model>,

@@ -1,18 +1,20 @@
-//! The audit trail: who did what, when, to what.
+//! The audit trail: who did what, when, and to which resource.
 //!
-//! - **Changes.** Every resource that a change makes, changes or deletes leaves one entry, written in the change's own
-//!   transaction ([`crate::change`]): both are there or neither. What is refused or changes nothing leaves none.
-//! - **Readings and refusals.** That somebody saw a phone number or an e-mail address in clear without changing the resource,
-//!   and what was refused to a known caller (401, 403, 409), is written beside the request, through a bounded queue ([`queue`]): it can neither slow a
-//!   request nor fail it, and what the queue cannot hold is counted in the log.
-//! - **No personal data.** An entry names the fields that changed; old and new values stand only for those that are not
-//!   personal ([`field_change`]).
-//! - **Append-only.** The database refuses to change an entry, and to delete one that is not due ([`retention`]).
-//! - **Chained.** Each tenant's entries are chained by hash ([`chain`]), shortly after the commit, so that writers of one tenant do
-//!   not wait for each other. `crm audit verify` finds what was changed, removed or slipped in.
+//! - **Changes.** Every resource that a change creates, updates or deletes leaves one entry, written in the change's
+//!   transaction ([`crate::change`]): both are committed or neither is. A change that fails or has no effect leaves
+//!   none.
+//! - **Reads and rejections.** Responses that show phone numbers or e-mail addresses unmasked without changing the
+//!   resource, and rejected requests of a known caller (401, 403, 409), are recorded outside the request, through a
+//!   bounded queue ([`queue`]). It can neither slow down nor fail a request; entries that do not fit are counted in the
+//!   log.
+//! - **No personal data.** An entry names the fields that changed, with old and new values only for those that are not
+//!   personal data ([`field_change`]).
+//! - **Append-only.** The database rejects updates of entries, and all deletions but those by [`retention`].
+//! - **Chained.** Each tenant's entries are linked by hash ([`chain`]) shortly after the commit, so that writers of one
+//!   tenant do not wait for each other. `crm audit verify` finds entries that were changed, removed or inserted.
 //!
-//! Reading order: [`field_change`] what a change is · [`entry`] an entry · [`queue`], [`reading`] · [`chain`] · [`retention`] ·
-//! then as for every resource [`api`] · [`types`] · [`store`] · [`entity`].
+//! Reading order: [`field_change`] · [`entry`] · [`queue`], [`reading`] · [`chain`] · [`retention`] · then, as in every
+//! resource, [`api`] · [`types`] · [`store`] · [`entity`].
 
 pub mod api;
 pub mod chain;

@@ -1,7 +1,7 @@
-//! The queue of entries that are written beside the requests: readings of personal data, and refusals.
+//! Entries that are written outside of requests: reads of personal data, and rejections.
 //!
-//! [`AuditQueue::record`] never waits. A task of its own writes what waits in batches, and the rest when the service stops. An
-//! entry that finds the queue full, or that the database refuses, is lost and counted; the count goes to the log.
+//! [`AuditQueue::record`] never waits. A background task writes queued entries in batches, and the rest at shutdown. An
+//! entry that does not fit, or that the database rejects, is lost and counted; the count is logged.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -13,12 +13,12 @@ use crate::{
     error::{Error, ErrorKind, Result},
 };
 
-/// How many entries may wait.
+/// Capacity of the queue, in entries.
 const CAPACITY: usize = 8192;
-/// The most entries that are written in one transaction.
+/// Maximum number of entries per transaction.
 const BATCH: usize = 256;
 
-/// The queue.
+/// A bounded queue of entries.
 pub struct AuditQueue {
     sender: mpsc::Sender<AuditEntry>,
     waiting: Mutex<Waiting>,
@@ -27,7 +27,7 @@ pub struct AuditQueue {
 
 struct Waiting {
     receiver: mpsc::Receiver<AuditEntry>,
-    /// What is to be written next.
+    /// The entries to write next.
     batch: Vec<AuditEntry>,
 }
 
@@ -38,14 +38,14 @@ impl Default for AuditQueue {
 }
 
 impl AuditQueue {
-    /// A queue in which so many entries may wait.
+    /// A queue for up to `capacity` entries.
     #[must_use]
     pub fn with_capacity(capacity: usize) -> Self {
         let (sender, receiver) = mpsc::channel(capacity);
         Self { sender, waiting: Mutex::new(Waiting { receiver, batch: Vec::new() }), lost: AtomicU64::new(0) }
     }
 
-    /// Puts an entry into the queue, or counts it as lost.
+    /// Queues an entry, or counts it as lost if the queue is full.
     pub fn record(&self, entry: Option<AuditEntry>) {
         if entry.is_some_and(|entry| self.sender.try_send(entry).is_err()) {
             self.lost.fetch_add(1, Ordering::Relaxed);
@@ -60,16 +60,16 @@ impl AuditQueue {
         }
     }
 
-    /// Writes a batch of what waits. While the database does not answer, it is kept for the next call.
+    /// Writes a batch of queued entries. While the database is unavailable, the batch is kept for the next call.
     ///
     /// # Errors
-    /// A database that does not answer.
+    /// Unavailable, if the database does not respond.
     pub async fn write(&self, database: &Database) -> Result<()> {
         let Waiting { batch, .. } = &mut *self.waiting.lock().await;
         match self.write_batch(database, batch).await {
             Ok(()) => batch.clear(),
             Err(error) if error.kind() == ErrorKind::Unavailable => return Err(error),
-            // It refuses the batch: one entry must not keep the others out.
+            // The database rejects the batch: one bad entry must not keep the others out.
             Err(error) => {
                 warn(&error);
                 for entry in std::mem::take(batch) {
@@ -82,10 +82,10 @@ impl AuditQueue {
         Ok(())
     }
 
-    /// Writes a batch of what waits, for the last time; returns how many entries it wrote.
+    /// Writes a batch at shutdown, without keeping it on failure, and returns the number of entries written.
     ///
     /// # Errors
-    /// A fault of the database: the batch is lost, and the log says how much it was.
+    /// A database error: the batch is lost, and its size is logged.
     pub async fn flush(&self, database: &Database) -> Result<usize> {
         let Waiting { receiver, batch } = &mut *self.waiting.lock().await;
         let mut last = std::mem::take(batch);

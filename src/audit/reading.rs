@@ -1,4 +1,4 @@
-//! Entries about readings of personal data.
+//! Entries about reads of personal data.
 
 use super::{
     entity::AuditAction,
@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{auth::Actor, pii::PiiVisibility, resource::Resource, values::IdSource};
 
-/// The entry that somebody saw personal data of these rows in clear; `None` where nobody did.
+/// The entry about `actor` seeing personal data of these rows unmasked; `None` if there is nothing to see.
 #[must_use]
 pub fn reading<E: Resource>(
     ids: &IdSource,

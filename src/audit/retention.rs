@@ -1,8 +1,8 @@
-//! Retention: entries are kept for so many days, then deleted by a task.
+//! Retention: a background task deletes entries after a number of days.
 //!
-//! They go in the order of the chain, and only so far as all before them are due. The head keeps the number and the
-//! hash of the last one that went: what is left stays verifiable. An entry that does not fit its hash stays, with all
-//! behind it, to be found by `crm audit verify`. The database itself refuses every other deletion.
+//! Entries are deleted in chain order, and only once all before them are due. The head keeps the number and hash of the
+//! last deleted entry, so that the rest stays verifiable. An entry that does not match its hash is kept, with all that
+//! follow it, for `crm audit verify` to find. The database itself rejects every other deletion.
 
 use std::collections::HashMap;
 
@@ -26,13 +26,13 @@ use crate::{
     values::Tenant,
 };
 
-/// How many entries a transaction deletes.
+/// Number of entries deleted per transaction.
 const BATCH: u64 = 500;
 
-/// Deletes the entries from before `due`; returns how many there were.
+/// Deletes the entries from before `due` and returns their number.
 ///
 /// # Errors
-/// A fault of the database. What was deleted until then stays deleted.
+/// A database error. What was deleted by then stays deleted.
 pub async fn purge(database: &Database, due: DateTime<Utc>) -> Result<u64> {
     let mut purged = 0;
     for tenant in tenants_with_due_entries(&database.read(), due).await? {
@@ -52,7 +52,7 @@ pub async fn purge(database: &Database, due: DateTime<Utc>) -> Result<u64> {
                     }
                 }
                 Err(error) if error.kind() == ErrorKind::Unavailable => return Err(error),
-                // A trail that cannot be read keeps no other tenant's from its retention.
+                // An unreadable trail must not block retention for other tenants.
                 Err(error) => {
                     let cause = error.cause().unwrap_or_default();
                     tracing::error!(cause, "the audit trail of a tenant cannot be purged: see `crm audit verify`");
@@ -76,7 +76,7 @@ async fn tenants_with_due_entries(db: &impl ConnectionTrait, due: DateTime<Utc>)
 }
 
 /// Deletes the tenant's oldest entries that are due.
-#[expect(clippy::disallowed_methods, reason = "the retention deletes here and nowhere else")]
+#[expect(clippy::disallowed_methods, reason = "retention deletes entries here and nowhere else")]
 async fn purge_batch(transaction: &Transaction, tenant: &Tenant, due: DateTime<Utc>) -> Result<u64> {
     let head = heads::Entity::of(tenant).lock(LockType::Update).all(transaction).await?.pop();
     let Some(mut head) = head else { return Ok(0) };
@@ -88,7 +88,7 @@ async fn purge_batch(transaction: &Transaction, tenant: &Tenant, due: DateTime<U
     let mut going = Vec::new();
     let mut before = head.purged_hash.clone();
     for link in oldest {
-        // What was tampered with does not go: it would be found no more.
+        // Keep what was tampered with: once deleted, it could no longer be found.
         let entry = entries.get(&link.audit_log_id);
         let sound = entry.map(|entry| chain::link(&before, link.sequence, entry)).transpose()?;
         if sound.as_ref() != Some(&link.hash) {

@@ -1,4 +1,4 @@
-//! Queries on the trail.
+//! Queries on the audit trail.
 
 use std::collections::HashMap;
 
@@ -19,39 +19,39 @@ use crate::{
     },
 };
 
-/// How many entries are read at a time.
+/// Number of entries read at a time.
 const BATCH: u64 = 1000;
 
-/// Which entries a list holds.
+/// Which entries to list.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
-    /// About resources of this kind.
+    /// Only entries about this type of resource.
     pub resource_type: Option<String>,
-    /// About this resource.
+    /// Only entries about this resource.
     pub resource_id: Option<Uuid>,
-    /// By this actor.
+    /// Only entries of this actor.
     pub actor: Option<String>,
-    /// Of this action.
+    /// Only entries with this action.
     pub action: Option<AuditAction>,
-    /// At this instant or later.
+    /// Only entries at or after this time.
     pub from: Option<DateTime<Utc>>,
-    /// Before this instant.
+    /// Only entries before this time.
     pub to: Option<DateTime<Utc>>,
 }
 
-/// An entry and its place in the chain, if it has one already.
+/// An entry and its link in the chain, if it has one yet.
 #[derive(Debug, Clone)]
 pub struct Chained {
     /// The entry.
     pub entry: logs::Model,
-    /// Its number and hash.
+    /// The link: number and hash.
     pub link: Option<chain::Model>,
 }
 
 /// A page of the tenant's entries.
 ///
 /// # Errors
-/// A fault of the database.
+/// A database error.
 pub async fn list(db: &impl ConnectionTrait, tenant: &Tenant, filter: Filter, paging: Paging) -> Result<List<Chained>> {
     let Filter { resource_type, resource_id, actor, action, from, to } = filter;
     let rows = logs::Entity::of(tenant)
@@ -65,21 +65,21 @@ pub async fn list(db: &impl ConnectionTrait, tenant: &Tenant, filter: Filter, pa
     Ok(List { data: chained(db, tenant, page.data).await?, total: page.total })
 }
 
-/// The tenants that have a trail, in order.
+/// The tenants that have entries, sorted by name.
 ///
 /// # Errors
-/// A fault of the database.
-#[expect(clippy::disallowed_methods, reason = "the export goes through all tenants, each for itself")]
+/// A database error.
+#[expect(clippy::disallowed_methods, reason = "the export covers all tenants, one at a time")]
 pub async fn tenants(database: &Database) -> Result<Vec<Tenant>> {
     let names = logs::Entity::find().select_only().column(logs::Column::TenantId).distinct();
     let names = names.order_by_asc(logs::Column::TenantId).into_tuple::<String>().all(&database.read()).await?;
     Ok(names.into_iter().map(Tenant::stored).collect())
 }
 
-/// The tenant's entries after `after`, oldest first, some at a time; none at the end.
+/// A batch of the tenant's entries after `after`, oldest first; empty at the end.
 ///
 /// # Errors
-/// A fault of the database.
+/// A database error.
 pub async fn after(
     db: &impl ConnectionTrait,
     tenant: &Tenant,
@@ -94,7 +94,7 @@ pub async fn after(
     chained(db, tenant, rows).await
 }
 
-/// The entries with their places in the chain.
+/// The entries with their links.
 async fn chained(db: &impl ConnectionTrait, tenant: &Tenant, entries: Vec<logs::Model>) -> Result<Vec<Chained>> {
     if entries.is_empty() {
         return Ok(Vec::new());

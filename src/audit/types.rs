@@ -1,4 +1,4 @@
-//! The audit trail in the contract.
+//! Contract types of the audit trail.
 
 use poem_openapi::{
     Object,
@@ -27,50 +27,50 @@ pub struct AuditLog {
     pub audit_log_id: Id,
     /// The tenant whose data it is about.
     pub tenant_id: Tenant,
-    /// When it was done.
+    /// When it happened.
     pub occurred_at: Timestamp,
     /// Who did it: the token's `sub`, else its client, else `unknown`.
     pub actor: String,
-    /// Through which program: the token's `client_id` or `azp`.
+    /// The client application: the token's `client_id` or `azp`.
     pub client: Nullable<String>,
     /// What was done.
     pub action: AuditAction,
-    /// The kind of resource, for example `customer`.
+    /// The type of resource, for example `customer`.
     pub resource_type: Nullable<String>,
-    /// The resource.
+    /// The resource's id.
     pub resource_id: Nullable<Id>,
     /// The request's `X-Request-ID`.
     pub request_id: String,
     /// The trace that the request belongs to (W3C Trace Context).
     pub trace_id: String,
-    /// The fields that changed, or that were seen in clear.
+    /// The fields that changed, or that were shown unmasked.
     pub changes: Vec<AuditChange>,
-    /// What was done, in words.
+    /// Human-readable summary.
     pub summary: String,
-    /// The entry's number in the tenant's chain, shortly after the change is committed.
+    /// The entry's number in the tenant's hash chain, assigned shortly after the change is committed.
     pub sequence: Nullable<Sequence>,
-    /// The hash that chains the entry to all before it: SHA-256 in hexadecimal.
+    /// The hash that links the entry to all before it: SHA-256 in hexadecimal.
     pub hash: Nullable<String>,
 }
 
-/// A field that changed, or was seen in clear.
+/// A field that changed, or that was shown unmasked.
 #[derive(Debug, Object, Serialize)]
 #[oai(rename_all = "camelCase")]
 #[serde(rename_all = "camelCase")]
 pub struct AuditChange {
     /// The field's name.
     pub field: String,
-    /// Its value before; `null` where it was empty, and always for personal data and free text.
+    /// The previous value; `null` if it was empty, and always for personal data and free text.
     pub old: Nullable<String>,
-    /// Its value after; `null` where it is empty, and always for personal data and free text.
+    /// The new value; `null` if it is empty, and always for personal data and free text.
     pub new: Nullable<String>,
 }
 
 impl AuditLog {
-    /// The entry as the contract has it.
+    /// Converts a stored entry.
     ///
     /// # Errors
-    /// 500 where somebody wrote into the row what is no list of changes.
+    /// Internal, if the stored changes are not a valid list.
     pub(crate) fn from_row(Chained { entry, link }: Chained) -> Result<Self> {
         let logs::Model {
             tenant_id,
@@ -118,7 +118,7 @@ impl AuditChange {
     }
 }
 
-/// A number in the chain, from 1.
+/// A number in the hash chain, starting at 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Sequence(pub i64);
@@ -143,7 +143,7 @@ impl ContractValue for Sequence {
 
 contract_type!(Sequence);
 
-/// A filter by an action.
+/// A filter by action.
 #[derive(Debug)]
 pub struct ActionFilter;
 

@@ -1,4 +1,4 @@
-//! How a change is carried out.
+//! Runs a change in its transaction.
 
 use std::sync::Arc;
 
@@ -20,30 +20,30 @@ use crate::{
     values::{Currency, IdSource},
 };
 
-/// What changes are carried out with. Cheap to clone.
+/// Runs changes. Cheap to clone.
 #[derive(Clone)]
 pub struct Changes {
-    /// Where they are committed.
+    /// The database that changes are committed to.
     pub database: Arc<Database>,
-    /// What seals personal data.
+    /// Encrypts personal data.
     pub cipher: Arc<PiiCipher>,
-    /// Where ids come from, and the time.
+    /// The source of ids and time.
     pub ids: Arc<IdSource>,
-    /// The currency of an opportunity that names none.
+    /// The currency of opportunities that specify none.
     pub default_currency: Currency,
-    /// What becomes of rows when the resource that they refer to is deleted, in the order in which that is done.
+    /// What happens to rows when a resource that they reference is deleted, in the order of execution.
     pub cascades: Arc<[Cascade]>,
-    /// Where readings of personal data are recorded.
+    /// Records reads of personal data.
     pub audit_queue: Arc<AuditQueue>,
-    /// What wakes those who wait for events.
+    /// Wakes tasks that wait for events.
     pub events: Arc<EventSignal>,
 }
 
 impl Changes {
-    /// Carries out `apply` as one change.
+    /// Runs `apply` as one change. `apply` may run more than once: the write executor retries on contention.
     ///
     /// # Errors
-    /// A duplicate where the request id was used before, what `apply` refuses, and faults of the database.
+    /// Duplicate, if the request id was used before; any error of `apply`; or a database error.
     pub async fn apply<T, F>(&self, intent: Intent, apply: F) -> Result<T>
     where
         T: Send + 'static,
@@ -74,11 +74,11 @@ impl Changes {
         Ok(value)
     }
 
-    /// Carries out `apply` as one change and projects the row that it leaves: in the change itself, so that a row that cannot
-    /// be answered is not changed.
+    /// Runs `apply` as one change and projects the resulting row, within the transaction: if the row cannot be
+    /// returned, it is not changed.
     ///
     /// # Errors
-    /// As for [`Self::apply`], and a fault where personal data in the row does not open.
+    /// As for [`Self::apply`]; internal, if personal data in the row cannot be decrypted.
     pub async fn apply_and_project<V, F>(&self, intent: Intent, apply: F) -> Result<V>
     where
         V: Projection + Send + 'static,

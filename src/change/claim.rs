@@ -1,5 +1,5 @@
-//! The claim on the id of a request or of an event of the platform: a row of `idempotent` or `inbox`, written in the same
-//! transaction as the change it belongs to.
+//! Claims on the id of a request or of a platform event: a row in `idempotent` or `inbox`, inserted in the transaction
+//! of the change.
 
 use chrono::{DateTime, Utc};
 use sea_orm::{
@@ -19,11 +19,11 @@ use crate::{
     values::RequestId,
 };
 
-/// Claims the id by which the change is done once, if it has one. A concurrent change with the same id waits here for the
-/// first to end, and goes on only if that one left nothing.
+/// Claims the change's idempotency key, if it has one. A concurrent change with the same key waits here for the first
+/// one to end, and proceeds only if that was rolled back.
 ///
 /// # Errors
-/// A duplicate; of a request with the resource that the first one made or changed.
+/// Duplicate; for a request, with the resource that the first one created or changed.
 pub(super) async fn claim(change: &Change<'_>) -> Result<()> {
     match &change.intent.idempotency {
         Idempotency::Inherent => Ok(()),
@@ -66,7 +66,7 @@ async fn claim_event(change: &Change<'_>, consumer: &str, event_type: &str) -> R
     }
 }
 
-/// Stores a claim; false where its key is there already.
+/// Inserts a claim; `false` if its key exists already.
 #[expect(clippy::disallowed_methods, reason = "a claim is no resource: it leaves no entry in the trail")]
 async fn insert<A: ActiveModelTrait>(
     change: &Change<'_>,
@@ -78,13 +78,13 @@ async fn insert<A: ActiveModelTrait>(
     Ok(claimed == 1)
 }
 
-/// How many claims a transaction deletes.
+/// Number of claims deleted per transaction.
 const BATCH: u64 = 1000;
 
-/// Deletes the claims from before `due`; returns how many there were.
+/// Deletes the claims from before `due` and returns their number.
 ///
 /// # Errors
-/// A fault of the database. What was deleted until then stays deleted.
+/// A database error. What was deleted by then stays deleted.
 pub(crate) async fn purge_claims(database: &Database, due: DateTime<Utc>) -> Result<u64> {
     let mut purged = 0;
     for (table, key) in [("idempotent", ["tenant_id", "request_id"]), ("inbox", ["consumer", "event_id"])] {

@@ -1,4 +1,4 @@
-//! The row of `idempotent`: an accepted request id and what it made or changed.
+//! The `idempotent` table: accepted request ids, each with the resource that it created or changed.
 
 use sea_orm::entity::prelude::*;
 

@@ -1,4 +1,4 @@
-//! The row of `inbox`: an event of the platform that was applied.
+//! The `inbox` table: platform events that were applied.
 
 use sea_orm::entity::prelude::*;
 

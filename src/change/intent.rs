@@ -1,4 +1,4 @@
-//! What somebody intends to change.
+//! What a caller intends to change.
 
 use uuid::Uuid;
 
@@ -10,44 +10,44 @@ use crate::{
     values::RequestId,
 };
 
-/// What somebody intends to change.
+/// What a caller intends to change.
 #[derive(Debug, Clone)]
 pub struct Intent {
-    /// Who.
+    /// Who makes the change.
     pub(super) actor: Actor,
-    /// How the actor sees personal data.
+    /// Whether the actor sees personal data unmasked.
     pub(super) visibility: PiiVisibility,
-    /// The resource that is changed or made.
+    /// The resource that is created, changed or deleted.
     pub(super) resource: (Kind, Uuid),
     pub(super) idempotency: Idempotency,
 }
 
-/// What keeps a change from being done twice.
+/// What keeps a change from being applied twice.
 #[derive(Debug, Clone)]
 pub(super) enum Idempotency {
-    /// Its nature: a resource cannot be deleted twice.
+    /// Nothing: a resource cannot be deleted twice.
     Inherent,
-    /// The id of the request.
+    /// The request id.
     Request(RequestId),
-    /// The id of the event that led to it, which is the actor's request id, and who consumed the event.
+    /// The id of the event that caused it, which is the actor's request id, for each consumer.
     Event { consumer: &'static str, event_type: String },
 }
 
 impl Intent {
-    /// A change that takes effect once for its request id: POST and PATCH.
+    /// A change that is applied once per request id: POST and PATCH.
     #[must_use]
     pub fn once(caller: Caller<CanWrite>, request_id: RequestId, kind: Kind, id: Uuid) -> Self {
         Self::of(caller, kind, id, Idempotency::Request(request_id))
     }
 
-    /// A change that needs no request id, because it cannot be done twice: DELETE.
+    /// A change that needs no request id, because it cannot be applied twice: DELETE.
     #[must_use]
     pub fn inherent(caller: Caller<CanWrite>, kind: Kind, id: Uuid) -> Self {
         Self::of(caller, kind, id, Idempotency::Inherent)
     }
 
-    /// A change that an event of the platform leads to. It takes effect once for the event's id, which is the actor's request
-    /// id. `consumer` consumed the event.
+    /// A change caused by a platform event. It is applied once per `consumer` and event id, which is the actor's
+    /// request id.
     #[must_use]
     pub fn for_event(actor: Actor, consumer: &'static str, event_type: String, kind: Kind, id: Uuid) -> Self {
         let idempotency = Idempotency::Event { consumer, event_type };

@@ -1,13 +1,13 @@
 //! One accepted write is one transaction: [`Change`].
 //!
-//! In the transaction, in this order ([`Changes::apply`]):
-//! 1. the request id is claimed in `idempotent` ([`claim`]), an event of the platform in `inbox`; a second one with the same
-//!    id ends here;
-//! 2. the store changes the rows, by [`Change::insert`], [`Change::update`] and [`Change::delete`] and by nothing else: a lint
-//!    forbids the framework's own;
-//! 3. what these three did is written into the audit trail ([`crate::audit`]), an entry for each row, and into the outbox
+//! The transaction does the following, in this order ([`Changes::apply`]):
+//! 1. it claims the request id in `idempotent`, or the id of a platform event in `inbox` ([`claim`]); a duplicate ends
+//!    here;
+//! 2. the store writes rows with [`Change::insert`], [`Change::update`] and [`Change::delete`]; a lint forbids SeaORM's
+//!    own methods;
+//! 3. it writes what these three did to the audit trail ([`crate::audit`]), one entry per row, and to the outbox
 //!    ([`crate::events`]);
-//! 4. it commits. Whatever is refused or fails on the way leaves nothing, not even the claim.
+//! 4. it commits. A rejection or failure on the way leaves nothing behind, not even the claim.
 //!
 //! Reading order: [`intent`] · [`changes`] · [`claim`] · [`open`] · [`write`].
 

@@ -1,4 +1,4 @@
-//! An open change: what stores read and write through.
+//! An open change, through which stores read and write.
 
 use futures_util::future::BoxFuture;
 use sea_orm::{
@@ -21,7 +21,7 @@ use crate::{
     values::{Currency, IdSource, Tenant, Timestamp},
 };
 
-/// An open change: the only thing through which rows are written.
+/// An open change: the only way to write rows.
 pub struct Change<'t> {
     pub(super) transaction: &'t Transaction,
     pub(super) intent: &'t Intent,
@@ -30,26 +30,26 @@ pub struct Change<'t> {
     pub(super) default_currency: &'t Currency,
     pub(super) cascades: &'t [Cascade],
     pub(super) now: Timestamp,
-    /// What was done so far, for the audit trail.
+    /// Audit entries about what was done so far.
     pub(super) entries: Vec<AuditEntry>,
-    /// What is published of it.
+    /// Events about what was done so far.
     pub(super) events: Vec<NewEvent>,
-    /// Personal data that was seen in clear without having been changed, for the audit trail.
+    /// Audit entries about personal data that was seen unmasked without being changed.
     pub(super) readings: Vec<AuditEntry>,
 }
 
-/// What becomes of rows that refer to a resource when that is deleted. Declared by the resource whose rows they are, so that the
-/// one they refer to need not know it.
+/// What happens to rows when a resource that they reference is deleted. Declared by the referencing resource, so that
+/// the referenced one need not know about it.
 #[derive(Clone, Copy)]
 pub struct Cascade {
-    /// The kind of resource that is deleted.
+    /// The type of the deleted resource.
     pub of: Kind,
-    /// Deletes or changes the rows that refer to the resource with this id, which is locked.
+    /// Deletes or updates the rows that reference the resource with this id, which is locked.
     pub apply: for<'c, 't> fn(&'c mut Change<'t>, Uuid) -> BoxFuture<'c, Result<()>>,
 }
 
 impl<'t> Change<'t> {
-    /// Where to read and write within the change.
+    /// The transaction to read and write in.
     #[must_use]
     pub fn db(&self) -> &'t Transaction {
         self.transaction
@@ -61,75 +61,75 @@ impl<'t> Change<'t> {
         &self.intent.actor.tenant
     }
 
-    /// What seals and opens personal data.
+    /// The cipher for personal data.
     #[must_use]
     pub fn cipher(&self) -> &'t PiiCipher {
         self.cipher
     }
 
-    /// The place of the resource that is changed or made, to which its personal data is bound.
+    /// The location of the changed resource, which its encrypted personal data is bound to.
     #[must_use]
     pub fn location(&self) -> PiiLocation<'t> {
         PiiLocation { tenant: self.tenant().as_str(), id: self.id() }
     }
 
-    /// The id of the resource that is changed or made.
+    /// The id of the resource that is created, changed or deleted.
     #[must_use]
     pub fn id(&self) -> Uuid {
         self.intent.resource.1
     }
 
-    /// The currency of an opportunity that names none.
+    /// The currency of opportunities that specify none.
     #[must_use]
     pub fn default_currency(&self) -> &'t Currency {
         self.default_currency
     }
 
-    /// The instant of the change.
+    /// The time of the change.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.now
     }
 
-    /// The row with this id, if the tenant has it, locked until the change ends: against deletion (`KeyShare`), or against
-    /// everything (`Update`). Locks are taken from the customer down to its follow-ups, so that changes never wait for
-    /// each other in a circle.
+    /// The tenant's row with this id, if any, locked until the change ends: against deletion (`KeyShare`), or against
+    /// all changes (`Update`). Locks are taken from the customer down to its follow-ups, so that changes cannot
+    /// deadlock.
     ///
     /// # Errors
-    /// A fault of the database.
+    /// A database error.
     pub async fn lock<E: Resource>(&self, id: Uuid, lock: LockType) -> Result<Option<E::Model>> {
         Ok(E::one(self.tenant(), id).lock(lock).all(self.db()).await?.pop())
     }
 
-    /// The row of the resource that is changed, locked against everything.
+    /// The row of the changed resource, locked for update.
     ///
     /// # Errors
-    /// [`Error::not_found`], or a fault of the database.
+    /// [`Error::not_found`], or a database error.
     pub async fn lock_own<E: Resource>(&self) -> Result<E::Model> {
         self.lock::<E>(self.id(), LockType::Update).await?.ok_or_else(Error::not_found)
     }
 
-    /// The row that a field refers to, locked.
+    /// The row that a field references, locked.
     ///
     /// # Errors
-    /// [`Error::bad_reference`] where the tenant has no such row, or a fault of the database.
+    /// [`Error::bad_reference`] if the tenant has no such row, or a database error.
     pub async fn lock_referenced<E: Resource>(&self, field: &str, id: Uuid, lock: LockType) -> Result<E::Model> {
         self.lock::<E>(id, lock).await?.ok_or_else(|| Error::bad_reference(field))
     }
 
-    /// All of these rows of the tenant, locked as by [`Self::lock`].
+    /// All matching rows of the tenant, locked for update.
     ///
     /// # Errors
-    /// A fault of the database.
+    /// A database error.
     pub async fn lock_all<E: Resource>(&self, which: impl IntoCondition) -> Result<Vec<E::Model>> {
         let rows = E::of(self.tenant()).filter(which.into_condition()).order_by_asc(E::ID);
         Ok(rows.lock(LockType::Update).all(self.db()).await?)
     }
 
-    /// The customer to whom a resource belongs, if the resource exists and has one; nothing is locked.
+    /// The customer that a resource belongs to, if the resource exists and has one. Takes no lock.
     ///
     /// # Errors
-    /// A fault of the database.
+    /// A database error.
     pub async fn customer_of<E: OfCustomer>(&self, id: Uuid) -> Result<Option<Uuid>> {
         let customer = E::one(self.tenant(), id).select_only().column(E::CUSTOMER);
         Ok(customer.into_tuple::<Option<Uuid>>().all(self.db()).await?.pop().flatten())

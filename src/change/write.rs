@@ -1,5 +1,5 @@
-//! How rows are written: each write leaves its entry in the audit trail and its events in the outbox, because there is no
-//! other way to write.
+//! Writing rows. Each write leaves an entry in the audit trail and its events in the outbox, because there is no other
+//! way to write.
 
 #![expect(clippy::disallowed_methods, reason = "this is the place where rows are written")]
 
@@ -16,14 +16,14 @@ use crate::{
     resource::{Action, OfCustomer, Published},
 };
 
-/// How many rows a statement deletes: databases bound the number of parameters.
+/// Number of rows per DELETE: databases limit the number of parameters.
 const ROWS: usize = 500;
 
 impl Change<'_> {
-    /// Stores a new row.
+    /// Inserts a row.
     ///
     /// # Errors
-    /// A fault of the database.
+    /// A database error.
     pub async fn insert<E: Published>(&mut self, mut row: E::Model) -> Result<E::Model> {
         let actions = E::actions(None, Some(&row));
         *E::version(&mut row) = actions.len() as i64;
@@ -32,10 +32,10 @@ impl Change<'_> {
         Ok(row)
     }
 
-    /// Stores what became of the row `before`, which is locked: with a later `updatedAt`, unless nothing changed.
+    /// Updates the locked row `before` to `row`, with a later `updatedAt`, unless nothing changed.
     ///
     /// # Errors
-    /// A fault of the database.
+    /// A database error.
     pub async fn update<E: Published>(&mut self, mut before: E::Model, mut row: E::Model) -> Result<E::Model> {
         if row == before {
             let (actor, visibility) = (&self.intent.actor, self.intent.visibility);
@@ -51,10 +51,10 @@ impl Change<'_> {
         Ok(row)
     }
 
-    /// Deletes rows, which are locked.
+    /// Deletes locked rows.
     ///
     /// # Errors
-    /// A fault of the database.
+    /// A database error.
     pub async fn delete<E: Published>(&mut self, mut rows: Vec<E::Model>) -> Result<()> {
         for rows in rows.chunks(ROWS) {
             let these = E::ID.is_in(rows.iter().map(E::id));
@@ -66,10 +66,10 @@ impl Change<'_> {
         })
     }
 
-    /// Deletes the resource of the change, whose row is locked, once the rows that refer to it were deleted or changed.
+    /// Deletes the resource of the change, whose row is locked, after deleting or updating the rows that reference it.
     ///
     /// # Errors
-    /// A fault of the database.
+    /// A database error.
     pub async fn delete_own<E: Published>(&mut self, row: E::Model) -> Result<()> {
         let (kind, id) = self.intent.resource;
         for cascade in self.cascades.iter().filter(|cascade| cascade.of.name == kind.name) {
@@ -78,21 +78,21 @@ impl Change<'_> {
         self.delete::<E>(vec![row]).await
     }
 
-    /// Deletes the rows of a customer that is being deleted.
+    /// Deletes the rows that belong to a customer that is being deleted.
     ///
     /// # Errors
-    /// A fault of the database.
+    /// A database error.
     pub async fn delete_of_customer<E: Published + OfCustomer>(&mut self, customer: Uuid) -> Result<()> {
         let rows = self.lock_all::<E>(E::CUSTOMER.eq(customer)).await?;
         self.delete::<E>(rows).await
     }
 
-    /// The instant for `updatedAt` of a row last changed at `before`: now, and always later than before.
+    /// The new `updatedAt` of a row last changed at `before`: now, but always later than `before`.
     fn after(&self, before: DateTime<Utc>) -> DateTime<Utc> {
         self.now.0.max(before + TimeDelta::milliseconds(1))
     }
 
-    /// Keeps what was done, to be written at the end of the change. `version`: that of the last event before.
+    /// Records what was done, to be written at the end of the change. `version` is that of the row's last event.
     fn record<E: Published>(
         &mut self,
         done: AuditedAction,

@@ -14,11 +14,11 @@ use crate::{
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Task {
-    /// Verify the chains: exit code 1 where an entry was changed, removed or slipped in
+    /// Verify the hash chains; exit code 1 if an entry was changed, removed or inserted
     Verify,
-    /// Print every entry, oldest first, a JSON object a line
+    /// Print all entries as JSON Lines, oldest first
     Export {
-        /// Only those of this tenant
+        /// Only entries of this tenant
         #[arg(long)]
         tenant: Option<String>,
     },

@@ -1,4 +1,4 @@
-//! The command line: parsed, and handed to the command.
+//! Parses the command line and dispatches to the command.
 
 use std::{error::Error, fmt::Write as _, process::ExitCode};
 
@@ -10,7 +10,7 @@ use crate::{
     telemetry::{self, StandardError},
 };
 
-/// Customer relationship management for many tenants
+/// Multi-tenant customer relationship management
 #[derive(Debug, Parser)]
 #[command(name = "crm", version)]
 struct Cli {
@@ -22,7 +22,7 @@ struct Cli {
 enum Command {
     /// Serve the API (the default)
     Serve,
-    /// Change or show the database's schema
+    /// Migrate the database schema, or show its status
     #[command(subcommand)]
     Migrate(migrate::Direction),
     /// Print the OpenAPI contract as YAML
@@ -31,17 +31,17 @@ enum Command {
     Asyncapi,
     /// Print a development token, signed with the configured secret
     Token(token::TokenArgs),
-    /// Ask the running service for its health: exit code 0 or 1
+    /// Check the health of the running service: exit code 0 or 1
     Healthcheck,
-    /// Make a key
+    /// Generate a key
     #[command(subcommand)]
     Keygen(keygen::Purpose),
-    /// Look after the keys
+    /// Manage the encryption keys
     #[command(subcommand)]
     Keys(keys::Task),
-    /// Publish events to the broker and consume the platform's, apart from `crm serve`
+    /// Publish events to the broker and consume the platform's, separately from `crm serve`
     Relay,
-    /// Look after the events that are to be published
+    /// Manage the events that are to be published
     #[command(subcommand)]
     Outbox(outbox::Task),
     /// Verify or export the audit trail
@@ -49,7 +49,7 @@ enum Command {
     Audit(audit::Task),
 }
 
-/// Runs the command that the command line names.
+/// Runs the command given on the command line.
 #[must_use]
 pub fn main() -> ExitCode {
     let parser = Cli::command().mut_subcommand("serve", |serve| serve.after_help(variables()));
@@ -57,7 +57,7 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(usage) => usage.exit(),
     };
-    // Dropped last, also by a panic: only then is all of the log written.
+    // Dropped last, even on panic: dropping it flushes the log.
     let stderr = StandardError::start();
     match run(cli.command.unwrap_or(Command::Serve), &stderr) {
         Ok(()) => ExitCode::SUCCESS,
@@ -75,7 +75,7 @@ fn run(command: Command, stderr: &StandardError) -> ExitOutcome {
         Ok(config)
     };
     let log_all = || log(None);
-    // For commands whose result is what they print.
+    // For commands whose result is their output.
     let log_warnings = || log(Some("warn"));
     match command {
         Command::Serve => wait(serve::run(log_all()?)),

@@ -1,4 +1,4 @@
-//! `crm healthcheck`: what a container's health check runs, so that the image needs no other program.
+//! `crm healthcheck`: the health check of the container, so that the image needs no other program.
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},

@@ -1,4 +1,4 @@
-//! `crm keygen pii`: a key, on one line, in the form in which it is configured.
+//! `crm keygen pii`: prints a new key, in the format of the configuration.
 
 use clap::Subcommand;
 
@@ -7,7 +7,7 @@ use crate::config::PiiKey;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Purpose {
-    /// Make a key that phone numbers and e-mail addresses are sealed with, for CRM_PII_KEYS
+    /// Generate a key that encrypts phone numbers and e-mail addresses, for CRM_PII_KEYS
     Pii,
 }
 

@@ -1,4 +1,5 @@
-//! `crm keys rotate`: every stored phone number and e-mail address is sealed with the first key, while the service runs.
+//! `crm keys rotate`: re-encrypts all stored phone numbers and e-mail addresses with the first key, while the service
+//! runs.
 
 use std::sync::Arc;
 
@@ -19,9 +20,10 @@ use crate::{
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Task {
-    /// Seal every phone number and e-mail address with the first key; interrupted, run it again
+    /// Re-encrypt all phone numbers and e-mail addresses with the first key; if interrupted, run it again
     Rotate {
-        /// Also what is sealed with it already, so that what finds it is made anew: after a change of CRM_PHONE_COUNTRY
+        /// Include values that this key encrypts already, to rebuild their search index after a change of
+        /// CRM_PHONE_COUNTRY
         #[arg(long)]
         all: bool,
     },

@@ -1,4 +1,4 @@
-//! `crm migrate up|down|status`: the schema, by hand.
+//! `crm migrate up|down|status`: migrates the schema manually.
 
 use clap::Subcommand;
 
@@ -10,18 +10,18 @@ use crate::{
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Direction {
-    /// Apply what is missing
+    /// Apply pending migrations
     Up {
-        /// How many migrations to apply; all by default
+        /// Number of migrations to apply; all by default
         steps: Option<u32>,
     },
-    /// Take back the last migrations, and the data in what they made
+    /// Revert the last migrations, and delete the data in what they created
     Down {
-        /// How many migrations to take back
+        /// Number of migrations to revert
         #[arg(default_value_t = 1)]
         steps: u32,
     },
-    /// Show what is applied
+    /// Show applied and pending migrations
     Status,
 }
 

@@ -1,4 +1,4 @@
-//! The commands of the binary: [`command_line`] parses and dispatches, each command is a file, `context` is what they share.
+//! The commands of the binary, one file each. [`command_line`] parses and dispatches; `context` has what they share.
 
 mod audit;
 mod command_line;

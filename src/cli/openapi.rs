@@ -1,4 +1,4 @@
-//! `crm openapi` and `crm asyncapi`: the contract of the API and that of the events, from the types alone.
+//! `crm openapi` and `crm asyncapi`: print the contracts of the API and of the events, emitted from the types alone.
 
 use std::io::{self, Write};
 

@@ -10,16 +10,16 @@ use crate::{
     relay::{self, ParkedEvent, RelayStatus},
 };
 
-/// Maximum number of parked events that are listed.
+/// Maximum number of parked events to list.
 const LISTED: u64 = 100;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Task {
-    /// Show how far publishing came, and which events are parked
+    /// Show the progress of publishing, and the parked events
     Status,
-    /// Let parked events be sent again
+    /// Retry parked events
     Retry {
-        /// Only the one with this id
+        /// Only the event with this id
         event: Option<Uuid>,
     },
 }

@@ -1,4 +1,4 @@
-//! `crm relay`: events to and from the broker, in a process of its own.
+//! `crm relay`: publishes and consumes events, in a process of its own.
 
 use super::context::{ExitOutcome, StopSignal, check_schema, fault, open};
 use crate::{background::Background, config::Config, database, service::private::PrivateListener};

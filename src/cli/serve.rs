@@ -1,7 +1,7 @@
-//! `crm serve`: the service, from its configuration to its end.
+//! `crm serve`: the service, from configuration to shutdown.
 //!
-//! The port is taken first: where it is another's, nothing is changed in the database. It is listened on last, once
-//! requests can be answered, so that nobody waits at a service that is not there yet.
+//! The port is bound first: if it is taken, the database stays untouched. Listening begins last, when requests can be
+//! answered: until then connections are refused, and do not hang.
 
 use std::{error::Error, io, net::SocketAddr};
 
@@ -17,7 +17,7 @@ use crate::{
     service::{private::PrivateListener, service},
 };
 
-/// How many connections may wait to be accepted.
+/// Maximum number of connections waiting to be accepted.
 const BACKLOG: u32 = 1024;
 
 pub(super) async fn run(config: Config) -> ExitOutcome {
@@ -69,16 +69,16 @@ pub(super) async fn run(config: Config) -> ExitOutcome {
     Ok(())
 }
 
-/// Takes the port without listening on it: connections are refused until the service can answer.
+/// Binds the port without listening on it: connections are refused until the service can answer.
 fn take_port(address: SocketAddr) -> io::Result<TcpSocket> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    // What remains of connections to the process before does not keep this one from its port.
+    // Connections of the previous process in TIME_WAIT must not block the port.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     Ok(socket)
 }
 
-/// The service on its database, whose schema is brought up to date or only looked at.
+/// Opens the application, after migrating or checking the schema.
 async fn start(config: Config) -> Result<App, Box<dyn Error + Send + Sync>> {
     match config.migrate {
         Migrate::Auto => {

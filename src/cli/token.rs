@@ -13,11 +13,11 @@ use crate::{
 
 #[derive(Debug, Args)]
 pub(super) struct TokenArgs {
-    /// The tenant that the token is held to; by default it is held to none
+    /// Limit the token to this tenant; by default it is not limited to any
     #[arg(long)]
     tenant: Option<String>,
-    /// The scopes that the token is held to, separated by spaces; by default it may read and write, and sees personal
-    /// data masked
+    /// Limit the token to these scopes, separated by spaces; by default it may read and write, and sees personal data
+    /// masked
     #[arg(long)]
     scope: Option<String>,
     /// How long the token is valid

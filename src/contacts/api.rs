@@ -32,23 +32,24 @@ pub(crate) struct ContactsApi;
 impl ContactsApi {
     /// List contacts
     ///
-    /// The tenant's contacts, or those of one customer, with one phone number or e-mail address, newest first.
+    /// The tenant's contacts, newest first, optionally only those of one customer, or with a phone number or e-mail
+    /// address.
     #[oai(path = "/contacts", method = "get", operation_id = "listContacts")]
     #[expect(clippy::too_many_arguments, reason = "each is a parameter of the contract")]
     async fn list(
         &self,
         caller: Caller<CanRead>,
         app: Data<&App>,
-        /// Only those of this customer.
+        /// Only contacts of this customer.
         #[oai(name = "customerId")]
         customer: Query<IdFilter>,
-        /// Only those with this phone number, however it is written.
+        /// Only contacts with this phone number, in any notation.
         phone: Query<PiiFilter<PhoneRule>>,
-        /// Only those with this e-mail address, in small or capital letters.
+        /// Only contacts with this e-mail address, regardless of case.
         email: Query<PiiFilter<EmailRule>>,
-        /// Which page, counted from 1.
+        /// Page number, starting at 1.
         page: Query<PageNumber>,
-        /// How many contacts a page holds.
+        /// Number of contacts per page.
         #[oai(name = "pageSize")]
         page_size: Query<PageSize>,
     ) -> Result<Found<List<Contact>>> {
@@ -60,7 +61,7 @@ impl ContactsApi {
 
     /// Create a contact
     ///
-    /// A primary contact demotes the customer's former one.
+    /// A primary contact demotes the customer's previous one.
     #[oai(path = "/contacts", method = "post", operation_id = "createContact")]
     async fn create(
         &self,
@@ -94,8 +95,8 @@ impl ContactsApi {
 
     /// Change a contact
     ///
-    /// Changes the fields in the body and leaves the others; `{}` changes nothing and is accepted. Making the contact
-    /// primary demotes the customer's former one.
+    /// Changes the fields in the body and leaves the others unchanged; `{}` is accepted and changes nothing. Making the
+    /// contact primary demotes the customer's previous primary contact.
     #[oai(path = "/contacts/:contact_id", method = "patch", operation_id = "updateContact")]
     async fn update(
         &self,
@@ -116,7 +117,7 @@ impl ContactsApi {
 
     /// Delete a contact
     ///
-    /// Deletes the contact; its follow-ups stay, without the reference. No other contact becomes primary.
+    /// Deletes the contact; its follow-ups stay, without their reference to it. No other contact becomes primary.
     #[oai(path = "/contacts/:contact_id", method = "delete", operation_id = "deleteContact")]
     async fn delete(
         &self,

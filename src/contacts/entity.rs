@@ -1,4 +1,4 @@
-//! The row of `contacts`.
+//! The `contacts` table.
 
 use sea_orm::entity::prelude::*;
 
@@ -8,7 +8,7 @@ use crate::{
     resource::{AuditField, Kind, OfCustomer, Resource},
 };
 
-/// Contacts.
+/// The resource type.
 pub const CONTACTS: Kind = Kind {
     name: "contact",
     collection: "contacts",
@@ -88,8 +88,8 @@ impl OfCustomer for Entity {
     const CUSTOMER: Column = Column::CustomerId;
 }
 
-/// Where the phone number lies.
+/// The columns of the phone number.
 pub const PHONE: PiiColumn<PhoneRule> = PiiColumn::new("contacts", "phone", "phone_index");
-/// Where the e-mail address lies.
+/// The columns of the e-mail address.
 pub const EMAIL: PiiColumn<EmailRule> = PiiColumn::new("contacts", "email", "email_index");
 const PERSONAL_DATA: PiiTable = PiiTable { name: "contacts", id: "contact_id", columns: &[PHONE.field, EMAIL.field] };

@@ -1,10 +1,10 @@
 //! Contacts: the people at a customer.
 //!
-//! Rules: a contact belongs to one customer for good. At most one contact of a customer is primary; making one primary
-//! demotes the former in the same change, and deleting the primary promotes nobody. Deleting a contact keeps its
-//! follow-ups and clears their reference.
+//! Rules: the customer of a contact cannot change. A customer has at most one primary contact: making another one
+//! primary demotes it in the same change, and deleting it promotes no other. Deleting a contact keeps its follow-ups
+//! and clears their reference to it.
 //!
-//! Reading order: [`api`] the operations · [`types`] the contract · `store` the queries · `entity` the row.
+//! Reading order: [`api`] operations · [`types`] contract types · `store` queries · `entity` table.
 
 pub(crate) mod api;
 mod entity;

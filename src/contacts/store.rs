@@ -20,25 +20,25 @@ use crate::{
     },
 };
 
-/// The contacts of a customer are deleted with it.
+/// Contacts are deleted with their customer.
 pub const CASCADES: &[Cascade] =
     &[Cascade { of: CUSTOMERS, apply: |change, id| change.delete_of_customer::<Entity>(id).boxed() }];
 
-/// Which contacts a list holds.
+/// Which contacts to list.
 #[derive(Debug, Clone)]
 pub struct Filter {
-    /// Those of this customer.
+    /// Only of this customer.
     pub customer: Option<Uuid>,
-    /// Those with this phone number.
+    /// Only with this phone number.
     pub phone: Option<Phone>,
-    /// Those with this e-mail address.
+    /// Only with this e-mail address.
     pub email: Option<Email>,
 }
 
 /// A page of the tenant's contacts.
 ///
 /// # Errors
-/// A fault of the database.
+/// A database error.
 pub async fn list(
     db: &impl ConnectionTrait,
     cipher: &PiiCipher,
@@ -57,10 +57,10 @@ pub async fn list(
     }
 }
 
-/// Stores a new contact under the change's id.
+/// Inserts a new contact with the id of the change.
 ///
 /// # Errors
-/// Invalid where the customer does not exist, or a fault of the database.
+/// Invalid, if the customer does not exist, or a database error.
 pub async fn insert(change: &mut Change<'_>, body: ContactCreate) -> Result<Model> {
     let ContactCreate { customer_id, name, phone, email, is_primary } = body;
     let is_primary = is_primary.into_option().unwrap_or(false);
@@ -88,10 +88,10 @@ pub async fn insert(change: &mut Change<'_>, body: ContactCreate) -> Result<Mode
     change.insert::<Entity>(row).await
 }
 
-/// Changes the contact of the change.
+/// Updates the contact of the change.
 ///
 /// # Errors
-/// Not found, or a fault of the database.
+/// Not found, or a database error.
 pub async fn update(change: &mut Change<'_>, body: ContactUpdate) -> Result<Model> {
     let ContactUpdate { name, phone, email, is_primary } = body;
     let is_primary = is_primary.into_option();
@@ -111,7 +111,7 @@ pub async fn update(change: &mut Change<'_>, body: ContactUpdate) -> Result<Mode
     change.update::<Entity>(before, row).await
 }
 
-/// Takes the mark from the customer's primary contact, if it has one. The customer is locked.
+/// Demotes the customer's primary contact, if there is one. The customer must be locked.
 async fn demote_primary(change: &mut Change<'_>, customer: Uuid) -> Result<()> {
     let primary = Condition::all().add(Column::CustomerId.eq(customer)).add(Column::IsPrimary.eq(true));
     for before in change.lock_all::<Entity>(primary).await? {
@@ -121,10 +121,10 @@ async fn demote_primary(change: &mut Change<'_>, customer: Uuid) -> Result<()> {
     Ok(())
 }
 
-/// Deletes the contact of the change; its follow-ups stay, without the reference.
+/// Deletes the contact of the change; its follow-ups stay, without their reference to it.
 ///
 /// # Errors
-/// Not found, or a fault of the database.
+/// Not found, or a database error.
 pub async fn delete(change: &mut Change<'_>) -> Result<()> {
     let id = change.id();
     let customer = change.customer_of::<Entity>(id).await?.ok_or_else(Error::not_found)?;

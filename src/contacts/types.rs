@@ -1,4 +1,4 @@
-//! Contacts in the contract.
+//! Contract types of contacts.
 
 use poem_openapi::Object;
 use serde::{Deserialize, Serialize};
@@ -20,18 +20,18 @@ pub struct ContactCreate {
     pub customer_id: Id,
     /// The person's name.
     pub name: Name,
-    /// A telephone number; masked in replies without the scope `crm:pii:read`.
+    /// A phone number; masked in responses without the scope `crm:pii:read`.
     #[serde(default)]
     pub phone: Clearable<Phone>,
-    /// An e-mail address; masked in replies without the scope `crm:pii:read`.
+    /// An e-mail address; masked in responses without the scope `crm:pii:read`.
     #[serde(default)]
     pub email: Clearable<Email>,
-    /// Whether this is the customer's primary contact; `true` demotes the former one. Without it: `false`.
+    /// Whether this is the customer's primary contact; `true` demotes the previous one. Default: `false`.
     #[serde(default)]
     pub is_primary: Field<bool>,
 }
 
-/// Changes to a contact: an absent field stays as it is.
+/// Changes to a contact; absent fields stay unchanged.
 #[derive(Debug, Clone, Object, Deserialize)]
 #[oai(rename_all = "camelCase", deny_unknown_fields)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -39,13 +39,13 @@ pub struct ContactUpdate {
     /// The person's name.
     #[serde(default)]
     pub name: Field<Name>,
-    /// A telephone number; `null` clears it.
+    /// A phone number; `null` clears it.
     #[serde(default)]
     pub phone: Clearable<Phone>,
     /// An e-mail address; `null` clears it.
     #[serde(default)]
     pub email: Clearable<Email>,
-    /// Whether this is the customer's primary contact; `true` demotes the former one.
+    /// Whether this is the customer's primary contact; `true` demotes the previous one.
     #[serde(default)]
     pub is_primary: Field<bool>,
 }
@@ -63,7 +63,7 @@ pub struct Contact {
     pub customer_id: Id,
     /// The person's name.
     pub name: Name,
-    /// A telephone number, masked without the scope `crm:pii:read`.
+    /// A phone number, masked without the scope `crm:pii:read`.
     pub phone: Nullable<DisplayedPii<PhoneRule>>,
     /// An e-mail address, masked without the scope `crm:pii:read`.
     pub email: Nullable<DisplayedPii<EmailRule>>,

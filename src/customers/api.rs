@@ -31,21 +31,21 @@ pub(crate) struct CustomersApi;
 impl CustomersApi {
     /// List customers
     ///
-    /// The tenant's customers, or those with one phone number or e-mail address, newest first.
+    /// The tenant's customers, newest first, optionally only those with a phone number or e-mail address.
     #[oai(path = "/customers", method = "get", operation_id = "listCustomers")]
     async fn list(
         &self,
         caller: Caller<CanRead>,
         app: Data<&App>,
-        /// Only those with this phone number, however it is written.
+        /// Only customers with this phone number, in any notation.
         #[oai(name = "contactPhone")]
         phone: Query<PiiFilter<PhoneRule>>,
-        /// Only those with this e-mail address, in small or capital letters.
+        /// Only customers with this e-mail address, regardless of case.
         #[oai(name = "contactEmail")]
         email: Query<PiiFilter<EmailRule>>,
-        /// Which page, counted from 1.
+        /// Page number, starting at 1.
         page: Query<PageNumber>,
-        /// How many customers a page holds.
+        /// Number of customers per page.
         #[oai(name = "pageSize")]
         page_size: Query<PageSize>,
     ) -> Result<Found<List<Customer>>> {
@@ -90,7 +90,7 @@ impl CustomersApi {
 
     /// Change a customer
     ///
-    /// Changes the fields in the body and leaves the others; `{}` changes nothing and is accepted.
+    /// Changes the fields in the body and leaves the others unchanged; `{}` is accepted and changes nothing.
     #[oai(path = "/customers/:customer_id", method = "patch", operation_id = "updateCustomer")]
     async fn update(
         &self,
@@ -111,7 +111,7 @@ impl CustomersApi {
 
     /// Delete a customer
     ///
-    /// Deletes the customer and, with it, its contacts, opportunities and follow-ups.
+    /// Deletes the customer, with its contacts, opportunities and follow-ups.
     #[oai(path = "/customers/:customer_id", method = "delete", operation_id = "deleteCustomer")]
     async fn delete(
         &self,

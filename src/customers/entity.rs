@@ -1,4 +1,4 @@
-//! The row of `customers`.
+//! The `customers` table.
 
 use sea_orm::entity::prelude::*;
 
@@ -9,7 +9,7 @@ use crate::{
     resource::{AuditField, Kind, Resource},
 };
 
-/// Customers.
+/// The resource type.
 pub const CUSTOMERS: Kind = Kind {
     name: "customer",
     collection: "customers",
@@ -82,9 +82,9 @@ impl Resource for Entity {
     }
 }
 
-/// Where the phone number lies.
+/// The columns of the phone number.
 pub const CONTACT_PHONE: PiiColumn<PhoneRule> = PiiColumn::new("customers", "contact_phone", "contact_phone_index");
-/// Where the e-mail address lies.
+/// The columns of the e-mail address.
 pub const CONTACT_EMAIL: PiiColumn<EmailRule> = PiiColumn::new("customers", "contact_email", "contact_email_index");
 const PERSONAL_DATA: PiiTable =
     PiiTable { name: "customers", id: "customer_id", columns: &[CONTACT_PHONE.field, CONTACT_EMAIL.field] };

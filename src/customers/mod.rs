@@ -1,9 +1,9 @@
 //! Customers: the organisations and people the company sells to.
 //!
-//! Rules: `status` is 0 for a prospect and 1 once a contract is signed; the API shows it and never sets it. Deleting a
-//! customer deletes its contacts, opportunities and follow-ups in the same change.
+//! Rules: `status` is 0 for a prospect and 1 once a contract is signed; it is read-only in the API. Deleting a customer
+//! deletes its contacts, opportunities and follow-ups in the same change.
 //!
-//! Reading order: [`api`] the operations · [`types`] the contract · `status` the status · `store` the queries · `entity` the row.
+//! Reading order: [`api`] operations · [`types`] contract types · `status` · `store` queries · `entity` table.
 
 pub(crate) mod api;
 mod entity;

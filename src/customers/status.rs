@@ -1,17 +1,17 @@
-//! Whether a contract is signed with a customer.
+//! Whether a customer has signed a contract.
 
 use sea_orm::{DeriveActiveEnum, EnumIter};
 
 use crate::values::integer_enum::{IntegerEnum, integer_enum};
 
-/// Whether a contract is signed.
+/// Whether the customer has signed a contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, EnumIter, DeriveActiveEnum)]
 #[sea_orm(rs_type = "i32", db_type = "Integer")]
 pub enum CustomerStatus {
     /// No contract yet.
     #[sea_orm(num_value = 0)]
     Prospect,
-    /// A contract is signed.
+    /// A contract has been signed.
     #[sea_orm(num_value = 1)]
     Signed,
 }
@@ -19,7 +19,7 @@ pub enum CustomerStatus {
 impl IntegerEnum for CustomerStatus {
     const NAME: &'static str = "CustomerStatus";
     const DESCRIPTION: &'static str =
-        "0 prospect, 1 signed. A new customer is a prospect; a signed contract, not this API, makes it signed.";
+        "0 prospect, 1 signed. A new customer is a prospect; signing a contract, not this API, makes it signed.";
     const ALL: &'static [Self] = &[Self::Prospect, Self::Signed];
 
     fn code(self) -> i32 {

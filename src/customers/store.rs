@@ -18,19 +18,19 @@ use crate::{
     },
 };
 
-/// Which customers a list holds.
+/// Which customers to list.
 #[derive(Debug, Clone)]
 pub struct Filter {
-    /// Those with this phone number.
+    /// Only with this phone number.
     pub phone: Option<Phone>,
-    /// Those with this e-mail address.
+    /// Only with this e-mail address.
     pub email: Option<Email>,
 }
 
 /// A page of the tenant's customers.
 ///
 /// # Errors
-/// A fault of the database.
+/// A database error.
 pub async fn list(
     db: &impl ConnectionTrait,
     cipher: &PiiCipher,
@@ -52,10 +52,10 @@ pub async fn list(
     }
 }
 
-/// Stores a new customer under the change's id.
+/// Inserts a new customer with the id of the change.
 ///
 /// # Errors
-/// A fault of the database.
+/// A database error.
 pub async fn insert(change: &mut Change<'_>, body: CustomerCreate) -> Result<Model> {
     let CustomerCreate { name, contact_phone, contact_email } = body;
     let (contact_phone, contact_phone_index) =
@@ -78,10 +78,10 @@ pub async fn insert(change: &mut Change<'_>, body: CustomerCreate) -> Result<Mod
     change.insert::<Entity>(row).await
 }
 
-/// Changes the customer of the change.
+/// Updates the customer of the change.
 ///
 /// # Errors
-/// Not found, or a fault of the database.
+/// Not found, or a database error.
 pub async fn update(change: &mut Change<'_>, body: CustomerUpdate) -> Result<Model> {
     let CustomerUpdate { name, contact_phone, contact_email } = body;
     let before = change.lock_own::<Entity>().await?;
@@ -94,20 +94,20 @@ pub async fn update(change: &mut Change<'_>, body: CustomerUpdate) -> Result<Mod
     change.update::<Entity>(before, row).await
 }
 
-/// Signs the customer of the change; one that is signed stays so.
+/// Marks the customer of the change as signed; no effect if it is already.
 ///
 /// # Errors
-/// Invalid where the tenant has no such customer, or a fault of the database.
+/// Invalid, if the tenant has no such customer, or a database error.
 pub async fn sign(change: &mut Change<'_>) -> Result<()> {
     let before = change.lock_referenced::<Entity>("customerId", change.id(), LockType::Update).await?;
     let row = Model { status: CustomerStatus::Signed, ..before.clone() };
     change.update::<Entity>(before, row).await.map(drop)
 }
 
-/// Deletes the customer of the change, with all that belongs to it.
+/// Deletes the customer of the change, with everything that belongs to it.
 ///
 /// # Errors
-/// Not found, or a fault of the database.
+/// Not found, or a database error.
 pub async fn delete(change: &mut Change<'_>) -> Result<()> {
     let row = change.lock_own::<Entity>().await?;
     change.delete_own::<Entity>(row).await

@@ -1,4 +1,4 @@
-//! Customers in the contract.
+//! Contract types of customers.
 
 use poem_openapi::Object;
 use serde::{Deserialize, Serialize};
@@ -21,15 +21,15 @@ use crate::{
 pub struct CustomerCreate {
     /// The name of the organisation or person.
     pub name: Name,
-    /// A telephone number; masked in replies without the scope `crm:pii:read`.
+    /// A phone number; masked in responses without the scope `crm:pii:read`.
     #[serde(default)]
     pub contact_phone: Clearable<Phone>,
-    /// An e-mail address; masked in replies without the scope `crm:pii:read`.
+    /// An e-mail address; masked in responses without the scope `crm:pii:read`.
     #[serde(default)]
     pub contact_email: Clearable<Email>,
 }
 
-/// Changes to a customer: an absent field stays as it is.
+/// Changes to a customer; absent fields stay unchanged.
 #[derive(Debug, Clone, Object, Deserialize)]
 #[oai(rename_all = "camelCase", deny_unknown_fields)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -37,7 +37,7 @@ pub struct CustomerUpdate {
     /// The name of the organisation or person.
     #[serde(default)]
     pub name: Field<Name>,
-    /// A telephone number; `null` clears it.
+    /// A phone number; `null` clears it.
     #[serde(default)]
     pub contact_phone: Clearable<Phone>,
     /// An e-mail address; `null` clears it.
@@ -56,11 +56,11 @@ pub struct Customer {
     pub tenant_id: Tenant,
     /// The name of the organisation or person.
     pub name: Name,
-    /// A telephone number, masked without the scope `crm:pii:read`.
+    /// A phone number, masked without the scope `crm:pii:read`.
     pub contact_phone: Nullable<DisplayedPii<PhoneRule>>,
     /// An e-mail address, masked without the scope `crm:pii:read`.
     pub contact_email: Nullable<DisplayedPii<EmailRule>>,
-    /// Whether a contract is signed.
+    /// Whether the customer has signed a contract.
     pub status: CustomerStatus,
     /// When the customer was created.
     pub created_at: Timestamp,

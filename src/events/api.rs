@@ -1,4 +1,4 @@
-//! The feed of events.
+//! The event feed.
 
 use std::{
     sync::Arc,
@@ -26,15 +26,16 @@ use crate::{
 
 const EVENTS: Tag = Tag { name: "Events", description: "What happened, for other services to follow." };
 
-/// The feed of events.
+/// The event feed.
 pub struct EventsApi;
 
 #[OpenApi(tag = "EVENTS")]
 impl EventsApi {
     /// Read events
     ///
-    /// The tenant's events behind a cursor, in order and without gaps. Begin without `after`, handle what comes, and ask
-    /// again with the `cursor` of the reply. Events are kept for a time; a cursor from before that is refused with 400.
+    /// The tenant's events after a cursor, in order and without gaps. Start without `after`, process the events, and
+    /// repeat with the `cursor` of the response. Events are kept for a limited time; a cursor from before that is
+    /// rejected with 400.
     #[oai(path = "/events", method = "get", operation_id = "listEvents")]
     #[expect(clippy::too_many_arguments, reason = "each is a parameter of the contract, or a part of the service")]
     async fn list(
@@ -42,20 +43,20 @@ impl EventsApi {
         caller: Caller<CanRead>,
         database: Data<&Arc<Database>>,
         signal: Data<&Arc<EventSignal>>,
-        /// Only those behind this cursor.
+        /// Only events after this cursor.
         after: Query<After>,
-        /// Only those of these types, separated by commas.
+        /// Only events of these types, separated by commas.
         types: Query<Types>,
-        /// Maximum number of items.
+        /// Maximum number of events.
         limit: Query<Limit>,
-        /// For how many seconds to wait for an event where there is none yet.
+        /// How many seconds to wait for an event if there is none yet.
         wait: Query<Wait>,
     ) -> Result<Found<EventList>> {
         let filter = Filter { after: after.0.map(|cursor| cursor.0), types: types.0, limit: limit.0 };
         let until = Instant::now() + Duration::from_secs(wait.0);
         loop {
             let mut watch = signal.watch();
-            // The head first: up to it everything is visible, so the reader may stand there.
+            // Read the head first: all events up to it are visible to the next query, so the cursor may advance to it.
             let db = database.read();
             let head = feed::head(&db).await?;
             let rows = feed::read(&db, caller.tenant(), &filter).await?;

@@ -1,4 +1,4 @@
-//! The row of `outbox`: an event, and its position once it is committed.
+//! The `outbox` table: events, with a position once they are committed.
 
 use sea_orm::entity::prelude::*;
 

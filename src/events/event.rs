@@ -1,4 +1,4 @@
-//! An event, before it is written.
+//! Events before they are written.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -13,7 +13,7 @@ use crate::{
     values::IdSource,
 };
 
-/// What an event says.
+/// The payload of an event.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Data<'e, V> {
@@ -23,32 +23,32 @@ struct Data<'e, V> {
     resource: V,
 }
 
-/// An event, ready to be written.
+/// An event that is ready to be written.
 #[derive(Debug, Clone)]
 pub struct NewEvent {
     /// The tenant it belongs to.
     pub tenant: String,
-    /// Its id.
+    /// The event's id.
     pub id: Uuid,
-    /// Its type.
+    /// The event's type.
     pub event_type: String,
-    /// The resource that it is about.
+    /// The id of the resource that it is about.
     pub aggregate: Uuid,
-    /// Its number among the events of this resource.
+    /// Its sequence number within the resource.
     pub version: i64,
     /// When it happened.
     pub at: DateTime<Utc>,
     /// The trace of the request that caused it.
     pub trace_id: String,
-    /// What it says, as JSON.
+    /// The payload as JSON.
     pub data: String,
 }
 
 impl NewEvent {
-    /// The event that `action` happened to the resource of `row`, as number `version`.
+    /// An event about `action` on the resource of `row`, with the number `version`.
     ///
     /// # Errors
-    /// None in practice: a resource can always be written as JSON.
+    /// None in practice: a resource always serializes to JSON.
     pub fn new<E: Published>(
         (cipher, ids): (&PiiCipher, &IdSource),
         actor: &Actor,

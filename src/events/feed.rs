@@ -1,4 +1,4 @@
-//! The feed: a tenant's events in the order of their positions.
+//! The feed: a tenant's events, ordered by position.
 
 use sea_orm::{ColumnTrait, ConnectionTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait, Statement};
 
@@ -9,23 +9,24 @@ use crate::{
     values::Tenant,
 };
 
-/// Which events are read.
+/// Which events to read.
 #[derive(Debug, Clone)]
 pub struct Filter {
-    /// Those behind this position; all that are kept without it.
+    /// Only events after this position; `None` for all that are kept.
     pub after: Option<i64>,
-    /// Those of these types; of all without it.
+    /// Only events of these types; `None` for all types.
     pub types: Option<Vec<String>>,
     /// Maximum number of events.
     pub limit: u64,
 }
 
-/// The tenant's events that pass the filter, oldest first.
+/// The tenant's events that match the filter, oldest first.
 ///
 /// # Errors
-/// A position behind which events are no longer kept, events that are purged at this moment, or a fault of the database.
+/// Invalid, if events after the position are no longer kept; unavailable, if events were purged meanwhile; or a
+/// database error.
 pub async fn read(db: &impl ConnectionTrait, tenant: &Tenant, filter: &Filter) -> Result<Vec<Model>> {
-    // Before this position some may still be there, to be published: none of them is shown, so that there are no gaps.
+    // Unpublished events may remain before this position. They are not shown, so that the feed has no gaps.
     let kept_from = purged(db, tenant).await?;
     let from = filter.after.unwrap_or_default().max(kept_from);
     let events = Entity::of(tenant)
@@ -35,7 +36,7 @@ pub async fn read(db: &impl ConnectionTrait, tenant: &Tenant, filter: &Filter) -
         .limit(filter.limit)
         .all(db)
         .await?;
-    // Looked at afterwards: what the retention took in between is noticed.
+    // Read again afterwards, to notice what retention deleted meanwhile.
     let kept_from_now = purged(db, tenant).await?;
     match filter.after {
         Some(after) if after < kept_from_now => {
@@ -46,17 +47,17 @@ pub async fn read(db: &impl ConnectionTrait, tenant: &Tenant, filter: &Filter) -
     }
 }
 
-/// Up to which position the tenant's events are no longer kept.
+/// The position up to which the tenant's events are no longer kept.
 async fn purged(db: &impl ConnectionTrait, tenant: &Tenant) -> Result<i64> {
     let sql = "SELECT position FROM outbox_purged WHERE tenant_id = $1";
     let statement = Statement::from_sql_and_values(db.get_database_backend(), sql, [tenant.as_str().into()]);
     Ok(db.query_one_raw(statement).await?.map(|row| row.try_get_by_index(0)).transpose()?.unwrap_or_default())
 }
 
-/// The last position that was assigned: where a reader stands that has read everything.
+/// The last assigned position: the cursor of a reader that has read everything.
 ///
 /// # Errors
-/// A fault of the database.
+/// A database error.
 pub async fn head(db: &impl ConnectionTrait) -> Result<i64> {
     let sql = "SELECT position FROM outbox_head WHERE id = 1";
     let row = db.query_one_raw(Statement::from_string(db.get_database_backend(), sql)).await?;

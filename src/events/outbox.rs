@@ -1,7 +1,8 @@
-//! The outbox: events as they are kept, and the positions by which they are followed.
+//! The outbox: stored events, and the positions that readers follow.
 //!
-//! A change writes its events without waiting for anybody ([`write()`]). Shortly after the commit a task assigns positions to what
-//! is committed ([`assign_positions`]): what has a position stands in its final place, and nothing is ever put before it.
+//! A change writes its events without waiting for others ([`write()`]). Shortly after the commit, a background task
+//! assigns them positions ([`assign_positions`]). A position is final: no event is ever assigned a lower one
+//! afterwards.
 
 use chrono::{DateTime, Utc};
 use sea_orm::{
@@ -15,17 +16,17 @@ use crate::{
     error::Result,
 };
 
-/// The most rows that one statement inserts: databases bound the number of parameters.
+/// Maximum number of rows per INSERT: databases limit the number of parameters.
 const ROWS: usize = 500;
-/// How many events are assigned positions in one transaction.
+/// Number of events that are assigned positions per transaction.
 const BATCH: u64 = 1000;
-/// How many events a transaction deletes.
+/// Number of events deleted per transaction.
 const PURGE: u64 = 1000;
 
-/// Writes events.
+/// Inserts events.
 ///
 /// # Errors
-/// A fault of the database.
+/// A database error.
 #[expect(clippy::disallowed_methods, reason = "events are written here and nowhere else")]
 pub async fn write(db: &impl ConnectionTrait, events: Vec<NewEvent>) -> Result<()> {
     let mut rows = events.into_iter().map(|event| entity::ActiveModel {
@@ -49,10 +50,10 @@ pub async fn write(db: &impl ConnectionTrait, events: Vec<NewEvent>) -> Result<(
     }
 }
 
-/// Assigns positions to the events that are committed and have none; returns how many there were.
+/// Assigns positions to the committed events that have none, and returns their number.
 ///
 /// # Errors
-/// A fault of the database.
+/// A database error.
 pub async fn assign_positions(database: &Database) -> Result<u64> {
     let mut assigned = 0;
     while has_events_without_position(database).await? {
@@ -61,10 +62,10 @@ pub async fn assign_positions(database: &Database) -> Result<u64> {
     Ok(assigned)
 }
 
-/// The same, and wakes those who wait for positions, whichever process assigned them.
+/// Like [`assign_positions`], and wakes tasks that wait for positions, whichever process assigned them.
 ///
 /// # Errors
-/// A fault of the database.
+/// A database error.
 pub async fn assign_positions_and_wake(database: &Database, signal: &EventSignal) -> Result<()> {
     assign_positions(database).await?;
     signal.reached(feed::head(&database.read()).await?);
@@ -77,10 +78,10 @@ async fn has_events_without_position(database: &Database) -> Result<bool> {
     Ok(db.query_one_raw(Statement::from_string(db.get_database_backend(), sql)).await?.is_some())
 }
 
-/// Deletes the events from before `due`, all or only those that the broker has; returns how many there were.
+/// Deletes the events from before `due`, all or only those that the broker has, and returns their number.
 ///
 /// # Errors
-/// A fault of the database. What was deleted until then stays deleted.
+/// A database error. What was deleted by then stays deleted.
 pub async fn purge(database: &Database, due: DateTime<Utc>, published_only: bool) -> Result<u64> {
     let mut purged = 0;
     loop {
@@ -94,7 +95,7 @@ pub async fn purge(database: &Database, due: DateTime<Utc>, published_only: bool
     }
 }
 
-/// Several processes may do this: the head's row is their lock.
+/// Several processes may do so concurrently: the lock on the head's row serializes them.
 async fn assign_batch(transaction: &Transaction) -> Result<u64> {
     let backend = transaction.get_database_backend();
     let lock = if backend == DbBackend::Postgres { " FOR UPDATE" } else { "" };
@@ -112,7 +113,7 @@ async fn assign_batch(transaction: &Transaction) -> Result<u64> {
     Ok(ordered)
 }
 
-/// Deletes the oldest events that are due, and keeps for each tenant up to where.
+/// Deletes the oldest events that are due, and records the last deleted position of each tenant.
 async fn purge_batch(transaction: &Transaction, due: DateTime<Utc>, published_only: bool) -> Result<u64> {
     let backend = transaction.get_database_backend();
     let which = match published_only {

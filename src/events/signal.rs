@@ -1,18 +1,18 @@
-//! What wakes those who wait for events, so that they need not poll.
+//! Wakes tasks that wait for events, so that they need not poll.
 
 use std::time::Duration;
 
 use tokio::sync::watch;
 
-/// Wakes those who wait for events.
+/// Wakes tasks that wait for events.
 pub struct EventSignal {
-    /// Counts the commits that had events.
+    /// Counts commits.
     committed: watch::Sender<u64>,
-    /// The last position, and whether the service stops.
+    /// The last position, and whether the service is stopping.
     positions: watch::Sender<Positions>,
 }
 
-/// What those who wait for events look at.
+/// What waiting tasks watch.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Positions {
     head: i64,
@@ -26,34 +26,34 @@ impl Default for EventSignal {
 }
 
 impl EventSignal {
-    /// Says that a change with events was committed.
+    /// Signals that a change was committed.
     pub(crate) fn committed(&self) {
         self.committed.send_modify(|count| *count += 1);
     }
 
-    /// Ends all waiting: the service stops.
+    /// Ends all waits, because the service is stopping.
     pub fn stop_waiting(&self) {
         self.positions.send_modify(|positions| positions.stopping = true);
     }
 
-    /// Changes with every commit that has events.
+    /// A receiver that changes with every commit.
     #[must_use]
     pub fn subscribe_commits(&self) -> watch::Receiver<u64> {
         self.committed.subscribe()
     }
 
-    /// Changes with every new position.
+    /// A receiver that changes with every new position.
     #[must_use]
     pub fn subscribe_positions(&self) -> watch::Receiver<Positions> {
         self.positions.subscribe()
     }
 
-    /// Says up to where positions are assigned, by whichever process.
+    /// Records the last assigned position, whichever process assigned it.
     pub(super) fn reached(&self, head: i64) {
         self.positions.send_if_modified(|positions| std::mem::replace(&mut positions.head, head) != head);
     }
 
-    /// What is to be waited on for new positions. Taken before looking for events, so that none is missed in between.
+    /// Watches for new positions. To be called before querying for events, so that none is missed in between.
     #[must_use]
     pub fn watch(&self) -> Watch {
         let mut positions = self.positions.subscribe();
@@ -66,8 +66,8 @@ impl EventSignal {
 pub struct Watch(watch::Receiver<Positions>);
 
 impl Watch {
-    /// Waits until positions were assigned, also by another process, or for `limit`; false where there is no use in
-    /// waiting.
+    /// Waits until any process assigns positions, or for `limit`. Returns `false` if waiting is pointless, because
+    /// `limit` is zero or the service is stopping.
     pub async fn next(&mut self, limit: Duration) -> bool {
         if self.0.borrow().stopping || limit.is_zero() {
             return false;

@@ -1,4 +1,4 @@
-//! Events in the contract.
+//! Contract types of events.
 
 use std::borrow::Cow;
 
@@ -23,41 +23,41 @@ use crate::{
 #[oai(rename_all = "camelCase")]
 #[serde(rename_all = "camelCase")]
 pub struct Event {
-    /// The event's id: an event that comes twice has the same one.
+    /// The event's id; it stays the same if the event is delivered twice.
     pub event_id: Id,
-    /// What happened, to what: `crm.customer.created`.
+    /// What happened, for example `crm.customer.created`.
     pub event_type: EventType,
     /// When it happened.
     pub timestamp: Timestamp,
-    /// Where it happened.
+    /// The service that the event comes from.
     pub source: EventSource,
     /// The trace of the request that caused it (W3C Trace Context).
     pub trace_id: String,
-    /// What it is about.
+    /// The payload.
     pub data: EventData,
 }
 
-/// Where an event happened.
+/// The service that an event comes from.
 #[derive(Debug, Enum, Serialize)]
 #[oai(rename_all = "lowercase")]
 #[serde(rename_all = "lowercase")]
 pub enum EventSource {
-    /// In this service.
+    /// This service.
     Crm,
 }
 
-/// What an event is about.
+/// The payload of an event.
 #[derive(Debug, Object, Serialize, Deserialize)]
 #[oai(rename_all = "camelCase")]
 #[serde(rename_all = "camelCase")]
 pub struct EventData {
     /// The tenant that the resource belongs to.
     pub tenant_id: Tenant,
-    /// The event's number among those of this resource, from 1.
+    /// The event's sequence number within the resource, starting at 1.
     pub version: Version,
     /// The fields that changed.
     pub changed_fields: Vec<String>,
-    /// The resource after the event, before it where it was deleted: as the API shows it, with personal data masked.
+    /// The resource after the event, or before it if it was deleted: as the API shows it, with personal data masked.
     pub resource: EventResource,
 }
 
@@ -66,17 +66,17 @@ pub struct EventData {
 #[oai(rename_all = "camelCase")]
 #[serde(rename_all = "camelCase")]
 pub struct EventList {
-    /// The events, oldest first; empty where there are none yet.
+    /// The events, oldest first; empty if there are none yet.
     pub data: Vec<Event>,
-    /// Where the reader stands now: what to send as `after` next time.
+    /// The reader's new position, to be sent as `after` in the next request.
     pub cursor: Cursor,
 }
 
 impl Event {
-    /// The event as the contract has it.
+    /// Converts a stored event.
     ///
     /// # Errors
-    /// 500 where somebody wrote into the row what is no event.
+    /// Internal, if the stored payload is not valid.
     pub(crate) fn from_row(row: Model) -> Result<Self> {
         let Model {
             seq: _,
@@ -129,7 +129,7 @@ impl ContractValue for EventType {
 
 contract_type!(EventType);
 
-/// The number of an event among those of its resource.
+/// The sequence number of an event within its resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Version(pub i64);
@@ -154,7 +154,7 @@ impl ContractValue for Version {
 
 contract_type!(Version);
 
-/// The resource in an event; the event's type says of which kind it is.
+/// The resource in an event. The event's type says of which type it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct EventResource(Map<String, Value>);
@@ -171,7 +171,7 @@ impl ContractValue for EventResource {
     fn register(registry: &mut Registry) {
         registry.create_schema::<Self, _>(<Self as ContractValue>::name().into_owned(), |_| MetaSchema {
             description: Some(
-                "A resource of the kind that the event's type names, for example a `Customer`, with personal data masked.",
+                "The resource that the event's type names, for example a `Customer`, with personal data masked.",
             ),
             additional_properties: Some(Box::new(MetaSchemaRef::Inline(Box::new(MetaSchema::ANY)))),
             ..MetaSchema::new("object")
@@ -188,7 +188,7 @@ impl ContractValue for EventResource {
 
 contract_type!(EventResource);
 
-/// Where a reader of the feed stands.
+/// A reader's position in the feed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cursor(pub i64);
 
@@ -220,7 +220,7 @@ impl ContractValue for Cursor {
 
 contract_type!(Cursor);
 
-/// The parameter `after`.
+/// The `after` parameter.
 #[derive(Debug)]
 pub struct After;
 
@@ -236,7 +236,7 @@ impl QueryValue for After {
     }
 }
 
-/// The parameter `types`: types of events, separated by commas.
+/// The `types` parameter: event types, separated by commas.
 #[derive(Debug)]
 pub struct Types;
 
@@ -264,7 +264,7 @@ impl QueryValue for Types {
     }
 }
 
-/// The parameter `limit`.
+/// The `limit` parameter.
 #[derive(Debug)]
 pub struct Limit;
 
@@ -284,7 +284,7 @@ impl QueryValue for Limit {
     }
 }
 
-/// The parameter `wait`, in seconds.
+/// The `wait` parameter, in seconds.
 #[derive(Debug)]
 pub struct Wait;
 

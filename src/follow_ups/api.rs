@@ -31,21 +31,21 @@ pub(crate) struct FollowUpsApi;
 impl FollowUpsApi {
     /// List follow-ups
     ///
-    /// The tenant's follow-ups, or those of one customer, one opportunity, or both, newest first.
+    /// The tenant's follow-ups, newest first, optionally only those of one customer, one opportunity, or both.
     #[oai(path = "/follow-ups", method = "get", operation_id = "listFollowUps")]
     async fn list(
         &self,
         caller: Caller<CanRead>,
         app: Data<&App>,
-        /// Only those of this customer.
+        /// Only follow-ups of this customer.
         #[oai(name = "customerId")]
         customer: Query<IdFilter>,
-        /// Only those of this opportunity.
+        /// Only follow-ups of this opportunity.
         #[oai(name = "opportunityId")]
         opportunity: Query<IdFilter>,
-        /// Which page, counted from 1.
+        /// Page number, starting at 1.
         page: Query<PageNumber>,
-        /// How many follow-ups a page holds.
+        /// Number of follow-ups per page.
         #[oai(name = "pageSize")]
         page_size: Query<PageSize>,
     ) -> Result<Found<List<FollowUp>>> {
@@ -57,7 +57,8 @@ impl FollowUpsApi {
 
     /// Create a follow-up
     ///
-    /// The opportunity and the contact must belong to the customer; without `customerId` it is taken from them.
+    /// The opportunity and the contact must belong to the customer; without `customerId`, the customer is taken from
+    /// them.
     #[oai(path = "/follow-ups", method = "post", operation_id = "createFollowUp")]
     async fn create(
         &self,
@@ -91,8 +92,8 @@ impl FollowUpsApi {
 
     /// Change a follow-up
     ///
-    /// Changes the fields in the body and leaves the others; `{}` changes nothing and is accepted. After the change the
-    /// opportunity and the contact must belong to the customer.
+    /// Changes the fields in the body and leaves the others unchanged; `{}` is accepted and changes nothing. After the
+    /// change, the opportunity and the contact must belong to the customer.
     #[oai(path = "/follow-ups/:follow_up_id", method = "patch", operation_id = "updateFollowUp")]
     async fn update(
         &self,

@@ -1,4 +1,4 @@
-//! The row of `follow_ups`.
+//! The `follow_ups` table.
 
 use sea_orm::entity::prelude::*;
 
@@ -7,13 +7,13 @@ use crate::{
     resource::{AuditField, Kind, OfCustomer, Resource},
 };
 
-/// Follow-ups.
+/// The resource type.
 pub const FOLLOW_UPS: Kind = Kind {
     name: "followUp",
     collection: "follow-ups",
     tag: Tag {
         name: "Follow-ups",
-        description: "What was said and done, about a customer, an opportunity, a contact, or none of them.",
+        description: "What was said or done, about a customer, an opportunity, a contact, or none of them.",
     },
 };
 

@@ -1,9 +1,9 @@
-//! Follow-ups: what was said and done, about a customer, an opportunity, a contact, or none of them.
+//! Follow-ups: records of what was said or done, about a customer, an opportunity, a contact, or none of them.
 //!
-//! Rules: the opportunity and the contact belong to the follow-up's customer, by a check with a clear answer here and by
-//! foreign keys in the table; where the customer is not named it is taken from them.
+//! Rules: the opportunity and the contact belong to the follow-up's customer. A check here gives a clear error message;
+//! foreign keys in the table enforce it. If no customer is given, it is taken from them.
 //!
-//! Reading order: [`api`] the operations · [`types`] the contract · `store` the queries · `entity` the row.
+//! Reading order: [`api`] operations · [`types`] contract types · `store` queries · `entity` table.
 
 pub(crate) mod api;
 mod entity;

@@ -22,26 +22,26 @@ use crate::{
     },
 };
 
-/// A customer's follow-ups are deleted with it; those of an opportunity or a contact stay, without the reference.
+/// Follow-ups are deleted with their customer; when their opportunity or contact is deleted, the reference is cleared.
 pub const CASCADES: &[Cascade] = &[
     Cascade { of: CUSTOMERS, apply: |change, id| change.delete_of_customer::<Entity>(id).boxed() },
     Cascade { of: OPPORTUNITIES, apply: |change, id| clear_opportunity(change, id).boxed() },
     Cascade { of: CONTACTS, apply: |change, id| clear_contact(change, id).boxed() },
 ];
 
-/// Which follow-ups a list holds.
+/// Which follow-ups to list.
 #[derive(Debug, Clone, Copy)]
 pub struct Filter {
-    /// Those of this customer.
+    /// Only of this customer.
     pub customer: Option<Uuid>,
-    /// Those of this opportunity.
+    /// Only of this opportunity.
     pub opportunity: Option<Uuid>,
 }
 
 /// A page of the tenant's follow-ups.
 ///
 /// # Errors
-/// A fault of the database.
+/// A database error.
 pub async fn list(db: &impl ConnectionTrait, tenant: &Tenant, filter: Filter, paging: Paging) -> Result<List<Model>> {
     let rows = Entity::of(tenant)
         .apply_if(filter.customer, |rows, id| rows.filter(Column::CustomerId.eq(id)))
@@ -49,10 +49,10 @@ pub async fn list(db: &impl ConnectionTrait, tenant: &Tenant, filter: Filter, pa
     read::page(db, rows, paging).await
 }
 
-/// Stores a new follow-up under the change's id.
+/// Inserts a new follow-up with the id of the change.
 ///
 /// # Errors
-/// Invalid where a reference does not exist or belongs to another customer, or a fault of the database.
+/// Invalid, if a reference does not exist or belongs to another customer, or a database error.
 pub async fn insert(change: &mut Change<'_>, body: FollowUpCreate) -> Result<Model> {
     let FollowUpCreate { content, customer_id, opportunity_id, contact_id, follow_up_type } = body;
     let id = |field: Clearable<Id>| field.into_option().map(|id| id.0);
@@ -72,15 +72,15 @@ pub async fn insert(change: &mut Change<'_>, body: FollowUpCreate) -> Result<Mod
     change.insert::<Entity>(row).await
 }
 
-/// Changes the follow-up of the change.
+/// Updates the follow-up of the change.
 ///
 /// # Errors
-/// Not found, invalid where a reference does not exist or belongs to another customer, or a fault of the database.
+/// Not found; invalid, if a reference does not exist or belongs to another customer; or a database error.
 pub async fn update(change: &mut Change<'_>, body: FollowUpUpdate) -> Result<Model> {
     let FollowUpUpdate { content, follow_up_type, customer_id, opportunity_id, contact_id } = body;
     let refers = [&customer_id, &opportunity_id, &contact_id].iter().any(|field| **field != Clearable::Absent);
     let clears_customer = customer_id == Clearable::Null;
-    // References are locked before what refers to them; where they stay as they are, the row alone is.
+    // Referenced rows are locked before the row that references them. If no reference changes, only the row itself is.
     let before = match refers {
         true => read::one::<Entity>(change.db(), change.tenant(), change.id()).await?,
         false => change.lock_own::<Entity>().await?,
@@ -103,8 +103,8 @@ pub async fn update(change: &mut Change<'_>, body: FollowUpUpdate) -> Result<Mod
     {
         return Err(error.clone());
     }
-    // The row may have changed since it was read: then all of this was judged by what is no more, a refusal too, and is
-    // done again.
+    // The row was read without a lock. If it has changed since, the checks above judged outdated data, even when they
+    // rejected the change: retry.
     if change.lock_own::<Entity>().await? != before {
         return Err(Error::contention("the follow-up was changed at the same time"));
     }
@@ -112,10 +112,10 @@ pub async fn update(change: &mut Change<'_>, body: FollowUpUpdate) -> Result<Mod
     change.update::<Entity>(before, row).await
 }
 
-/// Adds a last line to the content of the follow-up of the change.
+/// Appends a line to the content of the change's follow-up.
 ///
 /// # Errors
-/// Invalid where the tenant has no such follow-up or its content would get too long, or a fault of the database.
+/// Invalid, if the tenant has no such follow-up or its content would become too long, or a database error.
 pub async fn add_line(change: &mut Change<'_>, line: &str) -> Result<()> {
     let before = change.lock_referenced::<Entity>("followUpId", change.id(), LockType::Update).await?;
     let content = Content::from_value(format!("{}\n{line}", before.content).into())
@@ -124,8 +124,8 @@ pub async fn add_line(change: &mut Change<'_>, line: &str) -> Result<()> {
     change.update::<Entity>(before, row).await.map(drop)
 }
 
-/// Checks that what the follow-up refers to exists and belongs to one customer, which is filled in where it is missing,
-/// and locks it against deletion: from the customer down (see [`Change::lock`]).
+/// Checks that all references exist and belong to one customer, which is filled in if missing, and locks them against
+/// deletion, from the customer down (see [`Change::lock`]).
 async fn lock_references(change: &mut Change<'_>, row: &mut Model) -> Result<()> {
     let of_opportunity = customer_of::<opportunities::Entity>(change, "opportunityId", row.opportunity_id).await?;
     let of_contact = customer_of::<contacts::Entity>(change, "contactId", row.contact_id).await?;
@@ -147,7 +147,7 @@ async fn lock_references(change: &mut Change<'_>, row: &mut Model) -> Result<()>
     Ok(())
 }
 
-/// The customer of what a field refers to, if it refers to anything.
+/// The customer of the resource that a field references, if it references any.
 async fn customer_of<E: OfCustomer>(change: &Change<'_>, field: &str, id: Option<Uuid>) -> Result<Option<Uuid>> {
     let Some(id) = id else { return Ok(None) };
     change.customer_of::<E>(id).await?.ok_or_else(|| Error::bad_reference(field)).map(Some)
@@ -156,7 +156,7 @@ async fn customer_of<E: OfCustomer>(change: &Change<'_>, field: &str, id: Option
 /// Deletes the follow-up of the change.
 ///
 /// # Errors
-/// Not found, or a fault of the database.
+/// Not found, or a database error.
 pub async fn delete(change: &mut Change<'_>) -> Result<()> {
     let row = change.lock_own::<Entity>().await?;
     change.delete_own::<Entity>(row).await
@@ -170,7 +170,7 @@ async fn clear_contact(change: &mut Change<'_>, contact: Uuid) -> Result<()> {
     clear(change, Column::ContactId, contact, |row| Model { contact_id: None, ..row }).await
 }
 
-/// In the change itself: `ON DELETE SET NULL` of a composite key would clear the tenant too.
+/// Not with `ON DELETE SET NULL`: on a composite key it would clear the tenant too.
 async fn clear(change: &mut Change<'_>, reference: Column, id: Uuid, cleared: fn(Model) -> Model) -> Result<()> {
     for before in change.lock_all::<Entity>(reference.eq(id)).await? {
         change.update::<Entity>(before.clone(), cleared(before)).await?;

@@ -1,4 +1,4 @@
-//! Follow-ups in the contract.
+//! Contract types of follow-ups.
 
 use poem_openapi::Object;
 use serde::{Deserialize, Serialize};
@@ -18,21 +18,21 @@ use crate::{
 pub struct FollowUpCreate {
     /// What was said or done.
     pub content: Content,
-    /// The customer it is about. Without it: the customer of the opportunity or contact.
+    /// The customer it is about. Default: the customer of the opportunity or contact.
     #[serde(default)]
     pub customer_id: Clearable<Id>,
-    /// The opportunity it is about; one of the customer's.
+    /// The opportunity it is about; it must belong to the customer.
     #[serde(default)]
     pub opportunity_id: Clearable<Id>,
-    /// The contact it is about; one of the customer's.
+    /// The contact it is about; it must belong to the customer.
     #[serde(default)]
     pub contact_id: Clearable<Id>,
-    /// What kind of follow-up it is, in the tenant's own words. Without it: `note`.
+    /// The type of follow-up, in the tenant's own words. Default: `note`.
     #[serde(default)]
     pub follow_up_type: Field<FollowUpType>,
 }
 
-/// Changes to a follow-up: an absent field stays as it is.
+/// Changes to a follow-up; absent fields stay unchanged.
 #[derive(Debug, Clone, Object, Deserialize)]
 #[oai(rename_all = "camelCase", deny_unknown_fields)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -40,10 +40,10 @@ pub struct FollowUpUpdate {
     /// What was said or done.
     #[serde(default)]
     pub content: Field<Content>,
-    /// What kind of follow-up it is, in the tenant's own words.
+    /// The type of follow-up, in the tenant's own words.
     #[serde(default)]
     pub follow_up_type: Field<FollowUpType>,
-    /// The customer it is about; `null` only where no opportunity and no contact remains.
+    /// The customer it is about; `null` only if neither opportunity nor contact remains.
     #[serde(default)]
     pub customer_id: Clearable<Id>,
     /// The opportunity it is about; `null` clears it.
@@ -71,7 +71,7 @@ pub struct FollowUp {
     pub contact_id: Nullable<Id>,
     /// What was said or done.
     pub content: Content,
-    /// What kind of follow-up it is, in the tenant's own words.
+    /// The type of follow-up, in the tenant's own words.
     pub follow_up_type: FollowUpType,
     /// When the follow-up was created.
     pub created_at: Timestamp,
@@ -113,7 +113,7 @@ impl Published for Entity {
     type Projection = FollowUp;
 }
 
-/// The rule of [`Content`].
+/// The rule for [`Content`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContentRule;
 
@@ -134,7 +134,7 @@ impl TextRule for ContentRule {
 /// What was said or done, in one or more lines.
 pub type Content = Text<ContentRule>;
 
-/// The rule of [`FollowUpType`].
+/// The rule for [`FollowUpType`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FollowUpTypeRule;
 
@@ -151,5 +151,5 @@ impl TextRule for FollowUpTypeRule {
     }
 }
 
-/// What kind of follow-up it is.
+/// The type of follow-up.
 pub type FollowUpType = Text<FollowUpTypeRule>;

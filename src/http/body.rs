@@ -1,8 +1,8 @@
-//! Request bodies: [`Body<T>`] is a JSON object read strictly into `T`.
+//! Request bodies: [`Body<T>`] is a JSON object, deserialized strictly into `T`.
 //!
-//! Refused: another media type (415), more bytes than the limit (413), anything that is not one JSON object, unknown,
-//! repeated, missing and ill-typed fields (400, naming the field and never repeating its value). Size and nesting are
-//! bounded before anything is kept.
+//! Rejected: another media type (415), a body over the size limit (413), anything but a single JSON object, and
+//! unknown, duplicate, missing or ill-typed fields (400, naming the field but never echoing its value). Size and
+//! nesting depth are limited while reading.
 
 use poem::{
     Request, RequestBody,
@@ -25,11 +25,11 @@ use crate::{
     values::json,
 };
 
-/// A JSON object of the contract's type `T`.
+/// A JSON request body of type `T`.
 #[derive(Debug)]
 pub struct Body<T>(pub T);
 
-/// The most bytes of a body; the service stack gives it to every request.
+/// Maximum body size in bytes, attached to every request.
 #[derive(Debug, Clone, Copy)]
 pub struct BodyLimit(pub usize);
 
@@ -63,7 +63,7 @@ fn check_content_type(request: &Request) -> std::result::Result<(), ErrorRespons
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
-    // serde would also read a struct from an array of its fields.
+    // serde would also deserialize a struct from an array.
     if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
         return Err(Error::invalid("the body must be a JSON object"));
     }
@@ -80,7 +80,7 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     Ok(value)
 }
 
-/// Names the field: unknown, repeated and missing ones are named by serde's message, the rest by the path.
+/// Names the field: serde's message does so for missing and duplicate ones, the path for all others.
 fn describe(field: &str, error: &serde_json::Error) -> String {
     match error.to_string().strip_prefix("unknown field ") {
         Some(_) if !is_name(field) => "a field is unknown".to_owned(),
@@ -89,7 +89,7 @@ fn describe(field: &str, error: &serde_json::Error) -> String {
     }
 }
 
-/// Whether a text looks like a field's name: anything else may be a value in the wrong place, which is not repeated.
+/// Whether a key looks like a field name. Anything else may be a misplaced value, which must not be echoed.
 fn is_name(field: &str) -> bool {
     field.len() <= 64
         && field.starts_with(|c: char| c.is_ascii_alphabetic())

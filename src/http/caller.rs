@@ -1,8 +1,8 @@
-//! Who calls, for whom, and what they may do: [`Caller`], the security scheme's result and the first argument of every
-//! operation but `/health`. A change demands a `Caller<CanWrite>` and a read the caller's tenant, so the check cannot be
-//! forgotten where it matters; that no other operation answers the anonymous, the tests find by walking the contract.
+//! Authentication and authorization: [`Caller`] is the result of the security scheme and the first argument of every
+//! operation except the probes. Writes require a `Caller<CanWrite>` and reads the caller's tenant, so neither check can
+//! be forgotten; tests walk the contract to make sure that no other operation answers anonymous requests.
 //!
-//! Order of judgement: token (401), scope (403), tenant header (400), tenant of the token (403).
+//! Order of checks: token (401), scope (403), tenant header (400), tenant allowed by the token (403).
 
 use std::{
     marker::PhantomData,
@@ -31,18 +31,18 @@ use crate::{
     values::{Clock, Tenant},
 };
 
-/// The header that names the tenant, as the contract spells it.
+/// The tenant header, as spelled in the contract.
 pub const TENANT_HEADER: &str = "X-Tenant-Id";
 
 /// The security scheme's name in the contract.
 pub const SECURITY_SCHEME: &str = "bearerAuth";
 
-/// The scope that shows phone numbers and e-mail addresses in clear.
+/// The scope for seeing phone numbers and e-mail addresses unmasked.
 const PII_SCOPE: &str = "crm:pii:read";
 
-/// What an operation demands of a token.
+/// The access that an operation requires.
 pub trait Access: Send + Sync + 'static {
-    /// The scope that a token with any `crm:` scope must name.
+    /// The required scope, unless the token has no `crm:` scope at all.
     const SCOPE: &'static str;
 }
 
@@ -50,7 +50,7 @@ pub trait Access: Send + Sync + 'static {
 #[derive(Debug, Clone)]
 pub struct CanRead;
 
-/// The caller may change.
+/// The caller may write.
 #[derive(Debug, Clone)]
 pub struct CanWrite;
 
@@ -70,35 +70,35 @@ impl Access for CanAudit {
     const SCOPE: &'static str = "crm:audit:read";
 }
 
-/// Who calls, for which tenant.
+/// An authenticated caller with the access `A`.
 #[derive(Debug, Clone)]
 pub struct Caller<A> {
-    /// Who it is, for the audit trail.
+    /// Who the caller is and for which tenant, for the audit trail.
     pub actor: Actor,
-    /// How the caller sees phone numbers and e-mail addresses.
+    /// Whether the caller sees phone numbers and e-mail addresses unmasked.
     pub visibility: PiiVisibility,
     access: PhantomData<A>,
 }
 
-/// What callers are told apart and judged by; the service stack gives it to every request.
+/// Authenticates and authorizes callers. Attached to every request.
 #[derive(Clone)]
 pub struct Authenticator {
-    /// What verifies tokens.
+    /// The keys that verify tokens.
     pub keys: Arc<Keys>,
-    /// By what their times are judged.
+    /// The clock that token lifetimes are checked against.
     pub clock: Clock,
-    /// The tenant of a request that names none.
+    /// The tenant if neither header nor token names one.
     pub default_tenant: Tenant,
-    /// Who sees phone numbers and e-mail addresses in clear.
+    /// Who sees phone numbers and e-mail addresses unmasked.
     pub pii_display: PiiDisplay,
 }
 
-/// Who a request comes from, as soon as its token shows it: for the audit of refused requests.
+/// The caller, once its token has identified it, for auditing rejected requests.
 #[derive(Debug, Clone, Default)]
 pub struct IdentifiedCaller(Arc<OnceLock<Actor>>);
 
 impl IdentifiedCaller {
-    /// Who it is, if it is known.
+    /// The actor, if known.
     #[must_use]
     pub fn actor(&self) -> Option<&Actor> {
         self.0.get()
@@ -106,7 +106,7 @@ impl IdentifiedCaller {
 }
 
 impl<A> Caller<A> {
-    /// The tenant whose data the request is about.
+    /// The tenant that the request is about.
     #[must_use]
     pub fn tenant(&self) -> &Tenant {
         &self.actor.tenant
@@ -118,7 +118,7 @@ impl<A: Access> Caller<A> {
         let authenticator =
             request.data::<Authenticator>().ok_or_else(|| Error::internal("the service has no authenticator"))?;
         let claims = authenticator.authenticate(request)?;
-        // Where the request is refused below, it is the trail of this tenant that has it.
+        // If the request is rejected below, it is audited under this actor's tenant.
         let actor = authenticator.audited_actor(request, &claims.bearer);
         identify(request, &actor);
         authorize(&claims, A::SCOPE)?;
@@ -129,7 +129,7 @@ impl<A: Access> Caller<A> {
 }
 
 impl Authenticator {
-    /// The token of the one `Authorization` header, verified.
+    /// Verifies the bearer token. The `Authorization` header must be sent exactly once.
     fn authenticate(&self, request: &Request) -> Result<Claims> {
         let value = match sent(request.headers(), AUTHORIZATION) {
             Sent::Once(value) => text(value).unwrap_or_default(),
@@ -139,7 +139,7 @@ impl Authenticator {
         match value.split_once(' ') {
             Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
                 self.keys.verify(token.trim(), self.clock.now()).map_err(|refused| {
-                    // An expired token is still its bearer's.
+                    // An expired token still identifies its bearer.
                     if let Some(bearer) = refused.bearer.filter(|bearer| bearer.subject.is_some()) {
                         identify(request, &self.audited_actor(request, &bearer));
                     }
@@ -150,8 +150,8 @@ impl Authenticator {
         }
     }
 
-    /// Who acts, with the tenant in whose trail a refusal stands. Never one that the token does not name: its bearer could
-    /// fill a stranger's.
+    /// The actor, with the tenant whose audit trail records a rejection. This is never a tenant that only the header
+    /// names: a caller could fill another tenant's trail.
     fn audited_actor(&self, request: &Request, bearer: &Bearer) -> Actor {
         let requested = self.tenant(bearer, request.headers()).ok();
         let own = || bearer.tenants.iter().flatten().find_map(|name| Tenant::parse(name));
@@ -167,7 +167,7 @@ impl Authenticator {
         }
     }
 
-    /// The tenant of the header, else of the token, else the configured one.
+    /// The tenant from the header, else from the token, else the configured default.
     fn tenant(&self, bearer: &Bearer, headers: &HeaderMap) -> Result<Tenant> {
         let requested = match sent(headers, TENANT_HEADER) {
             Sent::Never => None,
@@ -203,7 +203,7 @@ impl Authenticator {
     }
 }
 
-/// Tells the service stack and the log who it is.
+/// Records the caller for the service stack and the log.
 fn identify(request: &Request, actor: &Actor) {
     tracing::Span::current().record("tenant_id", actor.tenant.as_str()).record("actor", &actor.name);
     if let Some(identified) = request.extensions().get::<IdentifiedCaller>() {
@@ -211,7 +211,7 @@ fn identify(request: &Request, actor: &Actor) {
     }
 }
 
-/// A token that names any `crm:` scope is held to what it names; one that names none was let through by the platform.
+/// A token with any `crm:` scope is limited to the scopes it has; a token without one was authorized by the platform.
 fn authorize(claims: &Claims, scope: &str) -> Result<()> {
     let held = claims.scopes.iter().any(|scope| scope.starts_with("crm:"));
     if held && !claims.scopes.iter().any(|held| held == scope) {
@@ -231,11 +231,11 @@ impl<'a, A: Access> ApiExtractor<'a> for Caller<A> {
             MetaSecurityScheme {
                 ty: "http",
                 description: Some(
-                    "A JSON Web Token of the platform. A token that names no `crm:` scope may read and write its tenant; \
-                     one that names any is held to them: `crm:read` for GET, `crm:write` for POST, PATCH and DELETE, \
-                     `crm:pii:read` to see phone numbers and e-mail addresses in clear, `crm:audit:read` for the audit \
-                     trail. A token with the claim `tenant_id` (a string or an array of strings) is held to those \
-                     tenants.",
+                    "A JSON Web Token issued by the platform. A token without any `crm:` scope may read and write its \
+                     tenant; a token with one is limited to the scopes it has: `crm:read` for GET, `crm:write` for \
+                     POST, PATCH and DELETE, `crm:pii:read` to see phone numbers and e-mail addresses unmasked, \
+                     `crm:audit:read` for the audit trail. A token with the claim `tenant_id` (a string or an array of \
+                     strings) is limited to those tenants.",
                 ),
                 name: None,
                 key_in: None,

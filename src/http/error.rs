@@ -1,7 +1,7 @@
-//! Errors as they are answered: [`ErrorResponse`], with the one body [`ErrorBody`].
+//! Error responses: [`ErrorResponse`], with the one body [`ErrorBody`].
 //!
-//! Every error of the service ([`crate::error::Error`]), and what HTTP itself refuses, gets one of eleven codes here, each
-//! with its status. The service stack renders it; nothing else makes an error response.
+//! Every [`crate::error::Error`], and every error that HTTP itself raises, maps to one of eleven codes, each with one
+//! status. Only the service stack renders error responses.
 
 use poem::{
     Response,
@@ -20,7 +20,7 @@ use crate::{
     values::Nullable,
 };
 
-/// What went wrong, for programs: each code has one HTTP status.
+/// Machine-readable error code; each has one HTTP status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum, Serialize)]
 #[oai(rename_all = "SCREAMING_SNAKE_CASE")]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
@@ -50,7 +50,7 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
-    /// The HTTP status that goes with the code.
+    /// The code's HTTP status.
     #[must_use]
     pub fn status(self) -> StatusCode {
         match self {
@@ -68,7 +68,7 @@ impl ErrorCode {
         }
     }
 
-    /// The code for a status that something outside our own code answered with.
+    /// The code for a status that poem responded with, such as its own 404.
     #[must_use]
     pub fn of(status: StatusCode) -> Self {
         match status {
@@ -86,7 +86,7 @@ impl ErrorCode {
         }
     }
 
-    /// The code in a sentence, the same for every error with this code.
+    /// The human-readable message, the same for every error with this code.
     #[must_use]
     pub fn message(self) -> &'static str {
         match self {
@@ -105,31 +105,31 @@ impl ErrorCode {
     }
 }
 
-/// An error: the same shape for every status, whatever produced it.
+/// An error, in the same shape for every status.
 #[derive(Debug, Object, Serialize)]
 #[oai(rename_all = "camelCase")]
 #[serde(rename_all = "camelCase")]
 pub struct ErrorBody {
-    /// What went wrong, for programs.
+    /// Machine-readable error code.
     pub code: ErrorCode,
-    /// What went wrong, in a sentence.
+    /// Human-readable message, the same for every error with this code.
     pub message: String,
-    /// What exactly, naming the field, parameter or header at fault, where there is more to say.
+    /// Details, if any, naming the field, parameter or header at fault.
     pub details: Nullable<String>,
-    /// The request's `X-Request-ID`, or the one the server made: quote it when asking for help.
+    /// The request's `X-Request-ID`, or the one that the server generated: quote it in support requests.
     pub request_id: String,
 }
 
-/// Whether the service works, where it does not.
+/// The status of a service that is down.
 #[derive(Debug, Enum, Serialize)]
 #[oai(rename_all = "lowercase")]
 #[serde(rename_all = "lowercase")]
 pub enum HealthDownStatus {
-    /// It does not.
+    /// The service is down.
     Down,
 }
 
-/// The name of this cell.
+/// The name of this service.
 #[derive(Debug, Enum, Serialize)]
 #[oai(rename_all = "lowercase")]
 #[serde(rename_all = "lowercase")]
@@ -138,22 +138,22 @@ pub enum Cell {
     Crm,
 }
 
-/// The state of the service where it does not work, and the error that this is: both in one body.
+/// The health of a service that is down, combined with the error body.
 #[derive(Debug, Object, Serialize)]
 #[oai(rename_all = "camelCase", example)]
 #[serde(rename_all = "camelCase")]
 pub struct HealthDown {
-    /// Whether the service works.
+    /// The status of the service.
     pub status: HealthDownStatus,
-    /// The name of this cell.
+    /// The name of this service.
     pub cell: Cell,
-    /// What went wrong, for programs.
+    /// Machine-readable error code.
     pub code: ErrorCode,
-    /// What went wrong, in a sentence.
+    /// Human-readable message, the same for every error with this code.
     pub message: String,
-    /// Which part does not work, and why.
+    /// Which part is failing, and why.
     pub details: Nullable<String>,
-    /// The request's `X-Request-ID`, or the one the server made: quote it when asking for help.
+    /// The request's `X-Request-ID`, or the one that the server generated: quote it in support requests.
     pub request_id: String,
 }
 
@@ -164,16 +164,16 @@ impl From<ErrorBody> for HealthDown {
     }
 }
 
-/// What a request is answered that is not answered as asked.
+/// An error response that is not rendered yet.
 #[derive(Debug, Clone)]
 pub struct ErrorResponse {
     code: ErrorCode,
     details: Option<String>,
-    /// Of a duplicate, the address of the resource that the accepted request made or changed.
+    /// For a duplicate: the URL of the resource that the accepted request created or changed.
     location: Option<String>,
-    /// What our log should say and the client must not see.
+    /// For the log only: the client must not see it.
     cause: Option<String>,
-    /// Whether it is a probe's answer, which says the state of the service too.
+    /// Whether this is the response of a probe, which also reports health.
     down: bool,
 }
 
@@ -192,18 +192,18 @@ impl ErrorResponse {
         Self::detailed(ErrorCode::PayloadTooLarge, format!("the body must not be larger than {limit} bytes"))
     }
 
-    /// 415.
+    /// 415: the body is not `application/json`.
     #[must_use]
     pub fn unsupported_media_type() -> Self {
         Self::detailed(ErrorCode::UnsupportedMediaType, "Content-Type: must be application/json")
     }
 
-    /// 503 of a probe: `details` says which part of the service does not work.
+    /// 503 of a probe: `details` says which part of the service is failing.
     pub fn down(details: impl Into<String>) -> Self {
         Self { down: true, ..Self::detailed(ErrorCode::ServiceUnavailable, details) }
     }
 
-    /// The error that a failed response stands for, whoever made it; `None` for any other response.
+    /// The error behind a 4xx or 5xx response, whoever created it; `None` for any other status.
     #[must_use]
     pub fn of(response: &Response) -> Option<Self> {
         let failed = response.status().is_client_error() || response.status().is_server_error();
@@ -211,25 +211,25 @@ impl ErrorResponse {
         failed.then(|| response.data::<Self>().cloned().unwrap_or_else(made_elsewhere))
     }
 
-    /// What went wrong.
+    /// The error code.
     #[must_use]
     pub fn code(&self) -> ErrorCode {
         self.code
     }
 
-    /// What exactly is wrong.
+    /// The details for the client.
     #[must_use]
     pub fn details(&self) -> Option<&str> {
         self.details.as_deref()
     }
 
-    /// Of a duplicate, the address of the resource that the accepted request made or changed.
+    /// For a duplicate: the URL of the resource that the accepted request created or changed.
     #[must_use]
     pub fn location(&self) -> Option<&str> {
         self.location.as_deref()
     }
 
-    /// What the client reads.
+    /// The body for the client.
     #[must_use]
     pub fn body(&self, request_id: &str) -> ErrorBody {
         ErrorBody {
@@ -240,7 +240,7 @@ impl ErrorResponse {
         }
     }
 
-    /// Makes the response.
+    /// Renders the response.
     #[must_use]
     pub fn render(self, request_id: &str) -> Response {
         let body = self.body(request_id);
@@ -263,11 +263,11 @@ impl ErrorResponse {
         response
     }
 
-    /// Logs the error: our faults as errors, refused callers and duplicates as warnings.
+    /// Logs the error: failures of the service as errors, rejected callers and duplicates as warnings.
     pub fn log(&self) {
         let code = self.code;
         match code {
-            // A change of state is logged where it is noticed, and not at each probe.
+            // Changes of state are logged where they are detected, not on every probe.
             _ if self.down => tracing::debug!(?code, "down"),
             ErrorCode::InternalError | ErrorCode::ServiceUnavailable => {
                 tracing::error!(?code, cause = self.cause.as_deref().unwrap_or_default(), "failed");
@@ -306,7 +306,7 @@ impl From<Error> for ErrorResponse {
     }
 }
 
-/// Carries the error through the framework to the service stack, which knows the request id and renders it.
+/// Carries the error through poem to the service stack, which knows the request id and renders it.
 impl From<ErrorResponse> for poem::Error {
     fn from(error: ErrorResponse) -> Self {
         let mut carrier = Self::from_status(error.code.status());
@@ -321,7 +321,7 @@ impl From<Error> for poem::Error {
     }
 }
 
-/// The errors of an operation are added to the contract for all operations by one rule, in [`super::contract`].
+/// Declares no responses: [`super::contract`] adds the error responses to all operations.
 impl ApiResponse for Error {
     fn meta() -> MetaResponses {
         MetaResponses { responses: Vec::new() }

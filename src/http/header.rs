@@ -1,9 +1,9 @@
-//! Headers that may be sent once. The framework's reader silently takes the first of several, and takes one that is not
-//! text for none at all.
+//! Headers that may be sent only once. poem silently uses the first of several values, and treats a value that is not
+//! text as missing.
 
 use poem::http::{HeaderMap, HeaderValue, header::AsHeaderName};
 
-/// The header of replies with the time from the request's first byte to the reply, in milliseconds.
+/// The response header with the processing time, in milliseconds.
 pub const RESPONSE_TIME: &str = "X-Response-Time";
 
 /// How often a header was sent.
@@ -13,11 +13,11 @@ pub enum Sent<'h> {
     Never,
     /// Once, with this value.
     Once(&'h HeaderValue),
-    /// Several times: which one is meant cannot be told.
+    /// More than once, which is ambiguous.
     Repeatedly,
 }
 
-/// Looks for the header.
+/// Looks up a header.
 pub fn sent(headers: &HeaderMap, name: impl AsHeaderName) -> Sent<'_> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
@@ -33,7 +33,7 @@ pub fn text(value: &HeaderValue) -> Option<&str> {
     std::str::from_utf8(value.as_bytes()).ok()
 }
 
-/// The header as text, where it was sent once and is UTF-8.
+/// The header as text, if it was sent once and is UTF-8.
 pub fn text_once(headers: &HeaderMap, name: impl AsHeaderName) -> Option<&str> {
     match sent(headers, name) {
         Sent::Once(value) => text(value),

@@ -1,7 +1,7 @@
-//! The service stack: everything between a connection and an operation, once for all.
+//! HTTP: the service stack, between the connection and the operations.
 //!
-//! [`stack`] says in which order a request passes it. [`server`] listens. What handlers take as arguments: [`caller`],
-//! [`query`], [`request_id`], [`body`]; what they answer: [`reply`], [`error`]. [`contract`] makes the OpenAPI document,
+//! [`stack`] defines the order in which a request passes through it. [`server`] listens. Handler arguments: [`caller`],
+//! [`query`], [`request_id`], [`body`]; results: [`reply`], [`error`]. [`contract`] emits the OpenAPI document;
 //! [`probes`] are the operations without a tenant.
 
 pub mod base_path;

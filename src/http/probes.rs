@@ -1,8 +1,8 @@
-//! What the gateway, the orchestrator and the governance centre look at, without a token: `GET /health`, `GET /livez`,
-//! `GET /readyz`.
+//! Health probes for the gateway, the orchestrator and the platform's monitoring, without a token: `GET /health`,
+//! `GET /livez`, `GET /readyz`.
 //!
-//! They are answered at once from what the service knows of itself ([`Probed`]); nothing is asked of the database, so that
-//! its faults delay no probe.
+//! They report what the service already knows about itself ([`Probed`]) and never query the database, so database
+//! failures cannot delay a probe.
 
 use std::sync::Arc;
 
@@ -23,33 +23,32 @@ use super::{
 };
 use crate::database;
 
-/// The state of the service, for gateways and operators.
 const HEALTH: Tag = Tag { name: "Health", description: "The state of the service, for gateways and operators." };
 
-/// What the probes look at; the service stack gives it to every request.
+/// The state that the probes report. Attached to every request.
 #[derive(Clone)]
 pub struct Probed {
-    /// What is known of the database.
+    /// The last known health of the database.
     pub database: Arc<database::Health>,
-    /// Cancelled once the service was told to stop.
+    /// Cancelled when shutdown begins.
     pub stopping: CancellationToken,
 }
 
-/// Whether the service works.
+/// The status of the service.
 #[derive(Debug, Enum, Serialize)]
 #[oai(rename_all = "lowercase")]
 #[serde(rename_all = "lowercase")]
 pub enum HealthStatus {
-    /// It does.
+    /// The service is up.
     Up,
 }
 
-/// The state of the service.
+/// The health of the service.
 #[derive(Debug, Object, Serialize)]
 pub struct Health {
-    /// Whether the service works.
+    /// The status of the service.
     pub status: HealthStatus,
-    /// The name of this cell.
+    /// The name of this service.
     pub cell: Cell,
 }
 
@@ -59,7 +58,7 @@ impl Example for HealthDown {
     }
 }
 
-/// 503 of a probe. The service stack renders it, as every error.
+/// 503 of a probe, rendered by the service stack like every error.
 pub struct Down(ErrorResponse);
 
 impl From<Down> for poem::Error {
@@ -73,7 +72,7 @@ impl ApiResponse for Down {
         let schema = HealthDown::schema_ref();
         MetaResponses {
             responses: vec![MetaResponse {
-                description: "The service does not work, or not for long; `details` says why.",
+                description: "The service is down or shutting down; `details` says why.",
                 status: Some(ErrorCode::ServiceUnavailable.status().as_u16()),
                 status_range: None,
                 content: vec![MetaMediaType { content_type: "application/json", schema }],
@@ -96,7 +95,7 @@ pub struct ProbesApi;
 impl ProbesApi {
     /// Check the service's health
     ///
-    /// Answers 200 while the service can read and write and was not told to stop, 503 otherwise. Needs no token.
+    /// Returns 200 while the service can read and write and is not shutting down, 503 otherwise. Needs no token.
     #[oai(path = "/health", method = "get", operation_id = "getHealth")]
     async fn health(&self, probed: Data<&Probed>) -> Answer {
         probed.keeps_running()?;
@@ -107,8 +106,8 @@ impl ProbesApi {
 
     /// Check that the service is alive
     ///
-    /// Answers 200 as long as the process answers at all, whatever else works: what it does not answer to is mended by
-    /// starting it anew. Needs no token.
+    /// Returns 200 as long as the process responds at all, whatever else is failing: if it does not respond, restart
+    /// it. Needs no token.
     #[oai(path = "/livez", method = "get", operation_id = "getLiveness")]
     async fn liveness(&self) -> Found<Health> {
         up()
@@ -116,7 +115,7 @@ impl ProbesApi {
 
     /// Check that the service is ready for requests
     ///
-    /// Answers 200 while the service can read and was not told to stop, 503 otherwise. Needs no token.
+    /// Returns 200 while the service can read and is not shutting down, 503 otherwise. Needs no token.
     #[oai(path = "/readyz", method = "get", operation_id = "getReadiness")]
     async fn readiness(&self, probed: Data<&Probed>) -> Answer {
         probed.keeps_running()?;

@@ -1,4 +1,4 @@
-//! Query parameters: [`Query<T>`] is an optional parameter that may be sent once.
+//! Query parameters: [`Query<T>`] is an optional parameter that may be sent only once.
 
 use poem::{Request, RequestBody};
 use poem_openapi::{
@@ -11,7 +11,7 @@ use crate::{
     values::query::QueryValue,
 };
 
-/// An optional query parameter. Sent twice it is refused; unknown parameters are ignored.
+/// An optional query parameter, rejected if sent more than once. Unknown parameters are ignored.
 pub struct Query<T: QueryValue>(pub T::Value);
 
 impl<T: QueryValue> Query<T> {

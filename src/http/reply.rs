@@ -1,4 +1,4 @@
-//! What a successful operation answers: [`Created`], [`Found`], [`NoContent`]. One 2xx status per operation.
+//! Successful responses: [`Created`], [`Found`], [`NoContent`]. Each operation has one 2xx status.
 
 use poem::{
     IntoResponse, Response,
@@ -13,20 +13,20 @@ use serde::Serialize;
 
 use crate::error::Error;
 
-/// 201 with the new resource and, in `Location`, its address.
+/// 201 with the new resource, and its URL in `Location`.
 #[derive(Debug)]
 pub struct Created<T> {
-    /// The address of the resource.
+    /// The URL of the resource.
     pub location: String,
     /// The resource.
     pub resource: T,
 }
 
-/// 200 with what was asked for, or with what was changed.
+/// 200 with the requested data, or with the resource after a change.
 #[derive(Debug)]
 pub struct Found<T>(pub T);
 
-/// 204.
+/// 204, without a body.
 #[derive(Debug)]
 pub struct NoContent;
 
@@ -40,7 +40,7 @@ fn meta(status: StatusCode, description: &'static str, schema: Option<MetaSchema
     }
 }
 
-/// A response with a JSON body. A value that cannot be written as JSON would be a fault of ours.
+/// A JSON response. A value that cannot be serialized is a bug, and a 500.
 fn json(status: StatusCode, body: &impl Serialize) -> Response {
     match serde_json::to_vec(body) {
         Ok(body) => Response::builder().status(status).content_type("application/json").body(body),
@@ -52,7 +52,7 @@ impl<T: Type + Serialize> ApiResponse for Created<T> {
     fn meta() -> MetaResponses {
         let location = MetaHeader {
             name: "Location".to_owned(),
-            description: Some("The address of the new resource.".to_owned()),
+            description: Some("The URL of the new resource.".to_owned()),
             required: true,
             deprecated: false,
             schema: MetaSchemaRef::Inline(Box::new(MetaSchema::new_with_format("string", "uri-reference"))),
@@ -74,7 +74,7 @@ impl<T: Serialize + Send> IntoResponse for Created<T> {
 
 impl<T: Type + Serialize> ApiResponse for Found<T> {
     fn meta() -> MetaResponses {
-        MetaResponses { responses: vec![meta(StatusCode::OK, "OK: what was asked for.", Some(T::schema_ref()))] }
+        MetaResponses { responses: vec![meta(StatusCode::OK, "OK: the requested data.", Some(T::schema_ref()))] }
     }
 
     fn register(registry: &mut Registry) {

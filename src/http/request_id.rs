@@ -1,7 +1,7 @@
-//! `X-Request-ID`: names a request in replies, errors and logs, and makes POST and PATCH idempotent.
+//! `X-Request-ID`: identifies a request in responses, errors and logs, and makes POST and PATCH idempotent.
 //!
-//! The service stack reads it before anything else ([`ReceivedRequestId::of`]), so that even a refused request is answered
-//! under its name. An operation that needs it takes a [`RequestId`] as its argument.
+//! The service stack reads it first ([`ReceivedRequestId::of`]), so that even a rejected request is identified. An
+//! operation that needs it takes a [`RequestId`] argument.
 
 use poem::{FromRequest, Request, RequestBody, http::HeaderMap};
 
@@ -11,23 +11,23 @@ use crate::{
     values::{RequestId, request_id::is_valid},
 };
 
-/// The header's name, as the contract spells it.
+/// The header's name, as spelled in the contract.
 pub const HEADER: &str = "X-Request-ID";
 
-/// A request id for the contract's examples.
+/// The request id used in the contract's examples.
 pub const EXAMPLE: &str = "4f1c0f3e-2d4b-4c58-9a57-0d6a6f0f6a11";
 
-/// What came in the header, or was made in its place.
+/// The request id from the header, or a generated one.
 #[derive(Debug, Clone)]
 pub struct ReceivedRequestId {
-    /// The id under which the request is answered.
+    /// The id that the response carries.
     pub id: String,
-    /// Why the client's own could not be taken.
+    /// Why the client's own id is not used.
     violation: Option<&'static str>,
 }
 
 impl ReceivedRequestId {
-    /// Reads the header; `make` makes an id where there is no usable one.
+    /// Reads the header; `make` generates an id if there is no valid one.
     pub fn of(headers: &HeaderMap, make: impl FnOnce() -> String) -> Self {
         let (violation, id) = match sent(headers, HEADER) {
             Sent::Never => (Some("is required"), None),

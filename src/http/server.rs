@@ -1,8 +1,8 @@
-//! Listening: what the HTTP library leaves to its user.
+//! The TCP server: what poem leaves to its users.
 //!
-//! Small replies leave at once (`TCP_NODELAY`); a failing `accept` (no file descriptors left) is waited out instead of
-//! spun on; the number of connections is bounded, so that file descriptors are left for the rest; a connection on which
-//! nothing moves is closed, also in the middle of a request that is never sent whole.
+//! `TCP_NODELAY` keeps small responses from being delayed. A failing `accept` (no file descriptors left) backs off
+//! instead of spinning. The number of connections is limited, which leaves file descriptors for everything else. Idle
+//! connections are closed, even in the middle of a request.
 
 use std::{
     future::Future,
@@ -27,41 +27,41 @@ use tokio::{
     time::{Instant, Sleep},
 };
 
-/// How long a connection may be silent, on a running service.
+/// The idle timeout of a connection in production.
 pub const IDLE: Duration = Duration::from_secs(75);
 
-/// The most connections at a time, where there are file descriptors enough; further ones wait to be accepted.
+/// Maximum number of concurrent connections, if there are enough file descriptors; further ones wait to be accepted.
 pub const MOST_CONNECTIONS: usize = 4096;
-/// The file descriptors that are no connection's: of the private listener and its connections, of SQLite's files, the
-/// broker, the runtimes. Sessions of PostgreSQL come on top.
+/// File descriptors for everything but client connections: the private listener and its connections, SQLite's files,
+/// the broker, the runtimes. PostgreSQL sessions come on top.
 const RESERVED: usize = 128;
-/// The soft limit of file descriptors that systems usually set.
+/// The usual soft limit on file descriptors.
 const USUAL_LIMIT: u64 = 1024;
-/// How long running requests may take to finish after a stop was asked for.
+/// How long requests in flight may take to finish after shutdown begins.
 const DRAIN: Duration = Duration::from_secs(20);
-/// How long to wait after a failed `accept`.
+/// The pause after a failed `accept`.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// How many connections there may be at a time, beside so many sessions of the database: as many as the file descriptors of
-/// this process allow, once their soft limit is raised to the hard one, and [`MOST_CONNECTIONS`] at most.
+/// The maximum number of connections next to `database_sessions`: as many as the file descriptors of this process
+/// allow, once their soft limit is raised to the hard one, but at most [`MOST_CONNECTIONS`].
 #[must_use]
 pub fn most_connections(database_sessions: u16) -> usize {
     let limit = rlimit::increase_nofile_limit(u64::MAX).unwrap_or_else(|error| {
         tracing::warn!(%error, "cannot raise the limit of file descriptors: {USUAL_LIMIT} are assumed");
         USUAL_LIMIT
     });
-    // More than can be counted is no limit.
+    // A limit that overflows `usize` is no limit.
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    // So few descriptors are not enough in any case; half of them are more than none.
+    // With so few descriptors, half of them for connections is better than none.
     let reserved = (RESERVED + usize::from(database_sessions)).min(limit / 2);
     (limit - reserved).min(MOST_CONNECTIONS)
 }
 
-/// Serves `endpoint` on `listener` until `stop` is ready, then lets running requests finish. There may be `most` connections
-/// at a time, and each may be silent for `idle`.
+/// Serves `endpoint` on `listener` until `stop` is ready, then lets requests in flight finish. Allows `most` concurrent
+/// connections, each with the idle timeout `idle`.
 ///
 /// # Errors
-/// A fault of the listening socket.
+/// An error of the listening socket.
 pub async fn serve(
     listener: TcpListener,
     endpoint: impl Endpoint<Output = Response> + 'static,
@@ -105,7 +105,7 @@ impl Acceptor for BoundedAcceptor {
     }
 }
 
-/// A connection that holds one of the bounded places until it is closed, and that fails when nothing moves on it.
+/// A connection that holds its semaphore permit until it is closed, and fails with `TimedOut` when idle.
 struct Connection {
     stream: TcpStream,
     idle: Duration,
@@ -118,7 +118,7 @@ impl Connection {
         Self { stream, idle, silence: Box::pin(tokio::time::sleep(idle)), _place: place }
     }
 
-    /// Lets what moves postpone the end, and what does not move meet it.
+    /// Progress resets the idle timeout.
     fn watched<T>(&mut self, context: &mut Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if outcome.is_ready() {
             self.silence.as_mut().reset(Instant::now() + self.idle);

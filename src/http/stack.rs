@@ -1,12 +1,13 @@
-//! The order in which a request passes the service, once for all operations.
+//! The order in which a request passes through the service, the same for all operations.
 //!
-//! In: the request id is read or made ([`request_id`]) · the trace is continued or begun · the gateway's prefix is taken off,
-//! so that one router serves both mount points · the router · the operation's arguments in order, first the caller
-//! ([`super::caller`]: 401, 403), then headers and query (400), then the body ([`super::body`]: 415, 413, 400) · the operation.
+//! In: the request id is read or generated ([`request_id`]) · the trace is continued or started · the gateway's prefix
+//! is removed, so that one router serves requests with and without it · the router · the operation's arguments in
+//! order: the caller ([`super::caller`]: 401, 403), headers and query (400), the body ([`super::body`]: 415, 413, 400)
+//! · the operation.
 //!
-//! Out: a panic becomes a 500 · whatever failed becomes the one error body ([`super::error`]), and is audited where it was
-//! refused to a known caller · request id, trace and response time are set, and `Connection: close` once the service was
-//! told to stop · one log line is written.
+//! Out: a panic becomes a 500 · every error gets the one error body ([`super::error`]), and is audited if the caller is
+//! known and was rejected · request id, trace and response time are set, and `Connection: close` during shutdown · one
+//! log line is written.
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
 
@@ -36,33 +37,33 @@ use crate::{
     values::IdSource,
 };
 
-/// A request that was refused or failed, and whose caller is known.
+/// A rejected or failed request with a known caller.
 pub struct Refusal<'r> {
-    /// Who asked.
+    /// The caller.
     pub actor: &'r Actor,
-    /// What was asked: the method.
+    /// The method.
     pub method: &'r Method,
-    /// The template of the path, as in the contract; `none` for an unknown one.
+    /// The path template from the contract, or `none` if the path is unknown.
     pub route: &'r str,
-    /// The path, without the gateway's prefix.
+    /// The path without the gateway's prefix.
     pub path: &'r str,
-    /// What it is answered.
+    /// The error response.
     pub error: &'r ErrorResponse,
 }
 
-/// The service stack around some operations.
+/// The service stack: an endpoint that wraps the operations.
 pub struct ServiceStack<O> {
-    /// What the operations are.
+    /// The contract of the operations.
     pub contract: Contract,
-    /// What is served beside them.
+    /// Documents served alongside the operations.
     pub documents: Route,
-    /// The operations themselves.
+    /// The operations.
     pub operations: O,
-    /// Where ids of requests and traces come from.
+    /// The source of request and trace ids.
     pub ids: Arc<IdSource>,
-    /// Cancelled once the service was told to stop.
+    /// Cancelled when shutdown begins.
     pub stopping: CancellationToken,
-    /// Called for each refused or failed request whose caller is known.
+    /// Called for each rejected or failed request with a known caller.
     pub on_refusal: Box<dyn Fn(&Refusal<'_>) + Send + Sync>,
 }
 
@@ -80,7 +81,7 @@ impl<O: Endpoint> Endpoint for ServiceStack<O> {
         request.extensions_mut().insert(identified.clone());
         base_path::strip(&mut request);
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        // At the level of errors, so that even a log of nothing else says whose they are.
+        // At ERROR level, so that the span stays enabled under every log filter and errors keep their context.
         let span = tracing::error_span!(
             "request",
             trace_id = trace.id(),
@@ -127,7 +128,7 @@ impl<O: Endpoint> ServiceStack<O> {
         }
     }
 
-    /// Gives an error the one body, whoever made it.
+    /// Renders an error in the one shape, whoever created it.
     fn render(&self, error: ErrorResponse, path: &str, request_id: &str) -> Response {
         let not_allowed = error.code() == ErrorCode::MethodNotAllowed;
         let mut response = error.render(request_id);

@@ -1,16 +1,16 @@
-//! How operations are grouped in the contract.
+//! OpenAPI tags, which group operations.
 
 use poem_openapi::{
     Tags,
     registry::{MetaTag, Registry},
 };
 
-/// A group of operations.
+/// An OpenAPI tag.
 #[derive(Debug, Clone, Copy)]
 pub struct Tag {
-    /// Its name, as Swagger UI shows it.
+    /// The name, as shown in Swagger UI.
     pub name: &'static str,
-    /// What the operations are about.
+    /// What its operations are about.
     pub description: &'static str,
 }
 

@@ -31,18 +31,18 @@ pub(crate) struct OpportunitiesApi;
 impl OpportunitiesApi {
     /// List opportunities
     ///
-    /// The tenant's opportunities, or those of one customer, newest first.
+    /// The tenant's opportunities, newest first, optionally only those of one customer.
     #[oai(path = "/opportunities", method = "get", operation_id = "listOpportunities")]
     async fn list(
         &self,
         caller: Caller<CanRead>,
         app: Data<&App>,
-        /// Only those of this customer.
+        /// Only opportunities of this customer.
         #[oai(name = "customerId")]
         customer: Query<IdFilter>,
-        /// Which page, counted from 1.
+        /// Page number, starting at 1.
         page: Query<PageNumber>,
-        /// How many opportunities a page holds.
+        /// Number of opportunities per page.
         #[oai(name = "pageSize")]
         page_size: Query<PageSize>,
     ) -> Result<Found<List<Opportunity>>> {
@@ -87,8 +87,9 @@ impl OpportunitiesApi {
 
     /// Change an opportunity
     ///
-    /// Changes the fields in the body and leaves the others; `{}` changes nothing and is accepted. A stage moves the
-    /// status with it; a status alone moves the stage: to Won, to Lost, or back to the last open stage.
+    /// Changes the fields in the body and leaves the others unchanged; `{}` is accepted and changes nothing. Setting
+    /// the stage also sets the status; setting only the status moves the stage to Won, to Lost, or back to the last
+    /// open stage.
     #[oai(path = "/opportunities/:opportunity_id", method = "patch", operation_id = "updateOpportunity")]
     async fn update(
         &self,
@@ -109,7 +110,7 @@ impl OpportunitiesApi {
 
     /// Delete an opportunity
     ///
-    /// Deletes the opportunity; its follow-ups stay, without the reference.
+    /// Deletes the opportunity; its follow-ups stay, without their reference to it.
     #[oai(path = "/opportunities/:opportunity_id", method = "delete", operation_id = "deleteOpportunity")]
     async fn delete(
         &self,

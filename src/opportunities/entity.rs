@@ -1,4 +1,4 @@
-//! The row of `opportunities`.
+//! The `opportunities` table.
 
 use sea_orm::entity::prelude::*;
 
@@ -8,7 +8,7 @@ use crate::{
     resource::{AuditField, Kind, OfCustomer, Resource},
 };
 
-/// Opportunities.
+/// The resource type.
 pub const OPPORTUNITIES: Kind = Kind {
     name: "opportunity",
     collection: "opportunities",

@@ -1,11 +1,11 @@
 //! Opportunities: possible sales to a customer.
 //!
-//! Rules: an opportunity belongs to one customer for good. `status` is always the kind of the `stage` ([`stage`]), by
-//! the type that decides both and by a constraint of the table. Amounts are in the currency's minor unit. Deleting an
-//! opportunity keeps its follow-ups and clears their reference.
+//! Rules: the customer of an opportunity cannot change. `status` always follows from `stage` ([`stage`]): the type that
+//! decides both enforces it, and so does a table constraint. Amounts are in the currency's minor unit. Deleting an
+//! opportunity keeps its follow-ups and clears their reference to it.
 //!
-//! Reading order: [`api`] the operations · [`types`] the contract · [`stage`] stages and status ·
-//! `store` the queries · `entity` the row.
+//! Reading order: [`api`] operations · [`types`] contract types · [`stage`] stages and status · `store` queries ·
+//! `entity` table.
 
 pub(crate) mod api;
 mod entity;

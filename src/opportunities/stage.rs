@@ -1,4 +1,4 @@
-//! Stages and status: how far an opportunity is, and whether it is decided.
+//! The stage of an opportunity in the sales pipeline, and its status: open, won or lost.
 
 use sea_orm::{DeriveActiveEnum, EnumIter};
 
@@ -7,7 +7,7 @@ use crate::values::{
     integer_enum::{IntegerEnum, integer_enum},
 };
 
-/// How far an opportunity is.
+/// The stage of an opportunity in the sales pipeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, EnumIter, DeriveActiveEnum)]
 #[sea_orm(rs_type = "i32", db_type = "Integer")]
 pub enum OpportunityStage {
@@ -17,10 +17,10 @@ pub enum OpportunityStage {
     /// The customer is being approached.
     #[sea_orm(num_value = 1)]
     Prospecting,
-    /// Need and budget are being found out.
+    /// Need and budget are being established.
     #[sea_orm(num_value = 2)]
     Qualification,
-    /// An offer is made.
+    /// An offer has been made.
     #[sea_orm(num_value = 3)]
     Proposal,
     /// The offer is being negotiated.
@@ -34,11 +34,11 @@ pub enum OpportunityStage {
     Lost,
 }
 
-/// Whether an opportunity is decided: always the kind of its stage.
+/// Whether an opportunity is open, won or lost; always follows from its stage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, EnumIter, DeriveActiveEnum)]
 #[sea_orm(rs_type = "i32", db_type = "Integer")]
 pub enum OpportunityStatus {
-    /// Not decided.
+    /// Not decided yet.
     #[sea_orm(num_value = 0)]
     Open,
     /// The customer buys.
@@ -51,8 +51,9 @@ pub enum OpportunityStatus {
 
 impl IntegerEnum for OpportunityStage {
     const NAME: &'static str = "OpportunityStage";
-    const DESCRIPTION: &'static str = "How far the opportunity is, with its probability: 0 New 5 % (the default), \
-         1 Prospecting 10 %, 2 Qualification 20 %, 3 Proposal 50 %, 4 Negotiation 80 %, 5 Won 100 %, 6 Lost 0 %.";
+    const DESCRIPTION: &'static str = "The stage in the sales pipeline, with its win probability: 0 New 5 % \
+         (the default), 1 Prospecting 10 %, 2 Qualification 20 %, 3 Proposal 50 %, 4 Negotiation 80 %, 5 Won 100 %, \
+         6 Lost 0 %.";
     const ALL: &'static [Self] =
         &[Self::New, Self::Prospecting, Self::Qualification, Self::Proposal, Self::Negotiation, Self::Won, Self::Lost];
 
@@ -72,7 +73,7 @@ impl IntegerEnum for OpportunityStage {
 impl IntegerEnum for OpportunityStatus {
     const NAME: &'static str = "OpportunityStatus";
     const DESCRIPTION: &'static str =
-        "Whether the opportunity is decided, always as its stage says: 0 open (stages 0 to 4), 1 won (5), 2 lost (6).";
+        "Whether the opportunity is open, won or lost, according to its stage: 0 open (0 to 4), 1 won (5), 2 lost (6).";
     const ALL: &'static [Self] = &[Self::Open, Self::Won, Self::Lost];
 
     fn code(self) -> i32 {
@@ -88,7 +89,7 @@ integer_enum!(OpportunityStage);
 integer_enum!(OpportunityStatus);
 
 impl OpportunityStage {
-    /// The status that goes with the stage.
+    /// The status that follows from the stage.
     #[must_use]
     pub fn kind(self) -> OpportunityStatus {
         match self {
@@ -101,12 +102,12 @@ impl OpportunityStage {
     }
 }
 
-/// An opportunity's stage, and the stage it returns to when it is reopened.
+/// An opportunity's stage, and the stage that it returns to when reopened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StageState {
-    /// The stage.
+    /// The current stage.
     pub stage: OpportunityStage,
-    /// The last stage in which it was open.
+    /// The most recent open stage.
     pub last_open: OpportunityStage,
 }
 
@@ -117,7 +118,7 @@ impl StageState {
         Self { stage: OpportunityStage::New, last_open: OpportunityStage::New }.moved_to(stage)
     }
 
-    /// Moves by stage, by status, by both if they agree, or not at all.
+    /// Sets the stage, the status, both or neither.
     ///
     /// # Errors
     /// A stage and a status that contradict each other.

@@ -20,14 +20,14 @@ use crate::{
     },
 };
 
-/// The opportunities of a customer are deleted with it.
+/// Opportunities are deleted with their customer.
 pub const CASCADES: &[Cascade] =
     &[Cascade { of: CUSTOMERS, apply: |change, id| change.delete_of_customer::<Entity>(id).boxed() }];
 
-/// The tenant's opportunities, of one customer or of all.
+/// A page of the tenant's opportunities, optionally only those of one customer.
 ///
 /// # Errors
-/// A fault of the database.
+/// A database error.
 pub async fn list(
     db: &impl ConnectionTrait,
     tenant: &Tenant,
@@ -38,10 +38,10 @@ pub async fn list(
     read::page(db, rows, paging).await
 }
 
-/// Stores a new opportunity under the change's id.
+/// Inserts a new opportunity with the id of the change.
 ///
 /// # Errors
-/// Invalid where the customer does not exist, or a fault of the database.
+/// Invalid, if the customer does not exist, or a database error.
 pub async fn insert(change: &mut Change<'_>, body: OpportunityCreate) -> Result<Model> {
     let OpportunityCreate { customer_id, title, amount_cents, currency, stage } = body;
     change.lock_referenced::<customers::Entity>("customerId", customer_id.0, LockType::KeyShare).await?;
@@ -64,10 +64,10 @@ pub async fn insert(change: &mut Change<'_>, body: OpportunityCreate) -> Result<
     change.insert::<Entity>(row).await
 }
 
-/// Changes the opportunity of the change.
+/// Updates the opportunity of the change.
 ///
 /// # Errors
-/// Not found, invalid where stage and status contradict each other, or a fault of the database.
+/// Not found; invalid, if stage and status contradict each other; or a database error.
 pub async fn update(change: &mut Change<'_>, body: OpportunityUpdate) -> Result<Model> {
     let OpportunityUpdate { title, amount_cents, currency, stage, status } = body;
     let before = change.lock_own::<Entity>().await?;
@@ -79,10 +79,10 @@ pub async fn update(change: &mut Change<'_>, body: OpportunityUpdate) -> Result<
     change.update::<Entity>(before, row).await
 }
 
-/// Wins an opportunity of the change's customer, who is locked; one that is won stays so.
+/// Marks an opportunity of the change's customer as won; no effect if it is already. The customer must be locked.
 ///
 /// # Errors
-/// Invalid where the customer has no such opportunity, or a fault of the database.
+/// Invalid, if the customer has no such opportunity, or a database error.
 pub async fn win(change: &mut Change<'_>, id: Uuid) -> Result<()> {
     let before = change.lock_referenced::<Entity>("opportunityId", id, LockType::Update).await?;
     if before.customer_id != change.id() {
@@ -104,10 +104,10 @@ fn invalid_status(violation: Violation) -> Error {
     Error::invalid(format!("status: {violation}"))
 }
 
-/// Deletes the opportunity of the change; its follow-ups stay, without the reference.
+/// Deletes the opportunity of the change; its follow-ups stay, without their reference to it.
 ///
 /// # Errors
-/// Not found, or a fault of the database.
+/// Not found, or a database error.
 pub async fn delete(change: &mut Change<'_>) -> Result<()> {
     let id = change.id();
     let customer = change.customer_of::<Entity>(id).await?.ok_or_else(Error::not_found)?;

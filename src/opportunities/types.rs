@@ -1,4 +1,4 @@
-//! Opportunities in the contract.
+//! Contract types of opportunities.
 
 use std::borrow::Cow;
 
@@ -30,25 +30,25 @@ use crate::{
 pub struct OpportunityCreate {
     /// The customer that the opportunity belongs to; it must exist and cannot be changed later.
     pub customer_id: Id,
-    /// What might be sold.
+    /// A title: what might be sold.
     pub title: Title,
-    /// The amount in the currency's minor unit (cents, fen). Without it: 0.
+    /// The amount in the currency's minor unit (cents, fen). Default: 0.
     #[serde(default)]
     pub amount_cents: Field<AmountCents>,
-    /// The currency of the amount. Without it: the service's default currency.
+    /// The currency of the amount. Default: the service's default currency.
     #[serde(default)]
     pub currency: Field<Currency>,
-    /// How far the opportunity is. Without it: 0 (New).
+    /// The stage in the sales pipeline. Default: 0 (New).
     #[serde(default)]
     pub stage: Field<OpportunityStage>,
 }
 
-/// Changes to an opportunity: an absent field stays as it is.
+/// Changes to an opportunity; absent fields stay unchanged.
 #[derive(Debug, Clone, Object, Deserialize)]
 #[oai(rename_all = "camelCase", deny_unknown_fields)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct OpportunityUpdate {
-    /// What might be sold.
+    /// A title: what might be sold.
     #[serde(default)]
     pub title: Field<Title>,
     /// The amount in the currency's minor unit (cents, fen).
@@ -57,10 +57,10 @@ pub struct OpportunityUpdate {
     /// The currency of the amount.
     #[serde(default)]
     pub currency: Field<Currency>,
-    /// How far the opportunity is; the status moves with it.
+    /// The stage in the sales pipeline; also sets the status.
     #[serde(default)]
     pub stage: Field<OpportunityStage>,
-    /// Whether the opportunity is decided; alone it moves the stage, with a stage it must agree.
+    /// Whether the opportunity is open, won or lost; moves the stage if sent alone, must agree with it otherwise.
     #[serde(default)]
     pub status: Field<OpportunityStatus>,
 }
@@ -76,15 +76,15 @@ pub struct Opportunity {
     pub tenant_id: Tenant,
     /// The customer that the opportunity belongs to.
     pub customer_id: Id,
-    /// What might be sold.
+    /// A title: what might be sold.
     pub title: Title,
     /// The amount in the currency's minor unit (cents, fen).
     pub amount_cents: AmountCents,
     /// The currency of the amount.
     pub currency: Currency,
-    /// How far the opportunity is.
+    /// The stage in the sales pipeline.
     pub stage: OpportunityStage,
-    /// Whether the opportunity is decided.
+    /// Whether the opportunity is open, won or lost.
     pub status: OpportunityStatus,
     /// When the opportunity was created.
     pub created_at: Timestamp,
@@ -147,7 +147,7 @@ impl Published for Entity {
     }
 }
 
-/// The rule of [`Title`].
+/// The rule for [`Title`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TitleRule;
 
@@ -164,10 +164,11 @@ impl TextRule for TitleRule {
     }
 }
 
-/// What might be sold, in a line.
+/// An opportunity's title, a single line.
 pub type Title = Text<TitleRule>;
 
-/// An amount of money in the currency's minor unit, from 0 to the largest integer every JSON reader keeps exact.
+/// An amount in the currency's minor unit, from 0 to 2^53 - 1, the largest integer that is interoperable in JSON (RFC
+/// 8259, section 6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct AmountCents(pub i64);

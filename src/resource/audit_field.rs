@@ -1,20 +1,20 @@
-//! A field of a row, as the audit trail sees it.
+//! What the audit trail may record of a row's field.
 
 use crate::pii::Sealed;
 
-/// A field of a row: its name in the contract and what the trail may hold of its value.
+/// A field of a row: its name in the contract, and what the audit trail may record of its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AuditField<'r> {
-    /// Not personal: its value may stand in the trail, in the words of the contract.
+    /// Not personal data: the value is recorded.
     Plain(&'static str, Option<String>),
-    /// Personal, or free text that may be: only that it changed.
+    /// Personal data, or free text that may contain it: only the fact that it changed is recorded.
     Personal(&'static str, Option<&'r str>),
-    /// A phone number or an e-mail address: only that it changed, and that it was seen.
+    /// A phone number or e-mail address: only the fact that it changed or was seen unmasked is recorded.
     Sealed(&'static str, Option<&'r Sealed>),
 }
 
 impl AuditField<'_> {
-    /// Its name in the contract.
+    /// The field's name in the contract.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
@@ -22,13 +22,13 @@ impl AuditField<'_> {
         }
     }
 
-    /// Whether it holds nothing.
+    /// Whether the field is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         matches!(self, Self::Plain(_, None) | Self::Personal(_, None) | Self::Sealed(_, None))
     }
 
-    /// The value, where it may stand in the trail.
+    /// The value, if it may be recorded.
     #[must_use]
     pub fn value(&self) -> Option<&str> {
         match self {

@@ -1,23 +1,23 @@
-//! The names of a kind of resource.
+//! The names of a resource type.
 
 use poem_openapi::{Tags, registry::Registry};
 use uuid::Uuid;
 
 use crate::http::{base_path::address, tag::Tag};
 
-/// A kind of resource, by the names that addresses, events, the audit trail and the contract use.
+/// A resource type: its names in URLs, events, the audit trail and the contract.
 #[derive(Debug, Clone, Copy)]
 pub struct Kind {
-    /// One of them: `customer`.
+    /// The singular, such as `customer`.
     pub name: &'static str,
-    /// Their collection, as in addresses: `customers`.
+    /// The collection in URLs, such as `customers`.
     pub collection: &'static str,
-    /// How their operations are grouped in the contract.
+    /// The OpenAPI tag of its operations.
     pub tag: Tag,
 }
 
 impl Kind {
-    /// The address of a resource of this kind.
+    /// The URL path of a resource of this type.
     #[must_use]
     pub fn address(self, id: Uuid) -> String {
         address(self.collection, id)

@@ -1,10 +1,10 @@
-//! What a resource is: its [`Kind`], and the traits that its entity and its type of the contract implement.
+//! What a resource is: its [`Kind`], and the traits that its entity and its contract type implement.
 //!
-//! | trait | says |
+//! | trait | defines |
 //! |---|---|
-//! | [`Resource`] | what its rows have in common with those of every other, and what the audit trail may hold of them |
-//! | [`OfCustomer`] | that they belong to a customer |
-//! | [`Published`] | what other services learn of a change |
+//! | [`Resource`] | what the rows of all resources have in common, and what the audit trail may record of them |
+//! | [`OfCustomer`] | that the resource belongs to a customer |
+//! | [`Published`] | which events are published about a change |
 //! | [`Projection`] | how a row becomes what callers see |
 
 mod audit_field;

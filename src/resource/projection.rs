@@ -1,23 +1,23 @@
-//! From a row to a resource of the contract.
+//! Conversion of rows to contract types.
 
 use sea_orm::EntityTrait;
 
 use super::Resource;
 use crate::{error::Result, pii::PiiView};
 
-/// A resource of the contract that is made from a row.
+/// A contract type that is created from a row.
 pub trait Projection: Sized {
-    /// The entity whose row it is.
+    /// The row's entity.
     type Entity: Resource;
 
-    /// The schemas of integer enumerations that it brings, with the names of their values for generated clients.
+    /// The integer enum schemas that it uses, with names for their values in generated clients.
     fn integer_enums() -> Vec<(&'static str, Vec<String>)> {
         Vec::new()
     }
 
-    /// The resource as a caller sees it.
+    /// Converts a row to what the caller may see.
     ///
     /// # Errors
-    /// A fault where personal data in the row does not open.
+    /// Internal, if personal data in the row cannot be decrypted.
     fn project(row: <Self::Entity as EntityTrait>::Model, view: &PiiView<'_>) -> Result<Self>;
 }

@@ -1,4 +1,4 @@
-//! What other services learn of a change.
+//! What is published about a change.
 
 use poem_openapi::types::Type;
 use serde::Serialize;
@@ -8,20 +8,20 @@ use super::{Kind, Projection, Resource};
 /// What happened to a resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
-    /// It was created.
+    /// Created.
     Created,
-    /// It was changed, other than as below.
+    /// Changed in any way that has no action of its own.
     Updated,
-    /// Of an opportunity: it was won or lost.
+    /// An opportunity was won or lost.
     Closed,
-    /// Of an opportunity: it is open again.
+    /// A won or lost opportunity is open again.
     Reopened,
-    /// It was deleted.
+    /// Deleted.
     Deleted,
 }
 
 impl Action {
-    /// The last part of an event's type.
+    /// The last segment of the event type.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -33,7 +33,7 @@ impl Action {
         }
     }
 
-    /// The type of an event: `crm.customer.created`.
+    /// The event type, such as `crm.customer.created`.
     #[must_use]
     pub fn event_type(self, kind: Kind) -> String {
         format!("crm.{}.{}", kind.name.to_lowercase(), self.name())
@@ -42,13 +42,13 @@ impl Action {
 
 /// A resource whose changes are published as events.
 pub trait Published: Resource {
-    /// What the events hold: the resource of the contract.
+    /// The contract type that the events contain.
     type Projection: Projection<Entity = Self> + Serialize + Type;
 
-    /// What can happen to it.
+    /// The actions that can occur.
     const ACTIONS: &'static [Action] = &[Action::Created, Action::Updated, Action::Deleted];
 
-    /// What happened, given the row before and after; none stands for a row that is not there.
+    /// The actions between two versions of a row, where `None` stands for a missing row.
     fn actions(before: Option<&Self::Model>, _after: Option<&Self::Model>) -> Vec<Action> {
         vec![if before.is_none() { Action::Created } else { Action::Updated }]
     }

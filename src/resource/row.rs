@@ -10,37 +10,37 @@ use crate::{
     pii::PiiTable,
 };
 
-/// An entity that backs a resource: what a change makes, changes and deletes.
+/// The entity of a resource, whose rows a change inserts, updates and deletes.
 pub trait Resource:
     EntityTrait<
         Model: IntoActiveModel<Self::ActiveModel> + Clone + PartialEq + Send + Sync,
         ActiveModel: ActiveModelTrait<Entity = Self> + ActiveModelBehavior + Send,
     >
 {
-    /// What its rows are.
+    /// The resource type.
     const KIND: Kind;
 
-    /// The column of the tenant.
+    /// The tenant column.
     const TENANT: Self::Column;
-    /// The column of the row's own id; with the tenant, the primary key.
+    /// The id column. The primary key is tenant and id.
     const ID: Self::Column;
-    /// The column of the instant of creation, by which lists are ordered.
+    /// The creation time column, by which lists are sorted.
     const CREATED: Self::Column;
 
-    /// The table's columns with personal data, if it has any: those that a rotation of the keys goes through.
+    /// The columns with personal data, if any, which key rotation re-encrypts.
     const PII: Option<PiiTable> = None;
 
-    /// The row's own id.
+    /// The row's id.
     fn id(row: &Self::Model) -> Uuid;
 
-    /// The instant of the row's last change.
+    /// The time of the row's last change.
     fn updated_at(row: &mut Self::Model) -> &mut DateTime<Utc>;
 
-    /// How many events the row has had.
+    /// The number of events about the row so far.
     fn version(row: &mut Self::Model) -> &mut i64;
 
-    /// The row's fields as the audit trail sees them, always the same ones in the same order. Ids, instants and what follows
-    /// from other fields are left out.
+    /// The row's fields for the audit trail, always the same ones in the same order. Its own id, timestamps and
+    /// internal columns are left out.
     fn audit_fields(row: &Self::Model) -> Vec<AuditField<'_>>;
 }
 
@@ -53,8 +53,8 @@ impl<E: Resource> Listed for E {
     const CREATED: E::Column = <E as Resource>::CREATED;
 }
 
-/// A resource that belongs to a customer, or may.
+/// A resource that belongs, or may belong, to a customer.
 pub trait OfCustomer: Resource {
-    /// The column of the customer's id.
+    /// The customer id column.
     const CUSTOMER: Self::Column;
 }

@@ -1,6 +1,7 @@
-//! The AsyncAPI 3 document of the events: emitted from the types that make them, the bytes of `openapi/events.yaml`.
+//! The AsyncAPI 3 document of the events, emitted from the types that produce them; byte for byte
+//! `openapi/events.yaml`.
 //!
-//! Schemas of resources are those of the API's contract, said in JSON Schema. Nothing repairs the document afterwards.
+//! Resource schemas are those of the API contract, converted to JSON Schema. No script edits the document afterwards.
 
 use serde_json::{Map, Value, json};
 
@@ -16,10 +17,10 @@ use crate::{
     telemetry::trace,
 };
 
-/// The version of the events, which is not that of the program: see `openapi/README.md` for what raises it.
+/// The version of the events, which is not the program's: `openapi/README.md` says what raises it.
 pub const VERSION: &str = "1.1.1";
 
-/// The document. Needs no environment.
+/// Emits the document. Needs no environment, database or configuration.
 #[must_use]
 pub fn document() -> Value {
     let resources = resources();
@@ -39,14 +40,15 @@ pub fn document() -> Value {
         "channels": {
             "events": channel(
                 broker::EVENTS,
-                "All events of the cell: on RabbitMQ a topic exchange, the routing key is the event's type.",
+                "All events of this service. On RabbitMQ, a topic exchange; the routing key is the event's type.",
                 &published,
             ),
             "platform": channel(
                 broker::PLATFORM,
                 &format!(
-                    "The platform's events. The cell consumes those below from the durable queue `{}`, and applies each \
-                     `eventId` once. What it cannot apply goes to the queue `{}`, with the reason in the header `{}`.",
+                    "The platform's events. This service consumes the ones below from the durable queue `{}`, and \
+                     applies each `eventId` once. An event that cannot be applied goes to the queue `{}`, with the \
+                     reason in the header `{}`.",
                     broker::INBOUND,
                     broker::DEAD_LETTERS,
                     broker::REASON
@@ -55,8 +57,8 @@ pub fn document() -> Value {
             ),
         },
         "operations": {
-            "publishEvents": operation("send", "events", "The cell publishes what happened.", &published),
-            "consumeEvents": operation("receive", "platform", "The cell acts on what happened elsewhere.", &consumed),
+            "publishEvents": operation("send", "events", "Publishes what happened.", &published),
+            "consumeEvents": operation("receive", "platform", "Acts on what happened elsewhere.", &consumed),
         },
         "components": { "messages": messages, "schemas": schemas },
     })
@@ -64,10 +66,10 @@ pub fn document() -> Value {
 
 fn info(resources: &[ResourceEntry]) -> Value {
     let description = format!(
-        "What happens to {}. Each event is kept with the change it is about, or neither is. Events of one resource come in the \
-         order of `data.version`; an event may come more than once, with the same `eventId`. They are published where there is \
-         a broker, and read over HTTP at `GET /events` of the API. Within a major version events only gain fields: readers \
-         ignore those they do not know.",
+        "What happens to {}. An event is stored in the transaction of its change: both are committed or neither is. \
+         Events of one resource are delivered in the order of `data.version`; an event may be delivered repeatedly, \
+         with the same `eventId`. Events are published to a broker, if there is one, and can be read over HTTP at \
+         `GET /events` of the API. Within a major version, events only gain fields: consumers ignore unknown ones.",
         resource_names(resources)
     );
     json!({
@@ -78,7 +80,7 @@ fn info(resources: &[ResourceEntry]) -> Value {
     })
 }
 
-/// The messages about resources, and the schemas that they are made of.
+/// Adds the messages about resources, and the schemas that they use.
 fn add_published(resources: &[ResourceEntry], messages: &mut Map<String, Value>, schemas: &mut Map<String, Value>) {
     let contract = contract();
     for ResourceEntry { kind, actions, schema, .. } in resources {
@@ -115,7 +117,7 @@ fn reference(of: &str, name: &str) -> Value {
     json!({ "$ref": format!("#/{of}/{name}") })
 }
 
-/// The document as YAML: the bytes of `openapi/events.yaml`.
+/// The document as YAML, byte for byte `openapi/events.yaml`.
 #[must_use]
 pub fn yaml() -> String {
     yaml_serde::to_string(&document()).unwrap_or_default()
@@ -126,7 +128,7 @@ fn past(action: Action) -> &'static str {
         Action::Created => "created",
         Action::Updated => "changed",
         Action::Closed => "won or lost",
-        Action::Reopened => "opened again",
+        Action::Reopened => "reopened",
         Action::Deleted => "deleted",
     }
 }
@@ -142,18 +144,18 @@ fn message(event_type: &str, summary: &str) -> Value {
     })
 }
 
-/// The headers of a message; of the platform's none is required.
+/// The headers of a message. The platform's messages need none of them.
 fn headers() -> Value {
     json!({
         "type": "object",
         "properties": {
             broker::TENANT: { "type": "string", "description": "The tenant." },
-            trace::HEADER: { "type": "string", "description": "The trace that it belongs to (W3C Trace Context)." },
+            trace::HEADER: { "type": "string", "description": "The trace of the event (W3C Trace Context)." },
         },
     })
 }
 
-/// The envelope of an event of the platform: only what is needed is required, and other fields are ignored.
+/// The envelope of a platform event: only the fields that this service needs are required; unknown ones are ignored.
 fn consumed_envelope(event: &ConsumedEvent) -> Value {
     let data: Map<String, Value> =
         (event.data)().iter().map(|field| (field.name.to_owned(), described(field))).collect();
@@ -163,11 +165,11 @@ fn consumed_envelope(event: &ConsumedEvent) -> Value {
         "description": event.summary,
         "required": ["eventId", "eventType", "timestamp", "data"],
         "properties": {
-            "eventId": field(DataField::of::<EventId>("eventId", "An event that comes twice has the same one.")),
+            "eventId": field(DataField::of::<EventId>("eventId", "The same if the event is delivered twice.")),
             "eventType": { "type": "string", "const": event.event_type },
             "timestamp": field(DataField::of::<EventTimestamp>("timestamp", "When it happened.")),
             "source": { "type": "string" },
-            "traceId": { "type": ["string", "null"], "description": "The trace that it belongs to (W3C Trace Context)." },
+            "traceId": { "type": ["string", "null"], "description": "The trace of the event (W3C Trace Context)." },
             "data": { "type": "object", "required": event.required, "properties": data },
         },
     })
@@ -185,18 +187,22 @@ fn described(field: &DataField) -> Value {
     schema
 }
 
-/// The envelope around a resource.
+/// The envelope of an event about a resource.
 fn envelope(event_type: &str, summary: &str, schema: &str) -> Value {
     json!({
         "type": "object",
         "description": summary,
         "required": ["eventId", "eventType", "timestamp", "source", "traceId", "data"],
         "properties": {
-            "eventId": { "type": "string", "format": "uuid", "description": "An event that comes twice has the same one." },
+            "eventId": {
+                "type": "string",
+                "format": "uuid",
+                "description": "The same if the event is delivered twice.",
+            },
             "eventType": { "type": "string", "const": event_type },
             "timestamp": { "type": "string", "format": "date-time", "description": "When it happened, in UTC." },
             "source": { "type": "string", "const": "crm" },
-            "traceId": { "type": "string", "description": "The trace of the request that caused it (W3C Trace Context)." },
+            "traceId": { "type": "string", "description": "The trace of its request (W3C Trace Context)." },
             "data": {
                 "type": "object",
                 "required": ["tenantId", "version", "changedFields", "resource"],
@@ -205,7 +211,7 @@ fn envelope(event_type: &str, summary: &str, schema: &str) -> Value {
                     "version": {
                         "type": "integer",
                         "minimum": 1,
-                        "description": "The event's number among those of this resource.",
+                        "description": "The event's sequence number within the resource.",
                     },
                     "changedFields": {
                         "type": "array",
@@ -219,7 +225,7 @@ fn envelope(event_type: &str, summary: &str, schema: &str) -> Value {
     })
 }
 
-/// Adds a schema of the API's contract, with those that it refers to.
+/// Adds a schema of the API contract, and those that it references.
 fn add_schema(contract: &Contract, name: &str, schemas: &mut Map<String, Value>) {
     let Some(schema) = contract.document().pointer(&format!("/components/schemas/{name}")) else { return };
     if schemas.contains_key(name) {
@@ -232,7 +238,7 @@ fn add_schema(contract: &Contract, name: &str, schemas: &mut Map<String, Value>)
     }
 }
 
-/// What OpenAPI 3.0 says, as JSON Schema: `nullable` is a type, `example` one of `examples`.
+/// Converts an OpenAPI 3.0 schema to JSON Schema: `nullable` becomes a type, `example` becomes `examples`.
 fn to_json_schema(schema: &Value) -> Value {
     match schema {
         Value::Object(object) => {

@@ -1,4 +1,4 @@
-//! The contract of the service: its operations, its introduction and its version.
+//! The API contract of the service: its operations, introduction and version.
 
 use poem_openapi::{ContactObject, LicenseObject, OpenApiService, ServerObject};
 
@@ -8,15 +8,15 @@ use super::{
 };
 use crate::http::{BASE_PATH, contract::Contract, probes::ProbesApi};
 
-/// The version of the contract, which is not that of the program: see `openapi/README.md` for what raises it.
+/// The version of the contract, which is not the program's: `openapi/README.md` says what raises it.
 pub const VERSION: &str = "1.2.1";
 
 const TITLE: &str = "CRM cell";
-/// The paths of what is served beside the operations.
+/// The paths of the documents served alongside the operations.
 const DOCUMENTS: [&str; 3] = ["/openapi.json", "/openapi.yaml", "/docs"];
 const PRIVATE_DOCUMENTS: [&str; 1] = ["/metrics"];
 
-/// The operations as the framework serves them.
+/// The operations as a poem-openapi service.
 #[must_use]
 pub fn operations() -> OpenApiService<Operations, ()> {
     OpenApiService::new(Operations, TITLE, VERSION)
@@ -26,34 +26,34 @@ pub fn operations() -> OpenApiService<Operations, ()> {
         .server(ServerObject::new(BASE_PATH).description("Behind the gateway, and on the service itself"))
 }
 
-/// The probes alone, as the private listener serves them.
+/// The probes as a poem-openapi service, for the private listener.
 #[must_use]
 pub fn probes() -> OpenApiService<ProbesApi, ()> {
     OpenApiService::new(ProbesApi, TITLE, VERSION)
 }
 
-/// Emits the contract. Needs no environment, no database and no configuration.
+/// Emits the contract. Needs no environment, database or configuration.
 #[must_use]
 pub fn contract() -> Contract {
     let enums: Vec<_> = resources().into_iter().flat_map(|resource| resource.integer_enums).collect();
     Contract::of(&operations().spec(), &enums, &DOCUMENTS)
 }
 
-/// Of what is served on the private listener: no part of the contract that is published.
+/// The contract of the private listener, which is not published.
 #[must_use]
 pub fn private_contract() -> Contract {
     Contract::of(&probes().spec(), &[], &PRIVATE_DOCUMENTS)
 }
 
-/// Swagger UI with the contract in it; it loads nothing from elsewhere.
+/// Swagger UI with the contract embedded; it loads nothing from elsewhere.
 #[must_use]
 pub fn swagger_ui(contract: &Contract) -> String {
-    // The framework's page holds the framework's document; ours takes its place. `</` would end the script.
+    // poem-openapi embeds its own document: replace it with the contract. An unescaped `</` could end the script.
     let service = operations();
     service.swagger_ui_html().replace(&service.spec(), &contract.json().replace("</", "<\\/"))
 }
 
-/// The names of the resources, as in a sentence: `customers, contacts and follow-ups`.
+/// The names of the resources, as part of a sentence: `customers, contacts and follow-ups`.
 #[must_use]
 pub fn resource_names(resources: &[ResourceEntry]) -> String {
     let names: Vec<String> = resources.iter().map(|resource| resource.kind.tag.name.to_lowercase()).collect();
@@ -63,7 +63,7 @@ pub fn resource_names(resources: &[ResourceEntry]) -> String {
     }
 }
 
-/// The introduction, with the resources and their personal data in place.
+/// The introduction, with the names of the resources and their personal data filled in.
 fn description(resources: &[ResourceEntry]) -> String {
     let names = resource_names(resources);
     let (first, rest) = names.split_at(names.chars().next().map_or(0, char::len_utf8));
@@ -81,7 +81,7 @@ fn personal_data(resources: &[ResourceEntry]) -> String {
     resources.iter().filter_map(of_one).collect::<Vec<_>>().join(", ")
 }
 
-/// The name of a column's field in the contract.
+/// The name that a column has as a field in the contract.
 fn camel_case(column: &str) -> String {
     let mut words = column.split('_');
     let first = words.next().unwrap_or_default().to_owned();

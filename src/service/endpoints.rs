@@ -1,4 +1,4 @@
-//! The service as endpoints: the operations inside the service stack.
+//! The service as endpoints: the operations, wrapped in the service stack.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ pub fn service(app: &App) -> impl Endpoint<Output = Response> + 'static {
     service_with(app, contract::operations().into_endpoint())
 }
 
-/// The service stack around other operations than its own.
+/// The service stack with `operations` in place of its own.
 pub fn service_with(app: &App, operations: impl Endpoint + 'static) -> impl Endpoint<Output = Response> + 'static {
     let contract = contract::contract();
     let (json, yaml, docs) = (contract.json(), contract.yaml(), contract::swagger_ui(&contract));
@@ -34,7 +34,7 @@ pub fn service_with(app: &App, operations: impl Endpoint + 'static) -> impl Endp
     stack(app, contract, documents, operations)
 }
 
-/// What the private listener serves: the probes and the metrics.
+/// The endpoint of the private listener: probes and metrics.
 #[must_use]
 pub fn private_service(app: &App) -> impl Endpoint<Output = Response> + 'static {
     let metrics = Arc::clone(app.metrics());
@@ -43,7 +43,7 @@ pub fn private_service(app: &App) -> impl Endpoint<Output = Response> + 'static 
     stack(app, contract::private_contract(), documents, contract::probes().into_endpoint())
 }
 
-/// Gives the operations what they take, and the stack what it needs.
+/// Attaches the data that the operations extract, and wraps them in the service stack.
 fn stack(
     app: &App,
     contract: Contract,
@@ -69,7 +69,7 @@ fn stack(
     }
 }
 
-/// What callers are judged by.
+/// The authenticator for this configuration.
 #[must_use]
 pub fn authenticator(app: &App) -> Authenticator {
     let config = app.config();

@@ -1,6 +1,6 @@
-//! The service put together: [`resources`] is the one list of the resources; from it come the [`operations`], the OpenAPI
-//! [`contract`] and the [`asyncapi`] document. [`endpoints`] puts the operations into the service stack, [`refusals`] says what
-//! a refused request leaves in the audit trail, [`private`] serves probes and metrics at an address of their own.
+//! The service, assembled. [`resources`] is the only list of resources; the [`operations`], the OpenAPI [`contract`]
+//! and the [`asyncapi`] document derive from it. [`endpoints`] wraps the operations in the service stack, [`refusals`]
+//! turns rejected requests into audit entries, and [`private`] serves probes and metrics at an address of their own.
 
 pub mod asyncapi;
 pub mod contract;

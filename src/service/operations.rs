@@ -1,4 +1,4 @@
-//! Every operation there is, as the framework wants them.
+//! All operations, as one poem-openapi API.
 
 use poem_openapi::{
     OpenApi,
@@ -8,7 +8,7 @@ use poem_openapi::{
 use super::resources::{Routes, resources};
 use crate::{audit::AuditLogsApi, events::EventsApi, http::probes::ProbesApi};
 
-/// The operations: those of the probes, of each resource, of the feed and of the audit trail.
+/// The operations of the probes, the resources, the feed and the audit trail.
 pub struct Operations;
 
 impl OpenApi for Operations {

@@ -1,7 +1,7 @@
-//! The private listener: probes and metrics at an address of their own (`CRM_METRICS_ADDR`), on a thread of their own.
+//! The private listener: probes and metrics at an address of their own (`CRM_METRICS_ADDR`), on their own thread.
 //!
-//! However busy the service is with requests, whoever watches it is answered at once; and what is for operators alone is
-//! not at the address that the gateway knows.
+//! Monitoring gets a prompt response however busy the service is, and metrics stay off the address that the gateway
+//! knows.
 
 use std::{
     io, net,
@@ -15,9 +15,9 @@ use tokio::{net::TcpListener, runtime, sync::oneshot};
 use super::endpoints::private_service;
 use crate::{app::App, http::server};
 
-/// How long a probe that is being answered may take to finish after a stop was asked for.
+/// How long requests in flight may take to finish after shutdown begins.
 const DRAIN: Duration = Duration::from_secs(1);
-/// The most connections at a time: few watch, and the file descriptors are for requests.
+/// Maximum number of concurrent connections: there are few clients, and the file descriptors are for requests.
 const MOST_CONNECTIONS: usize = 64;
 
 /// The running listener.
@@ -28,8 +28,8 @@ pub struct PrivateListener {
 }
 
 impl PrivateListener {
-    /// Listens where the configuration says. Where that is not possible, the log says so and the service goes on without:
-    /// it is watched, not needed.
+    /// Listens at the configured address. If that fails, logs a warning and returns `None`: monitoring is not worth
+    /// failing for.
     #[must_use]
     pub fn start(app: &App) -> Option<Self> {
         let address = app.config().metrics_addr?;
@@ -52,7 +52,7 @@ impl PrivateListener {
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
         let endpoint = private_service(app);
         let (stop, stopped) = oneshot::channel();
-        // An error means that the sender is gone.
+        // An error means that the sender was dropped.
         let stopped = stopped.map(drop).shared();
         let serve = async move {
             let serving = async {
@@ -74,13 +74,13 @@ impl PrivateListener {
         Ok(Self { address, stop, thread })
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     #[must_use]
     pub fn address(&self) -> net::SocketAddr {
         self.address
     }
 
-    /// Stops listening, and waits until what is being answered is.
+    /// Stops listening, and waits for requests in flight.
     pub async fn finish(self) {
         let _gone_already = self.stop.send(());
         let _panicked = tokio::task::spawn_blocking(|| self.thread.join()).await;

@@ -1,4 +1,4 @@
-//! What a refused request leaves in the audit trail.
+//! Audit entries about rejected requests.
 
 use poem::http::StatusCode;
 use uuid::Uuid;
@@ -11,7 +11,7 @@ use crate::{
     values::{Id, IdSource},
 };
 
-/// The entry that a request was refused to a known caller: 401, 403 or 409. None for any other error.
+/// The audit entry about a rejected request of a known caller (401, 403 or 409); `None` for any other error.
 #[must_use]
 pub fn entry(ids: &IdSource, refusal: &Refusal<'_>) -> Option<AuditEntry> {
     let Refusal { actor, method, route, path, error } = refusal;
@@ -28,7 +28,7 @@ pub fn entry(ids: &IdSource, refusal: &Refusal<'_>) -> Option<AuditEntry> {
     AuditEntry::new(ids, actor, action).ok()
 }
 
-/// The resource that a path without [`BASE_PATH`] is about: `/customers/{customer_id}`.
+/// The resource type and id in a path without [`BASE_PATH`], such as `/customers/{customer_id}`.
 fn resource_at(path: &str) -> (Option<Kind>, Option<Uuid>) {
     let mut parts = path.split('/').skip(1);
     let collection = parts.next();

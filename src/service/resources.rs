@@ -1,7 +1,7 @@
-//! The one list of the resources: operations, tags and names in the contract, the events document and the rotation of keys
-//! come from it.
+//! The only list of resources. Operations, tags and names in the contract, the AsyncAPI document and key rotation
+//! derive from it.
 //!
-//! A resource whose module is declared in `lib.rs` and that is missing here is dead code, which does not compile.
+//! A resource that is declared in `lib.rs` but missing here is dead code, which does not compile.
 
 use std::collections::HashMap;
 
@@ -22,7 +22,7 @@ use crate::{
     resource::{Action, Kind, Projection, Published},
 };
 
-/// The resources, in the order of the contract; one may refer to those before it.
+/// The resources, in the order of the contract; each may reference those before it.
 #[must_use]
 pub fn resources() -> [ResourceEntry; 4] {
     [
@@ -39,29 +39,29 @@ pub fn pii_tables() -> Vec<PiiTable> {
     resources().into_iter().filter_map(|resource| resource.pii).collect()
 }
 
-/// What becomes of rows when the resource that they refer to is deleted: of those that refer to others first, because later
-/// resources may refer to earlier ones.
+/// What happens to rows when a resource that they reference is deleted. The last resources come first, because
+/// resources may reference earlier ones.
 #[must_use]
 pub fn cascades() -> Vec<Cascade> {
     resources().iter().rev().flat_map(|resource| resource.cascades.iter().copied()).collect()
 }
 
-/// Handlers by path and method, as the framework keeps them.
+/// Handlers by path and method, as poem-openapi stores them.
 pub type Routes = HashMap<String, HashMap<Method, BoxEndpoint<'static>>>;
 
-/// What the rest of the service knows of a resource.
+/// What the rest of the service knows about a resource.
 pub struct ResourceEntry {
     /// Its names.
     pub kind: Kind,
-    /// What can happen to it.
+    /// The actions that can occur.
     pub actions: &'static [Action],
     /// The name of its schema in the contract.
     pub schema: String,
-    /// Its integer enumerations, with the names of their values.
+    /// Its integer enums, with names for their values.
     pub integer_enums: Vec<(&'static str, Vec<String>)>,
-    /// Its personal data.
+    /// Its columns with personal data.
     pub pii: Option<PiiTable>,
-    /// What becomes of its rows when a resource that they refer to is deleted.
+    /// What happens to its rows when a resource that they reference is deleted.
     pub cascades: &'static [Cascade],
     /// Its operations in the contract.
     pub meta: fn() -> Vec<MetaApi>,

@@ -1,4 +1,4 @@
-//! Where the time and new ids come from: passed to whoever needs them, so that tests own both.
+//! Sources of time and ids, injected so that tests control both.
 
 use std::sync::{
     Arc, Mutex, PoisonError,
@@ -10,21 +10,21 @@ use uuid::{Builder, ContextV7, Uuid};
 
 use super::Timestamp;
 
-/// Where the time comes from.
+/// The source of the current time.
 #[derive(Debug, Clone)]
 pub enum Clock {
-    /// The machine's clock.
+    /// The system clock.
     System,
-    /// A clock that a test moves: milliseconds since 1970.
+    /// A clock set by a test, in milliseconds since the Unix epoch.
     Manual(Arc<AtomicI64>),
 }
 
 impl Clock {
-    /// The present instant.
+    /// The current time.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         match self {
-            #[expect(clippy::disallowed_methods, reason = "this is the place where the time comes from")]
+            #[expect(clippy::disallowed_methods, reason = "the one place that reads the system clock")]
             Self::System => Timestamp::new(Utc::now()),
             Self::Manual(millis) => {
                 Timestamp(DateTime::from_timestamp_millis(millis.load(Ordering::SeqCst)).unwrap_or_default())
@@ -33,34 +33,34 @@ impl Clock {
     }
 }
 
-/// Where ids come from: UUIDs of version 7, each later in order than the ones before (RFC 9562).
+/// Generates version 7 UUIDs (RFC 9562), each greater than the one before.
 pub struct IdSource {
     clock: Clock,
     rest: Rest,
 }
 
-/// What stands in an id behind the time.
+/// The part of an id after the timestamp.
 enum Rest {
-    /// Random bits and a counter, so that ids of one process ascend (RFC 9562, section 6.2).
+    /// A counter and random bits: ids increase monotonically within a process (RFC 9562, section 6.2).
     Random(Mutex<ContextV7>),
-    /// A count: the same in every run of a test.
+    /// A counter, for reproducible tests.
     Count(AtomicU64),
 }
 
 impl IdSource {
-    /// Ids for a running service.
+    /// Random ids, for production.
     #[must_use]
     pub fn random(clock: Clock) -> Self {
         Self { clock, rest: Rest::Random(Mutex::new(ContextV7::new())) }
     }
 
-    /// Ids for tests, which count up from `first` in place of random bits.
+    /// Predictable ids for tests: a counter starting at `first` replaces the random bits.
     #[must_use]
     pub fn sequence(clock: Clock, first: u64) -> Self {
         Self { clock, rest: Rest::Count(AtomicU64::new(first)) }
     }
 
-    /// The present instant, by the clock that is in the ids.
+    /// The current time, from the clock that timestamps the ids.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.clock.now()
@@ -71,7 +71,7 @@ impl IdSource {
     pub fn next(&self) -> Uuid {
         let millis = u64::try_from(self.now().0.timestamp_millis()).unwrap_or_default();
         match &self.rest {
-            #[expect(clippy::disallowed_methods, reason = "this is the place where ids come from")]
+            #[expect(clippy::disallowed_methods, reason = "the one place that generates ids")]
             Rest::Random(context) => {
                 let (seconds, nanos) = (millis / 1000, u32::try_from(millis % 1000).unwrap_or_default() * 1_000_000);
                 let context = context.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,36 +1,36 @@
-//! What a type of the contract is.
+//! The trait behind every type in the API contract.
 
 use std::borrow::Cow;
 
 use poem_openapi::registry::{MetaSchemaRef, Registry};
 use serde_json::Value;
 
-/// Why a value is refused, for the client's eyes: a rule in plain words ("must be 1 to 200 characters"), never the value.
+/// A validation message that is safe to show to clients: the rule ("must be 1 to 200 characters"), never the value.
 pub type Violation = Cow<'static, str>;
 
-/// A type of the contract: its schema and how it is read from JSON.
+/// A type in the API contract: its schema, and how it is parsed from JSON.
 pub trait ContractValue: Sized {
-    /// Whether a body without the field is refused, and a reply always has it.
+    /// Whether a field of this type is `required` in the schema.
     const REQUIRED: bool = true;
 
-    /// The name of the type; the name of its schema, where it has one of its own.
+    /// The type's name, which is also its schema's if that is a named one.
     fn name() -> Cow<'static, str>;
 
-    /// The schema, or the reference to the named schema that [`Self::register`] adds.
+    /// The inline schema, or a reference to the named schema that [`Self::register`] adds.
     fn schema_ref() -> MetaSchemaRef;
 
-    /// Adds named schemas to the contract.
+    /// Adds the named schemas to the contract.
     fn register(_registry: &mut Registry) {}
 
-    /// Reads the value from JSON.
+    /// Parses the value from JSON.
     ///
     /// # Errors
-    /// The rule that the value breaks.
+    /// The rule that the value violates.
     fn from_value(value: Value) -> Result<Self, Violation>;
 }
 
-/// Ties a [`ContractValue`] that is `Serialize` to the framework's traits and to serde. A macro because the traits are
-/// foreign: no blanket implementation is possible.
+/// Implements poem-openapi's traits and `Deserialize` for a [`ContractValue`] that is `Serialize`. A macro, because the
+/// orphan rule forbids a blanket implementation.
 macro_rules! contract_type {
     ($type:ty $(, $($generics:tt)*)?) => {
         impl $(<$($generics)*>)? poem_openapi::types::Type for $type {

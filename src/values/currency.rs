@@ -1,4 +1,4 @@
-//! Currencies: the active codes of ISO 4217.
+//! Currencies: active ISO 4217 codes.
 
 use std::borrow::Cow;
 
@@ -9,24 +9,24 @@ use serde_json::Value;
 
 use super::{ContractValue, Violation, contract_type};
 
-/// A currency: active when it came with a request; what is stored stays readable when a code is withdrawn.
+/// An ISO 4217 currency. Input must be an active code; a stored code stays readable after it is withdrawn.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Currency(Cow<'static, str>);
 
 impl Currency {
-    /// Takes a code that was checked when it was stored.
+    /// A code from the database, which was validated when it was written.
     #[must_use]
     pub fn stored(code: String) -> Self {
         Self(code.into())
     }
 
-    /// The code, in three capitals.
+    /// The three-letter code, in upper case.
     #[must_use]
     pub fn code(&self) -> &str {
         &self.0
     }
 
-    /// Every active currency, in the order of the codes.
+    /// Every active currency, sorted by code.
     #[must_use]
     pub fn all() -> Vec<Self> {
         let active = iso_currency::Currency::iter().filter(|currency| is_active(*currency));
@@ -36,7 +36,7 @@ impl Currency {
     }
 }
 
-/// The library marks codes that were withdrawn as superseded. It marks VES too, which ISO 4217 keeps beside VED.
+/// `iso_currency` marks withdrawn codes as superseded, but also VES, which is still active alongside VED.
 fn is_active(currency: iso_currency::Currency) -> bool {
     currency.is_superseded().is_none() || currency == iso_currency::Currency::VES
 }
@@ -53,8 +53,8 @@ impl ContractValue for Currency {
     fn register(registry: &mut Registry) {
         registry.create_schema::<Self, _>(Self::name().into_owned(), |_| MetaSchema {
             description: Some(
-                "An active currency code (ISO 4217). A new opportunity that names none has the service's default \
-                 currency (CNY unless configured otherwise).",
+                "An active ISO 4217 currency code. A new opportunity without one gets the service's default currency \
+                 (CNY unless configured otherwise).",
             ),
             enum_items: Self::all().into_iter().map(|currency| Value::from(currency.code())).collect(),
             example: Some(Value::from("CNY")),

@@ -1,4 +1,4 @@
-//! Identifiers of resources: UUIDs of version 7 (RFC 9562), strings in the contract.
+//! Resource ids: version 7 UUIDs (RFC 9562), strings in the contract.
 
 use std::borrow::Cow;
 
@@ -12,23 +12,23 @@ use uuid::Uuid;
 
 use super::{ContractValue, Violation, contract_type};
 
-/// The identifier of a resource.
+/// A resource id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Id(pub Uuid);
 
 impl Id {
-    /// An id for the contract's examples.
+    /// The id used in the contract's examples.
     pub const EXAMPLE: &str = "019aa5c8-7d40-7c1e-b3a2-5f0e6d1c2b3a";
 
-    /// The id in a text; of a malformed text the nil UUID, which no resource has: a malformed id passes the same checks, in the
-    /// same order, to the same answer as an unknown one.
+    /// Parses an id. Malformed input becomes the nil UUID, which no resource has, so that it gets the same checks and
+    /// the same response as an unknown id.
     #[must_use]
     pub fn parse_or_nil(text: &str) -> Uuid {
         Self::parse(text).map_or(Uuid::nil(), |id| id.0)
     }
 
-    /// Reads an id in its one canonical form, `0198c0de-…` in lower case.
+    /// Parses an id, in canonical form only: hyphenated, lower case.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let id = Uuid::try_parse(text).ok()?;
@@ -55,7 +55,7 @@ impl ContractValue for Id {
 
 contract_type!(Id);
 
-/// An id in a path, malformed or not: see [`Id::parse_or_nil`].
+/// An id in a path. A malformed one becomes the nil UUID: see [`Id::parse_or_nil`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct PathId(Uuid);
@@ -89,7 +89,7 @@ impl ParseFromParameter for PathId {
         Ok(Self(Id::parse_or_nil(value)))
     }
 
-    /// The router has no value where the text in the path is not UTF-8.
+    /// The router passes no value if the path segment is not UTF-8.
     fn parse_from_parameters<I: IntoIterator<Item = A>, A: AsRef<str>>(values: I) -> ParseResult<Self> {
         Self::parse_from_parameter(values.into_iter().next().as_ref().map_or("", AsRef::as_ref))
     }

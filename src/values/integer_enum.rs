@@ -1,4 +1,4 @@
-//! Small closed sets that the contract shows as integers: each is a named schema with its values listed.
+//! Enums represented as integers in the contract, each with a named schema.
 
 use std::fmt::Debug;
 
@@ -7,32 +7,32 @@ use serde_json::Value;
 
 use super::Violation;
 
-/// An enumeration shown as an integer.
+/// An enum represented as an integer in the contract.
 pub trait IntegerEnum: Copy + Send + Sync + 'static {
-    /// The name of the schema.
+    /// The schema's name.
     const NAME: &'static str;
-    /// What the values mean, for the contract.
+    /// The schema's description, which says what each value means.
     const DESCRIPTION: &'static str;
-    /// Every value, in the order of the codes.
+    /// All values, ordered by code.
     const ALL: &'static [Self];
 
-    /// The integer that stands for the value.
+    /// The value's integer.
     fn code(self) -> i32;
 }
 
-/// The name of the schema of `C` and the names of its values in capitals, for client generators (`x-enum-varnames`).
+/// The schema name of `C` and its value names in upper case, for client generators (`x-enum-varnames`).
 #[must_use]
 pub fn names<C: IntegerEnum + Debug>() -> (&'static str, Vec<String>) {
     (C::NAME, C::ALL.iter().map(|value| format!("{value:?}").to_uppercase()).collect())
 }
 
-/// The reference to the named schema of `C`.
+/// A reference to the schema of `C`.
 #[must_use]
 pub fn schema_ref<C: IntegerEnum>() -> MetaSchemaRef {
     MetaSchemaRef::Reference(C::NAME.to_owned())
 }
 
-/// Adds the named schema of `C` to the contract.
+/// Adds the schema of `C` to the contract.
 pub fn register<C: IntegerEnum>(registry: &mut Registry) {
     registry.create_schema::<C, _>(C::NAME.to_owned(), |_| MetaSchema {
         description: Some(C::DESCRIPTION),
@@ -42,10 +42,10 @@ pub fn register<C: IntegerEnum>(registry: &mut Registry) {
     });
 }
 
-/// Reads a value from its integer.
+/// Parses a value from its integer.
 ///
 /// # Errors
-/// The values there are, if it is none of them.
+/// The list of valid integers, if the value is not one of them.
 pub fn from_value<C: IntegerEnum>(value: &Value) -> Result<C, Violation> {
     let code = value.as_i64();
     C::ALL.iter().copied().find(|known| Some(i64::from(known.code())) == code).ok_or_else(|| {
@@ -54,7 +54,7 @@ pub fn from_value<C: IntegerEnum>(value: &Value) -> Result<C, Violation> {
     })
 }
 
-/// Makes an [`IntegerEnum`] a type of the contract. A macro, because the traits are foreign.
+/// Makes an [`IntegerEnum`] a contract type. A macro, because the traits are foreign.
 macro_rules! integer_enum {
     ($type:ty) => {
         impl $crate::values::ContractValue for $type {

@@ -1,11 +1,11 @@
-//! The vocabulary of the contract: what a text, an id, an instant, an optional field may be.
+//! The contract's value types: text, ids, timestamps, optional fields.
 //!
-//! Each type here says twice what it accepts, once to the contract ([`ContractValue::schema_ref`]) and once to the
-//! reader of a request ([`ContractValue::from_value`]); for texts a property test holds the two together. They exist because the
-//! framework's own `String`, `Option` and integers accept more than their schema says and repeat a client's value in
-//! their messages.
+//! Each type defines twice what it accepts: as a schema ([`ContractValue::schema_ref`]) and as a parser
+//! ([`ContractValue::from_value`]). For text, a property test checks that the two agree. poem-openapi's own `String`,
+//! `Option` and integers accept more than their schemas say, and echo the client's value in their messages.
 //!
-//! Beside them stand what makes values, [`clock`], and what requests are made of: [`page`], [`query`], [`request_id`], [`json`].
+//! Also here: [`clock`] for time and new ids, and what requests consist of: [`page`], [`query`], [`request_id`],
+//! [`json`].
 //!
 //! Reading order: [`contract`], then [`text`], [`optional`], [`id`], [`timestamp`], [`integer_enum`], [`tenant`],
 //! [`currency`].

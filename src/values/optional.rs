@@ -1,11 +1,11 @@
-//! Fields that may be absent or empty, without the two being confused.
+//! Optional and nullable fields, with absent and `null` kept apart.
 //!
-//! | type | in a request | in a reply |
+//! | type | in a request | in a response |
 //! |---|---|---|
-//! | `T` | must be there, not `null` | always there |
-//! | [`Field<T>`] | may be absent, not `null` | |
-//! | [`Clearable<T>`] | may be absent; `null` clears | |
-//! | [`Nullable<T>`] | | always there, may be `null` |
+//! | `T` | required, not `null` | always present |
+//! | [`Field<T>`] | optional, not `null` | |
+//! | [`Clearable<T>`] | optional; `null` clears it | |
+//! | [`Nullable<T>`] | | always present, may be `null` |
 
 use std::borrow::Cow;
 
@@ -15,11 +15,11 @@ use serde_json::Value;
 
 use super::{ContractValue, Violation, contract_type};
 
-/// A field of a request that may be absent but not `null`.
+/// An optional request field that must not be `null`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum Field<T> {
-    /// Not in the body: unchanged, or the default.
+    /// Not in the body: stays unchanged, or gets its default.
     #[default]
     Absent,
     /// In the body.
@@ -27,7 +27,7 @@ pub enum Field<T> {
 }
 
 impl<T> Field<T> {
-    /// The value, if the field is there.
+    /// The value, if present.
     pub fn into_option(self) -> Option<T> {
         match self {
             Self::Absent => None,
@@ -61,21 +61,21 @@ impl<T: ContractValue + Send + Sync> ContractValue for Field<T> {
 
 contract_type!(Field<T>, T: ContractValue + Send + Sync + Serialize);
 
-/// A field of a request that may be absent, and that `null` clears.
+/// An optional request field that `null` clears.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum Clearable<T> {
-    /// Not in the body: unchanged, or empty in a new resource.
+    /// Not in the body: stays unchanged, or is empty in a new resource.
     #[default]
     Absent,
-    /// `null`: empty.
+    /// `null`: clears the field.
     Null,
     /// In the body.
     Value(T),
 }
 
 impl<T> Clearable<T> {
-    /// The value, where absent and `null` both mean empty: in a new resource.
+    /// The value for a new resource, where absent and `null` both mean empty.
     pub fn into_option(self) -> Option<T> {
         match self {
             Self::Absent | Self::Null => None,
@@ -83,7 +83,7 @@ impl<T> Clearable<T> {
         }
     }
 
-    /// Changes what is stored, unless the field is absent.
+    /// Updates the stored value, unless the field is absent.
     pub fn apply<U>(self, stored: &mut Option<U>, convert: impl FnOnce(T) -> U) {
         match self {
             Self::Absent => {}
@@ -93,7 +93,7 @@ impl<T> Clearable<T> {
     }
 }
 
-/// The schema of `T`, with `null` allowed.
+/// The schema, with `null` allowed.
 fn nullable(schema: MetaSchemaRef) -> MetaSchemaRef {
     schema.merge(MetaSchema { nullable: true, ..MetaSchema::ANY })
 }
@@ -123,7 +123,7 @@ impl<T: ContractValue + Send + Sync> ContractValue for Clearable<T> {
 
 contract_type!(Clearable<T>, T: ContractValue + Send + Sync + Serialize);
 
-/// A field of a reply that is always there and may be `null`.
+/// A response field that is always present and may be `null`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Nullable<T>(pub Option<T>);

@@ -1,4 +1,4 @@
-//! Lists: which page is asked for ([`Paging`]) and how one is answered ([`List`]).
+//! Pagination: the requested page ([`Paging`]) and the response ([`List`]).
 
 use std::borrow::Cow;
 
@@ -12,15 +12,15 @@ use serde_json::Value;
 use super::query::{IntegerRange, QueryValue};
 use crate::values::{ContractValue, Violation, contract_type};
 
-/// Up to 2^53 - 1, the largest integer that every JSON reader keeps exact (RFC 8259, section 6).
+/// At most 2^53 - 1, the largest integer that is interoperable in JSON (RFC 8259, section 6).
 const PAGE: IntegerRange = IntegerRange { default: 1, min: 1, max: 9_007_199_254_740_991, format: "int64" };
 const PAGE_SIZE: IntegerRange = IntegerRange { default: 20, min: 1, max: 100, format: "int32" };
 
-/// The parameter `page`, counted from 1.
+/// The `page` parameter, starting at 1.
 #[derive(Debug, Clone, Copy)]
 pub struct PageNumber(u64);
 
-/// The parameter `pageSize`.
+/// The `pageSize` parameter.
 #[derive(Debug, Clone, Copy)]
 pub struct PageSize(u64);
 
@@ -48,17 +48,17 @@ impl QueryValue for PageSize {
     }
 }
 
-/// Which part of a list is asked for.
+/// The requested slice of a list.
 #[derive(Debug, Clone, Copy)]
 pub struct Paging {
-    /// How many items come before it.
+    /// Number of items to skip.
     pub offset: u64,
-    /// The most items it holds.
+    /// Maximum number of items.
     pub limit: u64,
 }
 
 impl Paging {
-    /// The page asked for by `page` and `pageSize`.
+    /// The slice for `page` and `pageSize`.
     #[must_use]
     pub fn new(PageNumber(page): PageNumber, PageSize(size): PageSize) -> Self {
         Self { offset: (page - 1) * size, limit: size }
@@ -70,21 +70,21 @@ impl Paging {
 pub struct List<T> {
     /// The items of the page.
     pub data: Vec<T>,
-    /// How many items the list has on all pages.
+    /// Number of items across all pages.
     pub total: u64,
 }
 
 impl<T> List<T> {
-    /// The same page with its items converted.
+    /// Converts the items.
     ///
     /// # Errors
-    /// The first item that cannot be converted: a page is never answered in part.
+    /// The first conversion error: a page is never returned in part.
     pub fn try_map<U, E>(self, convert: impl FnMut(T) -> Result<U, E>) -> Result<List<U>, E> {
         Ok(List { data: self.data.into_iter().map(convert).collect::<Result<_, E>>()?, total: self.total })
     }
 }
 
-/// Named `CustomerList` for a `List<Customer>`: the framework would name it `List_Customer`.
+/// `List<Customer>` is named `CustomerList`; poem-openapi would name it `List_Customer`.
 impl<T: Type + Serialize> ContractValue for List<T> {
     fn name() -> Cow<'static, str> {
         format!("{}List", T::name()).into()
@@ -104,7 +104,7 @@ impl<T: Type + Serialize> ContractValue for List<T> {
                 ..MetaSchema::new("array")
             };
             let total = MetaSchema {
-                description: Some("How many items there are on all pages, exactly."),
+                description: Some("Exact number of items across all pages."),
                 minimum: Some(0.0),
                 example: Some(Value::from(1)),
                 ..MetaSchema::new_with_format("integer", "int64")

@@ -1,4 +1,4 @@
-//! The values of query parameters.
+//! Types of query parameters.
 
 use chrono::{DateTime, Utc};
 use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
@@ -6,35 +6,35 @@ use uuid::Uuid;
 
 use super::{ContractValue, Id, Timestamp, Violation};
 
-/// What a query parameter accepts.
+/// A type of query parameter.
 pub trait QueryValue {
-    /// What is read from it.
+    /// The parsed value.
     type Value: Send;
 
-    /// The schema of the parameter.
+    /// The parameter's schema.
     fn schema() -> MetaSchemaRef;
 
-    /// Reads the parameter, or takes its default where it was not sent.
+    /// Parses the parameter; `None`, if it was not sent, yields the default.
     ///
     /// # Errors
-    /// The rule that the value breaks.
+    /// The rule that the value violates.
     fn read(value: Option<&str>) -> Result<Self::Value, Violation>;
 }
 
-/// What a parameter that is a whole number accepts.
+/// An integer parameter with a range and a default.
 pub struct IntegerRange {
-    /// Its value where it is not sent.
+    /// The value if the parameter is not sent.
     pub default: u64,
-    /// The least.
+    /// Minimum, inclusive.
     pub min: u64,
-    /// The most.
+    /// Maximum, inclusive.
     pub max: u64,
-    /// Its format in the contract.
+    /// The OpenAPI `format`.
     pub format: &'static str,
 }
 
 impl IntegerRange {
-    /// The schema of the parameter.
+    /// The parameter's schema.
     #[must_use]
     pub fn schema(&self) -> MetaSchemaRef {
         inline(MetaSchema {
@@ -45,13 +45,13 @@ impl IntegerRange {
         })
     }
 
-    /// Reads the parameter.
+    /// Parses the parameter.
     ///
     /// # Errors
-    /// The range, where the value is outside it or no whole number.
+    /// The valid range, if the value is not an integer within it.
     pub fn read(&self, value: Option<&str>) -> Result<u64, Violation> {
         let Some(text) = value else { return Ok(self.default) };
-        // `parse` would take a sign, too.
+        // `parse` would also accept a leading `+`.
         let number = if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None };
         number
             .filter(|number| (self.min..=self.max).contains(number))
@@ -59,7 +59,7 @@ impl IntegerRange {
     }
 }
 
-/// A filter by the id of another resource. Any text will do: one that is no id of the tenant's finds nothing.
+/// A filter by another resource's id. Any text is accepted; one that is not an id of the tenant's matches nothing.
 #[derive(Debug)]
 pub struct IdFilter;
 
@@ -75,7 +75,7 @@ impl QueryValue for IdFilter {
     }
 }
 
-/// A filter by a text that must be equal.
+/// A filter by exact text.
 #[derive(Debug)]
 pub struct TextFilter;
 
@@ -86,13 +86,13 @@ impl QueryValue for TextFilter {
         inline(MetaSchema::new("string"))
     }
 
-    /// No stored text has a control character, and PostgreSQL refuses to look for a NUL.
+    /// PostgreSQL rejects NUL in a parameter. No stored text contains one: replaced, it simply matches nothing.
     fn read(value: Option<&str>) -> Result<Option<String>, Violation> {
         Ok(value.map(|text| text.replace('\0', "\u{fffd}")))
     }
 }
 
-/// A filter by an instant.
+/// A filter by time.
 #[derive(Debug)]
 pub struct InstantFilter;
 

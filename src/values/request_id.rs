@@ -1,13 +1,13 @@
-//! The id of a request, which makes POST and PATCH idempotent: 1 to 128 visible ASCII characters.
+//! Request ids, the idempotency keys of POST and PATCH: 1 to 128 visible ASCII characters.
 
-/// The most characters of a request id.
+/// Maximum length of a request id, in characters.
 pub const MAX_LENGTH: usize = 128;
 
-/// The id that a client gave its request.
+/// A request id sent by the client.
 #[derive(Debug, Clone)]
 pub struct RequestId(pub String);
 
-/// Whether a text may be the id of a request.
+/// Whether the text is a valid request id.
 #[must_use]
 pub fn is_valid(id: &str) -> bool {
     (1..=MAX_LENGTH).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic())

@@ -1,4 +1,4 @@
-//! Tenants, by name.
+//! Tenant names.
 
 use std::{borrow::Cow, fmt};
 
@@ -8,23 +8,23 @@ use serde_json::Value;
 
 use super::{ContractValue, Violation, contract_type};
 
-/// The name of a tenant.
+/// A tenant's name.
 #[derive(Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Tenant(String);
 
 impl Tenant {
-    /// What a tenant's name looks like, in words.
+    /// The rule for tenant names, as a message.
     pub const EXPECTED: &str = "must be 1 to 64 of A-Z a-z 0-9 . _ -";
 
-    /// Reads a tenant's name.
+    /// Parses a tenant's name.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
         let valid = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
         ((1..=64).contains(&name.len()) && name.bytes().all(valid)).then(|| Self(name.to_owned()))
     }
 
-    /// Takes a name that was checked when it was stored.
+    /// A name from the database, which was validated when it was written.
     #[must_use]
     pub fn stored(name: String) -> Self {
         Self(name)

@@ -1,4 +1,4 @@
-//! Strings with a rule: [`Text<R>`] is a string that keeps the rule `R`, trimmed.
+//! Validated strings: [`Text<R>`] is a trimmed string that satisfies the rule `R`.
 
 use std::{borrow::Cow, fmt, marker::PhantomData};
 
@@ -8,64 +8,65 @@ use serde_json::Value;
 
 use super::{ContractValue, Violation, contract_type};
 
-/// What a string field accepts. Lengths count Unicode characters, after white space around the value is removed.
+/// What a string field accepts. Lengths are in Unicode scalar values, after trimming.
 pub trait TextRule: Send + Sync + 'static {
-    /// The name of the type.
+    /// The type's name.
     const NAME: &'static str;
-    /// The fewest characters.
+    /// Minimum length.
     const MIN: usize;
-    /// The most characters.
+    /// Maximum length.
     const MAX: usize;
-    /// The same rule as [`Self::accepts`] and [`Self::MIN`] as a regular expression of ECMA 262, for the contract.
-    /// It describes the trimmed value.
+    /// [`Self::MIN`] and [`Self::accepts`] as an ECMA-262 regular expression for the contract. It applies to the
+    /// trimmed value.
     const PATTERN: &'static str;
-    /// The rule in words: "must be …".
+    /// The rule as a message: "must be …".
     const EXPECTED: &'static str;
-    /// A value that keeps the rule.
+    /// A valid value.
     const EXAMPLE: &'static str;
 
-    /// Whether a trimmed value of fitting length keeps the rule.
+    /// Whether a trimmed value of valid length satisfies the rule.
     fn accepts(text: &str) -> bool;
 }
 
-/// A line of text: no control characters, no white space around it. Written out, because `\s` differs between engines.
+/// A single line: no control characters, no leading or trailing white space. Spelled out, because `\s` differs between
+/// regex engines.
 pub const LINE: &str = concat!(
     r"^[^\u0000-\u0020\u007f-\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]",
     r"([^\u0000-\u001f\u007f-\u009f]*",
     r"[^\u0000-\u0020\u007f-\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000])?$"
 );
 
-/// Lines of text: as [`LINE`], with line feed, carriage return and tab allowed inside.
+/// One or more lines: like [`LINE`], with line feed, carriage return and tab allowed inside.
 pub const LINES: &str = concat!(
     r"^[^\u0000-\u0020\u007f-\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]",
     r"([^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*",
     r"[^\u0000-\u0020\u007f-\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000])?$"
 );
 
-/// Whether a text keeps [`LINE`].
+/// Whether trimmed, non-empty text matches [`LINE`].
 #[must_use]
 pub fn is_line(text: &str) -> bool {
     !text.chars().any(char::is_control)
 }
 
-/// Whether a text keeps [`LINES`].
+/// Whether trimmed, non-empty text matches [`LINES`].
 #[must_use]
 pub fn is_lines(text: &str) -> bool {
     !text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t'))
 }
 
-/// A string that keeps the rule `R`.
+/// A trimmed string that satisfies the rule `R`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Text<R>(String, PhantomData<R>);
 
 impl<R: TextRule> Text<R> {
-    /// Takes a value that was checked when it was stored.
+    /// A value from the database, which was validated when it was written.
     #[must_use]
     pub fn stored(text: String) -> Self {
         Self(text, PhantomData)
     }
 
-    /// The string, for a look at it.
+    /// The string, borrowed.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -114,14 +115,14 @@ impl<R: TextRule> Serialize for Text<R> {
 
 impl<R: TextRule> fmt::Debug for Text<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // What people write about people does not belong in a log.
+        // Names and notes are personal data: keep them out of logs.
         write!(f, "{}({} characters)", R::NAME, self.0.chars().count())
     }
 }
 
 contract_type!(Text<R>, R: TextRule);
 
-/// The rule of [`Name`].
+/// The rule for [`Name`].
 #[derive(Clone, PartialEq, Eq)]
 pub struct NameRule;
 

@@ -1,4 +1,4 @@
-//! Instants: RFC 3339 in UTC, with milliseconds and `Z`.
+//! Timestamps: RFC 3339 in UTC, with milliseconds and `Z`.
 
 use std::borrow::Cow;
 
@@ -9,12 +9,12 @@ use serde_json::Value;
 
 use super::{ContractValue, Violation, contract_type};
 
-/// An instant, exact to the millisecond.
+/// A UTC timestamp with millisecond precision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timestamp(pub DateTime<Utc>);
 
 impl Timestamp {
-    /// Drops what is finer than a millisecond: stored, compared and shown values are the same.
+    /// Truncates to milliseconds, so that stored, compared and returned values are equal.
     #[must_use]
     pub fn new(instant: DateTime<Utc>) -> Self {
         Self(instant.trunc_subsecs(3))

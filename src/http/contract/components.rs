@@ -1,4 +1,4 @@
-//! What operations refer to: headers in and out, and a response for each error.
+//! Shared components: request and response headers, and a response for each error.
 
 use poem_openapi::types::Type;
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ use crate::{
     values::{Id, Tenant, TextRule, request_id::MAX_LENGTH, text::NameRule},
 };
 
-/// The headers of requests.
+/// Request headers.
 pub(super) fn parameters() -> Value {
     let request_id = |required: bool, schema: Value, description: &str| {
         json!({
@@ -32,30 +32,30 @@ pub(super) fn parameters() -> Value {
         "RequiredRequestId": request_id(
             true,
             bounded,
-            "Names the request and makes it idempotent: use a new one for each change, and the same one to repeat a \
-             request whose answer was lost.",
+            "Identifies the request and makes it idempotent: use a new id for each change, and the same id to retry a \
+             request whose response was lost.",
         ),
         "RequestId": request_id(
             false,
             json!({ "type": "string" }),
-            "Names the request in the reply and in logs: 1 to 128 visible ASCII characters. The server makes one where \
-             it is missing or malformed.",
+            "Identifies the request in the response and in logs: 1 to 128 visible ASCII characters. If it is missing \
+             or malformed, the server generates one.",
         ),
         "TenantId": {
             "name": caller::TENANT_HEADER,
             "in": "header",
             "required": false,
-            "description": "The tenant that the request is about; by default the token's, else the service's default tenant.",
+            "description": "The tenant of the request; by default the token's, else the service's default tenant.",
             "schema": <Tenant as Type>::schema_ref(),
         },
     })
 }
 
-/// The headers of replies.
+/// Response headers.
 pub(super) fn headers() -> Value {
     json!({
         "RequestId": {
-            "description": "The request's `X-Request-ID`, or the one the server made.",
+            "description": "The request's `X-Request-ID`, or the one that the server generated.",
             "required": true,
             "schema": { "type": "string", "minLength": 1, "maxLength": MAX_LENGTH },
             "example": request_id::EXAMPLE,
@@ -67,7 +67,7 @@ pub(super) fn headers() -> Value {
             "example": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
         },
         "ResponseTime": {
-            "description": "How long the service took, in milliseconds.",
+            "description": "The processing time in milliseconds.",
             "required": true,
             "schema": { "type": "number", "minimum": 0 },
             "example": 0.84,
@@ -79,13 +79,13 @@ pub(super) fn headers() -> Value {
             "example": "Bearer",
         },
         "RetryAfter": {
-            "description": "After how many seconds to try again.",
+            "description": "Seconds to wait before retrying.",
             "required": true,
             "schema": { "type": "integer", "format": "int32", "minimum": 0 },
             "example": 1,
         },
         "ConflictLocation": {
-            "description": "The address of the resource that the accepted request made or changed.",
+            "description": "The URL of the resource that the accepted request created or changed.",
             "required": true,
             "schema": { "type": "string", "format": "uri-reference" },
             "example": address("customers", Id::parse_or_nil(Id::EXAMPLE)),
@@ -93,31 +93,31 @@ pub(super) fn headers() -> Value {
     })
 }
 
-/// One response for each code, described once and referred to by every operation that can answer it.
+/// One response per error code, referenced by every operation that can return it.
 pub(super) fn error_responses() -> Value {
     let example = Id::parse_or_nil(Id::EXAMPLE);
     let errors: [(ErrorResponse, &str); 9] = [
         (
             Error::invalid(format!("name: {}", NameRule::EXPECTED)).into(),
-            "A header, parameter or the body is not valid; `details` names it.",
+            "A header, a parameter or the body is invalid; `details` names it.",
         ),
-        (Error::unauthenticated("Authorization: is required").into(), "The token is missing or not valid."),
+        (Error::unauthenticated("Authorization: is required").into(), "The token is missing or invalid."),
         (
             Error::forbidden("the token lacks the scope crm:write").into(),
-            "The token lacks the scope, or does not name the tenant.",
+            "The token lacks the required scope, or does not allow the tenant.",
         ),
         (Error::not_found().into(), "The tenant has no resource with this id."),
         (
             Error::duplicate_request("customers".to_owned(), example).into(),
-            "A request with this `X-Request-ID` was accepted before; nothing was changed now.",
+            "A request with this `X-Request-ID` was already accepted; this one changed nothing.",
         ),
-        (
-            ErrorResponse::payload_too_large(262_144),
-            "The body is larger than the service's limit (by default 256 KiB).",
-        ),
+        (ErrorResponse::payload_too_large(262_144), "The body exceeds the service's size limit (256 KiB by default)."),
         (ErrorResponse::unsupported_media_type(), "The body is not `application/json`."),
-        (Error::internal("").into(), "The service failed; the log has the reason under the request id."),
-        (Error::unavailable("").into(), "The service cannot answer right now; nothing was changed."),
+        (Error::internal("").into(), "The service failed; its log has the cause under the request id."),
+        (
+            Error::unavailable("").into(),
+            "The service cannot answer right now; nothing was changed, unless `details` says that this is not known.",
+        ),
     ];
     let mut responses = json!({});
     for (error, description) in errors {
@@ -142,7 +142,7 @@ pub(super) fn error_responses() -> Value {
     responses
 }
 
-/// `NotFound` for the code `NOT_FOUND`.
+/// The component's name, such as `NotFound` for `NOT_FOUND`.
 pub(super) fn response_name(code: ErrorCode) -> String {
     format!("{code:?}")
 }

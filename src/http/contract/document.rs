@@ -1,21 +1,21 @@
-//! The contract of some operations.
+//! The OpenAPI contract, with lookups by path.
 
 use serde_json::{Map, Value};
 
 use super::emission::emit;
 
-/// The contract of some operations, and what is derived from it.
+/// The contract of a set of operations, and the routes derived from it.
 pub struct Contract {
     document: Value,
-    /// The templates of the paths, each with its methods for `Allow`.
+    /// The path templates, each with its methods for `Allow`.
     paths: Vec<(String, String)>,
-    /// The paths of what is served beside the operations.
+    /// The paths of the documents served alongside the operations.
     documents: &'static [&'static str],
 }
 
 impl Contract {
-    /// From the framework's document of some operations, the names for the values of its integer enumerations, and the paths
-    /// of what is served beside the operations.
+    /// Builds the contract from poem-openapi's document, names for the values of its integer enums, and the paths of
+    /// the documents served alongside the operations.
     #[must_use]
     pub fn of(spec: &str, enum_names: &[(&str, Vec<String>)], documents: &'static [&'static str]) -> Self {
         let document = emit(spec, enum_names);
@@ -37,19 +37,19 @@ impl Contract {
         format!("{:#}", self.document)
     }
 
-    /// The document as YAML: the bytes of `openapi/api_contract.yaml`.
+    /// The document as YAML, byte for byte `openapi/api_contract.yaml`.
     #[must_use]
     pub fn yaml(&self) -> String {
         yaml_serde::to_string(&self.document).unwrap_or_default()
     }
 
-    /// Whether the path is that of a document beside the operations.
+    /// Whether the path is that of a document.
     #[must_use]
     pub fn has_document(&self, path: &str) -> bool {
         self.documents.contains(&path)
     }
 
-    /// The template that the path is one of: `/customers/{customer_id}`.
+    /// The template that the path matches, such as `/customers/{customer_id}`.
     #[must_use]
     pub fn route(&self, path: &str) -> Option<&str> {
         self.at(path).map(|(template, _)| template.as_str())

@@ -1,4 +1,4 @@
-//! How the framework's document becomes the contract.
+//! Turns poem-openapi's document into the contract.
 
 use std::collections::BTreeSet;
 
@@ -17,8 +17,8 @@ use crate::{
     telemetry::trace,
 };
 
-/// Completes and corrects the framework's document. Pure. `enum_names`: schemas of integer enumerations, with the names of
-/// their values for generated clients (`NUMBER_0` without them).
+/// Completes and corrects poem-openapi's document. Pure. `enum_names` has names for the values of integer enums, which
+/// generated clients would otherwise call `NUMBER_0`.
 pub(super) fn emit(spec: &str, enum_names: &[(&str, Vec<String>)]) -> Value {
     let mut document: Value = serde_json::from_str(spec).unwrap_or_default();
     let mut request_bodies = BTreeSet::new();
@@ -30,11 +30,11 @@ pub(super) fn emit(spec: &str, enum_names: &[(&str, Vec<String>)]) -> Value {
             complete(method, operation);
         }
     }
-    // The framework sorts the tags by name; readers meet them in the order of the operations.
+    // poem-openapi sorts the tags by name; readers expect them in the order of the operations.
     if let Some(known) = document.get_mut("tags").and_then(Value::as_array_mut) {
         known.sort_by_key(|tag| tags.iter().position(|used| used.as_ref() == tag.get("name")));
     }
-    // The framework drops schemas that no operation names by itself: the errors' are named by rule, below.
+    // poem-openapi drops schemas that no operation references; error responses are only added below.
     let mut registry = Registry::new();
     ErrorBody::register(&mut registry);
     let mut schemas = document.pointer("/components/schemas").cloned().unwrap_or_default();
@@ -67,7 +67,7 @@ pub(super) fn emit(spec: &str, enum_names: &[(&str, Vec<String>)]) -> Value {
     document
 }
 
-/// Adds to an operation what every operation of its kind has: headers in and out, and the errors it can answer.
+/// Adds what all operations of a kind have in common: request and response headers, and error responses.
 fn complete(method: &str, operation: &mut Value) {
     let traits = Traits::of(operation);
     add_parameters(operation, &traits);
@@ -92,7 +92,7 @@ fn complete(method: &str, operation: &mut Value) {
     *operation = order.into_iter().filter_map(&mut take).collect();
 }
 
-/// What decides which headers an operation takes and which errors it can answer.
+/// What determines an operation's headers and errors.
 struct Traits {
     is_secured: bool,
     has_body: bool,
@@ -119,7 +119,7 @@ impl Traits {
             (ErrorCode::PayloadTooLarge, self.has_body),
             (ErrorCode::UnsupportedMediaType, self.has_body),
             (ErrorCode::InternalError, true),
-            // A probe's is its own: it says the state of the service too.
+            // Probes declare their own 503, which also reports health.
             (ErrorCode::ServiceUnavailable, self.is_secured),
         ];
         errors.into_iter().filter(|(_, answers)| *answers).map(|(code, _)| code)
@@ -151,18 +151,18 @@ fn add_headers(status: &str, response: &mut Value) {
     set(response, "headers", headers);
 }
 
-/// Corrects what the framework writes for every schema and parameter.
+/// Corrects what poem-openapi emits for schemas and parameters.
 fn correct(value: &mut Value) {
     match value {
         Value::Array(items) => items.iter_mut().for_each(correct),
         Value::Object(object) => {
-            // A reference with a description of its own becomes an anonymous schema; the named one describes itself.
+            // poem-openapi wraps a described `$ref` in an anonymous `allOf`; the referenced schema describes itself.
             let named = object.get("allOf").and_then(Value::as_array).and_then(|parts| parts.first()).cloned();
             if let Some(named) = named.filter(|part| part.get("$ref").is_some()) {
                 *value = named;
                 return;
             }
-            // Keys with their default value say nothing.
+            // Keys with their default value are noise.
             let defaults = [("deprecated", json!(false)), ("explode", json!(true))];
             object.retain(|key, value| !defaults.iter().any(|(name, default)| key == name && value == default));
             if object.contains_key("properties") {

@@ -1,13 +1,13 @@
-//! Small things that are done to a document of JSON.
+//! Helpers for JSON documents.
 
 use serde_json::{Value, json};
 
-/// A reference to a component of the document.
+/// A reference to a component.
 pub(super) fn reference(kind: &str, name: &str) -> Value {
     json!({ "$ref": format!("#/components/{kind}/{name}") })
 }
 
-/// The names of the schemas that a part of the document refers to.
+/// The names of the schemas that `part` references.
 #[must_use]
 pub fn referenced_schemas(part: &Value) -> Vec<String> {
     match part {
@@ -20,12 +20,11 @@ pub fn referenced_schemas(part: &Value) -> Vec<String> {
     }
 }
 
-/// The entries of an object; none of anything else.
+/// The entries of an object; none for any other value.
 pub(super) fn entries(value: Option<&mut Value>) -> Vec<(&String, &mut Value)> {
     value.and_then(Value::as_object_mut).into_iter().flatten().collect()
 }
 
-/// Sets a key of an object.
 pub(super) fn set(object: &mut Value, key: &str, value: Value) {
     if let Some(object) = object.as_object_mut() {
         object.insert(key.to_owned(), value);

@@ -1,10 +1,10 @@
-//! The OpenAPI 3.0 contract: emitted from the operations and their types, the same for `crm openapi`, for `/openapi.yaml` and
-//! for the frozen `openapi/api_contract.yaml`.
+//! The OpenAPI 3.0 contract, emitted from the operations and their types. `crm openapi`, `/openapi.yaml` and the frozen
+//! `openapi/api_contract.yaml` have the same content.
 //!
-//! [`emission`] is the one place where the framework's document is corrected: what holds for every operation (headers,
-//! errors: [`components`]) is added by rule, so that a new operation has it, and what the framework gets wrong is put right.
-//! No script repairs the document afterwards. `description.md` is its introduction. Which operations there are is said in
-//! `service`.
+//! [`emission`] is the only place that modifies poem-openapi's document: what all operations have in common (headers,
+//! errors: [`components`]) is added by rule, so that new operations get it too, and what poem-openapi gets wrong is
+//! corrected. No script edits the document afterwards. `description.md` is its introduction. The operations are listed
+//! in `service`.
 
 mod components;
 mod document;
