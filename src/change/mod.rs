@@ -9,7 +9,7 @@
 //!    ([`crate::events`]);
 //! 4. it commits. A rejection or failure on the way leaves nothing behind, not even the claim.
 //!
-//! Reading order: [`intent`] · [`changes`] · [`claim`] · [`open`] · [`write`].
+//! Reading order: [`intent`] · [`changes`] · [`claim`] · [`open`] · [`write`](mod@write).
 
 mod changes;
 mod claim;

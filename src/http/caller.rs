@@ -232,7 +232,7 @@ impl<'a, A: Access> ApiExtractor<'a> for Caller<A> {
                 ty: "http",
                 description: Some(
                     "A JSON Web Token issued by the platform. A token without any `crm:` scope may read and write its \
-                     tenant; a token with one is limited to the scopes it has: `crm:read` for GET, `crm:write` for \
+                     tenant and read its audit trail; a token with one is limited to the scopes it has: `crm:read` for GET, `crm:write` for \
                      POST, PATCH and DELETE, `crm:pii:read` to see phone numbers and e-mail addresses unmasked, \
                      `crm:audit:read` for the audit trail. A token with the claim `tenant_id` (a string or an array of \
                      strings) is limited to those tenants.",

@@ -112,7 +112,8 @@ impl<O: Endpoint> Endpoint for ServiceStack<O> {
             if self.stopping.is_cancelled() {
                 set_header(&mut response, CONNECTION.as_str(), "close");
             }
-            tracing::info!(target: "crm::http", route, status = response.status().as_u16(), duration_ms = millis, "answered");
+            let status = response.status().as_u16();
+            tracing::info!(target: "crm::http", route, status, duration_ms = millis, "answered");
             response
         };
         Ok(answer.instrument(span).await)

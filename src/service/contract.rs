@@ -68,6 +68,7 @@ fn description(resources: &[ResourceEntry]) -> String {
     let names = resource_names(resources);
     let (first, rest) = names.split_at(names.chars().next().map_or(0, char::len_utf8));
     include_str!("../http/contract/description.md")
+        .trim_end()
         .replace("{Resources}", &format!("{}{rest}", first.to_uppercase()))
         .replace("{personal_data}", &personal_data(resources))
 }
