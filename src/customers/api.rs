@@ -111,7 +111,7 @@ impl CustomersApi {
 
     /// Delete a customer
     ///
-    /// Deletes the customer, with its contacts, opportunities and follow-ups.
+    /// Deletes the customer and everything that belongs to it.
     #[oai(path = "/customers/:customer_id", method = "delete", operation_id = "deleteCustomer")]
     async fn delete(
         &self,

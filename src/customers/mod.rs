@@ -1,7 +1,7 @@
 //! Customers: the organisations and people the company sells to.
 //!
 //! Rules: `status` is 0 for a prospect and 1 once a contract is signed; it is read-only in the API. Deleting a customer
-//! deletes its contacts, opportunities and follow-ups in the same change.
+//! deletes everything that belongs to it in the same change; what that is, the resources declare that refer to it.
 //!
 //! Reading order: [`api`] operations · [`types`] contract types · `status` · `store` queries · `entity` table.
 
