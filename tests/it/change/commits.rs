@@ -1,7 +1,7 @@
 //! A 2xx of a write means that COMMIT returned: each step of each write is made to fail, and the answer is compared
 //! with what is stored.
 
-use crm::database::Failure;
+use crm::{database::Failure, service::resources::resources};
 use poem::http::Method;
 use sea_orm::{DatabaseConnection, DbBackend};
 use serde_json::json;
@@ -13,9 +13,12 @@ use crate::harness::{
     sql::column,
 };
 
-/// What every change writes, and the rows.
-const TABLES: [&str; 7] =
-    ["idempotent", "audit_logs", "outbox", "customers", "contacts", "opportunities", "follow_ups"];
+/// The tables that changes write.
+fn written_tables() -> Vec<String> {
+    let beside = ["idempotent", "audit_logs", "outbox"].map(str::to_owned);
+    let resources = resources().map(|resource| resource.kind.collection.replace('-', "_"));
+    beside.into_iter().chain(resources).collect()
+}
 
 /// More steps than any write has.
 const MOST_STEPS: u64 = 200;
@@ -104,7 +107,7 @@ fn assert_complete(what: &str, operation: &Operation, before: &[Vec<String>], af
 /// All rows of each table, as text.
 async fn snapshot(connection: &DatabaseConnection) -> Vec<Vec<String>> {
     let mut tables = Vec::new();
-    for table in TABLES {
+    for table in written_tables() {
         let row = match connection.get_database_backend() {
             DbBackend::Postgres => "t::text".to_owned(),
             _ => {

@@ -76,10 +76,11 @@ fn migrate_shows_applies_and_reverts_migrations() {
         assert_eq!(output.code, Some(0), "{}", output.stderr);
         output.stdout
     };
-    assert_eq!(lines(&["migrate", "status"]).matches("pending ").count(), 10);
-    assert_eq!(lines(&["migrate", "up"]).matches("applied ").count(), 10);
-    assert_eq!(lines(&["migrate", "down"]).matches("applied ").count(), 9);
-    assert_eq!(lines(&["migrate", "down", "9"]).matches("pending ").count(), 10);
+    let all = lines(&["migrate", "status"]).matches("pending ").count();
+    assert!(all > 1, "there are migrations");
+    assert_eq!(lines(&["migrate", "up"]).matches("applied ").count(), all);
+    assert_eq!(lines(&["migrate", "down"]).matches("applied ").count(), all - 1);
+    assert_eq!(lines(&["migrate", "down", &(all - 1).to_string()]).matches("pending ").count(), all);
 }
 
 #[test]

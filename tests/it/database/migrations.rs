@@ -12,7 +12,7 @@ async fn up_down_and_up_again_leave_a_working_schema() {
     let url = database.parsed_url();
     migrate::up(&url, None, AMPLE).await.unwrap();
     let all = migrate::status(&url).await.unwrap();
-    assert!(all.len() == 10 && all.iter().all(|step| step.applied));
+    assert!(all.len() > 2 && all.iter().all(|step| step.applied));
     for left in (0..all.len()).rev() {
         migrate::down(&url, 1, AMPLE).await.unwrap();
         let applied = migrate::status(&url).await.unwrap().iter().filter(|step| step.applied).count();
@@ -46,7 +46,8 @@ async fn an_outdated_schema_is_named_and_a_newer_one_refused() {
     let url = database.parsed_url();
     migrate::up(&url, Some(3), AMPLE).await.unwrap();
     let behind = migrate::check(&url).await.unwrap_err();
-    assert!(matches!(&behind, SchemaError::Behind(missing) if missing.len() == 7), "{behind}");
+    let pending = migrate::status(&url).await.unwrap().len() - 3;
+    assert!(matches!(&behind, SchemaError::Behind(missing) if missing.len() == pending), "{behind}");
     assert!(behind.to_string().contains("m20261122_000005_idempotent"), "{behind}");
 
     migrate::up(&url, None, AMPLE).await.unwrap();

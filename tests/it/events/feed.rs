@@ -7,10 +7,12 @@ use crm::{
     events::outbox,
     service::asyncapi,
 };
+use poem::http::Method;
 use serde_json::{Value, json};
 
 use crate::harness::{
     Call, DAY, FAR_FUTURE, Reply, Service,
+    contract_walk::{changing_body, create_resources, operations, path},
     events::{CustomerVersions, assert_event_schema},
     id,
 };
@@ -64,6 +66,16 @@ async fn every_event_type_occurs_and_conforms_to_its_schema() {
     service.delete(&format!("/customers/{customer}")).send().await.expect(204);
     let body = json!({ "customerId": service.customer().await, "title": "Licence", "stage": 5 });
     let won = id(&service.create("/opportunities", body).await, "opportunityId");
+    // Every resource of the contract: one that is new has its events here too.
+    let ids = create_resources(&service).await;
+    let operations = operations(&service);
+    for operation in operations.iter().filter(|operation| operation.method == Method::PATCH) {
+        let body = changing_body(&service, operation, &ids);
+        service.patch(&path(operation, &ids), body).send().await.expect(200);
+    }
+    for operation in operations.iter().rev().filter(|operation| operation.method == Method::DELETE) {
+        service.delete(&path(operation, &ids)).send().await.expect(204);
+    }
 
     let events = events(&service).await;
     assert_eq!(history(&events, "customer", &customer), ["created", "updated", "deleted"]);
