@@ -39,7 +39,7 @@ help: ## List the targets
 
 .PHONY: build
 build:
-	@[ -x $(CRM) ] || echo "Building the service; the first time this takes some minutes."
+	@[ -x $(CRM) ] || echo "Building the service; the first time this takes three to five minutes on two cores."
 	@cargo build --bin crm
 
 .PHONY: run

@@ -15,7 +15,7 @@ impl Defaults {
             tenant: env.value("CRM_DEFAULT_TENANT", "default", "tenant of a request that names none", |text| {
                 Tenant::parse(text).ok_or_else(|| Tenant::EXPECTED.to_owned())
             }),
-            currency: env.value("CRM_DEFAULT_CURRENCY", "CNY", "currency of an opportunity that names none", |text| {
+            currency: env.value("CRM_DEFAULT_CURRENCY", "CNY", "currency of an amount that names none", |text| {
                 Currency::from_value(text.into()).map_err(String::from)
             }),
         }

@@ -73,7 +73,7 @@ pub struct Config {
     pub database_wait: Duration,
     /// The tenant of a request that names none.
     pub default_tenant: Tenant,
-    /// The currency of an opportunity that names none.
+    /// The currency of an amount that names none.
     pub default_currency: Currency,
     /// What tokens are signed with.
     pub jwt_key: JwtKey,

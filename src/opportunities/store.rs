@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{
     entity::{Column, Entity, Model},
     stage::{OpportunityStage, OpportunityStatus, StageState},
-    types::{AmountCents, OpportunityCreate, OpportunityUpdate},
+    types::{OpportunityCreate, OpportunityUpdate},
 };
 use crate::{
     change::{Cascade, Change},
@@ -15,7 +15,7 @@ use crate::{
     database::{read, tenancy::Tenanted},
     error::{Error, Result},
     values::{
-        Currency, Tenant, Text, Violation,
+        AmountCents, Currency, Tenant, Text, Violation,
         page::{List, Paging},
     },
 };

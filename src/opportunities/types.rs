@@ -1,13 +1,7 @@
 //! Contract types of opportunities.
 
-use std::borrow::Cow;
-
-use poem_openapi::{
-    Object,
-    registry::{MetaSchema, MetaSchemaRef},
-};
+use poem_openapi::Object;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::{
     entity::{Entity, Model},
@@ -17,10 +11,7 @@ use crate::{
     error::Result,
     pii::PiiView,
     resource::{Action, Projection, Published},
-    values::{
-        ContractValue, Currency, Field, Id, Tenant, Text, TextRule, Timestamp, Violation, contract_type,
-        integer_enum::names, text,
-    },
+    values::{AmountCents, Currency, Field, Id, Tenant, Text, TextRule, Timestamp, integer_enum::names, text},
 };
 
 /// A new opportunity.
@@ -166,38 +157,3 @@ impl TextRule for TitleRule {
 
 /// An opportunity's title, a single line.
 pub type Title = Text<TitleRule>;
-
-/// An amount in the currency's minor unit, from 0 to 2^53 - 1, the largest integer that is interoperable in JSON (RFC
-/// 8259, section 6).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(transparent)]
-pub struct AmountCents(pub i64);
-
-impl AmountCents {
-    const MAX: i64 = 9_007_199_254_740_991;
-}
-
-impl ContractValue for AmountCents {
-    fn name() -> Cow<'static, str> {
-        "AmountCents".into()
-    }
-
-    fn schema_ref() -> MetaSchemaRef {
-        MetaSchemaRef::Inline(Box::new(MetaSchema {
-            minimum: Some(0.0),
-            maximum: Some(Self::MAX as f64),
-            example: Some(Value::from(1_250_000)),
-            ..MetaSchema::new_with_format("integer", "int64")
-        }))
-    }
-
-    fn from_value(value: Value) -> std::result::Result<Self, Violation> {
-        value
-            .as_i64()
-            .filter(|amount| (0..=Self::MAX).contains(amount))
-            .map(Self)
-            .ok_or(Cow::Borrowed("must be a whole number from 0 to 9007199254740991"))
-    }
-}
-
-contract_type!(AmountCents);

@@ -10,6 +10,7 @@
 //! Reading order: [`contract`], then [`text`], [`optional`], [`id`], [`timestamp`], [`integer_enum`], [`tenant`],
 //! [`currency`].
 
+pub mod amount;
 pub mod clock;
 pub mod contract;
 pub mod currency;
@@ -24,6 +25,7 @@ pub mod tenant;
 pub mod text;
 pub mod timestamp;
 
+pub use amount::AmountCents;
 pub use clock::{Clock, IdSource};
 pub(crate) use contract::contract_type;
 pub use contract::{ContractValue, Violation};

@@ -128,6 +128,22 @@ fn files_use_each_other_in_no_circle() {
     assert!(found.is_empty(), "{} lines:\n{}", found.len(), found.join("\n"));
 }
 
+#[test]
+fn every_resource_is_declared_and_in_the_list() {
+    let sources = ours();
+    let (root, list) = (&sources["lib.rs"], &sources["service/resources.rs"]);
+    let folders = sources.iter().filter_map(|(file, text)| Some((file.strip_suffix("/entity.rs")?, text)));
+    let resources: Vec<&str> =
+        folders.filter(|(_, text)| text.contains("impl Resource for Entity")).map(|(folder, _)| folder).collect();
+    assert!(resources.contains(&"customers"), "{resources:?}");
+    for resource in resources {
+        assert!(root.contains(&format!("pub mod {resource};")), "{resource} is not declared in lib.rs");
+        assert!(list.contains(&format!("{resource}::Entity")), "{resource} is not in service/resources.rs");
+        let module = &sources[&format!("{resource}/mod.rs")];
+        assert!(module.contains("pub(crate) mod api;"), "{resource}: what is public is not found to be unused");
+    }
+}
+
 /// A crate of these files. Its other modules are empty: the root, and what the folders need.
 fn planted(files: &[(&str, &str)]) -> Sources {
     let mut sources = Sources::from([("lib.rs".to_owned(), String::new())]);

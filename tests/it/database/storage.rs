@@ -1,12 +1,12 @@
 //! The schema guards against bugs by constraints and serves lists and searches by indexes; writes are durable.
 
-use crm::{change::Intent, customers::CUSTOMERS};
+use crm::{change::Intent, customers::CUSTOMERS, pii::PiiField, service::resources::pii_tables};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, Statement, TransactionTrait};
 use serde_json::json;
 
 use crate::harness::{
     Service, TestDatabase, UNKNOWN_ID, caller, on_postgres,
-    sql::{rows, scalar, uuid_literal},
+    sql::{rows, scalar, table, uuid_literal},
 };
 
 /// Fails unless a constraint rejects the statement.
@@ -75,23 +75,19 @@ async fn every_list_reads_its_page_in_order_from_an_index() {
     let service = Service::start().await;
     let database = service.database.connect().await;
     let id = uuid_literal(UNKNOWN_ID);
-    for (table, key, filters) in [
-        ("customers", "customer_id", &[""][..]),
-        ("contacts", "contact_id", &["", "customer_id"]),
-        ("opportunities", "opportunity_id", &["", "customer_id"]),
-        ("follow_ups", "follow_up_id", &["", "customer_id", "opportunity_id", "contact_id"]),
-    ] {
-        for filter in filters {
-            let and = if filter.is_empty() { String::new() } else { format!("AND {filter} = {id}") };
+    for (list, key) in service.contract.resources() {
+        let table = table(&list);
+        let parameters = service.contract.parameters(&list);
+        let references = parameters.iter().filter_map(|name| name.strip_suffix("Id"));
+        // By a contact no list is filtered: it is how follow-ups are found when their contact is deleted.
+        let more = if list == "/follow-ups" { &["", "contact"][..] } else { &[""] };
+        for filter in references.chain(more.iter().copied()) {
+            let and = if filter.is_empty() { String::new() } else { format!("AND {filter}_id = {id}") };
             let query = format!(
                 "SELECT * FROM {table} WHERE tenant_id = 'a' {and} ORDER BY created_at DESC, {key} DESC LIMIT 20"
             );
             let plan = plan(&database, &query).await;
-            let index = if filter.is_empty() {
-                format!("{table}_newest")
-            } else {
-                format!("{table}_of_{}", filter.strip_suffix("_id").unwrap())
-            };
+            let index = if filter.is_empty() { format!("{table}_newest") } else { format!("{table}_of_{filter}") };
             assert!(plan.contains(&index), "{query}\n{plan}");
             assert!(!plan.contains("TEMP B-TREE") && !plan.contains("Sort"), "{query}\n{plan}");
         }
@@ -102,12 +98,8 @@ async fn every_list_reads_its_page_in_order_from_an_index() {
 async fn every_pii_search_uses_its_index() {
     let service = Service::start().await;
     let database = service.database.connect().await;
-    for (table, key, column) in [
-        ("customers", "customer_id", "contact_phone"),
-        ("customers", "customer_id", "contact_email"),
-        ("contacts", "contact_id", "phone"),
-        ("contacts", "contact_id", "email"),
-    ] {
+    let columns = pii_tables().into_iter().flat_map(|table| table.columns.iter().map(move |field| (table.id, field)));
+    for (key, PiiField { table, name: column, .. }) in columns {
         let query = |indexes: &str| {
             format!(
                 "SELECT * FROM {table} WHERE tenant_id = 'a' AND {column}_index IN ({indexes}) \

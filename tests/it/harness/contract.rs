@@ -58,6 +58,21 @@ impl Contract {
         paths.iter().flat_map(of_path).collect()
     }
 
+    /// The resources: the path of each list, and the name of the id in the path of one (`follow_up_id`).
+    pub fn resources(&self) -> Vec<(String, String)> {
+        let of_one = |operation: Operation| {
+            let (list, id) = operation.template.strip_suffix('}')?.rsplit_once("/{")?;
+            (operation.method == Method::GET).then(|| (list.to_owned(), id.to_owned()))
+        };
+        self.operations().into_iter().filter_map(of_one).collect()
+    }
+
+    /// The names of the parameters of a list.
+    pub fn parameters(&self, list: &str) -> Vec<String> {
+        let parameters = self.document["paths"][list]["get"]["parameters"].as_array().unwrap();
+        parameters.iter().filter_map(|parameter| parameter["name"].as_str().map(str::to_owned)).collect()
+    }
+
     pub fn schema(&self, name: &str) -> &Value {
         &self.document["components"]["schemas"][name]
     }

@@ -21,6 +21,11 @@ pub async fn scalar<T: TryGetable>(connection: &impl ConnectionTrait, sql: &str)
     values.remove(0)
 }
 
+/// The table of the resources at this path: `/follow-ups`.
+pub fn table(list: &str) -> String {
+    list.trim_start_matches('/').replace('-', "_")
+}
+
 /// An id as a literal: SQLite stores its bytes.
 pub fn uuid_literal(id: &str) -> String {
     if on_postgres() { format!("CAST('{id}' AS uuid)") } else { format!("x'{}'", id.replace('-', "")) }

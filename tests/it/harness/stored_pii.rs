@@ -1,9 +1,12 @@
 //! Phone numbers and e-mail addresses as the database stores them, read and replaced around the service.
 
+use crm::service::resources::pii_tables;
 use sea_orm::{ConnectionTrait, DatabaseConnection};
 
 use super::{
-    TestDatabase, on_postgres,
+    TestDatabase,
+    contract_walk::lower_camel,
+    on_postgres,
     sql::{column, scalar, uuid_literal},
 };
 
@@ -26,12 +29,8 @@ impl StoredPii {
     }
 
     /// Its name in the contract.
-    pub fn field(&self) -> &'static str {
-        match self.column {
-            "contact_phone" => "contactPhone",
-            "contact_email" => "contactEmail",
-            column => column,
-        }
+    pub fn field(&self) -> String {
+        lower_camel(self.column)
     }
 
     pub async fn read(&self, connection: &DatabaseConnection) -> Option<String> {
@@ -52,7 +51,7 @@ impl StoredPii {
     }
 
     fn condition(&self) -> String {
-        let key = if self.table == "customers" { "customer_id" } else { "contact_id" };
+        let key = pii_tables().into_iter().find(|table| table.name == self.table).unwrap().id;
         format!("WHERE {key} = {}", uuid_literal(&self.id))
     }
 }

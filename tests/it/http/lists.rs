@@ -42,7 +42,7 @@ async fn a_page_past_the_end_is_empty_with_the_total() {
 #[tokio::test]
 async fn page_and_page_size_out_of_range_are_400_and_never_clamped() {
     let service = Service::start().await;
-    for list in ["/customers", "/contacts", "/opportunities", "/follow-ups"] {
+    for (list, _) in service.contract.resources() {
         for page in ["0", "-1", "9007199254740992", "x", "", "1.0", "%2B1", "1e3", "99999999999999999999999999"] {
             service
                 .get(&format!("{list}?page={page}"))

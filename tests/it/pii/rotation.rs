@@ -11,6 +11,7 @@ use std::{
 
 use crm::{
     pii::{
+        PiiField,
         key_registry::{self, KeyError},
         rotate::{self, Report},
     },
@@ -104,13 +105,10 @@ async fn refusal(service: &Service, variables: &[(&str, &str)]) -> Option<KeyErr
     key_registry::open(&config, service.app.database(), service.app.now()).await.err()
 }
 
-const COLUMNS: [(&str, &str); 4] =
-    [("customers", "contact_phone"), ("customers", "contact_email"), ("contacts", "phone"), ("contacts", "email")];
-
 /// How many stored values have this prefix, and how many do not.
 async fn count_by_prefix(connection: &DatabaseConnection, prefix: &str) -> (i64, i64) {
     let (mut with, mut without) = (0, 0);
-    for (table, column) in COLUMNS {
+    for PiiField { table, name: column, .. } in pii_tables().into_iter().flat_map(|table| table.columns) {
         for (comparison, count) in [("=", &mut with), ("<>", &mut without)] {
             let length = prefix.len();
             let sql =
