@@ -109,6 +109,16 @@ impl<'t> Change<'t> {
         self.lock::<E>(self.id(), LockType::Update).await?.ok_or_else(Error::not_found)
     }
 
+    /// The same, after its customer, a row of `C`, was locked with `lock`: locks are taken from the customer down.
+    ///
+    /// # Errors
+    /// [`Error::not_found`], or a database error.
+    pub async fn lock_own_below<C: Resource, E: OfCustomer>(&self, lock: LockType) -> Result<E::Model> {
+        let customer = self.customer_of::<E>(self.id()).await?.ok_or_else(Error::not_found)?;
+        self.lock::<C>(customer, lock).await?;
+        self.lock_own::<E>().await
+    }
+
     /// The row that a field references, locked.
     ///
     /// # Errors

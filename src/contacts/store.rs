@@ -12,7 +12,7 @@ use crate::{
     change::{Cascade, Change},
     customers::{self, CUSTOMERS},
     database::{read, tenancy::Tenanted},
-    error::{Error, Result},
+    error::Result,
     pii::{Email, Phone, PiiCipher},
     values::{
         Tenant, Text,
@@ -95,11 +95,10 @@ pub async fn insert(change: &mut Change<'_>, body: ContactCreate) -> Result<Mode
 pub async fn update(change: &mut Change<'_>, body: ContactUpdate) -> Result<Model> {
     let ContactUpdate { name, phone, email, is_primary } = body;
     let is_primary = is_primary.into_option();
-    if is_primary == Some(true) {
-        let customer = change.customer_of::<Entity>(change.id()).await?.ok_or_else(Error::not_found)?;
-        change.lock::<customers::Entity>(customer, LockType::Update).await?;
-    }
-    let before = change.lock_own::<Entity>().await?;
+    let before = match is_primary {
+        Some(true) => change.lock_own_below::<customers::Entity, Entity>(LockType::Update).await?,
+        Some(false) | None => change.lock_own::<Entity>().await?,
+    };
     let mut row = before.clone();
     row.name = name.into_option().map_or(row.name, Text::into_string);
     PHONE.apply(change.cipher(), change.location(), phone, (&mut row.phone, &mut row.phone_index))?;
@@ -126,9 +125,6 @@ async fn demote_primary(change: &mut Change<'_>, customer: Uuid) -> Result<()> {
 /// # Errors
 /// Not found, or a database error.
 pub async fn delete(change: &mut Change<'_>) -> Result<()> {
-    let id = change.id();
-    let customer = change.customer_of::<Entity>(id).await?.ok_or_else(Error::not_found)?;
-    change.lock::<customers::Entity>(customer, LockType::KeyShare).await?;
-    let row = change.lock_own::<Entity>().await?;
+    let row = change.lock_own_below::<customers::Entity, Entity>(LockType::KeyShare).await?;
     change.delete_own::<Entity>(row).await
 }

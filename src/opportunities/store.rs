@@ -109,9 +109,6 @@ fn invalid_status(violation: Violation) -> Error {
 /// # Errors
 /// Not found, or a database error.
 pub async fn delete(change: &mut Change<'_>) -> Result<()> {
-    let id = change.id();
-    let customer = change.customer_of::<Entity>(id).await?.ok_or_else(Error::not_found)?;
-    change.lock::<customers::Entity>(customer, LockType::KeyShare).await?;
-    let row = change.lock_own::<Entity>().await?;
+    let row = change.lock_own_below::<customers::Entity, Entity>(LockType::KeyShare).await?;
     change.delete_own::<Entity>(row).await
 }
