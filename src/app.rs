@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::{
     audit::{AuditEntry, AuditQueue, reading::reading},
     auth::Keys,
-    change::{Cascade, Changes},
+    change::{Changes, Removal},
     config::Config,
     database::{Database, read},
     error::Result,
@@ -42,7 +42,7 @@ type Row<V> = <<V as Projection>::Entity as sea_orm::EntityTrait>::Model;
 
 impl App {
     /// Opens the application on an up-to-date database, with every key that its data needs. `ids` must use `clock`;
-    /// `cascades` are those of all resources; `time_limit` applies to each read and each write.
+    /// `removals` are those of all resources, those that refer to others first; `time_limit` applies to each read and each write.
     ///
     /// # Errors
     /// Keys that are missing or unreadable, or a database that cannot be opened.
@@ -50,7 +50,7 @@ impl App {
         config: Config,
         (clock, ids): (Clock, IdSource),
         audit_queue: AuditQueue,
-        cascades: Vec<Cascade>,
+        removals: Vec<Removal>,
         time_limit: Duration,
     ) -> std::result::Result<Self, Box<dyn StdError + Send + Sync>> {
         let keys = Arc::new(Keys::from_config(&config)?);
@@ -61,9 +61,10 @@ impl App {
             cipher: Arc::new(cipher),
             ids: Arc::new(ids),
             default_currency: config.default_currency.clone(),
-            cascades: cascades.into(),
+            removals: removals.into(),
             audit_queue: Arc::new(audit_queue),
             events: Arc::default(),
+            deleted: Arc::default(),
         };
         let (metrics, stopping) = (Arc::default(), CancellationToken::new());
         Ok(Self { parts: Arc::new(Parts { config, keys, changes, clock, metrics, stopping }) })

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{
     sync::watch,
-    time::{sleep, sleep_until, timeout},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 
 use super::supervisor::{OnStop, Task};
@@ -12,17 +12,23 @@ use crate::{
     app::App,
     audit::AuditQueue,
     broker::{Broker, Down},
+    change::{Changes, DELETIONS, Deletion, RemovalStep},
     database::Database,
     error::{Error, Result},
     events::{EventSignal, outbox, signal::Positions},
     inbound::Inbound,
     relay::{Relay, Step},
+    telemetry::metrics::Metrics,
 };
 
 /// How long entries gather before they are written, to share a commit.
 const GATHER: Duration = Duration::from_millis(50);
 /// The pause before entries are written again that the database could not take.
 const REWRITE: Duration = Duration::from_secs(1);
+/// Maximum number of rows that a step of a deletion removes.
+const ROWS: u64 = 50;
+/// The pause before a deletion is tried again that could not be removed.
+const REMOVE_AGAIN: Duration = Duration::from_secs(5);
 /// How long the work of another process may go unnoticed.
 const POLL: Duration = Duration::from_millis(250);
 /// How long the end of the service waits for events that the broker may still confirm: they are not sent again then.
@@ -120,6 +126,73 @@ impl Task for AssignPositions {
 
     fn report(&self, error: &Error) {
         tracing::error!(cause = error.cause().unwrap_or_default(), "events cannot be put in order");
+    }
+}
+
+/// Removes what is deleted, a step of each deletion in turn.
+pub(super) struct RemoveDeleted {
+    changes: Changes,
+    metrics: Arc<Metrics>,
+    /// Of a turn that is not over: the last deletion, whose followers come next.
+    after: Option<Deletion>,
+    /// Whether a step of this turn removed anything.
+    removed: bool,
+    pause: Pause,
+}
+
+/// How the removal pauses.
+enum Pause {
+    /// It leaves the database to others for as long as it took itself.
+    Elapsed(Duration),
+    /// It waits for a deletion, or for this long.
+    Idle(Duration),
+}
+
+impl RemoveDeleted {
+    pub fn new(app: &App) -> Self {
+        let (changes, metrics) = (app.changes().clone(), Arc::clone(app.metrics()));
+        Self { changes, metrics, after: None, removed: false, pause: Pause::Idle(POLL) }
+    }
+}
+
+impl Task for RemoveDeleted {
+    const ON_STOP: OnStop = OnStop::Finish;
+
+    async fn step(&mut self) -> Result<()> {
+        let started = Instant::now();
+        self.pause = Pause::Idle(REMOVE_AGAIN);
+        let deletions = self.changes.deletions(self.after.as_ref()).await?;
+        self.metrics.deletions_pending.set(deletions.len() as i64);
+        let is_last = (deletions.len() as u64) < DELETIONS;
+        self.after = if is_last { None } else { deletions.last().cloned() };
+        let mut outcome = Ok(());
+        for deletion in deletions {
+            // One that fails must not keep the others.
+            match self.changes.remove(deletion, ROWS).await {
+                Ok(RemovalStep::Removed(_) | RemovalStep::Done) => self.removed = true,
+                Ok(RemovalStep::Waiting | RemovalStep::Elsewhere) => {}
+                Err(error) => outcome = Err(error),
+            }
+        }
+        if !is_last || std::mem::take(&mut self.removed) {
+            self.pause = Pause::Elapsed(started.elapsed());
+        } else if outcome.is_ok() {
+            self.pause = Pause::Idle(POLL);
+        }
+        outcome
+    }
+
+    async fn pause(&mut self) {
+        match self.pause {
+            Pause::Elapsed(elapsed) => sleep(elapsed).await,
+            Pause::Idle(longest) => {
+                let _woken_or_in_vain = timeout(longest, self.changes.deleted.notified()).await;
+            }
+        }
+    }
+
+    fn report(&self, error: &Error) {
+        tracing::error!(cause = error.cause().unwrap_or_default(), "what is deleted cannot be removed");
     }
 }
 

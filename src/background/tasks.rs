@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    adapters::{AssignPositions, Consume, Every, Publish, WriteAuditEntries},
+    adapters::{AssignPositions, Consume, Every, Publish, RemoveDeleted, WriteAuditEntries},
     retention::purge,
     supervisor::Supervisor,
 };
@@ -29,6 +29,7 @@ impl Background {
         let tasks = Self::new(app);
         tasks.supervisor.spawn(WriteAuditEntries::new(app));
         tasks.assign_positions();
+        tasks.supervisor.spawn(RemoveDeleted::new(app));
         if app.config().events_relay {
             tasks.relay_events();
         }

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use futures_util::{FutureExt, future::BoxFuture};
 use sea_orm::EntityTrait;
+use tokio::sync::Notify;
 
 use super::{
     claim,
     intent::Intent,
-    open::{Cascade, Change},
+    open::{Change, Removal},
 };
 use crate::{
     audit::{AuditQueue, entry},
@@ -31,12 +32,14 @@ pub struct Changes {
     pub ids: Arc<IdSource>,
     /// The currency of opportunities that specify none.
     pub default_currency: Currency,
-    /// What happens to rows when a resource that they reference is deleted, in the order of execution.
-    pub cascades: Arc<[Cascade]>,
+    /// How the rows of each resource are removed, those that refer to others first.
+    pub removals: Arc<[Removal]>,
     /// Records reads of personal data.
     pub audit_queue: Arc<AuditQueue>,
     /// Wakes tasks that wait for events.
     pub events: Arc<EventSignal>,
+    /// Wakes the task that removes what is deleted.
+    pub deleted: Arc<Notify>,
 }
 
 impl Changes {
@@ -51,7 +54,7 @@ impl Changes {
     {
         let (_, resource) = intent.resource;
         let shared = Arc::new((self.clone(), intent, apply));
-        let (value, readings) = self
+        let (value, marked, readings) = self
             .database
             .transact_on(resource, move |transaction: &Transaction| {
                 let shared = Arc::clone(&shared);
@@ -62,12 +65,15 @@ impl Changes {
                     let value = apply(&mut change).await?;
                     entry::write(transaction, &change.entries).await?;
                     outbox::write(transaction, change.events).await?;
-                    Ok((value, change.readings))
+                    Ok((value, change.marked, change.readings))
                 }
                 .boxed()
             })
             .await?;
         self.events.committed();
+        if marked {
+            self.deleted.notify_one();
+        }
         for reading in readings {
             self.audit_queue.record(Some(reading));
         }
@@ -106,10 +112,11 @@ impl Changes {
             cipher: &self.cipher,
             ids: &self.ids,
             default_currency: &self.default_currency,
-            cascades: &self.cascades,
+            removals: &self.removals,
             now: self.ids.now(),
             entries: Vec::new(),
             events: Vec::new(),
+            marked: false,
             readings: Vec::new(),
         }
     }

@@ -54,6 +54,13 @@ impl Intent {
         Self { actor, visibility: PiiVisibility::Masked, resource: (kind, id), idempotency }
     }
 
+    /// A change that is the rest of one that this actor made.
+    #[must_use]
+    pub(super) fn on_behalf_of(actor: Actor, kind: Kind, id: Uuid) -> Self {
+        let idempotency = Idempotency::Inherent;
+        Self { actor, visibility: PiiVisibility::Masked, resource: (kind, id), idempotency }
+    }
+
     fn of(caller: Caller<CanWrite>, kind: Kind, id: Uuid, idempotency: Idempotency) -> Self {
         let Caller { actor, visibility, .. } = caller;
         Self { actor, visibility, resource: (kind, id), idempotency }

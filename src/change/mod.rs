@@ -9,7 +9,7 @@
 //!    ([`crate::events`]);
 //! 4. it commits. A rejection or failure on the way leaves nothing behind, not even the claim.
 //!
-//! Reading order: [`intent`] · [`changes`] · [`claim`] · [`open`] · [`write`](mod@write).
+//! Reading order: [`intent`] · [`changes`] · [`claim`] · [`open`] · [`write`](mod@write) · [`removal`].
 
 mod changes;
 mod claim;
@@ -17,9 +17,11 @@ mod idempotent;
 mod inbox;
 mod intent;
 mod open;
+mod removal;
 mod write;
 
 pub use changes::Changes;
 pub(crate) use claim::purge_claims;
 pub use intent::Intent;
-pub use open::{Cascade, Change};
+pub use open::{Change, Removal, RemovalStep};
+pub use removal::{DELETIONS, Deletion};

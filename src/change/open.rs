@@ -2,7 +2,7 @@
 
 use futures_util::future::BoxFuture;
 use sea_orm::{
-    QueryFilter, QueryOrder, QuerySelect,
+    ColumnTrait, QueryFilter, QuerySelect, QueryTrait,
     sea_query::{IntoCondition, LockType},
 };
 use uuid::Uuid;
@@ -28,24 +28,40 @@ pub struct Change<'t> {
     pub(super) cipher: &'t PiiCipher,
     pub(super) ids: &'t IdSource,
     pub(super) default_currency: &'t Currency,
-    pub(super) cascades: &'t [Cascade],
+    pub(super) removals: &'t [Removal],
     pub(super) now: Timestamp,
     /// Audit entries about what was done so far.
     pub(super) entries: Vec<AuditEntry>,
     /// Events about what was done so far.
     pub(super) events: Vec<NewEvent>,
+    /// Whether a row was marked as deleted, and is to be removed.
+    pub(super) marked: bool,
     /// Audit entries about personal data that was seen unmasked without being changed.
     pub(super) readings: Vec<AuditEntry>,
 }
 
-/// What happens to rows when a resource that they reference is deleted. Declared by the referencing resource, so that
-/// the referenced one need not know about it.
+/// How the rows of a type of resource are removed, by themselves or with what they refer to.
 #[derive(Clone, Copy)]
-pub struct Cascade {
-    /// The type of the deleted resource.
-    pub of: Kind,
-    /// Deletes or updates the rows that reference the resource with this id, which is locked.
-    pub apply: for<'c, 't> fn(&'c mut Change<'t>, Uuid) -> BoxFuture<'c, Result<()>>,
+pub struct Removal {
+    /// The type of the resource.
+    pub(super) kind: Kind,
+    /// Deletes or clears at most so many rows that refer to the deleted resource of the change.
+    pub(super) follow: for<'c, 't> fn(&'c mut Change<'t>, u64) -> BoxFuture<'c, Result<RemovalStep>>,
+    /// Removes the row of the deleted resource of the change.
+    pub(super) finish: for<'c, 't> fn(&'c mut Change<'t>) -> BoxFuture<'c, Result<()>>,
+}
+
+/// What a step of a removal did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RemovalStep {
+    /// It deleted or cleared this many rows; there may be more.
+    Removed(u64),
+    /// It did nothing: rows that were deleted before, by themselves, go first.
+    Waiting,
+    /// It did nothing: another process removes it, or has just done so.
+    Elsewhere,
+    /// Nothing is left to do.
+    Done,
 }
 
 impl<'t> Change<'t> {
@@ -98,7 +114,10 @@ impl<'t> Change<'t> {
     /// # Errors
     /// A database error.
     pub async fn lock<E: Resource>(&self, id: Uuid, lock: LockType) -> Result<Option<E::Model>> {
-        Ok(E::one(self.tenant(), id).lock(lock).all(self.db()).await?.pop())
+        let row = E::one(self.tenant(), id);
+        // A change that waited for the lock sees what is in the row itself, but not what else was committed meanwhile.
+        let row = row.apply_if(E::DELETED_AT, |row, deleted_at| row.filter(deleted_at.is_null()));
+        Ok(row.lock(lock).all(self.db()).await?.pop())
     }
 
     /// The row of the changed resource, locked for update.
@@ -127,13 +146,13 @@ impl<'t> Change<'t> {
         self.lock::<E>(id, lock).await?.ok_or_else(|| Error::bad_reference(field))
     }
 
-    /// All matching rows of the tenant, locked for update.
+    /// The tenant's row that matches, if any, locked for update. There must be at most one.
     ///
     /// # Errors
     /// A database error.
-    pub async fn lock_all<E: Resource>(&self, which: impl IntoCondition) -> Result<Vec<E::Model>> {
-        let rows = E::of(self.tenant()).filter(which.into_condition()).order_by_asc(E::ID);
-        Ok(rows.lock(LockType::Update).all(self.db()).await?)
+    pub async fn lock_matching<E: Resource>(&self, which: impl IntoCondition) -> Result<Option<E::Model>> {
+        let row = E::of(self.tenant()).filter(which.into_condition());
+        Ok(row.lock(LockType::Update).all(self.db()).await?.pop())
     }
 
     /// The customer that a resource belongs to, if the resource exists and has one. Takes no lock.

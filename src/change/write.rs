@@ -4,16 +4,16 @@
 #![expect(clippy::disallowed_methods, reason = "this is the place where rows are written")]
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sea_orm::{ActiveModelTrait, ColumnTrait, IntoActiveModel, QueryFilter};
-use uuid::Uuid;
+use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, Iterable, ModelTrait, QueryFilter};
 
 use super::open::Change;
 use crate::{
     audit::{AuditEntry, AuditedAction, reading::reading},
+    auth::Actor,
     database::tenancy::Tenanted,
-    error::Result,
+    error::{Error, Result},
     events::event::NewEvent,
-    resource::{Action, OfCustomer, Published},
+    resource::{Action, Published, deletion},
 };
 
 /// Number of rows per DELETE: databases limit the number of parameters.
@@ -46,7 +46,7 @@ impl Change<'_> {
         let version = *E::version(&mut before);
         *E::version(&mut row) = version + actions.len() as i64;
         *E::updated_at(&mut row) = self.after(*E::updated_at(&mut before));
-        let row = row.into_active_model().reset_all().update(self.db()).await?;
+        self.store::<E>(&before, &row).await?;
         self.record::<E>(AuditedAction::updated::<E>(&before, &row), &row, &actions, version)?;
         Ok(row)
     }
@@ -66,25 +66,64 @@ impl Change<'_> {
         })
     }
 
-    /// Deletes the resource of the change, whose row is locked, after deleting or updating the rows that reference it.
+    /// Deletes the resource of the change, whose row is locked. If others may refer to it, its row is only marked: it is hidden
+    /// from now on, with all that goes with it, and removed in steps.
     ///
     /// # Errors
     /// A database error.
-    pub async fn delete_own<E: Published>(&mut self, row: E::Model) -> Result<()> {
+    pub async fn delete_own<E: Published>(&mut self, mut row: E::Model) -> Result<()> {
+        let Some(deleted_at) = E::DELETED_AT else { return self.delete::<E>(vec![row]).await };
+        let version = *E::version(&mut row);
+        self.record::<E>(AuditedAction::deleted::<E>(&row), &row, &[Action::Deleted], version)?;
+        let mut marked = row.clone();
+        E::vacate(&mut marked);
+        *E::version(&mut marked) = version + 1;
+        marked.try_set(deleted_at, Some(self.now.0).into())?;
+        self.store::<E>(&row, &marked).await?;
+
         let (kind, id) = self.intent.resource;
-        for cascade in self.cascades.iter().filter(|cascade| cascade.of.name == kind.name) {
-            (cascade.apply)(self, id).await?;
-        }
-        self.delete::<E>(vec![row]).await
+        let Actor { tenant, name, client, request_id, trace_id } = self.intent.actor.clone();
+        let deletion = deletion::Model {
+            tenant_id: tenant.as_str().to_owned(),
+            resource_id: id,
+            resource_type: kind.name.to_owned(),
+            deleted_at: self.now.0,
+            actor: name,
+            client,
+            request_id,
+            trace_id,
+        };
+        deletion::Entity::insert(deletion.into_active_model()).exec_without_returning(self.db()).await?;
+        self.marked = true;
+        Ok(())
     }
 
-    /// Deletes the rows that belong to a customer that is being deleted.
+    /// Removes the marked row of the change's resource, which nothing refers to any more.
     ///
     /// # Errors
     /// A database error.
-    pub async fn delete_of_customer<E: Published + OfCustomer>(&mut self, customer: Uuid) -> Result<()> {
-        let rows = self.lock_all::<E>(E::CUSTOMER.eq(customer)).await?;
-        self.delete::<E>(rows).await
+    pub(super) async fn delete_marked<E: Published>(&mut self) -> Result<()> {
+        let marked = E::DELETED_AT.map(|deleted_at| deleted_at.is_not_null());
+        let row = E::delete_of(self.tenant()).filter(E::ID.eq(self.id()));
+        marked.into_iter().fold(row, QueryFilter::filter).exec(self.db()).await?;
+        Ok(())
+    }
+
+    /// Writes what differs between two versions of a row. A reference to what is deleted is not in the version that was
+    /// read: it is left to the steps that clear it, unless another reference changes, whose constraints include it.
+    async fn store<E: Published>(&self, before: &E::Model, row: &E::Model) -> Result<()> {
+        let mut changed = before.clone().into_active_model();
+        for column in E::Column::iter() {
+            changed.set_if_not_equals(column, row.get(column));
+        }
+        if E::REFERENCES.iter().any(|reference| before.get(reference.column) != row.get(reference.column)) {
+            E::REFERENCES.iter().for_each(|reference| changed.set(reference.column, row.get(reference.column)));
+        }
+        let stored = E::update_of(self.tenant()).set(changed).filter(E::ID.eq(E::id(row))).exec(self.db()).await?;
+        match stored.rows_affected {
+            1 => Ok(()),
+            _ => Err(Error::internal("a locked row is gone")),
+        }
     }
 
     /// The new `updatedAt` of a row last changed at `before`: now, but always later than `before`.

@@ -17,7 +17,7 @@ use crate::{
         reach::{reach, reach_durable},
     },
     error::Error,
-    service::resources::cascades,
+    service::resources::removals,
     values::{Clock, IdSource},
 };
 
@@ -34,7 +34,7 @@ pub(super) async fn check_schema(config: &Config) -> ExitOutcome {
 pub(super) async fn open(config: Config, time_limit: Duration) -> Result<App, Box<dyn StdError + Send + Sync>> {
     reach_durable(&config.database_url, config.database_wait).await?;
     let clock = Clock::System;
-    App::open(config, (clock.clone(), IdSource::random(clock)), AuditQueue::default(), cascades(), time_limit).await
+    App::open(config, (clock.clone(), IdSource::random(clock)), AuditQueue::default(), removals(), time_limit).await
 }
 
 /// Opens only the database, if its schema is up to date.

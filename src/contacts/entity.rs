@@ -3,9 +3,10 @@
 use sea_orm::entity::prelude::*;
 
 use crate::{
+    customers,
     http::tag::Tag,
     pii::{BlindIndex, EmailRule, PhoneRule, PiiColumn, PiiTable, Sealed},
-    resource::{AuditField, Kind, OfCustomer, Resource},
+    resource::{AuditField, Kind, OfCustomer, OnDelete, Reference, Resource},
 };
 
 /// The resource type.
@@ -32,6 +33,7 @@ pub struct Model {
     pub created_at: DateTimeUtc,
     pub updated_at: DateTimeUtc,
     pub version: i64,
+    pub deleted_at: Option<DateTimeUtc>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -45,6 +47,9 @@ impl Resource for Entity {
     const TENANT: Column = Column::TenantId;
     const ID: Column = Column::ContactId;
     const CREATED: Column = Column::CreatedAt;
+    const REFERENCES: &'static [Reference<Self>] =
+        &[Reference::to::<customers::Entity>(Column::CustomerId, OnDelete::Delete)];
+    const DELETED_AT: Option<Column> = Some(Column::DeletedAt);
     const PII: Option<PiiTable> = Some(PERSONAL_DATA);
 
     fn id(row: &Model) -> Uuid {
@@ -57,6 +62,10 @@ impl Resource for Entity {
 
     fn version(row: &mut Model) -> &mut i64 {
         &mut row.version
+    }
+
+    fn vacate(row: &mut Model) {
+        row.is_primary = false;
     }
 
     fn audit_fields(row: &Model) -> Vec<AuditField<'_>> {
@@ -73,6 +82,7 @@ impl Resource for Entity {
             created_at: _,
             updated_at: _,
             version: _,
+            deleted_at: _,
         } = row;
         vec![
             AuditField::Plain("customerId", Some(customer_id.to_string())),

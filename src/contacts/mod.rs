@@ -12,6 +12,5 @@ pub(crate) mod store;
 pub mod types;
 
 pub(crate) use api::ContactsApi;
-pub(crate) use entity::{CONTACTS, Entity};
-pub(crate) use store::CASCADES;
+pub(crate) use entity::Entity;
 pub use types::{Contact, ContactCreate, ContactUpdate};

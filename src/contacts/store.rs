@@ -1,6 +1,5 @@
 //! Queries on contacts.
 
-use futures_util::FutureExt;
 use sea_orm::{ColumnTrait, Condition, ConnectionTrait, QueryFilter, QueryTrait, sea_query::LockType};
 use uuid::Uuid;
 
@@ -9,8 +8,8 @@ use super::{
     types::{ContactCreate, ContactUpdate},
 };
 use crate::{
-    change::{Cascade, Change},
-    customers::{self, CUSTOMERS},
+    change::Change,
+    customers,
     database::{read, tenancy::Tenanted},
     error::Result,
     pii::{Email, Phone, PiiCipher},
@@ -19,10 +18,6 @@ use crate::{
         page::{List, Paging},
     },
 };
-
-/// Contacts are deleted with their customer.
-pub const CASCADES: &[Cascade] =
-    &[Cascade { of: CUSTOMERS, apply: |change, id| change.delete_of_customer::<Entity>(id).boxed() }];
 
 /// Which contacts to list.
 #[derive(Debug, Clone)]
@@ -84,6 +79,7 @@ pub async fn insert(change: &mut Change<'_>, body: ContactCreate) -> Result<Mode
         created_at: change.now().0,
         updated_at: change.now().0,
         version: 0,
+        deleted_at: None,
     };
     change.insert::<Entity>(row).await
 }
@@ -113,7 +109,7 @@ pub async fn update(change: &mut Change<'_>, body: ContactUpdate) -> Result<Mode
 /// Demotes the customer's primary contact, if there is one. The customer must be locked.
 async fn demote_primary(change: &mut Change<'_>, customer: Uuid) -> Result<()> {
     let primary = Condition::all().add(Column::CustomerId.eq(customer)).add(Column::IsPrimary.eq(true));
-    for before in change.lock_all::<Entity>(primary).await? {
+    if let Some(before) = change.lock_matching::<Entity>(primary).await? {
         let row = Model { is_primary: false, ..before.clone() };
         change.update::<Entity>(before, row).await?;
     }

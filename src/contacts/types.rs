@@ -92,6 +92,7 @@ impl Projection for Contact {
             created_at,
             updated_at,
             version: _,
+            deleted_at: _,
         } = row;
         let location = PiiLocation { tenant: &tenant_id, id: contact_id };
         Ok(Self {

@@ -32,6 +32,7 @@ pub struct Model {
     pub created_at: DateTimeUtc,
     pub updated_at: DateTimeUtc,
     pub version: i64,
+    pub deleted_at: Option<DateTimeUtc>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -45,6 +46,7 @@ impl Resource for Entity {
     const TENANT: Column = Column::TenantId;
     const ID: Column = Column::CustomerId;
     const CREATED: Column = Column::CreatedAt;
+    const DELETED_AT: Option<Column> = Some(Column::DeletedAt);
     const PII: Option<PiiTable> = Some(PERSONAL_DATA);
 
     fn id(row: &Model) -> Uuid {
@@ -72,6 +74,7 @@ impl Resource for Entity {
             created_at: _,
             updated_at: _,
             version: _,
+            deleted_at: _,
         } = row;
         vec![
             AuditField::Personal("name", Some(name)),

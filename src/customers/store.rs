@@ -74,6 +74,7 @@ pub async fn insert(change: &mut Change<'_>, body: CustomerCreate) -> Result<Mod
         created_at: change.now().0,
         updated_at: change.now().0,
         version: 0,
+        deleted_at: None,
     };
     change.insert::<Entity>(row).await
 }

@@ -88,6 +88,7 @@ impl Projection for Customer {
             created_at,
             updated_at,
             version: _,
+            deleted_at: _,
         } = row;
         let location = PiiLocation { tenant: &tenant_id, id: customer_id };
         Ok(Self {

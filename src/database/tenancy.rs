@@ -3,7 +3,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "here the tenant is put into every query")]
 
-use sea_orm::{ColumnTrait, DeleteMany, EntityTrait, QueryFilter, Select};
+use sea_orm::{ColumnTrait, DeleteMany, EntityTrait, QueryFilter, Select, UpdateMany};
 use uuid::Uuid;
 
 use crate::values::Tenant;
@@ -13,10 +13,22 @@ pub trait Tenanted: EntityTrait {
     /// The column `tenant_id`.
     const TENANT: Self::Column;
 
-    /// The tenant's rows.
+    /// The tenant's rows, as the rest of the service sees them.
     #[must_use]
     fn of(tenant: &Tenant) -> Select<Self> {
+        Self::stored_of(tenant)
+    }
+
+    /// The tenant's rows, as they are stored.
+    #[must_use]
+    fn stored_of(tenant: &Tenant) -> Select<Self> {
         Self::find().filter(Self::TENANT.eq(tenant.as_str()))
+    }
+
+    /// An update of the tenant's rows.
+    #[must_use]
+    fn update_of(tenant: &Tenant) -> UpdateMany<Self> {
+        Self::update_many().filter(Self::TENANT.eq(tenant.as_str()))
     }
 
     /// A deletion of the tenant's rows.

@@ -3,8 +3,10 @@
 use sea_orm::entity::prelude::*;
 
 use crate::{
+    contacts, customers,
     http::tag::Tag,
-    resource::{AuditField, Kind, OfCustomer, Resource},
+    opportunities,
+    resource::{AuditField, Kind, OfCustomer, OnDelete, Reference, Resource},
 };
 
 /// The resource type.
@@ -46,6 +48,11 @@ impl Resource for Entity {
     const TENANT: Column = Column::TenantId;
     const ID: Column = Column::FollowUpId;
     const CREATED: Column = Column::CreatedAt;
+    const REFERENCES: &'static [Reference<Self>] = &[
+        Reference::to::<customers::Entity>(Column::CustomerId, OnDelete::Delete),
+        Reference::to::<opportunities::Entity>(Column::OpportunityId, OnDelete::Clear),
+        Reference::to::<contacts::Entity>(Column::ContactId, OnDelete::Clear),
+    ];
 
     fn id(row: &Model) -> Uuid {
         row.follow_up_id

@@ -12,5 +12,4 @@ pub mod types;
 
 pub(crate) use api::FollowUpsApi;
 pub(crate) use entity::{Entity, FOLLOW_UPS};
-pub(crate) use store::CASCADES;
 pub use types::{FollowUp, FollowUpCreate, FollowUpUpdate};

@@ -1,6 +1,5 @@
 //! Queries on follow-ups.
 
-use futures_util::FutureExt;
 use sea_orm::{ColumnTrait, ConnectionTrait, QueryFilter, QueryTrait, sea_query::LockType};
 use uuid::Uuid;
 
@@ -9,25 +8,17 @@ use super::{
     types::{Content, FollowUpCreate, FollowUpType, FollowUpUpdate},
 };
 use crate::{
-    change::{Cascade, Change},
-    contacts::{self, CONTACTS},
-    customers::{self, CUSTOMERS},
+    change::Change,
+    contacts, customers,
     database::{read, tenancy::Tenanted},
     error::{Error, ErrorKind, Result},
-    opportunities::{self, OPPORTUNITIES},
-    resource::OfCustomer,
+    opportunities,
+    resource::{OfCustomer, deletion::refers_to},
     values::{
         Clearable, ContractValue, Id, Tenant, Text,
         page::{List, Paging},
     },
 };
-
-/// Follow-ups are deleted with their customer; when their opportunity or contact is deleted, the reference is cleared.
-pub const CASCADES: &[Cascade] = &[
-    Cascade { of: CUSTOMERS, apply: |change, id| change.delete_of_customer::<Entity>(id).boxed() },
-    Cascade { of: OPPORTUNITIES, apply: |change, id| clear_opportunity(change, id).boxed() },
-    Cascade { of: CONTACTS, apply: |change, id| clear_contact(change, id).boxed() },
-];
 
 /// Which follow-ups to list.
 #[derive(Debug, Clone, Copy)]
@@ -45,7 +36,7 @@ pub struct Filter {
 pub async fn list(db: &impl ConnectionTrait, tenant: &Tenant, filter: Filter, paging: Paging) -> Result<List<Model>> {
     let rows = Entity::of(tenant)
         .apply_if(filter.customer, |rows, id| rows.filter(Column::CustomerId.eq(id)))
-        .apply_if(filter.opportunity, |rows, id| rows.filter(Column::OpportunityId.eq(id)));
+        .apply_if(filter.opportunity, |rows, id| rows.filter(refers_to(tenant, Column::OpportunityId, id)));
     read::page(db, rows, paging).await
 }
 
@@ -160,20 +151,4 @@ async fn customer_of<E: OfCustomer>(change: &Change<'_>, field: &str, id: Option
 pub async fn delete(change: &mut Change<'_>) -> Result<()> {
     let row = change.lock_own::<Entity>().await?;
     change.delete_own::<Entity>(row).await
-}
-
-async fn clear_opportunity(change: &mut Change<'_>, opportunity: Uuid) -> Result<()> {
-    clear(change, Column::OpportunityId, opportunity, |row| Model { opportunity_id: None, ..row }).await
-}
-
-async fn clear_contact(change: &mut Change<'_>, contact: Uuid) -> Result<()> {
-    clear(change, Column::ContactId, contact, |row| Model { contact_id: None, ..row }).await
-}
-
-/// Not with `ON DELETE SET NULL`: on a composite key it would clear the tenant too.
-async fn clear(change: &mut Change<'_>, reference: Column, id: Uuid, cleared: fn(Model) -> Model) -> Result<()> {
-    for before in change.lock_all::<Entity>(reference.eq(id)).await? {
-        change.update::<Entity>(before.clone(), cleared(before)).await?;
-    }
-    Ok(())
 }

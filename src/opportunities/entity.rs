@@ -4,8 +4,9 @@ use sea_orm::entity::prelude::*;
 
 use super::stage::{OpportunityStage, OpportunityStatus};
 use crate::{
+    customers,
     http::tag::Tag,
-    resource::{AuditField, Kind, OfCustomer, Resource},
+    resource::{AuditField, Kind, OfCustomer, OnDelete, Reference, Resource},
 };
 
 /// The resource type.
@@ -32,6 +33,7 @@ pub struct Model {
     pub created_at: DateTimeUtc,
     pub updated_at: DateTimeUtc,
     pub version: i64,
+    pub deleted_at: Option<DateTimeUtc>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -45,6 +47,9 @@ impl Resource for Entity {
     const TENANT: Column = Column::TenantId;
     const ID: Column = Column::OpportunityId;
     const CREATED: Column = Column::CreatedAt;
+    const REFERENCES: &'static [Reference<Self>] =
+        &[Reference::to::<customers::Entity>(Column::CustomerId, OnDelete::Delete)];
+    const DELETED_AT: Option<Column> = Some(Column::DeletedAt);
 
     fn id(row: &Model) -> Uuid {
         row.opportunity_id
@@ -72,6 +77,7 @@ impl Resource for Entity {
             created_at: _,
             updated_at: _,
             version: _,
+            deleted_at: _,
         } = row;
         vec![
             AuditField::Plain("customerId", Some(customer_id.to_string())),

@@ -14,7 +14,6 @@ pub(crate) mod store;
 pub mod types;
 
 pub(crate) use api::OpportunitiesApi;
-pub(crate) use entity::{Entity, OPPORTUNITIES};
+pub(crate) use entity::Entity;
 pub use stage::{OpportunityStage, OpportunityStatus};
-pub(crate) use store::CASCADES;
 pub use types::{Opportunity, OpportunityCreate, OpportunityUpdate};

@@ -1,6 +1,5 @@
 //! Queries on opportunities.
 
-use futures_util::FutureExt;
 use sea_orm::{ColumnTrait, ConnectionTrait, QueryFilter, QueryTrait, sea_query::LockType};
 use uuid::Uuid;
 
@@ -10,8 +9,8 @@ use super::{
     types::{OpportunityCreate, OpportunityUpdate},
 };
 use crate::{
-    change::{Cascade, Change},
-    customers::{self, CUSTOMERS},
+    change::Change,
+    customers,
     database::{read, tenancy::Tenanted},
     error::{Error, Result},
     values::{
@@ -19,10 +18,6 @@ use crate::{
         page::{List, Paging},
     },
 };
-
-/// Opportunities are deleted with their customer.
-pub const CASCADES: &[Cascade] =
-    &[Cascade { of: CUSTOMERS, apply: |change, id| change.delete_of_customer::<Entity>(id).boxed() }];
 
 /// A page of the tenant's opportunities, optionally only those of one customer.
 ///
@@ -60,6 +55,7 @@ pub async fn insert(change: &mut Change<'_>, body: OpportunityCreate) -> Result<
         created_at: change.now().0,
         updated_at: change.now().0,
         version: 0,
+        deleted_at: None,
     };
     change.insert::<Entity>(row).await
 }

@@ -104,6 +104,7 @@ impl Projection for Opportunity {
             created_at,
             updated_at,
             version: _,
+            deleted_at: _,
         } = row;
         Ok(Self {
             opportunity_id: Id(opportunity_id),

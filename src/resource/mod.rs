@@ -1,13 +1,16 @@
-//! What a resource is: its [`Kind`], and the traits that its entity and its contract type implement.
+//! What a resource is: its [`Kind`], and what its entity and its contract type declare.
 //!
-//! | trait | defines |
+//! | | defines |
 //! |---|---|
 //! | [`Resource`] | what the rows of all resources have in common, and what the audit trail may record of them |
+//! | [`Reference`] | what the rows refer to, and what becomes of them when that is deleted |
 //! | [`OfCustomer`] | that the resource belongs to a customer |
 //! | [`Published`] | which events are published about a change |
 //! | [`Projection`] | how a row becomes what callers see |
 
 mod audit_field;
+pub(crate) mod deletion;
+mod finder;
 mod kind;
 mod projection;
 mod published;
@@ -17,4 +20,4 @@ pub use audit_field::AuditField;
 pub use kind::Kind;
 pub use projection::Projection;
 pub use published::{Action, Published};
-pub use row::{OfCustomer, Resource};
+pub use row::{OfCustomer, OnDelete, Reference, Resource};

@@ -5,10 +5,7 @@ use sea_orm::{ActiveModelBehavior, ActiveModelTrait, EntityTrait, IntoActiveMode
 use uuid::Uuid;
 
 use super::{AuditField, Kind};
-use crate::{
-    database::tenancy::{Listed, Tenanted},
-    pii::PiiTable,
-};
+use crate::pii::PiiTable;
 
 /// The entity of a resource, whose rows a change inserts, updates and deletes.
 pub trait Resource:
@@ -30,6 +27,13 @@ pub trait Resource:
     /// The columns with personal data, if any, which key rotation re-encrypts.
     const PII: Option<PiiTable> = None;
 
+    /// What the rows refer to.
+    const REFERENCES: &'static [Reference<Self>] = &[];
+
+    /// The column with the time of the deletion, in a resource that others refer to: its row stays until they are cleared or
+    /// deleted.
+    const DELETED_AT: Option<Self::Column> = None;
+
     /// The row's id.
     fn id(row: &Self::Model) -> Uuid;
 
@@ -39,22 +43,44 @@ pub trait Resource:
     /// The number of events about the row so far.
     fn version(row: &mut Self::Model) -> &mut i64;
 
+    /// Gives up what only one row may have: a deleted one, which stays for a while, must not keep it from another.
+    fn vacate(_row: &mut Self::Model) {}
+
     /// The row's fields for the audit trail, always the same ones in the same order. Its own id, timestamps and
     /// internal columns are left out.
     fn audit_fields(row: &Self::Model) -> Vec<AuditField<'_>>;
-}
-
-impl<E: Resource> Tenanted for E {
-    const TENANT: E::Column = <E as Resource>::TENANT;
-}
-
-impl<E: Resource> Listed for E {
-    const ID: E::Column = <E as Resource>::ID;
-    const CREATED: E::Column = <E as Resource>::CREATED;
 }
 
 /// A resource that belongs, or may belong, to a customer.
 pub trait OfCustomer: Resource {
     /// The customer id column.
     const CUSTOMER: Self::Column;
+}
+
+/// A reference from the rows of `E` to another resource of the same tenant.
+pub struct Reference<E: EntityTrait> {
+    /// The type of the resource that is referred to.
+    pub to: Kind,
+    /// The column with its id.
+    pub column: E::Column,
+    /// What becomes of a row when the resource that it refers to is deleted.
+    pub on_delete: OnDelete,
+}
+
+/// What becomes of a row when a resource that it refers to is deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnDelete {
+    /// It is deleted too.
+    Delete,
+    /// Its reference is cleared.
+    Clear,
+}
+
+impl<E: EntityTrait> Reference<E> {
+    /// A reference to a resource of `R`.
+    #[must_use]
+    pub const fn to<R: Resource>(column: E::Column, on_delete: OnDelete) -> Self {
+        const { assert!(R::DELETED_AT.is_some(), "the rows of a resource that others refer to can be marked as deleted") };
+        Self { to: R::KIND, column, on_delete }
+    }
 }

@@ -13,7 +13,7 @@ use poem_openapi::{
 };
 
 use crate::{
-    change::Cascade,
+    change::Removal,
     contacts::{self, ContactsApi},
     customers::{self, CustomersApi},
     follow_ups::{self, FollowUpsApi},
@@ -22,14 +22,14 @@ use crate::{
     resource::{Action, Kind, Projection, Published},
 };
 
-/// The resources, in the order of the contract; each may reference those before it.
+/// The resources, in the order of the contract; each may refer to those before it.
 #[must_use]
 pub fn resources() -> [ResourceEntry; 4] {
     [
-        ResourceEntry::of::<customers::Entity, CustomersApi>(&[]),
-        ResourceEntry::of::<contacts::Entity, ContactsApi>(contacts::CASCADES),
-        ResourceEntry::of::<opportunities::Entity, OpportunitiesApi>(opportunities::CASCADES),
-        ResourceEntry::of::<follow_ups::Entity, FollowUpsApi>(follow_ups::CASCADES),
+        ResourceEntry::of::<customers::Entity, CustomersApi>(),
+        ResourceEntry::of::<contacts::Entity, ContactsApi>(),
+        ResourceEntry::of::<opportunities::Entity, OpportunitiesApi>(),
+        ResourceEntry::of::<follow_ups::Entity, FollowUpsApi>(),
     ]
 }
 
@@ -39,11 +39,10 @@ pub fn pii_tables() -> Vec<PiiTable> {
     resources().into_iter().filter_map(|resource| resource.pii).collect()
 }
 
-/// What happens to rows when a resource that they reference is deleted. The last resources come first, because
-/// resources may reference earlier ones.
+/// How the rows of each resource are removed. The last resources come first, because resources may refer to earlier ones.
 #[must_use]
-pub fn cascades() -> Vec<Cascade> {
-    resources().iter().rev().flat_map(|resource| resource.cascades.iter().copied()).collect()
+pub fn removals() -> Vec<Removal> {
+    resources().iter().rev().map(|resource| resource.removal).collect()
 }
 
 /// Handlers by path and method, as poem-openapi stores them.
@@ -61,8 +60,8 @@ pub struct ResourceEntry {
     pub integer_enums: Vec<(&'static str, Vec<String>)>,
     /// Its columns with personal data.
     pub pii: Option<PiiTable>,
-    /// What happens to its rows when a resource that they reference is deleted.
-    pub cascades: &'static [Cascade],
+    /// How its rows are removed.
+    pub removal: Removal,
     /// Its operations in the contract.
     pub meta: fn() -> Vec<MetaApi>,
     /// Adds their types to the contract.
@@ -72,14 +71,14 @@ pub struct ResourceEntry {
 }
 
 impl ResourceEntry {
-    fn of<E: Published, A: OpenApi + Default>(cascades: &'static [Cascade]) -> Self {
+    fn of<E: Published, A: OpenApi + Default>() -> Self {
         Self {
             kind: E::KIND,
             actions: E::ACTIONS,
             schema: <E::Projection as Type>::name().into_owned(),
             integer_enums: E::Projection::integer_enums(),
             pii: E::PII,
-            cascades,
+            removal: Removal::of::<E>(),
             meta: A::meta,
             register: A::register,
             add_routes: |routes| A::default().add_routes(routes),

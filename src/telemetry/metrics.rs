@@ -28,6 +28,8 @@ pub struct Metrics {
     pub blocked: Gauge,
     /// Events that were refused too often to be tried again by themselves.
     pub parked: Gauge,
+    /// Deleted resources whose rows are still there; at most 20 are counted.
+    pub deletions_pending: Gauge,
     /// Events of the platform, by outcome.
     pub inbound: Family<InboundLabels, Counter<u64, AtomicU64>>,
 }
@@ -65,8 +67,21 @@ impl Default for Metrics {
         registry.register("events_waiting", "Events that were not sent yet", waiting.clone());
         registry.register("events_blocked", "Events refused, or waiting behind a refused one", blocked.clone());
         registry.register("events_parked", "Events refused too often to be tried again", parked.clone());
+        let deletions_pending = Gauge::default();
+        registry.register("deletions_pending", "Deleted resources with rows left, up to 20", deletions_pending.clone());
         registry.register("inbound_events", "Events of the platform, by outcome", inbound.clone());
-        Self { registry, published, refused, failures, breaker_open, waiting, blocked, parked, inbound }
+        Self {
+            registry,
+            published,
+            refused,
+            failures,
+            breaker_open,
+            waiting,
+            blocked,
+            parked,
+            deletions_pending,
+            inbound,
+        }
     }
 }
 

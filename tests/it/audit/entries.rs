@@ -155,6 +155,7 @@ async fn personal_data_and_free_text_appear_by_field_name_only() {
     service.read("/customers?contactPhone=13898765432&contactEmail=other.canary@example.com").await;
     service.get("/customers?contactPhone=13898765432").claims(json!({ "scope": "crm:write" })).send().await.expect(403);
     service.delete(&format!("/customers/{customer}")).send().await.expect(204);
+    service.remove_deleted().await;
     service.app.audit_queue().flush(service.app.database()).await.unwrap();
     let whole = service.get("/audit-logs?pageSize=100").send().await.expect(200);
     assert!(whole.body["total"].as_u64().unwrap() > 18, "{}", whole.text);
@@ -195,6 +196,7 @@ async fn cascaded_changes_have_their_own_entries_in_the_same_request() {
     service.contact(&untouched).await;
     let entries_left_by = async |call: Call<'_>, request_id: &str| {
         call.request_id(request_id).send().await;
+        service.remove_deleted().await;
         let entries = service.trail("").await;
         let entries = entries.into_iter().filter(|entry| entry["requestId"] == request_id);
         entries.collect::<Vec<_>>()
@@ -280,11 +282,11 @@ async fn a_change_and_its_entry_are_committed_together_or_not_at_all() {
         assert_eq!((service.read("/customers").await, service.trail("").await), (before.clone(), trail.clone()));
     }
 
-    // A later write fails: contacts are deleted after follow-ups.
+    // A later write fails: the customer is marked before the deletion is noted.
     let database = service.database.connect().await;
-    database.execute_unprepared("ALTER TABLE contacts RENAME COLUMN name TO title").await.unwrap();
+    database.execute_unprepared("ALTER TABLE deletions RENAME COLUMN actor TO who").await.unwrap();
     service.delete(&format!("/customers/{customer}")).send().await.expect(500);
-    database.execute_unprepared("ALTER TABLE contacts RENAME COLUMN title TO name").await.unwrap();
+    database.execute_unprepared("ALTER TABLE deletions RENAME COLUMN who TO actor").await.unwrap();
     assert_eq!(service.read("/follow-ups").await["total"], 1);
     assert_eq!((service.read("/customers").await, service.trail("").await), (before.clone(), trail.clone()));
 

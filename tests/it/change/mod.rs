@@ -3,3 +3,4 @@
 mod commits;
 mod concurrency;
 mod idempotency;
+mod removal;

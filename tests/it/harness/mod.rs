@@ -37,7 +37,7 @@ use crm::{
     database::{REQUEST, migrate},
     http::caller::{Caller, CanWrite},
     inbound::Inbound,
-    service::{self, authenticator, resources::cascades},
+    service::{self, authenticator, resources::removals},
     values::{Clock, IdSource},
 };
 use poem::{
@@ -124,6 +124,21 @@ impl Service {
         Inbound { changes: changes.clone(), ids: Arc::clone(ids), metrics: Arc::clone(metrics) }
     }
 
+    /// Takes all steps that remove what is deleted.
+    pub async fn remove_deleted(&self) {
+        let changes = self.app.changes();
+        for _ in 0..10_000 {
+            let deletions = changes.deletions(None).await.unwrap();
+            if deletions.is_empty() {
+                return;
+            }
+            for deletion in deletions {
+                changes.remove(deletion, 500).await.unwrap();
+            }
+        }
+        panic!("the removal does not come to an end");
+    }
+
     /// Advances the clock.
     pub fn advance(&self, millis: i64) {
         self.clock.fetch_add(millis, Ordering::SeqCst);
@@ -200,7 +215,7 @@ fn config(database: &TestDatabase, variables: &[(&str, &str)]) -> Config {
 async fn app(config: Config, clock: Arc<AtomicI64>, audit_queue: AuditQueue, first_id: u64) -> App {
     let clock = Clock::Manual(clock);
     let ids = IdSource::sequence(clock.clone(), first_id);
-    App::open(config, (clock, ids), audit_queue, cascades(), REQUEST).await.unwrap()
+    App::open(config, (clock, ids), audit_queue, removals(), REQUEST).await.unwrap()
 }
 
 /// A text field of a body: an id, mostly.

@@ -150,6 +150,7 @@ async fn after_rotation_the_old_key_is_no_longer_needed() {
     let value = StoredPii::new("customers", "contact_phone", &created);
     assert!(value.read(&connection).await.unwrap().starts_with("*1:b:"));
     service.delete(&value.path()).send().await.expect(204);
+    service.remove_deleted().await;
     let entries_between = entries().await;
 
     let (report, ()) = tokio::join!(rotated(&service), async {

@@ -113,5 +113,7 @@ async fn deleting_a_contact_clears_it_from_its_follow_ups() {
     let follow_up = service.read(&format!("/follow-ups/{about}")).await;
     assert_eq!(follow_up["contactId"], Value::Null);
     assert_eq!(follow_up["customerId"], json!(customer));
+    service.remove_deleted().await;
+    let follow_up = service.read(&format!("/follow-ups/{about}")).await;
     assert_eq!(follow_up["updatedAt"], "2026-01-31T09:30:01.125Z");
 }
