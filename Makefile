@@ -142,7 +142,7 @@ lint-contract: ## Validate the contracts with openapi-spec-validator, Redocly, S
 
 .PHONY: nightly
 nightly: ## Run faults, disks, outages, fuzz and the benchmarks, all of them even if one fails
-	@$(MAKE) --no-print-directory --keep-going faults disks outages fuzz bench bench-broker
+	@$(MAKE) --no-print-directory --keep-going faults disks outages fuzz bench bench-broker bench-fairness
 
 .PHONY: faults
 faults: ## Kill relays and a RabbitMQ of its own in 200 rounds, and drain 100,000 events (takes about 15 minutes)
@@ -167,6 +167,13 @@ bench: ## Measure what sealing personal data costs, as a ratio (needs wrk; build
 	command -v wrk >/dev/null || { echo "wrk is missing: apt-get install wrk" >&2; exit 1; }
 	cargo build --release --bin crm
 	tests/bench/sealing
+
+# The quiet creates and those beside the deletion come in turns: a noisy machine slows both.
+.PHONY: bench-fairness
+bench-fairness: ## Measure creates beside a large deletion against without, as a ratio (needs wrk and sqlite3; builds a release)
+	command -v wrk >/dev/null && command -v sqlite3 >/dev/null || { echo "missing: apt-get install wrk sqlite3" >&2; exit 1; }
+	cargo build --release --bin crm
+	tests/bench/fairness
 
 .PHONY: bench-broker
 bench-broker: ## Measure writes while the broker is down against up, as a ratio (needs wrk and RabbitMQ; builds a release)

@@ -111,7 +111,8 @@ impl CustomersApi {
 
     /// Delete a customer
     ///
-    /// Deletes the customer and everything that belongs to it.
+    /// Deletes the customer and everything that belongs to it. All of it is gone at once; events about what went along
+    /// follow.
     #[oai(path = "/customers/:customer_id", method = "delete", operation_id = "deleteCustomer")]
     async fn delete(
         &self,
