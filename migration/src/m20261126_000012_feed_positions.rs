@@ -28,20 +28,20 @@ impl MigrationTrait for Migration {
             manager.get_connection().execute_unprepared(locks).await?;
         }
         for fill in [
-            "INSERT INTO feed_events (seq, tenant_id, position, event_type, bytes) \
+            "INSERT INTO feed_events (seq, tenant_id, position, event_id, event_type, bytes) \
              SELECT o.seq, o.tenant_id, \
              row_number() OVER (PARTITION BY o.tenant_id ORDER BY o.position) \
              + CASE WHEN p.tenant_id IS NULL THEN 0 ELSE 1 END, \
-             o.event_type, octet_length(o.data) \
+             o.event_id, o.event_type, octet_length(o.data) \
              FROM outbox o LEFT JOIN outbox_purged p ON p.tenant_id = o.tenant_id WHERE o.position IS NOT NULL",
-            "INSERT INTO feed_tenants (tenant_id, position, outbox_position, event_id) \
-             SELECT tenant_id, 1, position, NULL FROM outbox_purged",
-            "INSERT INTO feed_tenants (tenant_id, position, outbox_position, event_id) \
-             SELECT o.tenant_id, f.position, o.position, o.event_id FROM outbox o JOIN feed_events f ON f.seq = o.seq \
+            "INSERT INTO feed_tenants (tenant_id, position, outbox_position) \
+             SELECT tenant_id, 1, position FROM outbox_purged",
+            "INSERT INTO feed_tenants (tenant_id, position, outbox_position) \
+             SELECT o.tenant_id, f.position, o.position FROM outbox o JOIN feed_events f ON f.seq = o.seq \
              JOIN (SELECT max(position) AS position FROM outbox WHERE position IS NOT NULL GROUP BY tenant_id) l \
              ON l.position = o.position WHERE true \
              ON CONFLICT (tenant_id) DO UPDATE SET position = excluded.position, \
-             outbox_position = excluded.outbox_position, event_id = excluded.event_id",
+             outbox_position = excluded.outbox_position",
             "INSERT INTO feed_head (id, position) SELECT 1, position FROM outbox_head WHERE id = 1",
         ] {
             manager.get_connection().execute_unprepared(fill).await?;
@@ -69,6 +69,7 @@ async fn create_tables(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
                 .col(ColumnDef::new("seq").big_integer().not_null().primary_key())
                 .col(ColumnDef::new("tenant_id").string_len(64).not_null())
                 .col(ColumnDef::new("position").big_integer().not_null())
+                .col(ColumnDef::new("event_id").uuid().not_null())
                 .col(ColumnDef::new("event_type").string_len(64).not_null())
                 // The size of its data, so that a page is measured before it is read.
                 .col(ColumnDef::new("bytes").big_integer().not_null())
@@ -81,9 +82,8 @@ async fn create_tables(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
                 .table("feed_tenants")
                 .col(ColumnDef::new("tenant_id").string_len(64).not_null().primary_key())
                 .col(ColumnDef::new("position").big_integer().not_null())
-                // The last event's position in the outbox, and its id, which is null where it is not known any more.
+                // That of its event in the outbox.
                 .col(ColumnDef::new("outbox_position").big_integer().not_null())
-                .col(ColumnDef::new("event_id").uuid())
                 .to_owned(),
         )
         .await?;

@@ -17,7 +17,12 @@ impl DamageLog {
     pub fn report(&self, tenant: &str, seq: i64, what: &str) {
         let mut logged = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if logged.len() < LOGGED && logged.insert(seq) {
-            tracing::error!(tenant_id = tenant, seq, cause = what, "an event is damaged: its readers are told of a gap");
+            tracing::error!(
+                tenant_id = tenant,
+                seq,
+                cause = what,
+                "an event is damaged: its readers are told of a gap"
+            );
         }
     }
 }

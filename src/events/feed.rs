@@ -114,12 +114,12 @@ struct Bounds {
 impl Bounds {
     async fn read(db: &impl ConnectionTrait, tenant: &Tenant, after: Option<Cursor>) -> Result<Self> {
         // Deleted events are known by their position in the outbox, because a process of an earlier release deletes some too.
-        let sql = "SELECT h.position AS outbox, n.position AS fed, t.position AS head, t.event_id AS head_event, \
+        let sql = "SELECT h.position AS outbox, n.position AS fed, t.position AS head, \
+             (SELECT event_id FROM feed_events WHERE tenant_id = $1 AND position = t.position) AS head_event, \
+             (SELECT event_id FROM feed_events WHERE tenant_id = $1 AND position = $2) AS event, \
              p.position AS outbox_purged, \
              (SELECT f.position FROM outbox o JOIN feed_events f ON f.seq = o.seq \
-              WHERE o.tenant_id = $1 AND o.position > COALESCE(p.position, 0) ORDER BY o.position LIMIT 1) AS first, \
-             (SELECT o.event_id FROM feed_events f JOIN outbox o ON o.seq = f.seq \
-              WHERE f.tenant_id = $1 AND f.position = $2) AS event, \
+              WHERE o.tenant_id = $1 AND o.position > p.position ORDER BY o.position LIMIT 1) AS first, \
              (SELECT f.position FROM outbox o JOIN feed_events f ON f.seq = o.seq \
               WHERE o.tenant_id = $1 AND o.position <= $3 ORDER BY o.position DESC LIMIT 1) AS former \
              FROM outbox_head h JOIN feed_head n ON n.id = h.id LEFT JOIN feed_tenants t ON t.tenant_id = $1 \
@@ -135,17 +135,19 @@ impl Bounds {
         let number = |column: &str| row.try_get::<Option<i64>>("", column);
         // One that cannot be read is as good as none: the cursor is not compared with it.
         let id = |column: &str| row.try_get::<Option<Uuid>>("", column).unwrap_or_default();
-        let head = number("head")?.unwrap_or_default();
-        let event = id("event").or_else(|| id("head_event").filter(|_| position == Some(head)));
+        let (head, outbox_purged) = (number("head")?.unwrap_or_default(), number("outbox_purged")?);
         Ok(Self {
             head,
             head_event: id("head_event"),
-            purged: number("first")?.map_or(head, |first| first - 1),
-            event,
+            purged: match outbox_purged {
+                None => 0,
+                Some(_) => number("first")?.map_or(head, |first| first - 1),
+            },
+            event: id("event"),
             former: number("former")?.unwrap_or_default(),
             outbox: number("outbox")?.unwrap_or_default(),
             fed: number("fed")?.unwrap_or_default(),
-            outbox_purged: number("outbox_purged")?.unwrap_or_default(),
+            outbox_purged: outbox_purged.unwrap_or_default(),
         })
     }
 
@@ -184,12 +186,21 @@ fn no_longer_kept() -> Error {
 }
 
 /// An event in the feed.
-#[derive(Debug, FromQueryResult)]
+#[derive(Debug)]
 struct Found {
     position: i64,
     seq: i64,
     /// The size of its data.
     bytes: i64,
+    /// None if it cannot be read.
+    event_id: Option<Uuid>,
+}
+
+impl Found {
+    fn of(row: &QueryResult) -> Result<Self> {
+        let (position, seq, bytes) = (row.try_get("", "position")?, row.try_get("", "seq")?, row.try_get("", "bytes")?);
+        Ok(Self { position, seq, bytes, event_id: row.try_get("", "event_id").ok() })
+    }
 }
 
 /// The next events that match the filter. Of each type as many as are asked for, from the index, so that a rare type is not
@@ -199,25 +210,25 @@ async fn find(db: &impl ConnectionTrait, tenant: &Tenant, from: i64, filter: &Fi
     let mut values: Vec<Value> = vec![tenant.as_str().into(), from.into(), limit.into()];
     let sql = match &filter.types {
         None => {
-            "SELECT position, seq, bytes FROM feed_events WHERE tenant_id = $1 AND position > $2 ORDER BY position LIMIT $3"
+            "SELECT position, seq, bytes, event_id FROM feed_events WHERE tenant_id = $1 AND position > $2 ORDER BY position LIMIT $3"
                 .to_owned()
         }
         Some(types) => {
             let one = |number: usize| {
                 format!(
-                    "SELECT * FROM (SELECT position, seq, bytes FROM feed_events WHERE tenant_id = $1 \
+                    "SELECT * FROM (SELECT position, seq, bytes, event_id FROM feed_events WHERE tenant_id = $1 \
                      AND event_type = ${number} AND position > $2 ORDER BY position LIMIT $3) AS t{number}"
                 )
             };
             let first = values.len() + 1;
             values.extend(types.iter().map(|one| one.as_str().into()));
             let all: Vec<String> = (first..=values.len()).map(one).collect();
-            format!("SELECT position, seq, bytes FROM ({}) AS found ORDER BY position LIMIT $3", all.join(" UNION ALL "))
+            format!("SELECT position, seq, bytes, event_id FROM ({}) AS found ORDER BY position LIMIT $3", all.join(" UNION ALL "))
         }
     };
     let statement = Statement::from_sql_and_values(db.get_database_backend(), sql, values);
     let rows = db.query_all_raw(statement).await?;
-    rows.iter().map(|row| Ok(Found::from_query_result(row, "")?)).collect()
+    rows.iter().map(Found::of).collect()
 }
 
 /// Leaves as many as fit into a page, at least one; returns whether that is all of them.
@@ -267,8 +278,6 @@ impl<'p> PageBuilder<'p> {
 
     /// Adds an event, if there is room for it; where it is damaged, a gap.
     fn add(&mut self, found: &Found, row: Option<&QueryResult>) -> bool {
-        let id = |column: &str| row.and_then(|row| row.try_get::<Uuid>("", column).ok());
-        let event_id = id("event_id");
         let bytes = match event(row, self.tenant) {
             Ok(event) => {
                 let bytes = size(&event);
@@ -279,7 +288,8 @@ impl<'p> PageBuilder<'p> {
                 bytes
             }
             Err(what) => {
-                let gap = EventGap { event_id: Nullable(event_id.map(Id)), resource_id: Nullable(id("aggregate_id").map(Id)) };
+                let resource_id = row.and_then(|row| row.try_get("", "aggregate_id").ok().map(Id));
+                let gap = EventGap { event_id: Nullable(found.event_id.map(Id)), resource_id: Nullable(resource_id) };
                 let bytes = size(&gap);
                 if !self.has_room(bytes) {
                     return false;
@@ -290,7 +300,7 @@ impl<'p> PageBuilder<'p> {
             }
         };
         self.bytes += bytes;
-        self.last = Some((found.position, event_id));
+        self.last = Some((found.position, found.event_id));
         true
     }
 
@@ -303,12 +313,12 @@ impl<'p> PageBuilder<'p> {
 fn event(row: Option<&QueryResult>, tenant: &Tenant) -> std::result::Result<Event, String> {
     let row = row.ok_or("it is not in the outbox")?;
     let row = Model::from_query_result(row, "").map_err(|error| error.to_string())?;
-    let version = row.version;
+    let (version, is_own) = (row.version, row.tenant_id == tenant.as_str());
     let event = Event::from_row(row).map_err(|error| error.cause().unwrap_or_default().to_owned())?;
     if !EventType::is_formed(&event.event_type.0) {
         return Err("its type is none".to_owned());
     }
-    if event.data.tenant_id != *tenant || event.data.version.0 != version {
+    if !is_own || event.data.tenant_id != *tenant || event.data.version.0 != version {
         return Err("its data are those of another event".to_owned());
     }
     Ok(event)
