@@ -5,7 +5,7 @@
 //! Rules:
 //! - the primary and foreign keys of a tenant's data begin with `tenant_id`, so a row can never belong to, or point into,
 //!   another tenant. Tables that serve all tenants at once have keys of their own: `pii_keys`, `outbox`, `outbox_head`,
-//!   `outbox_relay`, `outbox_held`, `feed_events`, `feed_head` and `inbox`;
+//!   `outbox_relay`, `outbox_held`, `feed_head` and `inbox`;
 //! - what the service promises about a row (a stage's status, one primary contact, references) is a constraint here too;
 //! - a list has an index for its filter and its order: `(tenant_id, [filter,] created_at, id)`.
 //!

@@ -28,18 +28,17 @@ impl MigrationTrait for Migration {
             manager.get_connection().execute_unprepared(locks).await?;
         }
         for fill in [
-            "INSERT INTO feed_events (seq, tenant_id, position, event_id, event_type, bytes) \
-             SELECT o.seq, o.tenant_id, \
+            "INSERT INTO feed_events (tenant_id, position, outbox_position, seq, event_id, event_type, bytes) \
+             SELECT o.tenant_id, \
              row_number() OVER (PARTITION BY o.tenant_id ORDER BY o.position) \
              + CASE WHEN p.tenant_id IS NULL THEN 0 ELSE 1 END, \
-             o.event_id, o.event_type, octet_length(o.data) \
-             FROM outbox o LEFT JOIN outbox_purged p ON p.tenant_id = o.tenant_id WHERE o.position IS NOT NULL",
+             o.position, o.seq, o.event_id, o.event_type, octet_length(o.data) \
+             FROM outbox o LEFT JOIN outbox_purged p ON p.tenant_id = o.tenant_id WHERE o.position IS NOT NULL \
+             ORDER BY o.tenant_id, o.position",
             "INSERT INTO feed_tenants (tenant_id, position, outbox_position) \
              SELECT tenant_id, 1, position FROM outbox_purged",
             "INSERT INTO feed_tenants (tenant_id, position, outbox_position) \
-             SELECT o.tenant_id, f.position, o.position FROM outbox o JOIN feed_events f ON f.seq = o.seq \
-             JOIN (SELECT max(position) AS position FROM outbox WHERE position IS NOT NULL GROUP BY tenant_id) l \
-             ON l.position = o.position WHERE true \
+             SELECT tenant_id, max(position), max(outbox_position) FROM feed_events GROUP BY tenant_id \
              ON CONFLICT (tenant_id) DO UPDATE SET position = excluded.position, \
              outbox_position = excluded.outbox_position",
             "INSERT INTO feed_head (id, position) SELECT 1, position FROM outbox_head WHERE id = 1",
@@ -47,8 +46,8 @@ impl MigrationTrait for Migration {
             manager.get_connection().execute_unprepared(fill).await?;
         }
         // Last, because filling a table without them is faster.
-        let mut position = index("feed_events_position", "feed_events", ["tenant_id", "position"]);
-        manager.create_index(position.unique().to_owned()).await?;
+        let mut outbox = index("feed_events_outbox", "feed_events", ["tenant_id", "outbox_position"]);
+        manager.create_index(outbox.unique().to_owned()).await?;
         manager.create_index(index("feed_events_type", "feed_events", ["tenant_id", "event_type", "position"])).await
     }
 
@@ -65,14 +64,16 @@ async fn create_tables(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
         .create_table(
             Table::create()
                 .table("feed_events")
-                // That of the event in the outbox. No foreign key: it would lock the outbox while the table is filled.
-                .col(ColumnDef::new("seq").big_integer().not_null().primary_key())
                 .col(ColumnDef::new("tenant_id").string_len(64).not_null())
                 .col(ColumnDef::new("position").big_integer().not_null())
+                // Where the event is in the outbox. No foreign key: it would lock the outbox while the table is filled.
+                .col(ColumnDef::new("outbox_position").big_integer().not_null())
+                .col(ColumnDef::new("seq").big_integer().not_null())
                 .col(ColumnDef::new("event_id").uuid().not_null())
                 .col(ColumnDef::new("event_type").string_len(64).not_null())
                 // The size of its data, so that a page is measured before it is read.
                 .col(ColumnDef::new("bytes").big_integer().not_null())
+                .primary_key(Index::create().col("tenant_id").col("position"))
                 .to_owned(),
         )
         .await?;

@@ -118,10 +118,10 @@ impl Bounds {
              (SELECT event_id FROM feed_events WHERE tenant_id = $1 AND position = t.position) AS head_event, \
              (SELECT event_id FROM feed_events WHERE tenant_id = $1 AND position = $2) AS event, \
              p.position AS outbox_purged, \
-             (SELECT f.position FROM outbox o JOIN feed_events f ON f.seq = o.seq \
-              WHERE o.tenant_id = $1 AND o.position > p.position ORDER BY o.position LIMIT 1) AS first, \
-             (SELECT f.position FROM outbox o JOIN feed_events f ON f.seq = o.seq \
-              WHERE o.tenant_id = $1 AND o.position <= $3 ORDER BY o.position DESC LIMIT 1) AS former \
+             (SELECT f.position FROM feed_events f WHERE f.tenant_id = $1 AND f.outbox_position > p.position \
+              ORDER BY f.outbox_position LIMIT 1) AS first, \
+             (SELECT f.position FROM feed_events f WHERE f.tenant_id = $1 AND f.outbox_position <= $3 \
+              ORDER BY f.outbox_position DESC LIMIT 1) AS former \
              FROM outbox_head h JOIN feed_head n ON n.id = h.id LEFT JOIN feed_tenants t ON t.tenant_id = $1 \
              LEFT JOIN outbox_purged p ON p.tenant_id = $1 WHERE h.id = 1";
         let (position, former) = match after {

@@ -124,8 +124,8 @@ async fn news(database: &Database, tenants: &[String], told: Option<i64>, up_to:
     let statement = match told {
         Some(told) if up_to - told <= TOLD => {
             let sql = format!(
-                "SELECT f.tenant_id, f.event_type, max(f.position) FROM outbox o JOIN feed_events f ON f.seq = o.seq \
-                 WHERE o.position > $2 AND o.position <= $3 AND {} GROUP BY f.tenant_id, f.event_type",
+                "SELECT f.tenant_id, f.event_type, max(f.position) FROM outbox o \
+                 JOIN feed_events f ON f.tenant_id = o.tenant_id AND f.outbox_position = o.position WHERE o.position > $2 AND o.position <= $3 AND {} GROUP BY f.tenant_id, f.event_type",
                 list::contains(backend, "f.tenant_id", "$1", "text")
             );
             let values = [list::of_names(backend, tenants.iter()), told.into(), up_to.into()];
@@ -206,16 +206,17 @@ async fn lock_head(transaction: &Transaction) -> Result<()> {
 async fn put_into_feed(transaction: &Transaction, after: i64, up_to: i64) -> Result<()> {
     // Where a process of an earlier release deleted events that were in no feed yet, one position stands for them: so a
     // reader who has not read them is told that they are no longer kept.
-    let number = "INSERT INTO feed_events (seq, tenant_id, position, event_id, event_type, bytes) \
-         SELECT o.seq, o.tenant_id, COALESCE(t.position, 0) \
+    let number = "INSERT INTO feed_events (tenant_id, position, outbox_position, seq, event_id, event_type, bytes) \
+         SELECT o.tenant_id, COALESCE(t.position, 0) \
          + CASE WHEN p.position > COALESCE(t.outbox_position, 0) THEN 1 ELSE 0 END \
-         + row_number() OVER (PARTITION BY o.tenant_id ORDER BY o.position), o.event_id, o.event_type, octet_length(o.data) \
+         + row_number() OVER (PARTITION BY o.tenant_id ORDER BY o.position), \
+         o.position, o.seq, o.event_id, o.event_type, octet_length(o.data) \
          FROM outbox o LEFT JOIN feed_tenants t ON t.tenant_id = o.tenant_id \
          LEFT JOIN outbox_purged p ON p.tenant_id = o.tenant_id WHERE o.position > $1 AND o.position <= $2";
     let remember = "INSERT INTO feed_tenants (tenant_id, position, outbox_position) \
-         SELECT o.tenant_id, f.position, o.position FROM outbox o JOIN feed_events f ON f.seq = o.seq \
-         JOIN (SELECT max(position) AS position FROM outbox WHERE position > $1 AND position <= $2 GROUP BY tenant_id) l \
-         ON l.position = o.position WHERE true \
+         SELECT f.tenant_id, max(f.position), max(f.outbox_position) FROM outbox o \
+         JOIN feed_events f ON f.tenant_id = o.tenant_id AND f.outbox_position = o.position \
+         WHERE o.position > $1 AND o.position <= $2 GROUP BY f.tenant_id \
          ON CONFLICT (tenant_id) DO UPDATE SET position = excluded.position, \
          outbox_position = excluded.outbox_position";
     let backend = transaction.get_database_backend();
@@ -253,9 +254,9 @@ async fn purge_batch(transaction: &Transaction, due: DateTime<Utc>, published_on
     // The place of the last one stays, for the readers who have read until there. Those before them are not shown any more,
     // or were deleted by a process of an earlier release.
     let forget = format!(
-        "DELETE FROM feed_events WHERE seq IN (SELECT f.seq FROM \
-         (SELECT tenant_id, max(position) AS position FROM feed_events WHERE seq IN ({oldest}) GROUP BY tenant_id) l \
-         JOIN feed_events f ON f.tenant_id = l.tenant_id AND f.position < l.position)"
+        "DELETE FROM feed_events WHERE (tenant_id, position) IN (SELECT f.tenant_id, f.position FROM \
+         (SELECT tenant_id, max(position) AS position FROM outbox WHERE seq IN ({oldest}) GROUP BY tenant_id) l \
+         JOIN feed_events f ON f.tenant_id = l.tenant_id AND f.outbox_position < l.position)"
     );
     for sql in [remember, forget] {
         transaction.execute_raw(Statement::from_sql_and_values(backend, sql, [due.into()])).await?;

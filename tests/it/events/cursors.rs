@@ -1,9 +1,8 @@
 //! Cursors: opaque, of one tenant, and refused where the feed is not the one that the reader knows.
 
-use chrono::{DateTime, TimeDelta};
 use serde_json::json;
 
-use super::stored::{assign_as_before, back_up, event, numbers, page, purge_as_before, put, restore, write};
+use super::stored::{assign_as_before, back_up, event, instant, numbers, page, purge_as_before, put, restore, write};
 use crate::harness::{Service, id};
 
 const TYPE: &str = "crm.customer.created";
@@ -96,8 +95,7 @@ async fn a_cursor_of_the_former_form_stands_for_the_same_place() {
         let ahead = service.get("/events?after=21").tenant(tenant).send().await;
         ahead.refused(400, "after: the feed does not hold what this cursor has seen");
     }
-    let due = DateTime::UNIX_EPOCH + TimeDelta::seconds(1);
-    purge_as_before(&db, due).await;
+    purge_as_before(&db, instant(1)).await;
     service
         .get("/events?after=18")
         .tenant("a")

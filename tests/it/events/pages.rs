@@ -193,16 +193,16 @@ async fn the_feed_is_read_by_its_indexes() {
         of_type(CREATED),
         of_type(CLOSED)
     );
-    let last = "SELECT f.position FROM outbox o JOIN feed_events f ON f.seq = o.seq \
-                WHERE o.tenant_id = 'a' AND o.position <= 2000 ORDER BY o.position DESC LIMIT 1";
+    let last = "SELECT position FROM feed_events WHERE tenant_id = 'a' AND outbox_position <= 2000 \
+                ORDER BY outbox_position DESC LIMIT 1";
     for (query, index) in [
         (merged.as_str(), "feed_events_type"),
         (
             "SELECT position, seq, bytes, event_id FROM feed_events WHERE tenant_id = 'a' AND position > 5 \
              ORDER BY position LIMIT 100",
-            "feed_events_position",
+            if on_postgres() { "feed_events_pkey" } else { "sqlite_autoindex_feed_events_1" },
         ),
-        (last, "outbox_feed"),
+        (last, "feed_events_outbox"),
     ] {
         let plan = plan(&db, query).await;
         assert!(

@@ -12,7 +12,7 @@ use sea_orm::{
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::harness::{Service, on_postgres, sql::column};
+use crate::harness::{START, Service, on_postgres, sql::column};
 
 /// The tables that a backup of the events consists of.
 const TABLES: [&str; 6] = ["outbox", "outbox_head", "outbox_purged", "feed_events", "feed_tenants", "feed_head"];
@@ -26,15 +26,15 @@ pub fn event(tenant: &str, event_type: &str, number: u128, text: &str) -> NewEve
         event_type: event_type.to_owned(),
         aggregate: Uuid::from_u128(number),
         version: 1,
-        at: DateTime::UNIX_EPOCH,
+        at: instant(0),
         trace_id: "0af7651916cd43dd8448eb211c80319c".to_owned(),
         data: data.to_string(),
     }
 }
 
-/// An instant of the events' own clock.
+/// An instant, so many seconds after the one at which the clock starts.
 pub fn instant(seconds: i64) -> DateTime<Utc> {
-    DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds)
+    DateTime::from_timestamp_millis(START).unwrap() + TimeDelta::seconds(seconds)
 }
 
 /// Writes events that have no positions yet, with the numbers from `first`.
