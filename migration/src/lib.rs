@@ -1,11 +1,11 @@
 //! The schema of the CRM cell's database, for SQLite and PostgreSQL from the same code: one migration a file, applied in the
-//! order of [`Migrator::migrations`]. Most create one table; the audit trail, the outbox and the relay create several that
-//! belong together, and some add columns to the tables before them.
+//! order of [`Migrator::migrations`]. Most create one table; the audit trail, the outbox, the relay and the feed create
+//! several that belong together, and some add columns to the tables before them.
 //!
 //! Rules:
 //! - the primary and foreign keys of a tenant's data begin with `tenant_id`, so a row can never belong to, or point into,
 //!   another tenant. Tables that serve all tenants at once have keys of their own: `pii_keys`, `outbox`, `outbox_head`,
-//!   `outbox_relay`, `outbox_held` and `inbox`;
+//!   `outbox_relay`, `outbox_held`, `feed_head` and `inbox`;
 //! - what the service promises about a row (a stage's status, one primary contact, references) is a constraint here too;
 //! - a list has an index for its filter and its order: `(tenant_id, [filter,] created_at, id)`.
 //!
@@ -23,6 +23,7 @@ mod m20261125_000007_audit;
 mod m20261125_000008_outbox;
 mod m20261125_000009_relay;
 mod m20261125_000010_inbox;
+mod m20261126_000012_feed_positions;
 mod m20261126_000013_deletions;
 
 /// All migrations, oldest first.
@@ -42,6 +43,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000008_outbox::Migration),
             Box::new(m20261125_000009_relay::Migration),
             Box::new(m20261125_000010_inbox::Migration),
+            Box::new(m20261126_000012_feed_positions::Migration),
             Box::new(m20261126_000013_deletions::Migration),
         ]
     }

@@ -11,7 +11,7 @@ use poem_openapi::OpenApi;
 use super::{
     feed::{self, Filter},
     signal::EventSignal,
-    types::{After, Cursor, Event, EventList, Limit, Types, Wait},
+    types::{After, EventList, Limit, Types, Wait},
 };
 use crate::{
     database::Database,
@@ -34,8 +34,12 @@ impl EventsApi {
     /// Read events
     ///
     /// The tenant's events after a cursor, in order and without gaps. Start without `after`, process the events, and
-    /// repeat with the `cursor` of the response. Events are kept for a limited time; a cursor from before that is
-    /// rejected with 400.
+    /// repeat with the `cursor` of the response, until `data` and `gaps` are empty: a page ends after `limit` events, or
+    /// before it becomes larger than 1 MiB. Cursors are opaque, and valid for one tenant.
+    ///
+    /// A cursor is rejected with 400 where events after it are no longer kept, and where the feed does not hold what the
+    /// cursor has seen, because the service was restored from a backup. Then begin without `after`: all events that are
+    /// kept come again, with the same `eventId`; read the resources that they may have missed.
     #[oai(path = "/events", method = "get", operation_id = "listEvents")]
     #[expect(clippy::too_many_arguments, reason = "each is a parameter of the contract, or a part of the service")]
     async fn list(
@@ -45,29 +49,28 @@ impl EventsApi {
         signal: Data<&Arc<EventSignal>>,
         /// Only events after this cursor.
         after: Query<After>,
-        /// Only events of these types, separated by commas.
+        /// Only events of these types, at most 20, separated by commas.
         types: Query<Types>,
-        /// Maximum number of events.
+        /// Maximum number of events; a page of 1 MiB has fewer.
         limit: Query<Limit>,
         /// How many seconds to wait for an event if there is none yet.
         wait: Query<Wait>,
     ) -> Result<Found<EventList>> {
-        let filter = Filter { after: after.0.map(|cursor| cursor.0), types: types.0, limit: limit.0 };
+        let mut filter = Filter { after: after.0, types: types.0, limit: limit.0 };
         let until = Instant::now() + Duration::from_secs(wait.0);
+        // Before looking: what comes after that ends the wait.
+        let mut watch = (wait.0 > 0).then(|| signal.watch(caller.tenant().as_str()));
         loop {
-            let mut watch = signal.watch();
-            // Read the head first: all events up to it are visible to the next query, so the cursor may advance to it.
-            let db = database.read();
-            let head = feed::head(&db).await?;
-            let rows = feed::read(&db, caller.tenant(), &filter).await?;
-            let last = rows.last().and_then(|row| row.position);
-            let complete = (rows.len() as u64) < filter.limit;
-            let cursor = last.max(complete.then_some(head)).max(filter.after).unwrap_or_default();
-            if rows.is_empty() && watch.next(until.saturating_duration_since(Instant::now())).await {
-                continue;
+            let page = feed::read(&database.read(), caller.tenant(), &filter, &signal.damage).await?;
+            let left = until.saturating_duration_since(Instant::now());
+            let comes = match &mut watch {
+                Some(watch) if page.is_empty() => watch.comes(page.head, filter.types.as_deref(), left).await,
+                _ => false,
+            };
+            if !comes {
+                return Ok(Found(page.list));
             }
-            let data = rows.into_iter().map(Event::from_row).collect::<Result<_>>()?;
-            return Ok(Found(EventList { data, cursor: Cursor(cursor) }));
+            filter.after = Some(page.list.cursor);
         }
     }
 }

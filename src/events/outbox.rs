@@ -1,16 +1,25 @@
 //! The outbox: stored events, and the positions that readers follow.
 //!
 //! A change writes its events without waiting for others ([`write()`]). Shortly after the commit, a background task
-//! assigns them positions ([`assign_positions`]). A position is final: no event is ever assigned a lower one
-//! afterwards.
+//! assigns them positions ([`assign_positions`]): one in the outbox, which the relay follows through the events of all
+//! tenants, and in the same order one in the feed of their tenant, which its readers follow. A position is final: no event
+//! is ever assigned a lower one afterwards.
+//!
+//! A process of an earlier release assigns positions in the outbox alone. Whichever process of this one comes next puts
+//! those events into the feed, in the same order.
 
 use chrono::{DateTime, Utc};
 use sea_orm::{
     ActiveValue::{NotSet, Set},
-    ConnectionTrait, DbBackend, EntityTrait, Statement,
+    ConnectionTrait, DbBackend, EntityTrait, QueryResult, Statement,
 };
 
-use super::{entity, event::NewEvent, feed, signal::EventSignal};
+use super::{
+    entity,
+    event::NewEvent,
+    list,
+    signal::{EventSignal, News},
+};
 use crate::{
     database::{Database, Transaction},
     error::Result,
@@ -19,7 +28,9 @@ use crate::{
 /// Maximum number of rows per INSERT: databases limit the number of parameters.
 const ROWS: usize = 500;
 /// Number of events that are assigned positions per transaction.
-const BATCH: u64 = 1000;
+const BATCH: i64 = 1000;
+/// Of how many events at once waiting readers are told by type.
+const TOLD: i64 = 10_000;
 /// Number of events deleted per transaction.
 const PURGE: u64 = 1000;
 
@@ -55,11 +66,7 @@ pub async fn write(db: &impl ConnectionTrait, events: Vec<NewEvent>) -> Result<(
 /// # Errors
 /// A database error.
 pub async fn assign_positions(database: &Database) -> Result<u64> {
-    let mut assigned = 0;
-    while has_events_without_position(database).await? {
-        assigned += database.transact(|transaction| Box::pin(assign_batch(transaction))).await?;
-    }
-    Ok(assigned)
+    Ok(assign_all(database).await?.0)
 }
 
 /// Like [`assign_positions`], and wakes tasks that wait for positions, whichever process assigned them.
@@ -67,15 +74,77 @@ pub async fn assign_positions(database: &Database) -> Result<u64> {
 /// # Errors
 /// A database error.
 pub async fn assign_positions_and_wake(database: &Database, signal: &EventSignal) -> Result<()> {
-    assign_positions(database).await?;
-    signal.reached(feed::head(&database.read()).await?);
+    let (_, heads) = assign_all(database).await?;
+    signal.reached(heads.outbox);
+    let told = signal.told();
+    if told == Some(heads.feed) {
+        return Ok(());
+    }
+    let waiting = signal.waiting_tenants();
+    let news = if waiting.is_empty() { Vec::new() } else { news(database, &waiting, told, heads.feed).await? };
+    signal.tell(news, heads.feed);
     Ok(())
 }
 
-async fn has_events_without_position(database: &Database) -> Result<bool> {
+/// How far events have positions.
+#[derive(Debug, Clone, Copy, Default)]
+struct Heads {
+    /// The last position in the outbox.
+    outbox: i64,
+    /// Up to which of them events are in the feed.
+    feed: i64,
+    /// Whether committed events have none.
+    more: bool,
+}
+
+async fn assign_all(database: &Database) -> Result<(u64, Heads)> {
+    let mut assigned = 0;
+    loop {
+        let heads = heads(&database.read()).await?;
+        if !heads.more && heads.feed >= heads.outbox {
+            return Ok((assigned, heads));
+        }
+        assigned += database.transact(|transaction| Box::pin(assign_batch(transaction))).await?;
+    }
+}
+
+async fn heads(db: &impl ConnectionTrait) -> Result<Heads> {
+    let sql = "SELECT o.position, f.position, EXISTS (SELECT 1 FROM outbox WHERE position IS NULL) \
+         FROM outbox_head o JOIN feed_head f ON f.id = o.id WHERE o.id = 1";
+    let Some(row) = db.query_one_raw(Statement::from_string(db.get_database_backend(), sql)).await? else {
+        return Ok(Heads::default());
+    };
+    Ok(Heads { outbox: row.try_get_by_index(0)?, feed: row.try_get_by_index(1)?, more: row.try_get_by_index(2)? })
+}
+
+/// What waiting readers are told of the events up to this position of the outbox, in one query for all of them.
+async fn news(database: &Database, tenants: &[String], told: Option<i64>, up_to: i64) -> Result<Vec<News>> {
     let db = database.read();
-    let sql = "SELECT 1 FROM outbox WHERE position IS NULL LIMIT 1";
-    Ok(db.query_one_raw(Statement::from_string(db.get_database_backend(), sql)).await?.is_some())
+    let backend = db.get_database_backend();
+    let statement = match told {
+        Some(told) if up_to - told <= TOLD => {
+            let sql = format!(
+                "SELECT f.tenant_id, f.event_type, max(f.position) FROM outbox o \
+                 JOIN feed_events f ON f.tenant_id = o.tenant_id AND f.outbox_position = o.position WHERE o.position > $2 AND o.position <= $3 AND {} GROUP BY f.tenant_id, f.event_type",
+                list::contains(backend, "f.tenant_id", "$1", "text")
+            );
+            let values = [list::of_names(backend, tenants.iter()), told.into(), up_to.into()];
+            Statement::from_sql_and_values(backend, sql, values)
+        }
+        _ => {
+            let sql = format!(
+                "SELECT tenant_id, NULL, position FROM feed_tenants WHERE {}",
+                list::contains(backend, "tenant_id", "$1", "text")
+            );
+            Statement::from_sql_and_values(backend, sql, [list::of_names(backend, tenants.iter())])
+        }
+    };
+    let rows = db.query_all_raw(statement).await?;
+    let news = |row: &QueryResult| {
+        let (tenant, event_type) = (row.try_get_by_index(0)?, row.try_get_by_index(1)?);
+        Ok(News { tenant, event_type, position: row.try_get_by_index(2)? })
+    };
+    rows.iter().map(news).collect()
 }
 
 /// Deletes the events from before `due`, all or only those that the broker has, and returns their number.
@@ -95,27 +164,75 @@ pub async fn purge(database: &Database, due: DateTime<Utc>, published_only: bool
     }
 }
 
-/// Several processes may do so concurrently: the lock on the head's row serializes them.
+/// Several processes may do so concurrently: the lock on the head's row serializes them, and those of earlier releases.
 async fn assign_batch(transaction: &Transaction) -> Result<u64> {
     let backend = transaction.get_database_backend();
-    let lock = if backend == DbBackend::Postgres { " FOR UPDATE" } else { "" };
-    let head = format!("SELECT position FROM outbox_head WHERE id = 1{lock}");
-    transaction.query_one_raw(Statement::from_string(backend, head)).await?;
-    let order = format!(
-        "UPDATE outbox SET position = n.n + (SELECT position FROM outbox_head WHERE id = 1) \
-         FROM (SELECT seq, row_number() OVER (ORDER BY seq) AS n FROM \
-         (SELECT seq FROM outbox WHERE position IS NULL ORDER BY seq LIMIT {BATCH}) AS unordered) AS n \
-         WHERE outbox.seq = n.seq"
-    );
-    let ordered = transaction.execute_raw(Statement::from_string(backend, order)).await?.rows_affected();
-    let moved = format!("UPDATE outbox_head SET position = position + {ordered} WHERE id = 1");
-    transaction.execute_raw(Statement::from_string(backend, moved)).await?;
-    Ok(ordered)
+    lock_head(transaction).await?;
+    let heads = heads(transaction).await?;
+    if heads.feed < heads.outbox && backend == DbBackend::Postgres {
+        // Such an event can be deleted already, by a process of an earlier release that knows nothing of the feed.
+        transaction.execute_unprepared("LOCK TABLE outbox_purged IN SHARE MODE").await?;
+    }
+    let mut assigned = 0;
+    if heads.more {
+        let order = format!(
+            "UPDATE outbox SET position = n.n + {} \
+             FROM (SELECT seq, row_number() OVER (ORDER BY seq) AS n FROM \
+             (SELECT seq FROM outbox WHERE position IS NULL ORDER BY seq LIMIT {BATCH}) AS unordered) AS n \
+             WHERE outbox.seq = n.seq",
+            heads.outbox
+        );
+        assigned = transaction.execute_raw(Statement::from_string(backend, order)).await?.rows_affected();
+        let moved = format!("UPDATE outbox_head SET position = position + {assigned} WHERE id = 1");
+        transaction.execute_raw(Statement::from_string(backend, moved)).await?;
+    }
+    // The positions of the outbox have no gaps. Events before these may be without a place in the feed, from a process of an
+    // earlier release: those come first.
+    let head = heads.outbox + i64::try_from(assigned).unwrap_or_default();
+    put_into_feed(transaction, heads.feed, head.min(heads.feed + BATCH)).await?;
+    Ok(assigned)
+}
+
+/// On SQLite there is one writer in any case.
+async fn lock_head(transaction: &Transaction) -> Result<()> {
+    if transaction.get_database_backend() == DbBackend::Postgres {
+        let lock = "SELECT position FROM outbox_head WHERE id = 1 FOR UPDATE";
+        transaction.query_one_raw(Statement::from_string(DbBackend::Postgres, lock)).await?;
+    }
+    Ok(())
+}
+
+/// Numbers the events between two positions of the outbox in the feeds of their tenants.
+async fn put_into_feed(transaction: &Transaction, after: i64, up_to: i64) -> Result<()> {
+    // Where a process of an earlier release deleted events that were in no feed yet, one position stands for them: so a
+    // reader who has not read them is told that they are no longer kept.
+    let number = "INSERT INTO feed_events (tenant_id, position, outbox_position, seq, event_id, event_type, bytes) \
+         SELECT o.tenant_id, COALESCE(t.position, 0) \
+         + CASE WHEN p.position > COALESCE(t.outbox_position, 0) THEN 1 ELSE 0 END \
+         + row_number() OVER (PARTITION BY o.tenant_id ORDER BY o.position), \
+         o.position, o.seq, o.event_id, o.event_type, octet_length(o.data) \
+         FROM outbox o LEFT JOIN feed_tenants t ON t.tenant_id = o.tenant_id \
+         LEFT JOIN outbox_purged p ON p.tenant_id = o.tenant_id WHERE o.position > $1 AND o.position <= $2";
+    let remember = "INSERT INTO feed_tenants (tenant_id, position, outbox_position) \
+         SELECT f.tenant_id, max(f.position), max(f.outbox_position) FROM outbox o \
+         JOIN feed_events f ON f.tenant_id = o.tenant_id AND f.outbox_position = o.position \
+         WHERE o.position > $1 AND o.position <= $2 GROUP BY f.tenant_id \
+         ON CONFLICT (tenant_id) DO UPDATE SET position = excluded.position, \
+         outbox_position = excluded.outbox_position";
+    let backend = transaction.get_database_backend();
+    for sql in [number, remember] {
+        let statement = Statement::from_sql_and_values(backend, sql, [after.into(), up_to.into()]);
+        transaction.execute_raw(statement).await?;
+    }
+    let moved = "UPDATE feed_head SET position = $1 WHERE id = 1";
+    transaction.execute_raw(Statement::from_sql_and_values(backend, moved, [up_to.into()])).await?;
+    Ok(())
 }
 
 /// Deletes the oldest events that are due, and records the last deleted position of each tenant.
 async fn purge_batch(transaction: &Transaction, due: DateTime<Utc>, published_only: bool) -> Result<u64> {
     let backend = transaction.get_database_backend();
+    lock_head(transaction).await?;
     let which = match published_only {
         true => {
             "AND position <= (SELECT position FROM outbox_relay WHERE id = 1) \
@@ -124,14 +241,26 @@ async fn purge_batch(transaction: &Transaction, due: DateTime<Utc>, published_on
         false => "",
     };
     let oldest = format!(
-        "SELECT seq FROM outbox WHERE position IS NOT NULL AND occurred_at < $1 {which} ORDER BY position LIMIT {PURGE}"
+        "SELECT seq FROM outbox WHERE position <= (SELECT position FROM feed_head WHERE id = 1) AND occurred_at < $1 \
+         {which} ORDER BY position LIMIT {PURGE}"
     );
+    // An event that was blocked for long is deleted after later ones: the last deleted position must not go back.
     let remember = format!(
         "INSERT INTO outbox_purged (tenant_id, position) \
          SELECT tenant_id, max(position) FROM outbox WHERE seq IN ({oldest}) GROUP BY tenant_id \
-         ON CONFLICT (tenant_id) DO UPDATE SET position = excluded.position"
+         ON CONFLICT (tenant_id) DO UPDATE SET position = excluded.position \
+         WHERE excluded.position > outbox_purged.position"
     );
-    transaction.execute_raw(Statement::from_sql_and_values(backend, remember, [due.into()])).await?;
+    // The place of the last one stays, for the readers who have read until there. Those before them are not shown any more,
+    // or were deleted by a process of an earlier release.
+    let forget = format!(
+        "DELETE FROM feed_events WHERE (tenant_id, position) IN (SELECT f.tenant_id, f.position FROM \
+         (SELECT tenant_id, max(position) AS position FROM outbox WHERE seq IN ({oldest}) GROUP BY tenant_id) l \
+         JOIN feed_events f ON f.tenant_id = l.tenant_id AND f.outbox_position < l.position)"
+    );
+    for sql in [remember, forget] {
+        transaction.execute_raw(Statement::from_sql_and_values(backend, sql, [due.into()])).await?;
+    }
     let delete = format!("DELETE FROM outbox WHERE seq IN ({oldest})");
     Ok(transaction.execute_raw(Statement::from_sql_and_values(backend, delete, [due.into()])).await?.rows_affected())
 }

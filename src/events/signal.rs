@@ -1,27 +1,72 @@
-//! Wakes tasks that wait for events, so that they need not poll.
+//! What a process knows of events without asking the database: that there are new ones, and who waits for them.
+//!
+//! A reader who waits is told of its tenant's events alone, and compares in memory: it asks the database only for an event
+//! that it wants. A tenant without waiting readers is not known here.
 
-use std::time::Duration;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
-use tokio::sync::watch;
+use tokio::{sync::watch, time::timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::damage::DamageLog;
+
+/// How many types of events are told apart for a tenant.
+const TYPES: usize = 100;
 
 /// Wakes tasks that wait for events.
 pub struct EventSignal {
     /// Counts commits.
     committed: watch::Sender<u64>,
-    /// The last position, and whether the service is stopping.
+    /// The last position of the outbox.
     positions: watch::Sender<Positions>,
+    /// The readers who wait, by tenant.
+    waiting: Arc<Waiting>,
+    /// Up to which position of the outbox waiting readers were told of the events; none before the first time.
+    told: Mutex<Option<i64>>,
+    stopping: CancellationToken,
+    /// Which damaged events the log has.
+    pub(super) damage: DamageLog,
 }
+
+type Waiting = Mutex<HashMap<String, watch::Sender<Newest>>>;
 
 /// What waiting tasks watch.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Positions {
     head: i64,
-    stopping: bool,
+}
+
+/// A tenant's newest events, as far as waiting readers were told of any.
+#[derive(Debug, Default)]
+struct Newest {
+    /// The newest position of each type.
+    by_type: HashMap<String, i64>,
+    /// The newest position of an event whose type is not known here.
+    of_any_type: i64,
+}
+
+/// A position that a tenant's feed reached, and with an event of which type, where that is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct News {
+    pub tenant: String,
+    pub event_type: Option<String>,
+    pub position: i64,
 }
 
 impl Default for EventSignal {
     fn default() -> Self {
-        Self { committed: watch::Sender::new(0), positions: watch::Sender::new(Positions::default()) }
+        Self {
+            committed: watch::Sender::new(0),
+            positions: watch::Sender::new(Positions::default()),
+            waiting: Arc::default(),
+            told: Mutex::default(),
+            stopping: CancellationToken::new(),
+            damage: DamageLog::default(),
+        }
     }
 }
 
@@ -33,7 +78,7 @@ impl EventSignal {
 
     /// Ends all waits, because the service is stopping.
     pub fn stop_waiting(&self) {
-        self.positions.send_modify(|positions| positions.stopping = true);
+        self.stopping.cancel();
     }
 
     /// A receiver that changes with every commit.
@@ -42,37 +87,102 @@ impl EventSignal {
         self.committed.subscribe()
     }
 
-    /// A receiver that changes with every new position.
+    /// A receiver that changes with every new position of the outbox.
     #[must_use]
     pub fn subscribe_positions(&self) -> watch::Receiver<Positions> {
         self.positions.subscribe()
     }
 
-    /// Records the last assigned position, whichever process assigned it.
+    /// Records the last assigned position of the outbox, whichever process assigned it.
     pub(super) fn reached(&self, head: i64) {
         self.positions.send_if_modified(|positions| std::mem::replace(&mut positions.head, head) != head);
     }
 
-    /// Watches for new positions. To be called before querying for events, so that none is missed in between.
+    /// Watches for new events of a tenant. To be called before querying for events, so that none is missed in between.
     #[must_use]
-    pub fn watch(&self) -> Watch {
-        let mut positions = self.positions.subscribe();
-        positions.mark_unchanged();
-        Watch(positions)
+    pub fn watch(&self, tenant: &str) -> Watch {
+        let newest = locked(&self.waiting).entry(tenant.to_owned()).or_default().subscribe();
+        let (waiting, stopping) = (Arc::clone(&self.waiting), self.stopping.clone());
+        Watch { tenant: tenant.to_owned(), newest: Some(newest), waiting, stopping }
+    }
+
+    /// The tenants whose readers wait.
+    #[must_use]
+    pub fn waiting_tenants(&self) -> Vec<String> {
+        locked(&self.waiting).keys().cloned().collect()
+    }
+
+    /// Up to which position of the outbox waiting readers were told of the events.
+    pub(super) fn told(&self) -> Option<i64> {
+        *locked(&self.told)
+    }
+
+    /// Tells waiting readers of the events up to this position of the outbox.
+    pub(super) fn tell(&self, news: Vec<News>, up_to: i64) {
+        let waiting = locked(&self.waiting);
+        for News { tenant, event_type, position } in news {
+            if let Some(newest) = waiting.get(&tenant) {
+                newest.send_modify(|newest| newest.add(event_type, position));
+            }
+        }
+        *locked(&self.told) = Some(up_to);
     }
 }
 
-/// Waits for new positions.
-pub struct Watch(watch::Receiver<Positions>);
+impl Newest {
+    fn add(&mut self, event_type: Option<String>, position: i64) {
+        let newest = match event_type {
+            Some(known) if self.by_type.len() < TYPES || self.by_type.contains_key(&known) => {
+                self.by_type.entry(known).or_default()
+            }
+            _ => &mut self.of_any_type,
+        };
+        *newest = position.max(*newest);
+    }
+
+    /// Whether there may be an event of these types, or of any, behind a position.
+    fn is_behind(&self, position: i64, types: Option<&[String]>) -> bool {
+        let newer = |newest: &i64| *newest > position;
+        let wanted = match types {
+            None => self.by_type.values().any(newer),
+            Some(types) => types.iter().filter_map(|one| self.by_type.get(one)).any(newer),
+        };
+        wanted || newer(&self.of_any_type)
+    }
+}
+
+/// Waits for new events of a tenant. The last one of a tenant that is dropped makes it forgotten.
+pub struct Watch {
+    tenant: String,
+    newest: Option<watch::Receiver<Newest>>,
+    waiting: Arc<Waiting>,
+    stopping: CancellationToken,
+}
 
 impl Watch {
-    /// Waits until any process assigns positions, or for `limit`. Returns `false` if waiting is pointless, because
-    /// `limit` is zero or the service is stopping.
-    pub async fn next(&mut self, limit: Duration) -> bool {
-        if self.0.borrow().stopping || limit.is_zero() {
-            return false;
+    /// Waits until any process put an event of these types, or of any, behind `position` of the tenant's feed. Returns
+    /// `false` where none came within `limit`, or the service is stopping.
+    pub async fn comes(&mut self, position: i64, types: Option<&[String]>, limit: Duration) -> bool {
+        let Some(newest) = &mut self.newest else { return false };
+        let coming = timeout(limit, newest.wait_for(|newest| newest.is_behind(position, types)));
+        tokio::select! {
+            biased;
+            () = self.stopping.cancelled() => false,
+            came = coming => matches!(came, Ok(Ok(_))),
         }
-        let _changed_or_in_vain = tokio::time::timeout(limit, self.0.changed()).await;
-        !self.0.borrow().stopping
     }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let mut waiting = locked(&self.waiting);
+        self.newest = None;
+        if waiting.get(&self.tenant).is_some_and(|newest| newest.receiver_count() == 0) {
+            waiting.remove(&self.tenant);
+        }
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

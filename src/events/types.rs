@@ -9,11 +9,11 @@ use poem_openapi::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::entity::Model;
+use super::{cursor::Cursor, entity::Model};
 use crate::{
     error::{Error, Result},
     values::{
-        ContractValue, Id, Tenant, Timestamp, Violation, contract_type,
+        ContractValue, Id, Nullable, Tenant, Timestamp, Violation, contract_type,
         query::{IntegerRange, QueryValue},
     },
 };
@@ -68,8 +68,22 @@ pub struct EventData {
 pub struct EventList {
     /// The events, oldest first; empty if there are none yet.
     pub data: Vec<Event>,
-    /// The reader's new position, to be sent as `after` in the next request.
+    /// Events before `cursor` that are damaged in the service's database and cannot be told; nearly always empty. Read
+    /// the resource of each again.
+    pub gaps: Vec<EventGap>,
+    /// The reader's new position, to be sent as `after` in the next request. Opaque.
     pub cursor: Cursor,
+}
+
+/// An event that cannot be told.
+#[derive(Debug, Object, Serialize)]
+#[oai(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
+pub struct EventGap {
+    /// The event's id, if that is readable.
+    pub event_id: Nullable<Id>,
+    /// The id of the resource that it is about, if that is readable.
+    pub resource_id: Nullable<Id>,
 }
 
 impl Event {
@@ -108,6 +122,14 @@ impl Event {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct EventType(pub String);
+
+impl EventType {
+    /// Whether a text has the form of a type: `crm.customer.created`.
+    pub(super) fn is_formed(text: &str) -> bool {
+        let word = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase());
+        matches!(text.split('.').collect::<Vec<_>>().as_slice(), ["crm", a, b] if word(a) && word(b))
+    }
+}
 
 impl ContractValue for EventType {
     fn name() -> Cow<'static, str> {
@@ -188,38 +210,6 @@ impl ContractValue for EventResource {
 
 contract_type!(EventResource);
 
-/// A reader's position in the feed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cursor(pub i64);
-
-impl Serialize for Cursor {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
-    }
-}
-
-impl ContractValue for Cursor {
-    fn name() -> Cow<'static, str> {
-        "Cursor".into()
-    }
-
-    fn schema_ref() -> MetaSchemaRef {
-        MetaSchemaRef::Inline(Box::new(MetaSchema {
-            pattern: Some("^[0-9]{1,18}$".to_owned()),
-            example: Some("42".into()),
-            ..MetaSchema::new("string")
-        }))
-    }
-
-    fn from_value(value: Value) -> std::result::Result<Self, Violation> {
-        let digits = |text: &&str| (1..=18).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
-        let cursor = value.as_str().filter(digits).and_then(|text| text.parse().ok());
-        cursor.map(Self).ok_or(Cow::Borrowed("must be a cursor that the feed answered"))
-    }
-}
-
-contract_type!(Cursor);
-
 /// The `after` parameter.
 #[derive(Debug)]
 pub struct After;
@@ -240,27 +230,35 @@ impl QueryValue for After {
 #[derive(Debug)]
 pub struct Types;
 
+impl Types {
+    /// How many types may be asked for at once.
+    const MAX: usize = 20;
+}
+
 impl QueryValue for Types {
     type Value = Option<Vec<String>>;
 
     fn schema() -> MetaSchemaRef {
+        let further = Self::MAX - 1;
         MetaSchemaRef::Inline(Box::new(MetaSchema {
-            pattern: Some(r"^crm\.[a-z]+\.[a-z]+(,crm\.[a-z]+\.[a-z]+)*$".to_owned()),
+            pattern: Some(format!(r"^crm\.[a-z]+\.[a-z]+(,crm\.[a-z]+\.[a-z]+){{0,{further}}}$")),
             example: Some("crm.opportunity.closed,crm.opportunity.reopened".into()),
             ..MetaSchema::new("string")
         }))
     }
 
     fn read(value: Option<&str>) -> std::result::Result<Option<Vec<String>>, Violation> {
-        let word = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase());
-        let shaped =
-            |one: &&str| matches!(one.split('.').collect::<Vec<_>>().as_slice(), ["crm", a, b] if word(a) && word(b));
         let Some(text) = value else { return Ok(None) };
-        let types: Vec<&str> = text.split(',').collect();
-        match types.iter().all(shaped) {
-            true => Ok(Some(types.into_iter().map(str::to_owned).collect())),
-            false => Err("must be types of events, separated by commas, like crm.customer.created".into()),
+        let mut types: Vec<String> = text.split(',').map(str::to_owned).collect();
+        if types.len() > Self::MAX {
+            return Err(format!("must be at most {} types", Self::MAX).into());
         }
+        if !types.iter().all(|one| EventType::is_formed(one)) {
+            return Err("must be types of events, separated by commas, like crm.customer.created".into());
+        }
+        types.sort_unstable();
+        types.dedup();
+        Ok(Some(types))
     }
 }
 

@@ -1,3 +1,8 @@
 //! Domain events, as readers of the feed meet them.
 
+mod cursors;
 mod feed;
+mod pages;
+mod positions;
+mod stored;
+mod waits;

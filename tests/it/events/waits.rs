@@ -1,0 +1,100 @@
+//! Waiting readers: woken by their own tenant's events alone, whichever process wrote them.
+
+use std::time::Duration;
+
+use crm::{
+    background::Background,
+    events::{EventSignal, outbox},
+};
+
+use super::stored::{event, numbers, page, put};
+use crate::harness::{AMPLE, Service, TestDatabase, id, within};
+
+const CREATED: &str = "crm.customer.created";
+const CLOSED: &str = "crm.opportunity.closed";
+/// Long enough for a waiting task to be woken, if it is to be.
+const SOON: Duration = Duration::from_millis(50);
+
+#[tokio::test]
+async fn a_reader_is_woken_by_what_it_waits_for_alone() {
+    let service = Service::start().await;
+    let db = service.database.connect().await;
+    let (signal, database) = (EventSignal::default(), service.app.database());
+    outbox::assign_positions_and_wake(database, &signal).await.unwrap();
+    let closed = [CLOSED.to_owned()];
+    let mut own = signal.watch("a");
+    let mut of_type = signal.watch("a");
+    outbox::write(&db, vec![event("b", CLOSED, 1, "")]).await.unwrap();
+    outbox::assign_positions_and_wake(database, &signal).await.unwrap();
+    assert!(!own.comes(0, None, SOON).await);
+
+    outbox::write(&db, vec![event("a", CREATED, 2, ""), event("a", CREATED, 3, "")]).await.unwrap();
+    outbox::assign_positions_and_wake(database, &signal).await.unwrap();
+    assert!(own.comes(0, None, AMPLE).await && own.comes(1, None, AMPLE).await);
+    // It has read both.
+    assert!(!own.comes(2, None, SOON).await && !of_type.comes(0, Some(&closed), SOON).await);
+
+    outbox::write(&db, vec![event("a", CLOSED, 4, "")]).await.unwrap();
+    outbox::assign_positions_and_wake(database, &signal).await.unwrap();
+    assert!(of_type.comes(2, Some(&closed), AMPLE).await && own.comes(2, None, AMPLE).await);
+    assert!(!of_type.comes(3, Some(&closed), SOON).await);
+}
+
+#[tokio::test]
+async fn a_tenant_without_waiting_readers_is_forgotten() {
+    let service = Service::start().await;
+    let db = service.database.connect().await;
+    let signal = EventSignal::default();
+    let (first, second, other) = (signal.watch("a"), signal.watch("a"), signal.watch("b"));
+    drop(first);
+    outbox::write(&db, vec![event("c", CREATED, 1, "")]).await.unwrap();
+    outbox::assign_positions_and_wake(service.app.database(), &signal).await.unwrap();
+    let mut known = signal.waiting_tenants();
+    known.sort_unstable();
+    assert_eq!(known, ["a", "b"]);
+    drop((second, other));
+    assert!(signal.waiting_tenants().is_empty());
+}
+
+#[tokio::test]
+async fn waiting_ends_when_the_service_stops() {
+    let signal = EventSignal::default();
+    let mut early = signal.watch("a");
+    signal.stop_waiting();
+    let mut late = signal.watch("a");
+    assert!(!early.comes(0, None, AMPLE).await && !late.comes(0, None, AMPLE).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn waiting_readers_meet_the_events_of_other_processes() {
+    let service = Service::start().await;
+    let db = service.database.connect().await;
+    let other = service.another_instance(2).await;
+    let background = Background::start(&service.app);
+    let readers = (0..20).map(|_| {
+        let call = service.get("/events?wait=30").tenant("a");
+        async move { numbers(&call.send().await.expect(200).body) }
+    });
+    let writing = async {
+        within(10, "readers wait", async || service.app.events().waiting_tenants() == ["a"]).await;
+        // This process hears nothing of the commit.
+        put(&other, &db, vec![event("b", CREATED, 1, ""), event("a", CREATED, 2, "")]).await;
+    };
+    let all = futures_util::future::join_all(readers);
+    let (all, ()) = tokio::time::timeout(Duration::from_secs(20), async { tokio::join!(all, writing) }).await.unwrap();
+    assert!(all.iter().all(|numbers| *numbers == [2]), "{all:?}");
+    assert!(service.app.events().waiting_tenants().is_empty());
+    background.finish().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_that_waits_in_vain_gets_a_cursor_to_go_on_from() {
+    let service = Service::on(TestDatabase::new().await, &[]).await;
+    let db = service.database.connect().await;
+    let background = Background::start(&service.app);
+    put(&service.app, &db, vec![event("a", CREATED, 1, "")]).await;
+    let first = page(&service, "a", "").await;
+    let vain = page(&service, "a", &format!("wait=1&after={}", id(&first, "cursor"))).await;
+    assert_eq!((numbers(&vain), &vain["cursor"]), (Vec::new(), &first["cursor"]));
+    background.finish().await.unwrap();
+}
