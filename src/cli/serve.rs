@@ -13,7 +13,7 @@ use crate::{
     background::Background,
     config::{Config, JwtKey, Migrate},
     database::{self, migrate, reach::reach},
-    http::server,
+    http::server::{self, Limits},
     service::{private::PrivateListener, service},
 };
 
@@ -58,7 +58,8 @@ pub(super) async fn run(config: Config) -> ExitOutcome {
         stopping.events().stop_waiting();
     };
     let background = Background::start(&app);
-    server::serve(listener, service(&app), stop, connections, server::IDLE).await?;
+    let limits = Limits { connections, idle: server::IDLE, body: app.config().body_limit };
+    server::serve(listener, service(&app), app.stopping().clone(), stop, limits).await?;
     let finished = background.finish().await;
     app.database().close().await?;
     if let Some(private) = private {

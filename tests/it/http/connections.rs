@@ -2,7 +2,10 @@
 
 use std::{future::pending, net::SocketAddr, time::Duration};
 
-use crm::{http::server, service::service as endpoint};
+use crm::{
+    http::server::{self, Limits},
+    service::service as endpoint,
+};
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -32,8 +35,8 @@ async fn serve(service: &Service) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let endpoint = endpoint(&service.app);
-    let idle = Duration::from_millis(200);
-    tokio::spawn(server::serve(listener, endpoint, pending(), server::MOST_CONNECTIONS, idle));
+    let limits = Limits { connections: server::MOST_CONNECTIONS, idle: Duration::from_millis(200), body: 1024 };
+    tokio::spawn(server::serve(listener, endpoint, service.app.stopping().clone(), pending(), limits));
     address
 }
 
