@@ -17,9 +17,6 @@ use crate::{
     service::{private::PrivateListener, service},
 };
 
-/// Maximum number of connections waiting to be accepted.
-const BACKLOG: u32 = 1024;
-
 pub(super) async fn run(config: Config) -> ExitOutcome {
     if config.jwt_key == JwtKey::Development {
         let file = config.data_dir.join("jwt_secret");
@@ -38,7 +35,7 @@ pub(super) async fn run(config: Config) -> ExitOutcome {
             return Ok(());
         }
     };
-    let listener = port.listen(BACKLOG).map_err(taken)?;
+    let listener = port.listen(server::BACKLOG).map_err(taken)?;
     let address = listener.local_addr()?;
     let private = PrivateListener::start(&app);
     tracing::info!(%address, connections, docs = format!("http://{address}/docs"), "serving");

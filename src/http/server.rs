@@ -47,6 +47,8 @@ pub const IDLE: Duration = Duration::from_secs(75);
 
 /// Maximum number of concurrent connections, if there are enough file descriptors; further ones wait to be accepted.
 pub const MOST_CONNECTIONS: usize = 4096;
+/// Maximum number of connections that wait in the kernel to be accepted.
+pub const BACKLOG: u32 = 1024;
 /// File descriptors for everything but client connections: the private listener and its connections, SQLite's files,
 /// the broker, the runtimes. PostgreSQL sessions come on top.
 const RESERVED: usize = 128;
@@ -157,8 +159,7 @@ impl<E: Endpoint<Output = Response> + 'static> Connections<E> {
         let listener = listener.into_std()?;
         self.server.closing.cancel();
         let ended = async {
-            // No more than that are open at once.
-            for _ in 0..self.server.limits.connections {
+            for _ in 0..BACKLOG {
                 let Ok((stream, remote)) = listener.accept() else { break };
                 let Ok(place) = Arc::clone(&self.server.places).acquire_owned().await else { break };
                 let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));

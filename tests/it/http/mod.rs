@@ -7,3 +7,4 @@ mod headers;
 mod keep_alive;
 mod lists;
 mod probes;
+mod restarts;
