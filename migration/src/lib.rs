@@ -5,7 +5,7 @@
 //! Rules:
 //! - the primary and foreign keys of a tenant's data begin with `tenant_id`, so a row can never belong to, or point into,
 //!   another tenant. Tables that serve all tenants at once have keys of their own: `pii_keys`, `outbox`, `outbox_head`,
-//!   `outbox_relay`, `outbox_held` and `inbox`;
+//!   `outbox_relay`, `outbox_held`, `inbox` and `retention_horizon`;
 //! - what the service promises about a row (a stage's status, one primary contact, references) is a constraint here too;
 //! - a list has an index for its filter and its order: `(tenant_id, [filter,] created_at, id)`.
 //!
@@ -23,6 +23,7 @@ mod m20261125_000007_audit;
 mod m20261125_000008_outbox;
 mod m20261125_000009_relay;
 mod m20261125_000010_inbox;
+mod m20261126_000014_retention_horizon;
 
 /// All migrations, oldest first.
 #[derive(Debug)]
@@ -41,6 +42,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000008_outbox::Migration),
             Box::new(m20261125_000009_relay::Migration),
             Box::new(m20261125_000010_inbox::Migration),
+            Box::new(m20261126_000014_retention_horizon::Migration),
         ]
     }
 }

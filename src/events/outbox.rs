@@ -4,7 +4,6 @@
 //! assigns them positions ([`assign_positions`]). A position is final: no event is ever assigned a lower one
 //! afterwards.
 
-use chrono::{DateTime, Utc};
 use sea_orm::{
     ActiveValue::{NotSet, Set},
     ConnectionTrait, DbBackend, EntityTrait, Statement,
@@ -12,7 +11,7 @@ use sea_orm::{
 
 use super::{entity, event::NewEvent, feed, signal::EventSignal};
 use crate::{
-    database::{Database, Transaction},
+    database::{Database, Transaction, horizon::Due},
     error::Result,
 };
 
@@ -82,7 +81,7 @@ async fn has_events_without_position(database: &Database) -> Result<bool> {
 ///
 /// # Errors
 /// A database error. What was deleted by then stays deleted.
-pub async fn purge(database: &Database, due: DateTime<Utc>, published_only: bool) -> Result<u64> {
+pub async fn purge(database: &Database, due: Due, published_only: bool) -> Result<u64> {
     let mut purged = 0;
     loop {
         let batch = database
@@ -114,7 +113,7 @@ async fn assign_batch(transaction: &Transaction) -> Result<u64> {
 }
 
 /// Deletes the oldest events that are due, and records the last deleted position of each tenant.
-async fn purge_batch(transaction: &Transaction, due: DateTime<Utc>, published_only: bool) -> Result<u64> {
+async fn purge_batch(transaction: &Transaction, due: Due, published_only: bool) -> Result<u64> {
     let backend = transaction.get_database_backend();
     let which = match published_only {
         true => {
@@ -131,7 +130,10 @@ async fn purge_batch(transaction: &Transaction, due: DateTime<Utc>, published_on
          SELECT tenant_id, max(position) FROM outbox WHERE seq IN ({oldest}) GROUP BY tenant_id \
          ON CONFLICT (tenant_id) DO UPDATE SET position = excluded.position"
     );
-    transaction.execute_raw(Statement::from_sql_and_values(backend, remember, [due.into()])).await?;
+    transaction.execute_raw(Statement::from_sql_and_values(backend, remember, [due.instant().into()])).await?;
     let delete = format!("DELETE FROM outbox WHERE seq IN ({oldest})");
-    Ok(transaction.execute_raw(Statement::from_sql_and_values(backend, delete, [due.into()])).await?.rows_affected())
+    Ok(transaction
+        .execute_raw(Statement::from_sql_and_values(backend, delete, [due.instant().into()]))
+        .await?
+        .rows_affected())
 }

@@ -28,6 +28,8 @@ pub struct Metrics {
     pub blocked: Gauge,
     /// Events that were refused too often to be tried again by themselves.
     pub parked: Gauge,
+    /// Seconds by which the clock is ahead of what the retention believes, while that waits to be confirmed, else 0.
+    pub retention_waiting: Gauge,
     /// Events of the platform, by outcome.
     pub inbound: Family<InboundLabels, Counter<u64, AtomicU64>>,
 }
@@ -57,7 +59,7 @@ impl Default for Metrics {
         let (published, refused, failures) = (Counter::default(), Counter::default(), Counter::default());
         let (breaker_open, waiting, blocked, parked) =
             (Gauge::default(), Gauge::default(), Gauge::default(), Gauge::default());
-        let inbound = Family::default();
+        let (inbound, retention_waiting) = (Family::default(), Gauge::default());
         registry.register("events_published", "Events that the broker confirmed", published.clone());
         registry.register("events_refused", "Refusals of events by the broker", refused.clone());
         registry.register("broker_failures", "Times the broker was not reached or did not answer", failures.clone());
@@ -65,8 +67,24 @@ impl Default for Metrics {
         registry.register("events_waiting", "Events that were not sent yet", waiting.clone());
         registry.register("events_blocked", "Events refused, or waiting behind a refused one", blocked.clone());
         registry.register("events_parked", "Events refused too often to be tried again", parked.clone());
+        registry.register(
+            "retention_waiting_seconds",
+            "How far the clock is ahead of the retention while that waits to be confirmed, else 0",
+            retention_waiting.clone(),
+        );
         registry.register("inbound_events", "Events of the platform, by outcome", inbound.clone());
-        Self { registry, published, refused, failures, breaker_open, waiting, blocked, parked, inbound }
+        Self {
+            registry,
+            published,
+            refused,
+            failures,
+            breaker_open,
+            waiting,
+            blocked,
+            parked,
+            retention_waiting,
+            inbound,
+        }
     }
 }
 
