@@ -12,7 +12,7 @@ use crate::{
     auth::Keys,
     change::{Changes, Removal},
     config::Config,
-    database::{Database, read},
+    database::{Database, horizon::HorizonKeeper, read},
     error::Result,
     events::EventSignal,
     http::caller::{Caller, CanRead},
@@ -33,6 +33,7 @@ struct Parts {
     keys: Arc<Keys>,
     changes: Changes,
     clock: Clock,
+    horizon: HorizonKeeper,
     metrics: Arc<Metrics>,
     stopping: CancellationToken,
 }
@@ -67,7 +68,8 @@ impl App {
             deleted: Arc::default(),
         };
         let (metrics, stopping) = (Arc::default(), CancellationToken::new());
-        Ok(Self { parts: Arc::new(Parts { config, keys, changes, clock, metrics, stopping }) })
+        let horizon = HorizonKeeper::start(clock.clone());
+        Ok(Self { parts: Arc::new(Parts { config, keys, changes, clock, horizon, metrics, stopping }) })
     }
 
     /// The configuration, as read at startup.
@@ -129,6 +131,12 @@ impl App {
     #[must_use]
     pub fn clock(&self) -> &Clock {
         &self.parts.clock
+    }
+
+    /// What the retention takes for the time.
+    #[must_use]
+    pub fn horizon(&self) -> &HorizonKeeper {
+        &self.parts.horizon
     }
 
     /// The source of ids.

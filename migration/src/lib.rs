@@ -6,6 +6,7 @@
 //! - the primary and foreign keys of a tenant's data begin with `tenant_id`, so a row can never belong to, or point into,
 //!   another tenant. Tables that serve all tenants at once have keys of their own: `pii_keys`, `outbox`, `outbox_head`,
 //!   `outbox_relay`, `outbox_held`, `feed_head` and `inbox`;
+//!   `outbox_relay`, `outbox_held`, `inbox` and `retention_horizon`;
 //! - what the service promises about a row (a stage's status, one primary contact, references) is a constraint here too;
 //! - a list has an index for its filter and its order: `(tenant_id, [filter,] created_at, id)`.
 //!
@@ -25,6 +26,7 @@ mod m20261125_000009_relay;
 mod m20261125_000010_inbox;
 mod m20261126_000012_feed_positions;
 mod m20261126_000013_deletions;
+mod m20261126_000014_retention_horizon;
 
 /// All migrations, oldest first.
 #[derive(Debug)]
@@ -45,6 +47,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000010_inbox::Migration),
             Box::new(m20261126_000012_feed_positions::Migration),
             Box::new(m20261126_000013_deletions::Migration),
+            Box::new(m20261126_000014_retention_horizon::Migration),
         ]
     }
 }

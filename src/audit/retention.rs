@@ -6,7 +6,6 @@
 
 use std::collections::HashMap;
 
-use chrono::{DateTime, Utc};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ConnectionTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect, Statement,
     sea_query::LockType,
@@ -20,6 +19,7 @@ use super::{
 use crate::{
     database::{
         Database, Transaction,
+        horizon::Due,
         tenancy::{Listed, Tenanted},
     },
     error::{ErrorKind, Result},
@@ -33,7 +33,7 @@ const BATCH: u64 = 500;
 ///
 /// # Errors
 /// A database error. What was deleted by then stays deleted.
-pub async fn purge(database: &Database, due: DateTime<Utc>) -> Result<u64> {
+pub async fn purge(database: &Database, due: Due) -> Result<u64> {
     let mut purged = 0;
     for tenant in tenants_with_due_entries(&database.read(), due).await? {
         loop {
@@ -65,19 +65,19 @@ pub async fn purge(database: &Database, due: DateTime<Utc>) -> Result<u64> {
 }
 
 /// The tenants whose oldest chained entry is due.
-async fn tenants_with_due_entries(db: &impl ConnectionTrait, due: DateTime<Utc>) -> Result<Vec<Tenant>> {
+async fn tenants_with_due_entries(db: &impl ConnectionTrait, due: Due) -> Result<Vec<Tenant>> {
     let sql = "SELECT h.tenant_id FROM audit_heads h \
                JOIN audit_chain c ON c.tenant_id = h.tenant_id AND c.sequence = h.purged_sequence + 1 \
                JOIN audit_logs l ON l.tenant_id = c.tenant_id AND l.audit_log_id = c.audit_log_id \
                WHERE l.occurred_at < $1";
-    let statement = Statement::from_sql_and_values(db.get_database_backend(), sql, [due.into()]);
+    let statement = Statement::from_sql_and_values(db.get_database_backend(), sql, [due.instant().into()]);
     let rows = db.query_all_raw(statement).await?;
     rows.iter().map(|row| Ok(Tenant::stored(row.try_get_by_index(0)?))).collect()
 }
 
 /// Deletes the tenant's oldest entries that are due.
 #[expect(clippy::disallowed_methods, reason = "retention deletes entries here and nowhere else")]
-async fn purge_batch(transaction: &Transaction, tenant: &Tenant, due: DateTime<Utc>) -> Result<u64> {
+async fn purge_batch(transaction: &Transaction, tenant: &Tenant, due: Due) -> Result<u64> {
     let head = heads::Entity::of(tenant).lock(LockType::Update).all(transaction).await?.pop();
     let Some(mut head) = head else { return Ok(0) };
     let oldest = links::Entity::of(tenant).filter(links::Column::Sequence.gt(head.purged_sequence));
@@ -96,7 +96,7 @@ async fn purge_batch(transaction: &Transaction, tenant: &Tenant, due: DateTime<U
             tracing::error!(tenant, number, "the audit trail was tampered with: see `crm audit verify`");
             break;
         }
-        if entry.is_none_or(|entry| entry.occurred_at >= due) {
+        if entry.is_none_or(|entry| entry.occurred_at >= due.instant()) {
             break;
         }
         before.clone_from(&link.hash);

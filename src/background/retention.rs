@@ -1,8 +1,6 @@
-//! The retention: what is deleted once it was kept for long enough.
+//! The retention: what is deleted once it was kept for long enough, by the horizon ([`crate::database::horizon`]).
 
-use chrono::TimeDelta;
-
-use crate::{app::App, audit, change, error::Result, events::outbox};
+use crate::{app::App, audit, change, database::horizon::Advanced, error::Result, events::outbox};
 
 /// What was deleted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -21,11 +19,13 @@ pub struct Purged {
 /// A fault of the database. What was deleted until then stays deleted.
 pub async fn purge(app: &App) -> Result<Purged> {
     let (config, database) = (app.config(), app.database());
-    let before = |days: u16| app.now().0 - TimeDelta::days(i64::from(days));
+    let Advanced { horizon, waiting } = app.horizon().advance(database).await?;
+    app.metrics().retention_waiting.set(waiting.map_or(0, |ahead| ahead.num_seconds()));
     let purged = Purged {
-        entries: audit::retention::purge(database, before(config.audit_retention_days)).await?,
-        request_ids: change::purge_claims(database, before(config.idempotency_retention_days)).await?,
-        events: outbox::purge(database, before(config.events_retention_days), config.events_url.is_some()).await?,
+        entries: audit::retention::purge(database, horizon.days_before(config.audit_retention_days)).await?,
+        request_ids: change::purge_claims(database, horizon.days_before(config.idempotency_retention_days)).await?,
+        events: outbox::purge(database, horizon.days_before(config.events_retention_days), config.events_url.is_some())
+            .await?,
     };
     if purged != Purged::default() {
         let Purged { entries, request_ids, events } = purged;

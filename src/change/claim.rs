@@ -1,7 +1,6 @@
 //! Claims on the id of a request or of a platform event: a row in `idempotent` or `inbox`, inserted in the transaction
 //! of the change.
 
-use chrono::{DateTime, Utc};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, Set,
     sea_query::{Expr, ExprTrait, OnConflict, Query},
@@ -14,7 +13,7 @@ use super::{
     open::Change,
 };
 use crate::{
-    database::{Database, tenancy::Tenanted},
+    database::{Database, horizon::Due, tenancy::Tenanted},
     error::{Error, Result},
     values::RequestId,
 };
@@ -85,7 +84,7 @@ const BATCH: u64 = 1000;
 ///
 /// # Errors
 /// A database error. What was deleted by then stays deleted.
-pub(crate) async fn purge_claims(database: &Database, due: DateTime<Utc>) -> Result<u64> {
+pub(crate) async fn purge_claims(database: &Database, due: Due) -> Result<u64> {
     let mut purged = 0;
     for (table, key) in [("idempotent", ["tenant_id", "request_id"]), ("inbox", ["consumer", "event_id"])] {
         purged += purge(database, table, key, due).await?;
@@ -93,11 +92,11 @@ pub(crate) async fn purge_claims(database: &Database, due: DateTime<Utc>) -> Res
     Ok(purged)
 }
 
-async fn purge(database: &Database, table: &'static str, key: [&'static str; 2], due: DateTime<Utc>) -> Result<u64> {
+async fn purge(database: &Database, table: &'static str, key: [&'static str; 2], due: Due) -> Result<u64> {
     let mut purged = 0;
     loop {
-        let oldest =
-            Query::select().columns(key).from(table).and_where(Expr::col("created_at").lt(due)).limit(BATCH).to_owned();
+        let is_due = Expr::col("created_at").lt(due.instant());
+        let oldest = Query::select().columns(key).from(table).and_where(is_due).limit(BATCH).to_owned();
         if database.read().query_one(&oldest).await?.is_none() {
             return Ok(purged);
         }

@@ -4,7 +4,9 @@ use std::{error::Error, fmt::Write as _, process::ExitCode};
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use super::{audit, context::ExitOutcome, healthcheck, keygen, keys, migrate, openapi, outbox, relay, serve, token};
+use super::{
+    audit, context::ExitOutcome, healthcheck, keygen, keys, migrate, openapi, outbox, relay, retention, serve, token,
+};
 use crate::{
     config::Config,
     telemetry::{self, StandardError},
@@ -47,6 +49,9 @@ enum Command {
     /// Verify or export the audit trail
     #[command(subcommand)]
     Audit(audit::Task),
+    /// Manage what the retention takes for the time
+    #[command(subcommand)]
+    Retention(retention::Task),
 }
 
 /// Runs the command given on the command line.
@@ -89,6 +94,7 @@ fn run(command: Command, stderr: &StandardError) -> ExitOutcome {
         Command::Relay => wait(relay::run(log_all()?)),
         Command::Outbox(task) => wait(outbox::run(log_warnings()?, task)),
         Command::Audit(task) => wait(audit::run(log_warnings()?, task)),
+        Command::Retention(task) => wait(retention::run(log_warnings()?, task)),
     }
 }
 

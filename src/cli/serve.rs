@@ -13,12 +13,9 @@ use crate::{
     background::Background,
     config::{Config, JwtKey, Migrate},
     database::{self, migrate, reach::reach},
-    http::server,
+    http::server::{self, Limits},
     service::{private::PrivateListener, service},
 };
-
-/// Maximum number of connections waiting to be accepted.
-const BACKLOG: u32 = 1024;
 
 pub(super) async fn run(config: Config) -> ExitOutcome {
     if config.jwt_key == JwtKey::Development {
@@ -38,7 +35,7 @@ pub(super) async fn run(config: Config) -> ExitOutcome {
             return Ok(());
         }
     };
-    let listener = port.listen(BACKLOG).map_err(taken)?;
+    let listener = port.listen(server::BACKLOG).map_err(taken)?;
     let address = listener.local_addr()?;
     let private = PrivateListener::start(&app);
     tracing::info!(%address, connections, docs = format!("http://{address}/docs"), "serving");
@@ -58,7 +55,8 @@ pub(super) async fn run(config: Config) -> ExitOutcome {
         stopping.events().stop_waiting();
     };
     let background = Background::start(&app);
-    server::serve(listener, service(&app), stop, connections, server::IDLE).await?;
+    let limits = Limits { connections, idle: server::IDLE, body: app.config().body_limit };
+    server::serve(listener, service(&app), app.stopping().clone(), stop, limits).await?;
     let finished = background.finish().await;
     app.database().close().await?;
     if let Some(private) = private {

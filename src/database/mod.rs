@@ -14,6 +14,7 @@
 //! | [`health`], [`probe`] | what is known without asking · the health check of PostgreSQL |
 //! | [`file`](mod@file), [`wal_guard`] | whether the SQLite file is in place · what keeps its write-ahead log |
 //! | [`reach`], [`migrate`], [`retry`] | waiting for PostgreSQL at start · the schema · what both retry by |
+//! | [`horizon`] | what the retention takes for the time |
 //! | [`vacuum`] | removing deleted data from the files |
 //! | [`tenancy`], [`read`] | how a query stays within its tenant · how a row and a page are read |
 
@@ -25,6 +26,7 @@ mod fault;
 mod file;
 mod handle;
 mod health;
+pub mod horizon;
 pub mod migrate;
 mod pool;
 mod probe;

@@ -8,7 +8,6 @@
 //! A process of an earlier release assigns positions in the outbox alone. Whichever process of this one comes next puts
 //! those events into the feed, in the same order.
 
-use chrono::{DateTime, Utc};
 use sea_orm::{
     ActiveValue::{NotSet, Set},
     ConnectionTrait, DbBackend, EntityTrait, QueryResult, Statement,
@@ -21,7 +20,7 @@ use super::{
     signal::{EventSignal, News},
 };
 use crate::{
-    database::{Database, Transaction},
+    database::{Database, Transaction, horizon::Due},
     error::Result,
 };
 
@@ -151,7 +150,7 @@ async fn news(database: &Database, tenants: &[String], told: Option<i64>, up_to:
 ///
 /// # Errors
 /// A database error. What was deleted by then stays deleted.
-pub async fn purge(database: &Database, due: DateTime<Utc>, published_only: bool) -> Result<u64> {
+pub async fn purge(database: &Database, due: Due, published_only: bool) -> Result<u64> {
     let mut purged = 0;
     loop {
         let batch = database
@@ -230,7 +229,7 @@ async fn put_into_feed(transaction: &Transaction, after: i64, up_to: i64) -> Res
 }
 
 /// Deletes the oldest events that are due, and records the last deleted position of each tenant.
-async fn purge_batch(transaction: &Transaction, due: DateTime<Utc>, published_only: bool) -> Result<u64> {
+async fn purge_batch(transaction: &Transaction, due: Due, published_only: bool) -> Result<u64> {
     let backend = transaction.get_database_backend();
     lock_head(transaction).await?;
     let which = match published_only {
@@ -259,8 +258,11 @@ async fn purge_batch(transaction: &Transaction, due: DateTime<Utc>, published_on
          JOIN feed_events f ON f.tenant_id = l.tenant_id AND f.outbox_position < l.position)"
     );
     for sql in [remember, forget] {
-        transaction.execute_raw(Statement::from_sql_and_values(backend, sql, [due.into()])).await?;
+        transaction.execute_raw(Statement::from_sql_and_values(backend, sql, [due.instant().into()])).await?;
     }
     let delete = format!("DELETE FROM outbox WHERE seq IN ({oldest})");
-    Ok(transaction.execute_raw(Statement::from_sql_and_values(backend, delete, [due.into()])).await?.rows_affected())
+    Ok(transaction
+        .execute_raw(Statement::from_sql_and_values(backend, delete, [due.instant().into()]))
+        .await?
+        .rows_affected())
 }

@@ -6,20 +6,15 @@
 //! · the operation.
 //!
 //! Out: a panic becomes a 500 · every error gets the one error body ([`super::error`]), and is audited if the caller is
-//! known and was rejected · request id, trace and response time are set, and `Connection: close` during shutdown · one
-//! log line is written.
+//! known and was rejected · request id, trace and response time are set · one log line is written.
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
 
 use futures_util::FutureExt;
 use poem::{
     Endpoint, Request, Response, Route,
-    http::{
-        HeaderName, HeaderValue, Method,
-        header::{ALLOW, CONNECTION},
-    },
+    http::{HeaderName, HeaderValue, Method, header::ALLOW},
 };
-use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, field::Empty};
 
 use super::{
@@ -61,8 +56,6 @@ pub struct ServiceStack<O> {
     pub operations: O,
     /// The source of request and trace ids.
     pub ids: Arc<IdSource>,
-    /// Cancelled when shutdown begins.
-    pub stopping: CancellationToken,
     /// Called for each rejected or failed request with a known caller.
     pub on_refusal: Box<dyn Fn(&Refusal<'_>) + Send + Sync>,
 }
@@ -109,9 +102,6 @@ impl<O: Endpoint> Endpoint for ServiceStack<O> {
             set_header(&mut response, trace::HEADER, &trace.traceparent());
             let millis = started.elapsed().as_secs_f64() * 1000.0;
             set_header(&mut response, header::RESPONSE_TIME, &format!("{millis:.2}"));
-            if self.stopping.is_cancelled() {
-                set_header(&mut response, CONNECTION.as_str(), "close");
-            }
             let status = response.status().as_u16();
             tracing::info!(target: "crm::http", route, status, duration_ms = millis, "answered");
             response

@@ -64,7 +64,6 @@ fn stack(
         documents,
         operations,
         ids: Arc::clone(app.ids()),
-        stopping: app.stopping().clone(),
         on_refusal: Box::new(move |refusal: &Refusal<'_>| queue.record(refusals::entry(&ids, refusal))),
     }
 }

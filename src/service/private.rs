@@ -13,7 +13,10 @@ use futures_util::FutureExt;
 use tokio::{net::TcpListener, runtime, sync::oneshot};
 
 use super::endpoints::private_service;
-use crate::{app::App, http::server};
+use crate::{
+    app::App,
+    http::server::{self, Limits},
+};
 
 /// How long requests in flight may take to finish after shutdown begins.
 const DRAIN: Duration = Duration::from_secs(1);
@@ -50,14 +53,16 @@ impl PrivateListener {
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-        let endpoint = private_service(app);
+        let (endpoint, stopping) = (private_service(app), app.stopping().clone());
+        let body = app.config().body_limit;
+        let limits = Limits { connections: MOST_CONNECTIONS, idle: server::IDLE, body };
         let (stop, stopped) = oneshot::channel();
         // An error means that the sender was dropped.
         let stopped = stopped.map(drop).shared();
         let serve = async move {
             let serving = async {
                 let listener = TcpListener::from_std(listener)?;
-                server::serve(listener, endpoint, stopped.clone(), MOST_CONNECTIONS, server::IDLE).await
+                server::serve(listener, endpoint, stopping, stopped.clone(), limits).await
             };
             let end = async {
                 stopped.clone().await;

@@ -30,6 +30,8 @@ pub struct Metrics {
     pub parked: Gauge,
     /// Deleted resources whose rows are still there; at most 20 are counted.
     pub deletions_pending: Gauge,
+    /// Seconds by which the clock is ahead of what the retention believes, while that waits to be confirmed, else 0.
+    pub retention_waiting: Gauge,
     /// Events of the platform, by outcome.
     pub inbound: Family<InboundLabels, Counter<u64, AtomicU64>>,
 }
@@ -59,7 +61,7 @@ impl Default for Metrics {
         let (published, refused, failures) = (Counter::default(), Counter::default(), Counter::default());
         let (breaker_open, waiting, blocked, parked) =
             (Gauge::default(), Gauge::default(), Gauge::default(), Gauge::default());
-        let inbound = Family::default();
+        let (inbound, retention_waiting) = (Family::default(), Gauge::default());
         registry.register("events_published", "Events that the broker confirmed", published.clone());
         registry.register("events_refused", "Refusals of events by the broker", refused.clone());
         registry.register("broker_failures", "Times the broker was not reached or did not answer", failures.clone());
@@ -69,6 +71,11 @@ impl Default for Metrics {
         registry.register("events_parked", "Events refused too often to be tried again", parked.clone());
         let deletions_pending = Gauge::default();
         registry.register("deletions_pending", "Deleted resources with rows left, up to 20", deletions_pending.clone());
+        registry.register(
+            "retention_waiting_seconds",
+            "How far the clock is ahead of the retention while that waits to be confirmed, else 0",
+            retention_waiting.clone(),
+        );
         registry.register("inbound_events", "Events of the platform, by outcome", inbound.clone());
         Self {
             registry,
@@ -80,6 +87,7 @@ impl Default for Metrics {
             blocked,
             parked,
             deletions_pending,
+            retention_waiting,
             inbound,
         }
     }

@@ -1,8 +1,11 @@
 //! Sources of time and ids, injected so that tests control both.
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicI64, AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicI64, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use chrono::{DateTime, Utc};
@@ -15,8 +18,8 @@ use super::Timestamp;
 pub enum Clock {
     /// The system clock.
     System,
-    /// A clock set by a test, in milliseconds since the Unix epoch.
-    Manual(Arc<AtomicI64>),
+    /// A clock set by a test.
+    Manual(ManualClock),
 }
 
 impl Clock {
@@ -26,8 +29,49 @@ impl Clock {
         match self {
             #[expect(clippy::disallowed_methods, reason = "the one place that reads the system clock")]
             Self::System => Timestamp::new(Utc::now()),
-            Self::Manual(millis) => {
-                Timestamp(DateTime::from_timestamp_millis(millis.load(Ordering::SeqCst)).unwrap_or_default())
+            Self::Manual(clock) => {
+                Timestamp(DateTime::from_timestamp_millis(clock.now.load(Ordering::SeqCst)).unwrap_or_default())
+            }
+        }
+    }
+
+    /// Measures the time from now on, whatever the clock is set to.
+    #[must_use]
+    pub fn stopwatch(&self) -> Stopwatch {
+        match self {
+            Self::System => Stopwatch::System(Instant::now()),
+            Self::Manual(clock) => Stopwatch::Manual(clock.clone(), clock.passed.load(Ordering::SeqCst)),
+        }
+    }
+}
+
+/// A clock set by a test. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct ManualClock {
+    /// What it says, in milliseconds since the Unix epoch.
+    pub now: Arc<AtomicI64>,
+    /// The time that has passed, in milliseconds: what is not changed by setting the clock.
+    pub passed: Arc<AtomicI64>,
+}
+
+/// Measures time that passes. Time in which the machine is suspended may not count.
+#[derive(Debug)]
+pub enum Stopwatch {
+    /// By the system's monotonic clock.
+    System(Instant),
+    /// By a test's, from this time on.
+    Manual(ManualClock, i64),
+}
+
+impl Stopwatch {
+    /// The time since it was started.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        match self {
+            Self::System(start) => start.elapsed(),
+            Self::Manual(clock, start) => {
+                let passed = clock.passed.load(Ordering::SeqCst) - start;
+                Duration::from_millis(u64::try_from(passed).unwrap_or_default())
             }
         }
     }

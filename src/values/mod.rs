@@ -26,7 +26,7 @@ pub mod text;
 pub mod timestamp;
 
 pub use amount::AmountCents;
-pub use clock::{Clock, IdSource};
+pub use clock::{Clock, IdSource, ManualClock, Stopwatch};
 pub(crate) use contract::contract_type;
 pub use contract::{ContractValue, Violation};
 pub use currency::Currency;

@@ -1,6 +1,7 @@
 //! SQLite and PostgreSQL: the schema, and the service while they fail.
 
 mod disks;
+mod horizon;
 mod hot_rows;
 mod migrations;
 mod outages;

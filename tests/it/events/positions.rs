@@ -3,8 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::{DateTime, Utc};
 use crm::{
-    database::{Failure, migrate},
+    database::{
+        Database, Failure,
+        horizon::{self, Due},
+        migrate,
+    },
     events::outbox,
 };
 use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
@@ -106,6 +111,12 @@ async fn an_assignment_killed_at_any_step_leaves_no_gap() {
     }
 }
 
+/// What is older than this, by a horizon that somebody confirmed.
+async fn due(database: &Database, instant: DateTime<Utc>) -> Due {
+    horizon::confirm(database, instant).await.unwrap();
+    horizon::stored(database).await.unwrap().unwrap().days_before(0)
+}
+
 #[tokio::test]
 async fn an_event_deleted_late_takes_no_reader_back() {
     let service = Service::start().await;
@@ -117,10 +128,10 @@ async fn an_event_deleted_late_takes_no_reader_back() {
     events[5].at = instant(200);
     put(&service.app, &db, events).await;
     let early = id(&page(&service, "a", "limit=3").await, "cursor");
-    outbox::purge(database, instant(50), false).await.unwrap();
+    outbox::purge(database, due(database, instant(50)).await, false).await.unwrap();
     let refused = "after: events behind this cursor are no longer kept";
     service.get(&format!("/events?after={early}")).tenant("a").send().await.refused(400, refused);
-    outbox::purge(database, instant(150), false).await.unwrap();
+    outbox::purge(database, due(database, instant(150)).await, false).await.unwrap();
     service.get(&format!("/events?after={early}")).tenant("a").send().await.refused(400, refused);
     service.get("/events?after=3").tenant("a").send().await.refused(400, refused);
     assert_eq!(numbers(&page(&service, "a", "").await), [6]);
@@ -302,7 +313,9 @@ impl World {
             Step::AssignAsBefore => drop(assign_as_before(&self.db).await),
             Step::Purge { seconds, as_before: true } => purge_as_before(&self.db, instant(self.clock + seconds)).await,
             Step::Purge { seconds, as_before: false } => {
-                outbox::purge(self.service.app.database(), instant(self.clock + seconds), false).await.unwrap();
+                let database = self.service.app.database();
+                let due = due(database, instant(self.clock + seconds)).await;
+                outbox::purge(database, due, false).await.unwrap();
             }
             Step::BackUp => {
                 back_up(&self.db).await;

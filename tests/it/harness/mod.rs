@@ -38,7 +38,7 @@ use crm::{
     http::caller::{Caller, CanWrite},
     inbound::Inbound,
     service::{self, authenticator, resources::removals},
-    values::{Clock, IdSource},
+    values::{Clock, IdSource, ManualClock},
 };
 use poem::{
     Body, Endpoint, Request, Response,
@@ -79,7 +79,7 @@ pub struct Service {
     pub database: TestDatabase,
     pub contract: Contract,
     endpoint: Arc<dyn DynEndpoint<Output = Response>>,
-    clock: Arc<AtomicI64>,
+    clock: ManualClock,
     requests: AtomicU64,
 }
 
@@ -104,18 +104,36 @@ impl Service {
     }
 
     pub async fn with_audit_queue(database: TestDatabase, variables: &[(&str, &str)], audit_queue: AuditQueue) -> Self {
-        let clock = Arc::new(AtomicI64::new(START));
+        let clock = ManualClock { now: Arc::new(AtomicI64::new(START)), ..ManualClock::default() };
+        Self::at(clock, database, variables, audit_queue, 1).await
+    }
+
+    /// The same service after a restart, in which the clock was set forward or back by so many milliseconds.
+    pub async fn restart(self, millis: i64) -> Self {
+        self.app.database().close().await.unwrap();
+        self.set_clock(millis);
+        let first_id = self.app.new_id().as_u128() as u32;
+        Self::at(self.clock, self.database, &[], AuditQueue::default(), u64::from(first_id)).await
+    }
+
+    async fn at(
+        clock: ManualClock,
+        database: TestDatabase,
+        variables: &[(&str, &str)],
+        audit_queue: AuditQueue,
+        first_id: u64,
+    ) -> Self {
         let config = config(&database, variables);
         migrate::up(&config.database_url, None, config.database_wait).await.unwrap();
-        let app = app(config, Arc::clone(&clock), audit_queue, 1).await;
+        let app = app(config, clock.clone(), audit_queue, first_id).await;
         let endpoint = Arc::new(ToDynEndpoint(service::service(&app)));
-        Self { app, database, contract: Contract::emitted(), endpoint, clock, requests: AtomicU64::new(1) }
+        Self { app, database, contract: Contract::emitted(), endpoint, clock, requests: AtomicU64::new(first_id) }
     }
 
     /// Another instance on the same database and clock; `number` keeps its ids apart from those of the others.
     pub async fn another_instance(&self, number: u32) -> App {
         let config = config(&self.database, &[]);
-        app(config, Arc::clone(&self.clock), AuditQueue::default(), u64::from(number) << 32).await
+        app(config, self.clock.clone(), AuditQueue::default(), u64::from(number) << 32).await
     }
 
     /// What consumes the platform's events.
@@ -139,9 +157,15 @@ impl Service {
         panic!("the removal does not come to an end");
     }
 
-    /// Advances the clock.
+    /// Lets time pass, and the clock with it; where it is negative, sets the clock back.
     pub fn advance(&self, millis: i64) {
-        self.clock.fetch_add(millis, Ordering::SeqCst);
+        self.set_clock(millis);
+        self.clock.passed.fetch_add(millis.max(0), Ordering::SeqCst);
+    }
+
+    /// Sets the clock forward or back by so many milliseconds, in which no time passes.
+    pub fn set_clock(&self, millis: i64) {
+        self.clock.now.fetch_add(millis, Ordering::SeqCst);
     }
 
     pub fn get(&self, path: &str) -> Call<'_> {
@@ -212,7 +236,7 @@ fn config(database: &TestDatabase, variables: &[(&str, &str)]) -> Config {
 }
 
 /// A service whose ids count up from `first_id`.
-async fn app(config: Config, clock: Arc<AtomicI64>, audit_queue: AuditQueue, first_id: u64) -> App {
+async fn app(config: Config, clock: ManualClock, audit_queue: AuditQueue, first_id: u64) -> App {
     let clock = Clock::Manual(clock);
     let ids = IdSource::sequence(clock.clone(), first_id);
     App::open(config, (clock, ids), audit_queue, removals(), REQUEST).await.unwrap()

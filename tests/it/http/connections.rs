@@ -1,8 +1,15 @@
 //! Connections: idle ones are closed, and cannot use up the file descriptors.
 
-use std::{future::pending, net::SocketAddr, time::Duration};
+use std::{
+    future::{Future, pending},
+    net::SocketAddr,
+    time::Duration,
+};
 
-use crm::{http::server, service::service as endpoint};
+use crm::{
+    http::server::{self, Limits},
+    service::service as endpoint,
+};
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -29,11 +36,20 @@ async fn idle(address: &str, count: usize) -> Vec<TcpStream> {
 
 /// Serves on a port of its own, with a short idle timeout.
 async fn serve(service: &Service) -> SocketAddr {
+    serve_until(service, server::MOST_CONNECTIONS, pending()).await
+}
+
+/// Serves until told to close, as many connections at once.
+async fn serve_until(
+    service: &Service,
+    connections: usize,
+    close: impl Future<Output = ()> + Send + 'static,
+) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let endpoint = endpoint(&service.app);
-    let idle = Duration::from_millis(200);
-    tokio::spawn(server::serve(listener, endpoint, pending(), server::MOST_CONNECTIONS, idle));
+    let limits = Limits { connections, idle: Duration::from_millis(200), body: 1024 };
+    tokio::spawn(server::serve(listener, endpoint, service.app.stopping().clone(), close, limits));
     address
 }
 
@@ -111,4 +127,32 @@ async fn the_soft_descriptor_limit_is_raised_to_the_hard_one() {
     let _idle = idle(&process.address, 400).await;
     let answer = process.client().await.get("/customers").await;
     assert!(answer.status == 200 && answer.took < AT_ONCE, "{answer:?}");
+}
+
+#[tokio::test]
+async fn connections_that_wait_to_be_accepted_are_answered_before_the_end() {
+    let service = Service::start().await;
+    let (close, closed) = tokio::sync::oneshot::channel();
+    let stopping = service.app.stopping().clone();
+    let close_or_end = async move {
+        let _closed_or_gone = closed.await;
+        stopping.cancel();
+    };
+    let address = serve_until(&service, 1, close_or_end).await.to_string();
+    // The only place is taken, once this is accepted.
+    let request = b"GET /livez HTTP/1.1\r\nHost: crm\r\n\r\n";
+    let mut first = TcpStream::connect(&address).await.unwrap();
+    first.write_all(request).await.unwrap();
+    first.read_exact(&mut [0; 12]).await.unwrap();
+    let mut waiting = idle(&address, 20).await;
+    for connection in &mut waiting {
+        connection.write_all(request).await.unwrap();
+    }
+    close.send(()).unwrap();
+    for mut connection in waiting {
+        let mut received = String::new();
+        timeout(LIMIT, connection.read_to_string(&mut received)).await.expect("it stays open").unwrap();
+        assert!(received.starts_with("HTTP/1.1 200"), "{received:?}");
+        assert!(received.contains("connection: close\r\n"), "{received:?}");
+    }
 }

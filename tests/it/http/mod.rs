@@ -4,5 +4,7 @@ mod bodies;
 mod connections;
 mod errors;
 mod headers;
+mod keep_alive;
 mod lists;
 mod probes;
+mod restarts;
