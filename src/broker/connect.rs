@@ -11,8 +11,10 @@ use crate::config::EventsUrl;
 #[must_use]
 pub fn connect(url: &EventsUrl) -> Arc<dyn Broker> {
     match url {
-        EventsUrl::Amqp(url) => Arc::new(RabbitMq::new(url.clone(), String::new())),
+        EventsUrl::Amqp(address) => {
+            Arc::new(RabbitMq::new(address.url.clone(), String::new()).trusting(address.ca_file.clone()))
+        }
         #[cfg(feature = "kafka")]
-        EventsUrl::Kafka(brokers) => Arc::new(Kafka::new(brokers.clone())),
+        EventsUrl::Kafka(address) => Arc::new(Kafka::new(address.clone())),
     }
 }

@@ -33,10 +33,23 @@ pub struct Message {
 pub enum DeliveryOutcome {
     /// The broker has it, as safe on disk as it promises.
     Confirmed,
+    /// The broker has it, but no queue is bound to its type: nobody wants it.
+    Unrouted,
     /// The broker does not take this message, for this reason.
     Refused(String),
     /// It is unknown whether the broker has it.
     Unanswered(String),
+}
+
+impl DeliveryOutcome {
+    /// Why it is unknown whether the broker has the message, if it is.
+    #[must_use]
+    pub fn unanswered(&self) -> Option<&str> {
+        match self {
+            Self::Unanswered(reason) => Some(reason),
+            Self::Confirmed | Self::Unrouted | Self::Refused(_) => None,
+        }
+    }
 }
 
 /// The broker cannot be reached, for this reason.
@@ -72,6 +85,12 @@ pub trait Publisher: Send + Sync {
     /// Publishes messages in this order; the outcomes are in the same order. A broker that closes the connection over one of
     /// several leaves them all unanswered: which one it was shows when each is sent alone, and then it is refused.
     fn publish<'p>(&'p mut self, messages: &'p [Message]) -> BoxFuture<'p, Vec<DeliveryOutcome>>;
+
+    /// Whether the connection is there, as far as is known without asking the broker.
+    ///
+    /// # Errors
+    /// It is gone, for this reason.
+    fn check(&mut self) -> Result<(), Down>;
 }
 
 /// A connection that consumes. Events that are not settled when it is dropped are delivered again.

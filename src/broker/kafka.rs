@@ -1,14 +1,18 @@
 //! Kafka, by librdkafka: an idempotent producer and one topic for all events, keyed by tenant and resource, so that the
 //! events of a resource stay in order · a consumer group, whose offsets are committed once the events are applied.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use futures_util::{
     FutureExt,
     future::{BoxFuture, join_all},
 };
 use rdkafka::{
-    ClientConfig, Message as _, Offset, TopicPartitionList,
+    ClientConfig, ClientContext, Message as _, Offset, TopicPartitionList,
     consumer::{CommitMode, Consumer, StreamConsumer},
     error::{KafkaError, RDKafkaErrorCode},
     message::{Header, OwnedHeaders, OwnedMessage},
@@ -19,7 +23,10 @@ use super::{
     interface::{Broker, DeliveryOutcome, Down, Message, PREFETCH, Publisher, Settlement, Subscriber},
     names::{DEAD_LETTERS, EVENTS, INBOUND, REASON, TENANT},
 };
-use crate::telemetry::trace;
+use crate::{
+    config::{KafkaAddress, KafkaLogin, KafkaTls},
+    telemetry::trace,
+};
 
 /// The topics that the platform publishes to.
 pub const PLATFORM_TOPICS: [&str; 2] = ["erp.events", "oa.events"];
@@ -35,24 +42,45 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 /// Kafka, at the addresses of its first brokers.
 pub struct Kafka {
-    brokers: String,
+    address: KafkaAddress,
 }
 
 impl Kafka {
-    /// The brokers at these addresses, `host:port,…`.
+    /// The brokers at this address: without TLS, where it is only `host:port,…`.
     #[must_use]
-    pub fn new(brokers: String) -> Self {
-        Self { brokers }
+    pub fn new(address: impl Into<KafkaAddress>) -> Self {
+        Self { address: address.into() }
     }
 
     fn config(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", &self.brokers).set("client.id", "crm");
+        config.set("bootstrap.servers", &self.address.brokers).set("client.id", "crm");
+        if let Some(KafkaTls { ca_file, login }) = &self.address.tls {
+            // Where no file is named, the places are looked through where systems keep theirs.
+            let ca_file = ca_file.as_ref().map_or("probe".into(), |file| file.path().to_string_lossy());
+            config.set("security.protocol", "ssl").set("ssl.ca.location", ca_file);
+            if let Some(KafkaLogin { user, password, mechanism }) = login {
+                config.set("security.protocol", "sasl_ssl").set("sasl.mechanisms", *mechanism);
+                config.set("sasl.username", user).set("sasl.password", password.reveal());
+            }
+        }
+        config
+    }
+
+    fn producing(&self) -> ClientConfig {
+        let mut config = self.config();
+        config.set("enable.idempotence", "true").set("message.timeout.ms", CONFIRM);
         config
     }
 
     fn producer(&self) -> Result<FutureProducer, KafkaError> {
-        self.config().set("enable.idempotence", "true").set("message.timeout.ms", CONFIRM).create()
+        self.producing().create()
+    }
+
+    fn publishing(&self) -> Result<KafkaPublisher, KafkaError> {
+        let trouble = Trouble::default();
+        let producer = self.producing().create_with_context(trouble.clone())?;
+        Ok(KafkaPublisher { producer: Closing::new(producer), trouble })
     }
 
     fn subscribing(&self) -> Result<KafkaSubscriber, KafkaError> {
@@ -77,8 +105,8 @@ impl Kafka {
 
 impl Broker for Kafka {
     fn publisher(&self) -> BoxFuture<'_, Result<Box<dyn Publisher>, Down>> {
-        let producer = self.producer().map_err(down);
-        async { Ok(Box::new(KafkaPublisher { producer: Closing::new(producer?) }) as Box<dyn Publisher>) }.boxed()
+        let publisher = self.publishing().map_err(down);
+        async { Ok(Box::new(publisher?) as Box<dyn Publisher>) }.boxed()
     }
 
     /// The topics hold events of all types.
@@ -113,8 +141,25 @@ impl<C: Send + 'static> Drop for Closing<C> {
     }
 }
 
+/// What librdkafka last said about its connections: a message that was not delivered in time does not tell why.
+#[derive(Clone, Default)]
+struct Trouble(Arc<Mutex<Option<String>>>);
+
+impl Trouble {
+    fn replace(&self, reason: Option<String>) -> Option<String> {
+        std::mem::replace(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner), reason)
+    }
+}
+
+impl ClientContext for Trouble {
+    fn error(&self, _error: KafkaError, reason: &str) {
+        self.replace(Some(reason.to_owned()));
+    }
+}
+
 struct KafkaPublisher {
-    producer: Closing<FutureProducer>,
+    producer: Closing<FutureProducer<Trouble>>,
+    trouble: Trouble,
 }
 
 impl KafkaPublisher {
@@ -137,6 +182,19 @@ impl KafkaPublisher {
             .timestamp(message.at.timestamp_millis());
         let producer = self.producer.client().map_err(|Down(reason)| DeliveryOutcome::Unanswered(reason))?;
         producer.send_result(record).map_err(|(error, _)| failure(&error))
+    }
+}
+
+impl KafkaPublisher {
+    /// The outcomes, with what was wrong with the connections where there is no answer.
+    fn explained(&self, mut outcomes: Vec<DeliveryOutcome>) -> Vec<DeliveryOutcome> {
+        let trouble = self.trouble.replace(None);
+        for outcome in &mut outcomes {
+            if let (DeliveryOutcome::Unanswered(reason), Some(trouble)) = (outcome, &trouble) {
+                *reason = format!("{reason}: {trouble}");
+            }
+        }
+        outcomes
     }
 }
 
@@ -166,7 +224,13 @@ impl Publisher for KafkaPublisher {
                 Err(outcome) => outcome,
             }
         }))
+        .map(|outcomes| self.explained(outcomes))
         .boxed()
+    }
+
+    /// The client reconnects by itself, and only a message shows whether it can.
+    fn check(&mut self) -> Result<(), Down> {
+        self.producer.client().map(drop)
     }
 }
 

@@ -3,6 +3,7 @@
 //! [`Broker`] is what the relay and the inbound see of it; [`rabbitmq`] and [`kafka`] implement it, and so do the tests, in
 //! memory. [`connect()`] chooses by the configured address.
 
+mod amqp_connection;
 mod connect;
 mod interface;
 #[cfg(feature = "kafka")]

@@ -1,15 +1,15 @@
 //! RabbitMQ, by AMQP 0-9-1: durable topic exchanges, persistent messages, publisher confirms with `mandatory`, manual
 //! acknowledgement.
 
-use std::time::Duration;
+use std::{collections::HashMap, sync::Mutex, time::Duration};
 
 use futures_util::{
     FutureExt, StreamExt,
     future::{BoxFuture, join_all},
+    stream::BoxStream,
 };
 use lapin::{
-    BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, Consumer, ErrorKind, ExchangeKind,
-    PublisherConfirm,
+    BasicProperties, Channel, Confirmation, Connection, Consumer, ErrorKind, Event, ExchangeKind, PublisherConfirm,
     message::Delivery,
     options::{
         BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions,
@@ -19,10 +19,14 @@ use lapin::{
 };
 
 use super::{
+    amqp_connection,
     interface::{Broker, DeliveryOutcome, Down, Message, PREFETCH, Publisher, Settlement, Subscriber},
     names::{DEAD_LETTERS, EVENTS, INBOUND, PLATFORM, REASON, TENANT},
 };
-use crate::{config::Secret, telemetry::trace};
+use crate::{
+    config::{CaFile, Secret},
+    telemetry::trace,
+};
 
 /// How long connecting may take.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -30,10 +34,13 @@ const CONNECT: Duration = Duration::from_secs(5);
 const CONFIRM: Duration = Duration::from_secs(10);
 /// The `delivery_mode` of messages that survive a restart of the broker.
 const PERSISTENT: u8 = 2;
+/// The code with which a message comes back that no queue is bound to.
+const NO_ROUTE: u16 = 312;
 
 /// RabbitMQ at an address.
 pub struct RabbitMq {
     url: Secret,
+    ca_file: Option<CaFile>,
     prefix: String,
 }
 
@@ -41,7 +48,13 @@ impl RabbitMq {
     /// The broker at this address. `prefix` is put before the names of all exchanges and queues, so that tests have their own.
     #[must_use]
     pub fn new(url: Secret, prefix: String) -> Self {
-        Self { url, prefix }
+        Self { url, ca_file: None, prefix }
+    }
+
+    /// The same broker, trusted by the certificates in this file rather than the system's.
+    #[must_use]
+    pub fn trusting(self, ca_file: Option<CaFile>) -> Self {
+        Self { ca_file, ..self }
     }
 
     fn name(&self, name: &str) -> String {
@@ -49,8 +62,7 @@ impl RabbitMq {
     }
 
     async fn connect(&self) -> lapin::Result<(Connection, Channel)> {
-        let properties = ConnectionProperties::default().with_connection_name("crm".into());
-        let connection = Connection::connect(self.url.reveal(), properties).await?;
+        let connection = amqp_connection::open(&self.url, self.ca_file.as_ref()).await?;
         let channel = connection.create_channel().await?;
         channel.confirm_select(ConfirmSelectOptions::default()).await?;
         Ok((connection, channel))
@@ -59,7 +71,8 @@ impl RabbitMq {
     async fn publishing(&self) -> lapin::Result<RabbitPublisher> {
         let (connection, channel) = self.connect().await?;
         declare_exchange(&channel, &self.name(EVENTS)).await?;
-        Ok(RabbitPublisher { connection, channel, exchange: self.name(EVENTS) })
+        let events = Mutex::new(connection.events_listener().boxed());
+        Ok(RabbitPublisher { connection, channel, exchange: self.name(EVENTS), events })
     }
 
     async fn subscribing(&self, event_types: &[&'static str]) -> lapin::Result<RabbitSubscriber> {
@@ -112,6 +125,8 @@ struct RabbitPublisher {
     connection: Connection,
     channel: Channel,
     exchange: String,
+    /// What happens to the connection, among it why it ended. Never locked: a stream alone could not be shared.
+    events: Mutex<BoxStream<'static, Event>>,
 }
 
 impl RabbitPublisher {
@@ -155,25 +170,62 @@ impl Publisher for RabbitPublisher {
                 sent.push(self.send(message).await);
             }
             let alone = messages.len() == 1;
-            join_all(sent.into_iter().map(|sent| outcome(sent, alone))).await
+            outcomes(messages, join_all(sent.into_iter().map(|sent| answer(sent, alone))).await)
         }
         .boxed()
     }
+
+    fn check(&mut self) -> Result<(), Down> {
+        let mut reason = None;
+        if let Ok(events) = self.events.get_mut() {
+            while let Some(Some(event)) = events.next().now_or_never() {
+                if let Event::Error(error) = event {
+                    reason = Some(error.to_string());
+                }
+            }
+        }
+        match self.connection.status().connected() {
+            true => Ok(()),
+            false => Err(Down(reason.unwrap_or_else(|| "the connection is gone".to_owned()))),
+        }
+    }
 }
 
-/// The broker's answer to a message. A closed channel is only put down to the message if it was the only one under way.
-async fn outcome(sent: lapin::Result<PublisherConfirm>, alone: bool) -> DeliveryOutcome {
+/// The broker's answer to a message, or what it comes to that there is none. A closed channel is only put down to the
+/// message if it was the only one under way.
+async fn answer(sent: lapin::Result<PublisherConfirm>, alone: bool) -> Result<Confirmation, DeliveryOutcome> {
     match tokio::time::timeout(CONFIRM, async { sent?.await }).await {
-        Ok(Ok(Confirmation::Ack(None))) => DeliveryOutcome::Confirmed,
-        Ok(Ok(Confirmation::Ack(Some(returned)))) => {
-            DeliveryOutcome::Refused(format!("returned: {}", returned.reply_text))
+        Ok(Ok(Confirmation::NotRequested)) => {
+            Err(DeliveryOutcome::Unanswered("the broker does not confirm".to_owned()))
         }
-        Ok(Ok(Confirmation::Nack(_))) => DeliveryOutcome::Refused("the broker would not keep it".to_owned()),
-        Ok(Ok(Confirmation::NotRequested)) => DeliveryOutcome::Unanswered("the broker does not confirm".to_owned()),
-        Ok(Err(error)) if alone && error.is_amqp_soft_error() => DeliveryOutcome::Refused(error.to_string()),
-        Ok(Err(error)) => DeliveryOutcome::Unanswered(error.to_string()),
-        Err(_) => DeliveryOutcome::Unanswered("the broker did not confirm in time".to_owned()),
+        Ok(Ok(confirmation)) => Ok(confirmation),
+        Ok(Err(error)) if alone && error.is_amqp_soft_error() => Err(DeliveryOutcome::Refused(error.to_string())),
+        Ok(Err(error)) => Err(DeliveryOutcome::Unanswered(error.to_string())),
+        Err(_) => Err(DeliveryOutcome::Unanswered("the broker did not confirm in time".to_owned())),
     }
+}
+
+/// The outcomes of messages, given the answers to them. A message that comes back is known by its id: the library hands it
+/// out with whichever confirmation arrives next, and one frame may confirm many messages.
+fn outcomes(messages: &[Message], answers: Vec<Result<Confirmation, DeliveryOutcome>>) -> Vec<DeliveryOutcome> {
+    let mut returned = HashMap::new();
+    for answer in answers.iter().flatten() {
+        if let Confirmation::Ack(Some(message)) | Confirmation::Nack(Some(message)) = answer
+            && let Some(id) = message.properties.message_id()
+        {
+            let outcome = match message.reply_code {
+                NO_ROUTE => DeliveryOutcome::Unrouted,
+                _ => DeliveryOutcome::Refused(format!("returned: {}", message.reply_text)),
+            };
+            returned.insert(id.as_str().to_owned(), outcome);
+        }
+    }
+    let outcome = |(message, answer): (&Message, Result<Confirmation, _>)| match answer {
+        Ok(Confirmation::Nack(_)) => DeliveryOutcome::Refused("the broker would not keep it".to_owned()),
+        Ok(_) => returned.remove(&message.id.to_string()).unwrap_or(DeliveryOutcome::Confirmed),
+        Err(outcome) => outcome,
+    };
+    messages.iter().zip(answers).map(outcome).collect()
 }
 
 struct RabbitSubscriber {

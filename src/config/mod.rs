@@ -10,14 +10,17 @@
 //! | [`server`], [`logs`], [`defaults`] | where the service listens · what it logs · what stands in for what a request leaves out |
 //! | [`database`](mod@database), [`database_url`], [`retention`] | the database · its address · how long history is kept |
 //! | [`auth`], [`pii`], [`events`] | tokens · personal data · the broker |
+//! | [`events_url`], [`ca_file`] | the broker's address · whose certificates are trusted |
 //! | [`secret`], [`pii_keys`], [`country`], [`secret_file`] | the values in them · files that hold a secret |
 
 mod auth;
+mod ca_file;
 mod country;
 mod database;
 mod database_url;
 mod defaults;
 mod events;
+mod events_url;
 mod logs;
 mod pii;
 mod pii_keys;
@@ -34,10 +37,11 @@ use std::{
 };
 
 pub use auth::JwtKey;
+pub use ca_file::CaFile;
 pub use country::Country;
 pub use database::{Migrate, Pooler, beside};
 pub use database_url::DatabaseUrl;
-pub use events::EventsUrl;
+pub use events_url::{AmqpAddress, EventsUrl, KafkaAddress, KafkaLogin, KafkaTls};
 pub use pii::{PiiDisplay, PiiKeySource};
 pub use pii_keys::{KeyId, PiiKey, PiiKeys};
 pub use secret::Secret;

@@ -18,6 +18,9 @@ pub const MAX_ATTEMPTS: i32 = 8;
 /// How long a relay that fell silent keeps the others from working.
 const LEASE: Duration = Duration::from_secs(2);
 
+/// The reason that an earlier release noted where no queue was bound.
+const UNROUTED: &str = "returned: NO_ROUTE";
+
 /// An event that may be sent.
 pub(super) struct Candidate {
     pub row: Model,
@@ -52,7 +55,8 @@ pub(super) enum DeliveryUpdate {
     Unblock { seq: i64, tenant: String, aggregate: Uuid },
 }
 
-/// Takes or renews the lease; gives the position to go on from, or none while another relay holds the lease.
+/// Takes or renews the lease; gives the position to go on from, or none while another relay holds the lease. One that
+/// reaches further ahead than a lease can was left behind by a clock that has been set back, and is none.
 ///
 /// # Errors
 /// A fault of the database.
@@ -63,7 +67,8 @@ pub(super) async fn take_lease(database: &Database, owner: Uuid) -> Result<Optio
                 let clock = clock(transaction.get_database_backend());
                 let sql = format!(
                     "UPDATE outbox_relay SET owner = $1, until = {clock} + {} \
-                     WHERE id = 1 AND (owner = $1 OR until < {clock})",
+                     WHERE id = 1 AND (owner = $1 OR until < {clock} OR until > {clock} + {})",
+                    LEASE.as_millis(),
                     LEASE.as_millis()
                 );
                 if execute(transaction, &sql, [owner.into()]).await? == 0 {
@@ -72,6 +77,22 @@ pub(super) async fn take_lease(database: &Database, owner: Uuid) -> Result<Optio
                 let sql = "SELECT position FROM outbox_relay WHERE id = 1";
                 let row = transaction.query_one_raw(statement(transaction, sql, [])).await?;
                 Ok(row.map(|row| row.try_get_by_index(0)).transpose()?)
+            })
+        })
+        .await
+}
+
+/// Lets those events be sent again that an earlier release blocked or parked because no queue was bound to them: today
+/// they count as published.
+///
+/// # Errors
+/// A fault of the database.
+pub(super) async fn release_unrouted(database: &Database) -> Result<()> {
+    database
+        .transact(|transaction| {
+            Box::pin(async move {
+                let sql = "UPDATE outbox_held SET attempts = 0, due = 0, aside = false WHERE reason = $1";
+                execute(transaction, sql, [UNROUTED.into()]).await.map(drop)
             })
         })
         .await

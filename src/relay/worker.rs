@@ -1,6 +1,6 @@
 //! The relay at work, step by step.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -49,6 +49,10 @@ pub struct Relay {
     broker: Arc<dyn Broker>,
     owner: Uuid,
     publisher: Option<Box<dyn Publisher>>,
+    /// Whether the lease was this relay's when it last looked.
+    leads: bool,
+    /// The types of events that no queue was bound to, which are logged once each.
+    unrouted: HashSet<String>,
     /// Maximum number of events under way: one after a failure, to find out which event caused it.
     window: u64,
     /// Failures since the broker last answered.
@@ -67,51 +71,77 @@ impl Relay {
         owner: Uuid,
     ) -> Self {
         let retry_at = Instant::now();
-        Self { database, clock, metrics, broker, owner, publisher: None, window: 1, failures: 0, retry_at }
+        Self {
+            database,
+            clock,
+            metrics,
+            broker,
+            owner,
+            publisher: None,
+            leads: false,
+            unrouted: HashSet::new(),
+            window: 1,
+            failures: 0,
+            retry_at,
+        }
     }
 
-    /// Sends what can be sent now, at most a window of it.
+    /// Sends what can be sent now, at most a window of it. Where there is nothing to send, it still looks after its
+    /// connection: one that broke is made anew before the next event comes.
     ///
     /// # Errors
     /// A fault of the database. What was sent and not recorded is sent again.
     pub async fn step(&mut self) -> Result<Step> {
         let status = status(&self.database).await?;
         self.show(&status);
-        if status.position >= status.head && status.next_retry.is_none_or(|due| due > self.now()) {
-            return Ok(Step::Idle);
-        }
         if self.failures > 0 && Instant::now() < self.retry_at {
             return Ok(Step::Down(self.retry_at));
         }
-        let mut publisher = match self.publisher.take() {
-            Some(publisher) => publisher,
-            None => match self.broker.publisher().await {
-                Ok(publisher) => publisher,
-                Err(Down(reason)) => return Ok(self.failed(&reason)),
-            },
+        let mut publisher = match self.connection().await {
+            Ok(publisher) => publisher,
+            Err(Down(reason)) => return Ok(self.failed(&reason)),
         };
+        if !self.has_work(&status) {
+            self.works(publisher);
+            return Ok(Step::Idle);
+        }
         let Some(position) = ledger::take_lease(&self.database, self.owner).await? else {
+            self.leads = false;
             self.publisher = Some(publisher);
             return Ok(Step::Elsewhere);
         };
+        if !self.leads {
+            ledger::release_unrouted(&self.database).await?;
+            self.leads = true;
+        }
         let behind = (position, status.head);
         let (batch, position) = ledger::next_batch(&self.database, self.now(), behind, self.window).await?;
         let outcomes = self.send(&mut *publisher, &batch).await?;
         self.record(position, &batch, &outcomes).await?;
-        let answers = || outcomes.iter().flatten();
-        let confirmed = answers().filter(|outcome| **outcome == DeliveryOutcome::Confirmed).count();
-        let refused = answers().filter(|outcome| matches!(outcome, DeliveryOutcome::Refused(_))).count();
-        self.metrics.published.inc_by(confirmed as u64);
-        self.metrics.refused.inc_by(refused as u64);
-        let unanswered = answers().find_map(|outcome| match outcome {
-            DeliveryOutcome::Unanswered(reason) => Some(reason),
-            DeliveryOutcome::Confirmed | DeliveryOutcome::Refused(_) => None,
-        });
-        match unanswered {
+        let delivered = self.count(&batch, &outcomes);
+        match outcomes.iter().flatten().find_map(DeliveryOutcome::unanswered) {
             Some(reason) => drop(self.failed(reason)),
-            None => self.succeeded(publisher),
+            None => {
+                self.works(publisher);
+                self.window = (self.window * 2).min(WINDOW);
+            }
         }
-        Ok(Step::Sent(confirmed))
+        Ok(Step::Sent(delivered))
+    }
+
+    /// The connection, if it is still there, or a new one.
+    async fn connection(&mut self) -> std::result::Result<Box<dyn Publisher>, Down> {
+        match self.publisher.take() {
+            Some(mut publisher) => publisher.check().map(|()| publisher),
+            None => self.broker.publisher().await,
+        }
+    }
+
+    /// Whether there is something to send. Parked events are looked through whenever this relay may have come to the lead.
+    fn has_work(&self, status: &RelayStatus) -> bool {
+        status.position < status.head
+            || status.next_retry.is_some_and(|due| due <= self.now())
+            || (status.parked > 0 && !self.leads)
     }
 
     /// Lets the other relays work at once.
@@ -133,13 +163,36 @@ impl Relay {
         self.metrics.parked.set(status.parked);
     }
 
-    fn succeeded(&mut self, publisher: Box<dyn Publisher>) {
+    /// Counts the outcomes of a batch, and returns how many events the broker has.
+    fn count(&mut self, batch: &[Candidate], outcomes: &[Option<DeliveryOutcome>]) -> usize {
+        let (mut confirmed, mut unrouted, mut refused) = (0, 0, 0);
+        for (candidate, outcome) in batch.iter().zip(outcomes) {
+            match outcome {
+                Some(DeliveryOutcome::Confirmed) => confirmed += 1,
+                Some(DeliveryOutcome::Unrouted) => {
+                    unrouted += 1;
+                    let event_type = &candidate.row.event_type;
+                    if self.unrouted.insert(event_type.clone()) {
+                        tracing::warn!(event_type, "no queue is bound to this type of events: they count as published");
+                    }
+                }
+                Some(DeliveryOutcome::Refused(_)) => refused += 1,
+                Some(DeliveryOutcome::Unanswered(_)) | None => {}
+            }
+        }
+        self.metrics.published.inc_by(confirmed + unrouted);
+        self.metrics.unrouted.inc_by(unrouted);
+        self.metrics.refused.inc_by(refused);
+        usize::try_from(confirmed + unrouted).unwrap_or(usize::MAX)
+    }
+
+    /// The connection is there, and the broker answers.
+    fn works(&mut self, publisher: Box<dyn Publisher>) {
         if self.failures > 0 {
             tracing::info!("the broker works again");
         }
         self.publisher = Some(publisher);
         self.failures = 0;
-        self.window = (self.window * 2).min(WINDOW);
         self.metrics.breaker_open.set(0);
     }
 
@@ -214,8 +267,9 @@ impl Relay {
         let Model { seq, tenant_id, aggregate_id, event_id, event_type, .. } = &candidate.row;
         let (seq, attempts) = (*seq, candidate.attempts.unwrap_or_default());
         match (outcome, candidate.is_new()) {
-            (Some(DeliveryOutcome::Confirmed), true) | (Some(DeliveryOutcome::Unanswered(_)), false) => None,
-            (Some(DeliveryOutcome::Confirmed), false) => {
+            (Some(DeliveryOutcome::Confirmed | DeliveryOutcome::Unrouted), true)
+            | (Some(DeliveryOutcome::Unanswered(_)), false) => None,
+            (Some(DeliveryOutcome::Confirmed | DeliveryOutcome::Unrouted), false) => {
                 Some(DeliveryUpdate::Unblock { seq, tenant: tenant_id.clone(), aggregate: *aggregate_id })
             }
             (Some(DeliveryOutcome::Unanswered(_)), true) => {
@@ -235,10 +289,10 @@ impl Relay {
 }
 
 fn is_unanswered(outcome: &Option<DeliveryOutcome>) -> bool {
-    matches!(outcome, Some(DeliveryOutcome::Unanswered(_)))
+    outcome.as_ref().and_then(DeliveryOutcome::unanswered).is_some()
 }
 
-fn message(row: Model) -> Result<Message> {
+pub(super) fn message(row: Model) -> Result<Message> {
     let (id, event_type, at) = (row.event_id, row.event_type.clone(), row.occurred_at);
     let (tenant, aggregate) = (row.tenant_id.clone(), row.aggregate_id);
     let traceparent = Trace::parent_of(&row.trace_id, id);

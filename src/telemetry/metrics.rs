@@ -16,6 +16,8 @@ pub struct Metrics {
     registry: Registry,
     /// Events that the broker confirmed.
     pub published: Counter,
+    /// Published events that nobody was bound to, and so nobody received.
+    pub unrouted: Counter,
     /// Refusals of events by the broker; an event may be refused more than once.
     pub refused: Counter,
     /// Times that the broker could not be reached or did not answer.
@@ -62,6 +64,9 @@ impl Default for Metrics {
         let (breaker_open, waiting, blocked, parked) =
             (Gauge::default(), Gauge::default(), Gauge::default(), Gauge::default());
         let (inbound, retention_waiting) = (Family::default(), Gauge::default());
+        let inbound = Family::default();
+        let unrouted = Counter::default();
+        registry.register("events_unrouted", "Published events that no queue was bound to", unrouted.clone());
         registry.register("events_published", "Events that the broker confirmed", published.clone());
         registry.register("events_refused", "Refusals of events by the broker", refused.clone());
         registry.register("broker_failures", "Times the broker was not reached or did not answer", failures.clone());

@@ -3,7 +3,7 @@
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use crm::{
-    broker::{Broker, DEAD_LETTERS, EVENTS, INBOUND, PLATFORM, REASON, rabbitmq::RabbitMq},
+    broker::{Broker, DEAD_LETTERS, DeliveryOutcome, EVENTS, INBOUND, Message, PLATFORM, REASON, rabbitmq::RabbitMq},
     config::Secret,
     events::outbox,
     inbound::event_types,
@@ -16,14 +16,15 @@ use lapin::{
     message::Delivery,
     options::{
         BasicAckOptions, BasicConsumeOptions, BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions,
-        ExchangeDeleteOptions, QueueDeleteOptions,
+        ExchangeDeleteOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions,
     },
-    types::FieldTable,
+    types::{AMQPValue, FieldTable},
 };
 use serde_json::{Value, json};
+use tokio::{io::AsyncReadExt, net::TcpListener, time::timeout};
 
 use crate::harness::{
-    Log, Proxy, Service,
+    AMPLE, Log, Proxy, Service,
     broker::{drain, relay_to},
     events::{CustomerVersions, task_completed},
     id,
@@ -134,17 +135,87 @@ async fn an_event_arrives_with_the_documented_properties() {
 }
 
 #[tokio::test]
-async fn an_unroutable_event_is_retried_and_its_content_never_logged() {
+async fn a_queue_bound_to_one_type_gets_its_event_at_once_whatever_precedes_it() {
     let (log, _guard) = Log::of_this_thread("trace", LogFormat::Json);
     let service = Service::start().await;
     let rabbitmq = Namespace::new().await;
-    service.create("/customers", json!({ "name": "Canary Ltd" })).await;
+    rabbitmq.bind_listener("crm.opportunity.closed").await;
+    let mut relay = relay_to(&service.app, rabbitmq.broker());
+    for number in 0..3 {
+        let customer = id(&service.create("/customers", json!({ "name": "Canary Ltd" })).await, "customerId");
+        let opportunity = service.opportunity(&customer).await;
+        service.patch(&format!("/opportunities/{opportunity}"), json!({ "status": 1 })).send().await.expect(200);
+        drain(&service.app, &mut relay).await;
+        let arrived = rabbitmq.drain_queue("listener").await;
+        assert_eq!(arrived.len(), 1, "in round {number}");
+        let event: Value = serde_json::from_slice(&arrived[0].data).unwrap();
+        assert_eq!(id(&event["data"]["resource"], "opportunityId"), opportunity);
+    }
+    let status = relay::status(service.app.database()).await.unwrap();
+    assert_eq!((status.position, status.blocked), (9, 0));
+    let metrics = service.app.metrics().text();
+    for line in ["crm_events_published_total 9", "crm_events_unrouted_total 6", "crm_events_refused_total 0"] {
+        assert!(metrics.contains(line), "{line}: {metrics}");
+    }
+    // Once for each of the two types that nobody is bound to, without content.
+    assert_eq!(log.text().matches("no queue is bound").count(), 2, "{}", log.text());
+    assert!(!log.text().contains("Canary"), "{}", log.text());
+    rabbitmq.delete().await;
+}
+
+#[tokio::test]
+async fn events_that_nobody_is_bound_to_are_told_from_their_neighbours_in_a_batch() {
+    let service = Service::start().await;
+    let rabbitmq = Namespace::new().await;
+    rabbitmq.bind_listener("crm.customer.created").await;
+    let mut publisher = rabbitmq.broker().publisher().await.unwrap();
+    for round in 0..20 {
+        let messages: Vec<Message> = (0..100)
+            .map(|number| Message {
+                id: service.app.new_id(),
+                event_type: if number % 3 == round % 3 { "crm.customer.deleted" } else { "crm.customer.created" }
+                    .to_owned(),
+                tenant: "default".to_owned(),
+                aggregate: service.app.new_id(),
+                at: chrono::DateTime::UNIX_EPOCH,
+                traceparent: String::new(),
+                payload: b"{}".to_vec(),
+            })
+            .collect();
+        let expected = messages.iter().map(|message| match message.event_type.as_str() {
+            "crm.customer.deleted" => DeliveryOutcome::Unrouted,
+            _ => DeliveryOutcome::Confirmed,
+        });
+        let expected: Vec<_> = expected.collect();
+        assert_eq!(publisher.publish(&messages).await, expected);
+    }
+    rabbitmq.delete().await;
+}
+
+#[tokio::test]
+async fn an_event_that_a_full_queue_rejects_is_blocked_and_retried() {
+    let service = Service::start().await;
+    let rabbitmq = Namespace::new().await;
+    let mut full = FieldTable::default();
+    full.insert("x-max-length".into(), AMQPValue::LongInt(1));
+    full.insert("x-overflow".into(), AMQPValue::LongString("reject-publish".into()));
+    let queue = rabbitmq.name("listener");
+    let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+    rabbitmq.channel.queue_declare(queue.as_str().into(), options, full).await.unwrap();
     let mut relay = relay_to(&service.app, rabbitmq.broker());
     drain(&service.app, &mut relay).await;
+    let mut publisher = rabbitmq.broker().publisher().await.unwrap();
+    drop(publisher.publish(&[]).await);
+    let bind = QueueBindOptions::default();
+    let (queue, exchange) = (queue.as_str().into(), rabbitmq.name(EVENTS).into());
+    rabbitmq.channel.queue_bind(queue, exchange, "#".into(), bind, FieldTable::default()).await.unwrap();
+    for _ in 0..2 {
+        service.customer().await;
+        drain(&service.app, &mut relay).await;
+    }
     let status = relay::status(service.app.database()).await.unwrap();
-    assert_eq!((status.position, status.blocked), (1, 1));
-    assert!(log.text().contains("NO_ROUTE") && !log.text().contains("Canary"), "{}", log.text());
-    rabbitmq.bind_listener("#").await;
+    assert_eq!((status.position, status.blocked), (2, 1));
+    assert_eq!(rabbitmq.drain_queue("listener").await.len(), 1);
     service.advance(2_000);
     drain(&service.app, &mut relay).await;
     assert_eq!(relay::status(service.app.database()).await.unwrap().blocked, 0);
@@ -191,7 +262,7 @@ async fn all_events_arrive_in_order_through_200_kills_and_disconnects() {
             }
         };
         let limit = Duration::from_micros((round * 1_733 % 60_000) as u64);
-        let (step, ()) = tokio::join!(tokio::time::timeout(limit, publishing), disconnect);
+        let (step, ()) = tokio::join!(timeout(limit, publishing), disconnect);
         killed += usize::from(step.is_err());
         if !matches!(step, Ok(Step::Idle)) {
             // A new relay does not wait before it connects again.
@@ -304,4 +375,62 @@ async fn events_queued_while_the_broker_was_down_drain_in_order() {
     tokio::join!(listening, drain(&service.app, &mut relay));
     eprintln!("{queued} events drained in {:?}", start.elapsed());
     rabbitmq.delete().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn idle_connections_that_fell_silent_are_noticed_within_30_s_and_made_anew() {
+    let service = Service::start().await;
+    let rabbitmq = Namespace::new().await;
+    rabbitmq.bind_listener("#").await;
+    let proxy = Proxy::to(server()).await;
+    let url = url().replace(&server(), &format!("127.0.0.1:{}", proxy.port()));
+    let broker = rabbitmq.broker_at(&url);
+    let mut relay = relay_to(&service.app, Arc::clone(&broker));
+    drain(&service.app, &mut relay).await;
+    // A longer time in the address is cut short.
+    let patient = rabbitmq.broker_at(&format!("{url}?heartbeat=600"));
+    let mut subscriber = patient.subscriber(&event_types()).await.unwrap();
+    let breaker = |open: u8| service.app.metrics().text().contains(&format!("crm_broker_breaker_open {open}"));
+    assert!(breaker(0));
+    proxy.silence_connections();
+    let publishing = async {
+        while !matches!(relay.step().await.unwrap(), Step::Down(_)) {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let both = async { tokio::join!(publishing, subscriber.next()) };
+    let ((), taken) = timeout(Duration::from_secs(30), both).await.expect("not noticed");
+    assert!(taken.is_err(), "{taken:?}");
+    assert!(breaker(1));
+    // Before there is an event again.
+    drain(&service.app, &mut relay).await;
+    assert!(breaker(0));
+    service.customer().await;
+    outbox::assign_positions(service.app.database()).await.unwrap();
+    assert_eq!(relay.step().await.unwrap(), Step::Sent(1));
+    assert_eq!(rabbitmq.drain_queue("listener").await.len(), 1);
+    drop(subscriber);
+    rabbitmq.delete().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_that_accepts_and_says_nothing_is_given_up_with_its_sockets() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("amqp://127.0.0.1:{}", silent.local_addr().unwrap().port());
+    let broker = RabbitMq::new(Secret::new(url), String::new());
+    for _ in 0..2 {
+        let asked = async {
+            let types = event_types();
+            tokio::join!(broker.publisher(), broker.subscriber(&types))
+        };
+        let accepted = async { [silent.accept().await.unwrap().0, silent.accept().await.unwrap().0] };
+        let ((publisher, subscriber), sockets) = tokio::join!(asked, accepted);
+        assert!(publisher.is_err() && subscriber.is_err());
+        for mut socket in sockets {
+            let mut said = Vec::new();
+            // It ends: nothing of the attempt is left behind.
+            timeout(AMPLE, socket.read_to_end(&mut said)).await.unwrap().unwrap();
+            assert!(said.starts_with(b"AMQP"), "{said:?}");
+        }
+    }
 }

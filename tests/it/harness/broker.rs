@@ -46,8 +46,10 @@ pub struct MemoryBroker {
 pub struct State {
     /// Nobody can connect.
     pub down: bool,
+    /// Event types that it refuses.
+    pub refused: Vec<String>,
     /// Event types that no queue is bound to.
-    pub unroutable: Vec<String>,
+    pub unrouted: Vec<String>,
     /// The connection breaks during the next batch, after this many messages were confirmed and this many more arrived.
     pub breaks_after: Option<(usize, usize)>,
     /// The next batch is never answered: before its messages arrive, or after (`true`).
@@ -108,6 +110,13 @@ impl Publisher for MemoryBroker {
         }
         .boxed()
     }
+
+    fn check(&mut self) -> Result<(), Down> {
+        match self.state().down {
+            true => Err(Down("down".to_owned())),
+            false => Ok(()),
+        }
+    }
 }
 
 impl MemoryBroker {
@@ -120,7 +129,8 @@ impl MemoryBroker {
             let unanswered = DeliveryOutcome::Unanswered("cut".to_owned());
             outcomes.push(match number {
                 n if n >= confirmed + arriving => unanswered,
-                _ if state.unroutable.contains(&message.event_type) => DeliveryOutcome::Refused("NO_ROUTE".to_owned()),
+                _ if state.refused.contains(&message.event_type) => DeliveryOutcome::Refused("too large".to_owned()),
+                _ if state.unrouted.contains(&message.event_type) => DeliveryOutcome::Unrouted,
                 n => {
                     state.arrived.push(message.clone());
                     if n < confirmed { DeliveryOutcome::Confirmed } else { unanswered }

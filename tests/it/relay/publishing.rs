@@ -87,7 +87,7 @@ async fn unconfirmed_events_are_resent_and_confirmed_ones_are_not() {
 async fn a_refused_event_is_parked_and_blocks_only_its_own_resource() {
     let service = Service::start().await;
     let broker = MemoryBroker::default();
-    broker.state().unroutable.push("crm.customer.updated".to_owned());
+    broker.state().refused.push("crm.customer.updated".to_owned());
     let (blocked, free) = (service.customer().await, service.customer().await);
     service.patch(&format!("/customers/{blocked}"), json!({ "name": "Other" })).send().await.expect(200);
     service.delete(&format!("/customers/{blocked}")).send().await.expect(204);
@@ -113,14 +113,14 @@ async fn a_refused_event_is_parked_and_blocks_only_its_own_resource() {
     let status = relay::status(service.app.database()).await.unwrap();
     assert_eq!((status.head, status.position, status.blocked, status.parked), (5, 5, 2, 1));
     let parked = relay::parked(service.app.database(), 10).await.unwrap();
-    assert_eq!(parked[0].reason.as_deref(), Some("NO_ROUTE"));
+    assert_eq!(parked[0].reason.as_deref(), Some("too large"));
 
     let url = service.database.url();
     let variables = [("CRM_DATABASE_URL", url.as_str()), ("CRM_PII_KEYS", PII_KEYS)];
     let status = run_crm(&["outbox", "status"], &variables).stdout;
     assert!(status.contains("position 5 of 5: 0 events wait") && status.contains("1 events are parked"), "{status}");
     assert!(status.contains(&format!("{} crm.customer.updated of {blocked}", parked[0].event_id)), "{status}");
-    broker.state().unroutable.clear();
+    broker.state().refused.clear();
     let unknown = run_crm(&["outbox", "retry", "01a21181-ee94-772f-a9b9-0846b4b84e36"], &variables);
     assert_eq!((unknown.code, unknown.stderr.contains("is not parked")), (Some(1), true));
     let retried = run_crm(&["outbox", "retry", &parked[0].event_id.to_string()], &variables);
@@ -128,6 +128,94 @@ async fn a_refused_event_is_parked_and_blocks_only_its_own_resource() {
     drain(&service.app, &mut relay).await;
     assert_eq!(versions(&blocked), [1, 2, 3]);
     assert_eq!(relay::status(service.app.database()).await.unwrap().blocked, 0);
+}
+
+#[tokio::test]
+async fn events_that_nobody_is_bound_to_count_as_published_and_block_nothing() {
+    let service = Service::start().await;
+    let broker = MemoryBroker::default();
+    broker.state().unrouted.push("crm.customer.created".to_owned());
+    let mut relay = memory_relay(&service.app, &broker);
+    for _ in 0..3 {
+        let customer = service.customer().await;
+        service.patch(&format!("/customers/{customer}"), json!({ "name": "Other" })).send().await.expect(200);
+    }
+    drain(&service.app, &mut relay).await;
+    assert_eq!(broker.events().len(), 3);
+    let status = relay::status(service.app.database()).await.unwrap();
+    assert_eq!((status.head, status.position, status.blocked, status.parked), (6, 6, 0, 0));
+    let metrics = service.app.metrics().text();
+    for line in ["crm_events_published_total 6", "crm_events_unrouted_total 3", "crm_events_refused_total 0"] {
+        assert!(metrics.contains(line), "{line}: {metrics}");
+    }
+}
+
+#[tokio::test]
+async fn what_an_earlier_release_held_because_nobody_was_bound_goes_on_by_itself() {
+    let service = Service::start().await;
+    let broker = MemoryBroker::default();
+    broker.state().refused.push("crm.customer.updated".to_owned());
+    let mut customers = Vec::new();
+    for _ in 0..3 {
+        let customer = service.customer().await;
+        service.patch(&format!("/customers/{customer}"), json!({ "name": "Other" })).send().await.expect(200);
+        service.delete(&format!("/customers/{customer}")).send().await.expect(204);
+        customers.push(customer);
+    }
+    let mut relay = memory_relay(&service.app, &broker);
+    for _ in 0..relay::MAX_ATTEMPTS {
+        drain(&service.app, &mut relay).await;
+        service.advance(61_000);
+    }
+    assert_eq!(relay::status(service.app.database()).await.unwrap().parked, 3);
+    // As the earlier release would have left them: one parked, one blocked, and one refused for another reason.
+    let connection = service.database.connect().await;
+    let [unrouted, blocked] = [&customers[0], &customers[1]]
+        .map(|customer| format!("seq IN (SELECT seq FROM outbox WHERE version = 2 AND data LIKE '%{customer}%')"));
+    for update in [
+        format!("UPDATE outbox_held SET reason = 'returned: NO_ROUTE' WHERE {unrouted} OR {blocked}"),
+        format!("UPDATE outbox_held SET aside = false, attempts = 3, due = 4000000000000 WHERE {blocked}"),
+    ] {
+        assert!(connection.execute_unprepared(&update).await.unwrap().rows_affected() > 0);
+    }
+    relay.release().await.unwrap();
+    {
+        let mut state = broker.state();
+        state.refused.clear();
+        state.unrouted.push("crm.customer.updated".to_owned());
+    }
+    // The process of the new release.
+    drain(&service.app, &mut memory_relay(&service.app, &broker)).await;
+    let status = relay::status(service.app.database()).await.unwrap();
+    assert_eq!((status.position, status.blocked, status.parked), (9, 2, 1));
+    let deleted: Vec<_> = broker.events().into_iter().filter(|event| event["data"]["version"] == 3).collect();
+    assert_eq!(deleted.len(), 2);
+}
+
+#[tokio::test]
+async fn a_lease_further_ahead_than_a_lease_can_be_is_taken_over() {
+    let service = Service::start().await;
+    let broker = MemoryBroker::default();
+    service.customer().await;
+    outbox::assign_positions(service.app.database()).await.unwrap();
+    let mut killed = memory_relay(&service.app, &broker);
+    broker.state().hangs = Some(false);
+    tokio::select! {
+        step = killed.step() => panic!("{step:?}"),
+        () = broker.hanging() => {}
+    }
+    drop(killed);
+    // The clock was set back by an hour.
+    let connection = service.database.connect().await;
+    let set_back = "UPDATE outbox_relay SET until = until + 3600000";
+    assert_eq!(connection.execute_unprepared(set_back).await.unwrap().rows_affected(), 1);
+    let mut relay = memory_relay(&service.app, &broker);
+    assert_eq!(relay.step().await.unwrap(), Step::Sent(1));
+    // It has become a lease like any other.
+    let mut other = memory_relay(&service.app, &broker);
+    service.customer().await;
+    outbox::assign_positions(service.app.database()).await.unwrap();
+    assert_eq!(other.step().await.unwrap(), Step::Elsewhere);
 }
 
 #[tokio::test]
@@ -172,7 +260,7 @@ async fn with_a_broker_only_published_events_expire_without_one_all() {
     for (url, purged) in [("amqp://127.0.0.1:1", [0, 1]), ("", [2, 0])] {
         let service = Service::with(&[("CRM_EVENTS_URL", url)]).await;
         let broker = MemoryBroker::default();
-        broker.state().unroutable.push("crm.customer.updated".to_owned());
+        broker.state().refused.push("crm.customer.updated".to_owned());
         let customer = service.customer().await;
         service.patch(&format!("/customers/{customer}"), json!({ "name": "Other" })).send().await.expect(200);
         outbox::assign_positions(service.app.database()).await.unwrap();
