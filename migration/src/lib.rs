@@ -23,6 +23,7 @@ mod m20261125_000007_audit;
 mod m20261125_000008_outbox;
 mod m20261125_000009_relay;
 mod m20261125_000010_inbox;
+mod m20261126_000011_inbox_senders;
 
 /// All migrations, oldest first.
 #[derive(Debug)]
@@ -41,6 +42,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000008_outbox::Migration),
             Box::new(m20261125_000009_relay::Migration),
             Box::new(m20261125_000010_inbox::Migration),
+            Box::new(m20261126_000011_inbox_senders::Migration),
         ]
     }
 }

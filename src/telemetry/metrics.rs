@@ -30,6 +30,10 @@ pub struct Metrics {
     pub parked: Gauge,
     /// Events of the platform, by outcome.
     pub inbound: Family<InboundLabels, Counter<u64, AtomicU64>>,
+    /// 1 while the platform's events are taken, else 0.
+    pub inbound_connected: Gauge,
+    /// Times that taking the platform's events could not start, or ended.
+    pub inbound_failures: Counter,
 }
 
 /// The labels of [`Metrics::inbound`].
@@ -47,8 +51,12 @@ pub enum InboundOutcome {
     applied,
     /// It had been applied before.
     duplicate,
+    /// It names a resource that is not there yet, and was put off.
+    retried,
     /// It cannot be applied and became a dead letter.
     dead,
+    /// It cannot be applied, and the broker would not take it as a dead letter.
+    rejected,
 }
 
 impl Default for Metrics {
@@ -66,7 +74,26 @@ impl Default for Metrics {
         registry.register("events_blocked", "Events refused, or waiting behind a refused one", blocked.clone());
         registry.register("events_parked", "Events refused too often to be tried again", parked.clone());
         registry.register("inbound_events", "Events of the platform, by outcome", inbound.clone());
-        Self { registry, published, refused, failures, breaker_open, waiting, blocked, parked, inbound }
+        let (inbound_connected, inbound_failures) = (Gauge::default(), Counter::default());
+        registry.register(
+            "inbound_connected",
+            "1 while the platform's events are taken, else 0",
+            inbound_connected.clone(),
+        );
+        registry.register("inbound_failures", "Times taking the platform's events failed", inbound_failures.clone());
+        Self {
+            registry,
+            published,
+            refused,
+            failures,
+            breaker_open,
+            waiting,
+            blocked,
+            parked,
+            inbound,
+            inbound_connected,
+            inbound_failures,
+        }
     }
 }
 
