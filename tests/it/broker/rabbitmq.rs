@@ -32,9 +32,9 @@ use crate::harness::{
 };
 
 /// Before an event that was put off comes again.
-const PAUSE: Duration = Duration::from_millis(200);
+pub(super) const PAUSE: Duration = Duration::from_millis(200);
 
-fn url() -> String {
+pub(super) fn url() -> String {
     variable("TEST_AMQP_URL").unwrap_or_else(|| "amqp://guest:guest@127.0.0.1:5672/%2f".to_owned())
 }
 
@@ -44,14 +44,14 @@ fn server() -> String {
 }
 
 /// Exchanges and queues whose names have a prefix of their own.
-struct Namespace {
+pub(super) struct Namespace {
     prefix: String,
-    channel: Channel,
+    pub(super) channel: Channel,
     _connection: Connection,
 }
 
 impl Namespace {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let connection = Connection::connect(&url(), ConnectionProperties::default()).await.unwrap();
         let channel = connection.create_channel().await.unwrap();
         channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
@@ -60,7 +60,7 @@ impl Namespace {
         Self { prefix, channel, _connection: connection }
     }
 
-    fn name(&self, name: &str) -> String {
+    pub(super) fn name(&self, name: &str) -> String {
         format!("{}{name}", self.prefix)
     }
 
@@ -68,7 +68,7 @@ impl Namespace {
         Arc::new(RabbitMq::new(Secret::new(url.to_owned()), self.prefix.clone()))
     }
 
-    fn broker(&self) -> Arc<dyn Broker> {
+    pub(super) fn broker(&self) -> Arc<dyn Broker> {
         self.broker_at(&url())
     }
 
@@ -78,7 +78,7 @@ impl Namespace {
     }
 
     /// Takes all messages out of a queue.
-    async fn drain_queue(&self, queue: &str) -> Vec<Delivery> {
+    pub(super) async fn drain_queue(&self, queue: &str) -> Vec<Delivery> {
         let mut deliveries = Vec::new();
         let get = || self.channel.basic_get(self.name(queue).into(), BasicGetOptions { no_ack: true });
         while let Some(message) = get().await.unwrap() {
@@ -87,14 +87,14 @@ impl Namespace {
         deliveries
     }
 
-    async fn send(&self, key: &str, event: &[u8]) {
+    pub(super) async fn send(&self, key: &str, event: &[u8]) {
         let (exchange, options) = (self.name(PLATFORM), BasicPublishOptions::default());
         let properties = BasicProperties::default();
         let sent = self.channel.basic_publish(exchange.into(), key.into(), options, event, properties);
         let _confirmed_later = sent.await.unwrap();
     }
 
-    async fn delete(self) {
+    pub(super) async fn delete(self) {
         for queue in ["listener", INBOUND, DEAD_LETTERS, RETRIES] {
             self.channel.queue_delete(self.name(queue).into(), QueueDeleteOptions::default()).await.unwrap();
         }
@@ -105,7 +105,7 @@ impl Namespace {
     }
 }
 
-fn header(delivery: &Delivery, name: &str) -> String {
+pub(super) fn header(delivery: &Delivery, name: &str) -> String {
     let headers = delivery.properties.headers().clone().unwrap();
     let value = headers.inner().get(name).unwrap_or_else(|| panic!("no {name}")).as_long_string().unwrap();
     String::from_utf8(value.as_bytes().to_vec()).unwrap()
