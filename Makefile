@@ -16,7 +16,7 @@ NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 # Where RabbitMQ does not answer, and need not, its tests are left out. It is asked once, by the first who wants to know.
 AMQP = $(eval AMQP := $(shell [ "$${CI:-}" = true ] || .ci/answers "$(TEST_AMQP_URL)" 5672 || echo missing))$(AMQP)
 TESTS = $(if $(NEXTEST),cargo nextest run --workspace,cargo test --workspace) \
-  $(if $(AMQP),$(if $(NEXTEST),-E 'not test(/^broker::rabbitmq::/)',-- --skip broker::rabbitmq::))
+  $(if $(AMQP),$(if $(NEXTEST),-E 'not test(/^broker::rabbitmq/)',-- --skip broker::rabbitmq))
 COUNT := cargo test --workspace --test it -- --list 2>/dev/null
 
 # Tools at one version each, fetched by whoever needs them first: into target/tools, .venv and node_modules.
@@ -123,7 +123,7 @@ test: ## Run all tests: on SQLite, and on PostgreSQL and with RabbitMQ where the
 	  echo "== SKIPPED: $$skipped tests on PostgreSQL, because nothing answers at TEST_POSTGRES_URL"; \
 	fi
 	@[ -z "$(AMQP)" ] || \
-	  echo "== SKIPPED: $$($(COUNT) | grep -c '^broker::rabbitmq::.*: test$$') tests with RabbitMQ, because nothing answers at TEST_AMQP_URL"
+	  echo "== SKIPPED: $$($(COUNT) | grep -c '^broker::rabbitmq.*: test$$') tests with RabbitMQ, because nothing answers at TEST_AMQP_URL"
 
 .PHONY: accept
 accept: lint-contract ## Accept the service with other tools than Rust's (Node.js and Python)

@@ -37,13 +37,22 @@ pub struct Error {
     /// For a duplicate request: the collection and id of the resource that the first one created or changed.
     resource: Option<(String, Uuid)>,
     cause: Option<String>,
+    missing_reference: bool,
     contention: bool,
     outcome_unknown: bool,
 }
 
 impl Error {
     fn new(kind: ErrorKind) -> Self {
-        Self { kind, details: None, resource: None, cause: None, contention: false, outcome_unknown: false }
+        Self {
+            kind,
+            details: None,
+            resource: None,
+            cause: None,
+            missing_reference: false,
+            contention: false,
+            outcome_unknown: false,
+        }
     }
 
     fn detailed(kind: ErrorKind, details: impl Into<String>) -> Self {
@@ -62,7 +71,8 @@ impl Error {
     /// The field references a resource that the tenant does not have.
     #[must_use]
     pub fn bad_reference(field: &str) -> Self {
-        Self::invalid(format!("{field}: must be the id of an existing resource"))
+        let details = format!("{field}: must be the id of an existing resource");
+        Self { missing_reference: true, ..Self::invalid(details) }
     }
 
     /// `details` says what is missing or wrong with the credentials, without repeating them.
@@ -137,6 +147,12 @@ impl Error {
     #[must_use]
     pub fn cause(&self) -> Option<&str> {
         self.cause.as_deref()
+    }
+
+    /// Whether a resource is missing that may yet be created: an id of the right form that the tenant has no resource for.
+    #[must_use]
+    pub fn is_missing_reference(&self) -> bool {
+        self.missing_reference || self.kind == ErrorKind::NotFound
     }
 
     /// Whether the same change may succeed if it is run again at once.

@@ -24,6 +24,7 @@ mod m20261125_000007_audit;
 mod m20261125_000008_outbox;
 mod m20261125_000009_relay;
 mod m20261125_000010_inbox;
+mod m20261126_000011_inbox_senders;
 mod m20261126_000012_feed_positions;
 mod m20261126_000013_deletions;
 mod m20261126_000014_retention_horizon;
@@ -45,6 +46,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000008_outbox::Migration),
             Box::new(m20261125_000009_relay::Migration),
             Box::new(m20261125_000010_inbox::Migration),
+            Box::new(m20261126_000011_inbox_senders::Migration),
             Box::new(m20261126_000012_feed_positions::Migration),
             Box::new(m20261126_000013_deletions::Migration),
             Box::new(m20261126_000014_retention_horizon::Migration),

@@ -11,7 +11,7 @@ use super::supervisor::{OnStop, Task};
 use crate::{
     app::App,
     audit::AuditQueue,
-    broker::{Broker, Down},
+    broker::{Broker, Down, Patience},
     change::{Changes, DELETIONS, Deletion, RemovalStep},
     database::Database,
     error::{Error, Result},
@@ -33,8 +33,12 @@ const REMOVE_AGAIN: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(250);
 /// How long the end of the service waits for events that the broker may still confirm: they are not sent again then.
 const CONFIRMATION: Duration = Duration::from_secs(3);
-/// The pause before a broker that is down is asked again for the platform's events.
+/// The pause before the platform's events are asked for again; it doubles with each failure in a row.
 const RECONNECT: Duration = Duration::from_millis(500);
+/// The longest such pause.
+const LONGEST_RECONNECT: Duration = Duration::from_secs(20);
+/// A connection that lasted for longer than this had worked.
+const STABLE: Duration = Duration::from_secs(30);
 
 /// Does the same again and again.
 pub(super) struct Every<W> {
@@ -247,12 +251,17 @@ impl Task for Publish {
 pub(super) struct Consume {
     inbound: Inbound,
     broker: Arc<dyn Broker>,
+    /// Failures in a row.
+    failures: u32,
+    /// The last reason that the log was told.
+    told: String,
 }
 
 impl Consume {
     pub fn new(app: &App, broker: Arc<dyn Broker>) -> Self {
         let (changes, ids, metrics) = (app.changes().clone(), Arc::clone(app.ids()), Arc::clone(app.metrics()));
-        Self { inbound: Inbound { changes, ids, metrics }, broker }
+        let inbound = Inbound { changes, ids, metrics, patience: Patience::default() };
+        Self { inbound, broker, failures: 0, told: String::new() }
     }
 }
 
@@ -260,16 +269,28 @@ impl Task for Consume {
     /// What was not settled is delivered again.
     const ON_STOP: OnStop = OnStop::Drop;
 
+    /// Ends with the connection. The log is told each new reason, and one that comes back after it had worked.
     async fn step(&mut self) -> Result<()> {
-        self.inbound.consume(&*self.broker).await.map_err(|Down(reason)| Error::unavailable(reason))
+        let start = Instant::now();
+        let Down(reason) = self.inbound.consume(&*self.broker).await;
+        if start.elapsed() > STABLE {
+            (self.failures, self.told) = (0, String::new());
+        }
+        self.failures = self.failures.saturating_add(1);
+        self.inbound.metrics.inbound_failures.inc();
+        if self.told != reason {
+            self.report(&Error::unavailable(&reason));
+            self.told = reason;
+        }
+        Ok(())
     }
 
     async fn pause(&mut self) {
-        sleep(RECONNECT).await;
+        sleep(RECONNECT.saturating_mul(1 << self.failures.saturating_sub(1).min(8)).min(LONGEST_RECONNECT)).await;
     }
 
     fn report(&self, error: &Error) {
         let reason = error.cause().unwrap_or_default();
-        tracing::warn!(reason, "the broker is down: the platform's events wait");
+        tracing::error!(reason, "the platform's events cannot be taken: they wait");
     }
 }

@@ -1,6 +1,6 @@
 //! What the relay and the inbound see of a broker.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
@@ -67,17 +67,91 @@ impl fmt::Display for Down {
 pub enum Settlement {
     /// It is applied, now or before.
     Ack,
-    /// It cannot be applied, for this reason: it becomes a dead letter.
-    Reject(String),
+    /// It cannot be applied yet: it is delivered again after the pause of [`Patience`].
+    Retry(Refusal),
+    /// It cannot be applied: it becomes a dead letter.
+    Reject(Refusal),
 }
+
+/// Why and when an event was not applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The reason, which quotes nothing of the event.
+    pub reason: String,
+    /// When it was found.
+    pub at: DateTime<Utc>,
+}
+
+/// What became of an event that was settled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Settled {
+    /// The broker will not deliver it again.
+    Acked,
+    /// It is delivered again later.
+    PutOff,
+    /// It is a dead letter.
+    Buried,
+    /// The broker would not take the dead letter, for this reason: the event was rejected without one.
+    Dropped(String),
+}
+
+/// How long an event may wait for the resource that it names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// The pause before it is tried again.
+    pub pause: Duration,
+    /// How often it is tried again. Counted rather than timed: no clock can make it end too early, or never.
+    pub retries: u32,
+}
+
+impl Default for Patience {
+    /// A minute.
+    fn default() -> Self {
+        Self { pause: Duration::from_secs(5), retries: 12 }
+    }
+}
+
+/// A dead letter, for an operator to decide about.
+#[derive(Debug, Clone)]
+pub struct DeadLetter {
+    /// The event.
+    pub payload: Vec<u8>,
+    /// Why it could not be applied, as its header says.
+    pub reason: Option<String>,
+    /// Since when it is a dead letter, as its header says.
+    pub since: Option<String>,
+}
+
+/// What is done with a dead letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It stays where it is.
+    Keep,
+    /// It is consumed again, as if it were new.
+    Retry,
+    /// It is deleted.
+    Drop,
+}
+
+/// Decides about dead letters, one after the other.
+pub type Decide<'d> = dyn FnMut(&DeadLetter) -> Fate + Send + 'd;
 
 /// A broker.
 pub trait Broker: Send + Sync {
     /// Connects to publish.
     fn publisher(&self) -> BoxFuture<'_, Result<Box<dyn Publisher>, Down>>;
 
-    /// Connects to consume the platform's events. Where the broker routes by type, only these types are asked for.
-    fn subscriber<'b>(&'b self, event_types: &'b [&'static str]) -> BoxFuture<'b, Result<Box<dyn Subscriber>, Down>>;
+    /// Connects to consume the platform's events. Where the broker routes by type, only these types are asked for. An event
+    /// that is put off comes again after `pause`.
+    fn subscriber<'b>(
+        &'b self,
+        event_types: &'b [&'static str],
+        pause: Duration,
+    ) -> BoxFuture<'b, Result<Box<dyn Subscriber>, Down>>;
+
+    /// Goes through the oldest dead letters, at most `limit`, and returns how many there were in all. Whatever happens
+    /// meanwhile, none is lost: one that is retried is deleted only once the broker has it again.
+    fn dead_letters<'b>(&'b self, limit: u64, decide: &'b mut Decide<'_>) -> BoxFuture<'b, Result<u64, Down>>;
 }
 
 /// A connection that publishes.
@@ -95,9 +169,21 @@ pub trait Publisher: Send + Sync {
 
 /// A connection that consumes. Events that are not settled when it is dropped are delivered again.
 pub trait Subscriber: Send {
-    /// Waits for events: at least one and at most [`PREFETCH`].
-    fn next(&mut self) -> BoxFuture<'_, Result<Vec<Vec<u8>>, Down>>;
+    /// Waits for the next event. It may be dropped while it waits. At most [`PREFETCH`] are to be unsettled at once.
+    fn next(&mut self) -> BoxFuture<'_, Result<Box<dyn Delivery>, Down>>;
+}
 
-    /// Settles the events of the last [`Self::next`], in their order.
-    fn settle(&mut self, settlements: Vec<Settlement>) -> BoxFuture<'_, Result<(), Down>>;
+/// An event of the platform, as it was delivered.
+pub trait Delivery: Send + Sync {
+    /// The event.
+    fn payload(&self) -> &[u8];
+
+    /// The system that sent it, if the broker's permissions vouch for that: the first part of the routing key or topic.
+    fn sender(&self) -> Option<&str>;
+
+    /// How often it was put off before.
+    fn attempts(&self) -> u32;
+
+    /// Settles it, independently of all others.
+    fn settle(self: Box<Self>, settlement: Settlement) -> BoxFuture<'static, Result<Settled, Down>>;
 }

@@ -1,8 +1,7 @@
 //! Kafka, by librdkafka: an idempotent producer and one topic for all events, keyed by tenant and resource, so that the
-//! events of a resource stay in order · a consumer group, whose offsets are committed once the events are applied.
+//! events of a resource stay in order. Consuming is in `kafka_inbound`.
 
 use std::{
-    collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -12,24 +11,24 @@ use futures_util::{
     future::{BoxFuture, join_all},
 };
 use rdkafka::{
-    ClientConfig, ClientContext, Message as _, Offset, TopicPartitionList,
-    consumer::{CommitMode, Consumer, StreamConsumer},
+    ClientConfig, ClientContext,
     error::{KafkaError, RDKafkaErrorCode},
-    message::{Header, OwnedHeaders, OwnedMessage},
+    message::{Header, OwnedHeaders},
     producer::{DeliveryFuture, FutureProducer, FutureRecord},
 };
 
+pub use super::kafka_client::PLATFORM_TOPICS;
 use super::{
-    interface::{Broker, DeliveryOutcome, Down, Message, PREFETCH, Publisher, Settlement, Subscriber},
-    names::{DEAD_LETTERS, EVENTS, INBOUND, REASON, TENANT},
+    interface::{Broker, Decide, DeliveryOutcome, Down, Message, Publisher, Subscriber},
+    kafka_client::{Closing, down},
+    kafka_dead_letters, kafka_inbound,
+    names::{EVENTS, TENANT},
 };
 use crate::{
     config::{KafkaAddress, KafkaLogin, KafkaTls},
     telemetry::trace,
 };
 
-/// The topics that the platform publishes to.
-pub const PLATFORM_TOPICS: [&str; 2] = ["erp.events", "oa.events"];
 /// The header with the event's id.
 pub const EVENT_ID: &str = "event-id";
 /// The header with the event's type.
@@ -37,8 +36,6 @@ pub const EVENT_TYPE: &str = "event-type";
 
 /// How long the brokers may take to confirm a message, in milliseconds.
 const CONFIRM: &str = "10000";
-/// The pause after an error of the consumer.
-const PAUSE: Duration = Duration::from_millis(500);
 
 /// Kafka, at the addresses of its first brokers.
 pub struct Kafka {
@@ -73,33 +70,10 @@ impl Kafka {
         config
     }
 
-    fn producer(&self) -> Result<FutureProducer, KafkaError> {
-        self.producing().create()
-    }
-
     fn publishing(&self) -> Result<KafkaPublisher, KafkaError> {
         let trouble = Trouble::default();
         let producer = self.producing().create_with_context(trouble.clone())?;
         Ok(KafkaPublisher { producer: Closing::new(producer), trouble })
-    }
-
-    fn subscribing(&self) -> Result<KafkaSubscriber, KafkaError> {
-        let mut config = self.config();
-        config
-            .set("group.id", INBOUND)
-            .set("enable.auto.commit", "false")
-            .set("auto.offset.reset", "earliest")
-            // After this the partitions of a process that died go to another.
-            .set("session.timeout.ms", "10000")
-            .set("allow.auto.create.topics", "true");
-        let consumer: StreamConsumer = config.create()?;
-        consumer.subscribe(&PLATFORM_TOPICS)?;
-        Ok(KafkaSubscriber {
-            consumer: Closing::new(Arc::new(consumer)),
-            producer: Closing::new(self.producer()?),
-            unsettled: Vec::new(),
-            works: true,
-        })
     }
 }
 
@@ -110,34 +84,16 @@ impl Broker for Kafka {
     }
 
     /// The topics hold events of all types.
-    fn subscriber<'b>(&'b self, _event_types: &'b [&'static str]) -> BoxFuture<'b, Result<Box<dyn Subscriber>, Down>> {
-        let subscriber = self.subscribing().map_err(down);
-        async { Ok(Box::new(subscriber?) as Box<dyn Subscriber>) }.boxed()
-    }
-}
-
-fn down(error: KafkaError) -> Down {
-    Down(error.to_string())
-}
-
-/// A client of Kafka. Closing it waits for the brokers, so that happens on a thread for blocking work.
-struct Closing<C: Send + 'static>(Option<C>);
-
-impl<C: Send + 'static> Closing<C> {
-    fn new(client: C) -> Self {
-        Self(Some(client))
+    fn subscriber<'b>(
+        &'b self,
+        _event_types: &'b [&'static str],
+        pause: Duration,
+    ) -> BoxFuture<'b, Result<Box<dyn Subscriber>, Down>> {
+        kafka_inbound::subscribe(self.config(), self.producing(), pause).boxed()
     }
 
-    fn client(&self) -> Result<&C, Down> {
-        self.0.as_ref().ok_or_else(|| Down("closed".to_owned()))
-    }
-}
-
-impl<C: Send + 'static> Drop for Closing<C> {
-    fn drop(&mut self) {
-        if let (Some(client), Ok(runtime)) = (self.0.take(), tokio::runtime::Handle::try_current()) {
-            runtime.spawn_blocking(move || drop(client));
-        }
+    fn dead_letters<'b>(&'b self, limit: u64, decide: &'b mut Decide<'_>) -> BoxFuture<'b, Result<u64, Down>> {
+        kafka_dead_letters::visit(self.config(), self.producing(), limit, decide).boxed()
     }
 }
 
@@ -231,82 +187,5 @@ impl Publisher for KafkaPublisher {
     /// The client reconnects by itself, and only a message shows whether it can.
     fn check(&mut self) -> Result<(), Down> {
         self.producer.client().map(drop)
-    }
-}
-
-struct KafkaSubscriber {
-    consumer: Closing<Arc<StreamConsumer>>,
-    producer: Closing<FutureProducer>,
-    unsettled: Vec<OwnedMessage>,
-    /// Whether the last answer was not an error: trouble is logged once.
-    works: bool,
-}
-
-impl KafkaSubscriber {
-    async fn take(&mut self) -> Result<(), Down> {
-        self.unsettled.clear();
-        let consumer = Arc::clone(self.consumer.client()?);
-        loop {
-            let trouble = match consumer.recv().await {
-                Ok(message) => {
-                    self.unsettled.push(message.detach());
-                    break;
-                }
-                Err(error @ KafkaError::MessageConsumptionFatal(_)) => return Err(down(error)),
-                Err(error) => error,
-            };
-            // The client reconnects by itself.
-            if std::mem::replace(&mut self.works, false) {
-                tracing::warn!(reason = %trouble, "Kafka is in trouble: the platform's events wait");
-            }
-            tokio::time::sleep(PAUSE).await;
-        }
-        self.works = true;
-        while self.unsettled.len() < usize::from(PREFETCH)
-            && let Some(Ok(message)) = consumer.recv().now_or_never()
-        {
-            self.unsettled.push(message.detach());
-        }
-        Ok(())
-    }
-
-    async fn dead_letter(&self, message: &OwnedMessage, reason: &str) -> Result<(), Down> {
-        let headers = message.headers().cloned().unwrap_or_default();
-        let headers = headers.insert(Header { key: REASON, value: Some(reason) });
-        let record = FutureRecord::to(DEAD_LETTERS).headers(headers).payload(message.payload().unwrap_or_default());
-        let record = record.key(message.key().unwrap_or_default());
-        let sent = self.producer.client()?.send(record, Duration::ZERO).await;
-        sent.map(drop).map_err(|(error, _)| down(error))
-    }
-
-    async fn settle_all(&mut self, settlements: Vec<Settlement>) -> Result<(), Down> {
-        let mut reached = HashMap::new();
-        for (message, settlement) in std::mem::take(&mut self.unsettled).into_iter().zip(settlements) {
-            if let Settlement::Reject(reason) = settlement {
-                self.dead_letter(&message, &reason).await?;
-            }
-            reached.insert((message.topic().to_owned(), message.partition()), Offset::Offset(message.offset() + 1));
-        }
-        let offsets = TopicPartitionList::from_topic_map(&reached).map_err(down)?;
-        let consumer = Arc::clone(self.consumer.client()?);
-        let committing = tokio::task::spawn_blocking(move || consumer.commit(&offsets, CommitMode::Sync));
-        match committing.await {
-            Ok(committed) => committed.map_err(down),
-            Err(error) => Err(Down(error.to_string())),
-        }
-    }
-}
-
-impl Subscriber for KafkaSubscriber {
-    fn next(&mut self) -> BoxFuture<'_, Result<Vec<Vec<u8>>, Down>> {
-        async {
-            self.take().await?;
-            Ok(self.unsettled.iter().map(|message| message.payload().unwrap_or_default().to_vec()).collect())
-        }
-        .boxed()
-    }
-
-    fn settle(&mut self, settlements: Vec<Settlement>) -> BoxFuture<'_, Result<(), Down>> {
-        self.settle_all(settlements).boxed()
     }
 }

@@ -8,7 +8,15 @@ pub const PLATFORM: &str = "platform.events";
 pub const INBOUND: &str = "crm.inbound";
 /// Where events go that cannot be applied: a queue, or a topic.
 pub const DEAD_LETTERS: &str = "crm.inbound.dlq";
+/// The queue where events wait to be tried again. Kafka has none: there they wait in memory, and their offsets with them.
+pub const RETRIES: &str = "crm.inbound.retry";
 /// The header of a dead letter that says why it is one.
 pub const REASON: &str = "x-reason";
+/// The header of a dead letter that says since when it is one.
+pub const DEAD_SINCE: &str = "x-dead-since";
+/// The header of an event that was put off or set apart: the routing key, or the topic, under which its sender published it.
+pub const ORIGIN: &str = "x-origin";
+/// The header that counts how often an event was put off.
+pub const ATTEMPTS: &str = "x-attempts";
 /// The header that names the tenant.
 pub const TENANT: &str = "x-tenant-id";

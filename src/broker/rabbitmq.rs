@@ -1,7 +1,11 @@
 //! RabbitMQ, by AMQP 0-9-1: durable topic exchanges, persistent messages, publisher confirms with `mandatory`, manual
 //! acknowledgement.
 
-use std::{collections::HashMap, sync::Mutex, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use futures_util::{
     FutureExt, StreamExt,
@@ -9,19 +13,18 @@ use futures_util::{
     stream::BoxStream,
 };
 use lapin::{
-    BasicProperties, Channel, Confirmation, Connection, Consumer, ErrorKind, Event, ExchangeKind, PublisherConfirm,
-    message::Delivery,
-    options::{
-        BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions,
-        ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
-    },
+    BasicProperties, Channel, Confirmation, Connection, Event, ExchangeKind, PublisherConfirm,
+    options::{BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions},
     types::{AMQPValue, FieldTable},
 };
 
 use super::{
     amqp_connection,
-    interface::{Broker, DeliveryOutcome, Down, Message, PREFETCH, Publisher, Settlement, Subscriber},
-    names::{DEAD_LETTERS, EVENTS, INBOUND, PLATFORM, REASON, TENANT},
+    interface::{Broker, Decide, DeliveryOutcome, Down, Message, Publisher, Subscriber},
+    names::{EVENTS, TENANT},
+    rabbitmq_aside::Connector,
+    rabbitmq_dead_letters, rabbitmq_inbound,
+    rabbitmq_topology::{Queues, Told},
 };
 use crate::{
     config::{CaFile, Secret},
@@ -38,17 +41,20 @@ const PERSISTENT: u8 = 2;
 const NO_ROUTE: u16 = 312;
 
 /// RabbitMQ at an address.
+#[derive(Clone)]
 pub struct RabbitMq {
     url: Secret,
     ca_file: Option<CaFile>,
     prefix: String,
+    /// What the log was told about its queues.
+    told: Arc<Told>,
 }
 
 impl RabbitMq {
     /// The broker at this address. `prefix` is put before the names of all exchanges and queues, so that tests have their own.
     #[must_use]
     pub fn new(url: Secret, prefix: String) -> Self {
-        Self { url, ca_file: None, prefix }
+        Self { url, ca_file: None, prefix, told: Arc::default() }
     }
 
     /// The same broker, trusted by the certificates in this file rather than the system's.
@@ -75,23 +81,18 @@ impl RabbitMq {
         Ok(RabbitPublisher { connection, channel, exchange: self.name(EVENTS), events })
     }
 
-    async fn subscribing(&self, event_types: &[&'static str]) -> lapin::Result<RabbitSubscriber> {
-        let (connection, channel) = self.connect().await?;
-        let (platform, inbound, dead_letters) = (self.name(PLATFORM), self.name(INBOUND), self.name(DEAD_LETTERS));
-        declare_exchange(&channel, &platform).await?;
-        let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
-        for queue in [&inbound, &dead_letters] {
-            channel.queue_declare(queue.as_str().into(), durable, FieldTable::default()).await?;
-        }
-        for event_type in event_types {
-            let (queue, exchange) = (inbound.as_str().into(), platform.as_str().into());
-            let bind = QueueBindOptions::default();
-            channel.queue_bind(queue, exchange, (*event_type).into(), bind, FieldTable::default()).await?;
-        }
-        channel.basic_qos(PREFETCH, BasicQosOptions::default()).await?;
-        let consume = BasicConsumeOptions::default();
-        let consumer = channel.basic_consume(inbound.into(), "".into(), consume, FieldTable::default()).await?;
-        Ok(RabbitSubscriber { _connection: connection, channel, consumer, dead_letters, unsettled: Vec::new() })
+    /// Where the platform's events come from and go to.
+    fn queues(&self) -> Queues {
+        Queues::named(|name| self.name(name))
+    }
+
+    /// Opens further connections like this one.
+    fn connector(&self) -> Connector {
+        let broker = self.clone();
+        Arc::new(move || {
+            let broker = broker.clone();
+            async move { broker.connect().await }.boxed()
+        })
     }
 }
 
@@ -100,12 +101,16 @@ impl Broker for RabbitMq {
         async { Ok(Box::new(in_time(CONNECT, self.publishing()).await?) as Box<dyn Publisher>) }.boxed()
     }
 
-    fn subscriber<'b>(&'b self, event_types: &'b [&'static str]) -> BoxFuture<'b, Result<Box<dyn Subscriber>, Down>> {
-        async move {
-            let subscriber = in_time(CONNECT, self.subscribing(event_types)).await?;
-            Ok(Box::new(subscriber) as Box<dyn Subscriber>)
-        }
-        .boxed()
+    fn subscriber<'b>(
+        &'b self,
+        event_types: &'b [&'static str],
+        pause: Duration,
+    ) -> BoxFuture<'b, Result<Box<dyn Subscriber>, Down>> {
+        rabbitmq_inbound::subscribe(self.connector(), self.queues(), event_types, pause, &self.told).boxed()
+    }
+
+    fn dead_letters<'b>(&'b self, limit: u64, decide: &'b mut Decide<'_>) -> BoxFuture<'b, Result<u64, Down>> {
+        rabbitmq_dead_letters::visit(self.connector(), self.queues(), limit, decide).boxed()
     }
 }
 
@@ -226,65 +231,4 @@ fn outcomes(messages: &[Message], answers: Vec<Result<Confirmation, DeliveryOutc
         Err(outcome) => outcome,
     };
     messages.iter().zip(answers).map(outcome).collect()
-}
-
-struct RabbitSubscriber {
-    /// Closed when dropped, with its channel.
-    _connection: Connection,
-    channel: Channel,
-    consumer: Consumer,
-    dead_letters: String,
-    unsettled: Vec<Delivery>,
-}
-
-impl RabbitSubscriber {
-    async fn take(&mut self) -> lapin::Result<()> {
-        self.unsettled.clear();
-        let ended = || lapin::Error::from(ErrorKind::InvalidConnectionState(lapin::ConnectionState::Closed));
-        self.unsettled.push(self.consumer.next().await.ok_or_else(ended)??);
-        while self.unsettled.len() < usize::from(PREFETCH)
-            && let Some(Some(delivery)) = self.consumer.next().now_or_never()
-        {
-            self.unsettled.push(delivery?);
-        }
-        Ok(())
-    }
-
-    /// The dead letter is confirmed before its event is acknowledged: a fault in between leaves two of them, but never none.
-    async fn dead_letter(&self, delivery: &Delivery, reason: String) -> lapin::Result<()> {
-        let mut headers = delivery.properties.headers().clone().unwrap_or_default();
-        headers.insert(REASON.into(), AMQPValue::LongString(reason.into()));
-        let properties = delivery.properties.clone().with_headers(headers).with_delivery_mode(PERSISTENT);
-        let mandatory = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
-        let queue = self.dead_letters.as_str().into();
-        let sent = self.channel.basic_publish("".into(), queue, mandatory, &delivery.data, properties).await?;
-        match sent.await? {
-            Confirmation::Ack(None) => Ok(()),
-            _ => Err(ErrorKind::InvalidConnectionState(lapin::ConnectionState::Error).into()),
-        }
-    }
-
-    async fn settle_all(&mut self, settlements: Vec<Settlement>) -> lapin::Result<()> {
-        for (delivery, settlement) in std::mem::take(&mut self.unsettled).into_iter().zip(settlements) {
-            if let Settlement::Reject(reason) = settlement {
-                self.dead_letter(&delivery, reason).await?;
-            }
-            delivery.ack(BasicAckOptions::default()).await?;
-        }
-        Ok(())
-    }
-}
-
-impl Subscriber for RabbitSubscriber {
-    fn next(&mut self) -> BoxFuture<'_, Result<Vec<Vec<u8>>, Down>> {
-        async {
-            self.take().await.map_err(|error| Down(error.to_string()))?;
-            Ok(self.unsettled.iter().map(|delivery| delivery.data.to_vec()).collect())
-        }
-        .boxed()
-    }
-
-    fn settle(&mut self, settlements: Vec<Settlement>) -> BoxFuture<'_, Result<(), Down>> {
-        in_time(CONFIRM, self.settle_all(settlements)).boxed()
-    }
 }

@@ -1,4 +1,4 @@
-//! Claims on the id of a request or of a platform event: a row in `idempotent` or `inbox`, inserted in the transaction
+//! Claims on the id of a request or of a platform event: a row in `idempotent` or `inbox_events`, inserted in the transaction
 //! of the change.
 
 use sea_orm::{
@@ -8,8 +8,8 @@ use sea_orm::{
 
 use super::{
     idempotent::{self, Column},
-    inbox,
-    intent::Idempotency,
+    inbox, inbox_event,
+    intent::{EventClaim, Idempotency},
     open::Change,
 };
 use crate::{
@@ -22,12 +22,13 @@ use crate::{
 /// one to end, and proceeds only if that was rolled back.
 ///
 /// # Errors
-/// Duplicate; for a request, with the resource that the first one created or changed.
+/// Duplicate; for a request, with the resource that the first one created or changed. Invalid, if the id belongs to another
+/// event.
 pub(super) async fn claim(change: &Change<'_>) -> Result<()> {
     match &change.intent.idempotency {
         Idempotency::Inherent => Ok(()),
         Idempotency::Request(request_id) => claim_request(change, request_id).await,
-        Idempotency::Event { consumer, event_type } => claim_event(change, consumer, event_type).await,
+        Idempotency::Event(claim) => claim_event(change, claim).await,
     }
 }
 
@@ -51,26 +52,68 @@ async fn claim_request(change: &Change<'_>, RequestId(request_id): &RequestId) -
     ))
 }
 
-async fn claim_event(change: &Change<'_>, consumer: &str, event_type: &str) -> Result<()> {
-    let claim = inbox::ActiveModel {
-        consumer: Set(consumer.to_owned()),
-        event_id: Set(change.intent.actor.request_id.clone()),
+/// An id counts within its sender and its tenant. What it said before, it must say again.
+async fn claim_event(change: &Change<'_>, event: &EventClaim) -> Result<()> {
+    use inbox_event::Column;
+    let event_id = &change.intent.actor.request_id;
+    let claim = inbox_event::ActiveModel {
         tenant_id: Set(change.tenant().as_str().to_owned()),
-        event_type: Set(event_type.to_owned()),
+        consumer: Set(event.consumer.to_owned()),
+        sender: Set(event.sender.clone()),
+        event_id: Set(event_id.clone()),
+        event_type: Set(event.event_type.clone()),
+        payload_hash: Set(event.payload_hash.clone()),
         created_at: Set(change.now().0),
     };
-    match insert(change, claim, [inbox::Column::Consumer, inbox::Column::EventId]).await? {
-        true => Ok(()),
-        false => Err(Error::duplicate_event()),
+    if insert(change, claim, [Column::TenantId, Column::Consumer, Column::Sender, Column::EventId]).await? {
+        return claim_for_previous_release(change, event).await;
+    }
+    let first = inbox_event::Entity::of(change.tenant())
+        .filter(Column::Consumer.eq(event.consumer))
+        .filter(Column::Sender.eq(&event.sender))
+        .filter(Column::EventId.eq(event_id))
+        .all(change.db())
+        .await?
+        .pop();
+    Err(match first {
+        Some(first) if first.payload_hash == event.payload_hash => Error::duplicate_event(),
+        Some(_) => Error::invalid("eventId: is that of another event, which was applied before"),
+        None => Error::unavailable("a claim was purged while it was looked at"),
+    })
+}
+
+/// The previous release looks into `inbox` alone, and claims there alone. So that neither applies what the other did, an
+/// event is claimed there too. A row of another sender or tenant stays: there is room for one per id.
+async fn claim_for_previous_release(change: &Change<'_>, event: &EventClaim) -> Result<()> {
+    use inbox::Column;
+    let event_id = &change.intent.actor.request_id;
+    let claim = inbox::ActiveModel {
+        consumer: Set(event.consumer.to_owned()),
+        event_id: Set(event_id.clone()),
+        tenant_id: Set(change.tenant().as_str().to_owned()),
+        event_type: Set(event.event_type.clone()),
+        created_at: Set(change.now().0),
+    };
+    if insert(change, claim, [Column::Consumer, Column::EventId]).await? {
+        return Ok(());
+    }
+    let of_tenant = inbox::Entity::of(change.tenant());
+    let here = of_tenant.filter(Column::Consumer.eq(event.consumer)).filter(Column::EventId.eq(event_id));
+    let mut first = here.all(change.db()).await?.into_iter();
+    // That release kept no hash: under its row, whatever the sender says counts as the same.
+    let sender = |event_type: &str| event_type.split('.').next().map(str::to_owned);
+    match first.any(|first| sender(&first.event_type).as_deref() == Some(event.sender.as_str())) {
+        true => Err(Error::duplicate_event()),
+        false => Ok(()),
     }
 }
 
 /// Inserts a claim; `false` if its key exists already.
 #[expect(clippy::disallowed_methods, reason = "a claim is no resource: it leaves no entry in the trail")]
-async fn insert<A: ActiveModelTrait>(
+async fn insert<A: ActiveModelTrait, const N: usize>(
     change: &Change<'_>,
     claim: A,
-    key: [<A::Entity as EntityTrait>::Column; 2],
+    key: [<A::Entity as EntityTrait>::Column; N],
 ) -> Result<bool> {
     let unless_claimed = OnConflict::columns(key).do_nothing().to_owned();
     let claimed = A::Entity::insert(claim).on_conflict(unless_claimed).exec_without_returning(change.db()).await?;
@@ -80,27 +123,31 @@ async fn insert<A: ActiveModelTrait>(
 /// Number of claims deleted per transaction.
 const BATCH: u64 = 1000;
 
-/// Deletes the claims from before `due` and returns their number.
+/// Deletes the claims from before `due` and returns their number, those for the previous release not counted.
 ///
 /// # Errors
 /// A database error. What was deleted by then stays deleted.
 pub(crate) async fn purge_claims(database: &Database, due: Due) -> Result<u64> {
-    let mut purged = 0;
-    for (table, key) in [("idempotent", ["tenant_id", "request_id"]), ("inbox", ["consumer", "event_id"])] {
-        purged += purge(database, table, key, due).await?;
-    }
-    Ok(purged)
+    let requests = purge(database, "idempotent", &["tenant_id", "request_id"], due).await?;
+    let events = purge(database, "inbox_events", &["tenant_id", "consumer", "sender", "event_id"], due).await?;
+    purge(database, "inbox", &["consumer", "event_id"], due).await?;
+    Ok(requests + events)
 }
 
-async fn purge(database: &Database, table: &'static str, key: [&'static str; 2], due: Due) -> Result<u64> {
+async fn purge(database: &Database, table: &'static str, key: &[&'static str], due: Due) -> Result<u64> {
     let mut purged = 0;
     loop {
-        let is_due = Expr::col("created_at").lt(due.instant());
-        let oldest = Query::select().columns(key).from(table).and_where(is_due).limit(BATCH).to_owned();
+        let columns = key.iter().copied();
+        let oldest = Query::select()
+            .columns(columns.clone())
+            .from(table)
+            .and_where(Expr::col("created_at").lt(due.instant()))
+            .limit(BATCH)
+            .to_owned();
         if database.read().query_one(&oldest).await?.is_none() {
             return Ok(purged);
         }
-        let these = Expr::tuple(key.map(Expr::col)).in_subquery(oldest);
+        let these = Expr::tuple(columns.map(Expr::col)).in_subquery(oldest);
         let deletion = Query::delete().from_table(table).and_where(these).to_owned();
         purged += database
             .transact(move |transaction| {

@@ -1,6 +1,9 @@
-//! The `inbox` table: platform events that were applied.
+//! The `inbox` table: platform events that were applied, as the previous release claims them. It is written for that release
+//! alone, which may run beside this one or after a rollback; it goes when that release does.
 
 use sea_orm::entity::prelude::*;
+
+use crate::database::tenancy::Tenanted;
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "inbox")]
@@ -18,3 +21,7 @@ pub struct Model {
 pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
+
+impl Tenanted for Entity {
+    const TENANT: Column = Column::TenantId;
+}

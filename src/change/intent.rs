@@ -29,8 +29,21 @@ pub(super) enum Idempotency {
     Inherent,
     /// The request id.
     Request(RequestId),
-    /// The id of the event that caused it, which is the actor's request id, for each consumer.
-    Event { consumer: &'static str, event_type: String },
+    /// The id of the event that caused it, which is the actor's request id, for each consumer and sender.
+    Event(EventClaim),
+}
+
+/// What is claimed for a platform event, besides its tenant and its id.
+#[derive(Debug, Clone)]
+pub struct EventClaim {
+    /// Who consumes it.
+    pub consumer: &'static str,
+    /// The system that sent it.
+    pub sender: String,
+    /// Its type.
+    pub event_type: String,
+    /// The hash of what it says: another event under the same id is not the same event.
+    pub payload_hash: String,
 }
 
 impl Intent {
@@ -46,11 +59,11 @@ impl Intent {
         Self::of(caller, kind, id, Idempotency::Inherent)
     }
 
-    /// A change caused by a platform event. It is applied once per `consumer` and event id, which is the actor's
-    /// request id.
+    /// A change caused by a platform event. It is applied once per consumer, sender, tenant and event id, which is the
+    /// actor's request id.
     #[must_use]
-    pub fn for_event(actor: Actor, consumer: &'static str, event_type: String, kind: Kind, id: Uuid) -> Self {
-        let idempotency = Idempotency::Event { consumer, event_type };
+    pub fn for_event(actor: Actor, claim: EventClaim, kind: Kind, id: Uuid) -> Self {
+        let idempotency = Idempotency::Event(claim);
         Self { actor, visibility: PiiVisibility::Masked, resource: (kind, id), idempotency }
     }
 

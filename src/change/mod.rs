@@ -1,8 +1,8 @@
 //! One accepted write is one transaction: [`Change`].
 //!
 //! The transaction does the following, in this order ([`Changes::apply`]):
-//! 1. it claims the request id in `idempotent`, or the id of a platform event in `inbox` ([`claim`]); a duplicate ends
-//!    here;
+//! 1. it claims the request id in `idempotent`, or the id of a platform event in `inbox_events` ([`claim`]); a duplicate
+//!    ends here;
 //! 2. the store writes rows with [`Change::insert`], [`Change::update`] and [`Change::delete`]; a lint forbids SeaORM's
 //!    own methods;
 //! 3. it writes what these three did to the audit trail ([`crate::audit`]), one entry per row, and to the outbox
@@ -15,6 +15,7 @@ mod changes;
 mod claim;
 mod idempotent;
 mod inbox;
+mod inbox_event;
 mod intent;
 mod open;
 mod removal;
@@ -22,6 +23,6 @@ mod write;
 
 pub use changes::Changes;
 pub(crate) use claim::purge_claims;
-pub use intent::Intent;
+pub use intent::{EventClaim, Intent};
 pub use open::{Change, Removal, RemovalStep};
 pub use removal::{DELETIONS, Deletion};

@@ -5,7 +5,8 @@ use std::{error::Error, fmt::Write as _, process::ExitCode};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use super::{
-    audit, context::ExitOutcome, healthcheck, keygen, keys, migrate, openapi, outbox, relay, retention, serve, token,
+    audit, context::ExitOutcome, healthcheck, inbound, keygen, keys, migrate, openapi, outbox, relay, retention, serve,
+    token,
 };
 use crate::{
     config::Config,
@@ -46,6 +47,9 @@ enum Command {
     /// Manage the events that are to be published
     #[command(subcommand)]
     Outbox(outbox::Task),
+    /// Manage the platform's events that are consumed
+    #[command(subcommand)]
+    Inbound(inbound::Task),
     /// Verify or export the audit trail
     #[command(subcommand)]
     Audit(audit::Task),
@@ -93,6 +97,7 @@ fn run(command: Command, stderr: &StandardError) -> ExitOutcome {
         Command::Keys(task) => wait(keys::run(log_warnings()?, task)),
         Command::Relay => wait(relay::run(log_all()?)),
         Command::Outbox(task) => wait(outbox::run(log_warnings()?, task)),
+        Command::Inbound(task) => wait(inbound::run(log_warnings()?, task)),
         Command::Audit(task) => wait(audit::run(log_warnings()?, task)),
         Command::Retention(task) => wait(retention::run(log_warnings()?, task)),
     }

@@ -4,6 +4,7 @@ mod audit;
 mod command_line;
 mod context;
 mod healthcheck;
+mod inbound;
 mod keygen;
 mod keys;
 mod migrate;

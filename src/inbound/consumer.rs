@@ -2,11 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures_util::future::join_all;
+use futures_util::{StreamExt, stream::FuturesUnordered};
 
-use super::{consumed_event::ConsumedEvent, contract_signed, envelope::Envelope, task_completed};
+use super::{
+    consumed_event::ConsumedEvent, contract_signed, envelope::Envelope, reason::without_values, task_completed,
+};
 use crate::{
-    broker::{Broker, DEAD_LETTERS, Down, Settlement, Subscriber},
+    broker::{Broker, DEAD_LETTERS, Delivery, Down, PREFETCH, Patience, Refusal, Settled, Settlement, Subscriber},
     change::Changes,
     error::{Error, ErrorKind, Result},
     telemetry::metrics::{InboundLabels, InboundOutcome, Metrics},
@@ -47,28 +49,38 @@ pub struct Inbound {
     pub ids: Arc<IdSource>,
     /// Where outcomes are counted.
     pub metrics: Arc<Metrics>,
+    /// How long an event may wait for the resource that it names.
+    pub patience: Patience,
 }
 
 impl Inbound {
-    /// Consumes events until the connection ends.
-    ///
-    /// # Errors
-    /// The broker cannot be reached.
-    pub async fn consume(&self, broker: &dyn Broker) -> std::result::Result<(), Down> {
-        let mut subscriber = broker.subscriber(&event_types()).await?;
+    /// Consumes events until the connection ends, and returns why it did, or why there was none.
+    pub async fn consume(&self, broker: &dyn Broker) -> Down {
+        let mut subscriber = match broker.subscriber(&event_types(), self.patience.pause).await {
+            Ok(subscriber) => subscriber,
+            Err(down) => return down,
+        };
         tracing::info!("the platform's events are taken");
-        while self.take_batch(&mut *subscriber).await.is_ok() {}
-        Ok(())
+        let _connected = Connected::new(&self.metrics);
+        self.take(&mut *subscriber).await
     }
 
-    /// Waits for events, applies them together and settles them.
-    ///
-    /// # Errors
-    /// The connection is lost: events that were not settled are delivered again.
-    pub async fn take_batch(&self, subscriber: &mut dyn Subscriber) -> std::result::Result<(), Down> {
-        let events = subscriber.next().await?;
-        let settlements = join_all(events.iter().map(|event| self.settle(event))).await;
-        subscriber.settle(settlements).await
+    /// Takes events as they come, and settles each as soon as it is clear how: none waits for another. Ends with the
+    /// connection; what was not settled by then is delivered again.
+    pub async fn take(&self, subscriber: &mut dyn Subscriber) -> Down {
+        let mut under_way = FuturesUnordered::new();
+        loop {
+            tokio::select! {
+                biased;
+                settled = under_way.next(), if !under_way.is_empty() => if let Some(Err(down)) = settled {
+                    return down;
+                },
+                next = subscriber.next(), if under_way.len() < usize::from(PREFETCH) => match next {
+                    Ok(delivery) => under_way.push(self.handle(delivery)),
+                    Err(down) => return down,
+                },
+            }
+        }
     }
 
     /// Applies an event, unless it was applied before.
@@ -76,9 +88,19 @@ impl Inbound {
     /// # Errors
     /// What is wrong with an event that cannot be applied, or a fault of the service.
     pub async fn apply(&self, event: &[u8]) -> Result<ApplyOutcome> {
+        self.apply_from(event, None).await
+    }
+
+    /// The same, where the broker vouches for who sent it: nobody may send in another's name.
+    async fn apply_from(&self, event: &[u8], sender: Option<&str>) -> Result<ApplyOutcome> {
         let envelope = Envelope::parse(event)?;
         let event = consumed().into_iter().find(|event| event.event_type == envelope.event_type);
         let event = event.ok_or_else(|| Error::invalid("eventType: is not one that this service takes"))?;
+        if sender.is_some_and(|sender| sender != envelope.sender()) {
+            return Err(Error::invalid(
+                "eventType: is not of the sender whose routing key or topic it was published under",
+            ));
+        }
         match (event.apply)(&self.changes, &self.ids, &envelope).await {
             Ok(()) => Ok(ApplyOutcome::Applied),
             Err(error) if error.kind() == ErrorKind::Duplicate => Ok(ApplyOutcome::Duplicate),
@@ -86,26 +108,57 @@ impl Inbound {
         }
     }
 
+    /// Applies an event and settles it.
+    async fn handle(&self, delivery: Box<dyn Delivery>) -> std::result::Result<(), Down> {
+        let (settlement, acked) = match self.decide(&*delivery).await {
+            Ok(ApplyOutcome::Applied) => (Settlement::Ack, InboundOutcome::applied),
+            Ok(ApplyOutcome::Duplicate) => (Settlement::Ack, InboundOutcome::duplicate),
+            Err(settlement) => (settlement, InboundOutcome::retried),
+        };
+        let reason = match &settlement {
+            Settlement::Ack => String::new(),
+            Settlement::Retry(refusal) | Settlement::Reject(refusal) => refusal.reason.clone(),
+        };
+        let outcome = match delivery.settle(settlement).await? {
+            Settled::Acked => acked,
+            Settled::PutOff => InboundOutcome::retried,
+            Settled::Buried => {
+                tracing::warn!(reason, queue = DEAD_LETTERS, "an event of the platform is set apart");
+                InboundOutcome::dead
+            }
+            Settled::Dropped(refused) => {
+                let message = "an event of the platform is rejected: the broker does not take it as a dead letter";
+                tracing::error!(reason, refused = without_values(&refused), queue = DEAD_LETTERS, "{message}");
+                InboundOutcome::rejected
+            }
+        };
+        self.metrics.inbound.get_or_create(&InboundLabels { outcome }).inc();
+        Ok(())
+    }
+
     /// Tries to apply an event until it is clear how to settle it.
-    async fn settle(&self, event: &[u8]) -> Settlement {
+    async fn decide(&self, delivery: &dyn Delivery) -> std::result::Result<ApplyOutcome, Settlement> {
         let mut attempts = 0;
         loop {
-            let error = match self.apply(event).await {
-                Ok(ApplyOutcome::Applied) => return self.settled(InboundOutcome::applied, Settlement::Ack),
-                Ok(ApplyOutcome::Duplicate) => return self.settled(InboundOutcome::duplicate, Settlement::Ack),
+            let error = match self.apply_from(delivery.payload(), delivery.sender()).await {
+                Ok(outcome) => return Ok(outcome),
                 Err(error) => error,
             };
             attempts += 1;
+            let refusal = |reason: &str| Refusal { reason: without_values(reason), at: self.ids.now().0 };
             let cause = error.cause().unwrap_or_default();
-            let reason = match error.kind() {
-                ErrorKind::Unavailable => None,
-                ErrorKind::Internal if attempts < MAX_ATTEMPTS => None,
-                ErrorKind::Internal => Some("the service failed to apply it; its log says why"),
-                _ => Some(error.details().unwrap_or("it cannot be applied")),
-            };
-            if let Some(reason) = reason {
-                tracing::warn!(reason, cause, queue = DEAD_LETTERS, "an event of the platform is set apart");
-                return self.settled(InboundOutcome::dead, Settlement::Reject(reason.to_owned()));
+            match error.kind() {
+                ErrorKind::Unavailable => {}
+                ErrorKind::Internal if attempts < MAX_ATTEMPTS => {}
+                ErrorKind::Internal => {
+                    tracing::error!(cause, "an event of the platform cannot be applied");
+                    return Err(Settlement::Reject(refusal("the service failed to apply it; its log says why")));
+                }
+                _ => {
+                    let refusal = refusal(error.details().unwrap_or("it names a resource that does not exist"));
+                    let waits = error.is_missing_reference() && delivery.attempts() < self.patience.retries;
+                    return Err(if waits { Settlement::Retry(refusal) } else { Settlement::Reject(refusal) });
+                }
             }
             if attempts == 1 {
                 tracing::error!(cause, "an event of the platform cannot be applied yet");
@@ -113,9 +166,20 @@ impl Inbound {
             tokio::time::sleep(PAUSE).await;
         }
     }
+}
 
-    fn settled(&self, outcome: InboundOutcome, settlement: Settlement) -> Settlement {
-        self.metrics.inbound.get_or_create(&InboundLabels { outcome }).inc();
-        settlement
+/// The metric says that events are taken for as long as this lives.
+struct Connected<'m>(&'m Metrics);
+
+impl<'m> Connected<'m> {
+    fn new(metrics: &'m Metrics) -> Self {
+        metrics.inbound_connected.set(1);
+        Self(metrics)
+    }
+}
+
+impl Drop for Connected<'_> {
+    fn drop(&mut self) {
+        self.0.inbound_connected.set(0);
     }
 }

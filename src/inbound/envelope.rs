@@ -5,12 +5,14 @@ use std::borrow::Cow;
 use poem_openapi::registry::MetaSchemaRef;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, error::Category, value::RawValue};
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use super::reason::without_values;
 use crate::{
     auth::Actor,
     broker::INBOUND,
-    change::Intent,
+    change::{EventClaim, Intent},
     error::{Error, Result},
     resource::Kind,
     telemetry::trace,
@@ -40,8 +42,8 @@ impl Envelope {
         if event.len() > LIMIT {
             return Err(Error::invalid(format!("the event is larger than {LIMIT} bytes")));
         }
-        // serde would also read a struct from an array of its fields.
-        if event.trim_ascii_start().starts_with(b"[") {
+        // serde would also read a struct from an array of its fields. What is no JSON at all is found below.
+        if event.trim_ascii_start().first().is_some_and(|first| b"[\"-0123456789tfn".contains(first)) {
             return Err(Error::invalid("the event must be a JSON object"));
         }
         parse(event, "")
@@ -49,22 +51,46 @@ impl Envelope {
 
     /// Parses the data.
     pub fn data<T: DeserializeOwned>(&self) -> Result<T> {
+        if !self.data.get().starts_with('{') {
+            return Err(Error::invalid("data: must be a JSON object"));
+        }
         parse(self.data.get().as_bytes(), "data")
+    }
+
+    /// The system that sent it: the first part of its type, which is always there, and which the broker can hold it to.
+    pub fn sender(&self) -> &str {
+        self.event_type.split('.').next().unwrap_or_default()
+    }
+
+    /// The hash of type and data, whatever the order of fields and the white space. What is nested too deeply to be put in
+    /// order is hashed as it stands.
+    fn payload_hash(&self) -> String {
+        let canonical = serde_json::from_str(self.data.get()).and_then(|mut data: Value| {
+            data.sort_all_objects();
+            serde_json::to_string(&data)
+        });
+        let canonical = canonical.unwrap_or_else(|_| self.data.get().to_owned());
+        let hash = Sha256::new().chain_update(&self.event_type).chain_update([0]).chain_update(canonical).finalize();
+        hash.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// The system that sent the event acts, in this tenant.
     pub fn context(&self, tenant: Tenant, ids: &IdSource) -> MessageContext {
-        let sender = self.event_type.split('.').next().unwrap_or_default();
         let trace_id = self.trace_id.clone().filter(|id| trace::is_id(id));
         MessageContext {
             actor: Actor {
                 tenant,
-                name: sender.to_owned(),
+                name: self.sender().to_owned(),
                 client: None,
                 request_id: self.event_id.as_str().to_owned(),
                 trace_id: trace_id.unwrap_or_else(|| ids.next().simple().to_string()),
             },
-            event_type: self.event_type.clone(),
+            claim: EventClaim {
+                consumer: INBOUND,
+                sender: self.sender().to_owned(),
+                event_type: self.event_type.clone(),
+                payload_hash: self.payload_hash(),
+            },
         }
     }
 }
@@ -72,13 +98,13 @@ impl Envelope {
 /// The sender, before the target is known.
 pub(super) struct MessageContext {
     actor: Actor,
-    event_type: String,
+    claim: EventClaim,
 }
 
 impl MessageContext {
     /// The intent to change this resource, once for the event's id.
     pub fn intent(self, kind: Kind, id: Uuid) -> Intent {
-        Intent::for_event(self.actor, INBOUND, self.event_type, kind, id)
+        Intent::for_event(self.actor, self.claim, kind, id)
     }
 }
 
@@ -93,7 +119,7 @@ fn parse<T: DeserializeOwned>(json: &[u8], parent: &str) -> Result<T> {
             (parent, path) => format!("{parent}.{path}"),
         };
         match error.inner().classify() {
-            Category::Data => Error::invalid(json::describe(&path, error.inner())),
+            Category::Data => Error::invalid(without_values(&json::describe(&path, error.inner()))),
             Category::Io | Category::Syntax | Category::Eof => Error::invalid("the event is not valid JSON"),
         }
     })

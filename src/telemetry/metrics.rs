@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicU64;
 use prometheus_client::{
     encoding::{EncodeLabelSet, EncodeLabelValue, text},
     metrics::{counter::Counter, family::Family, gauge::Gauge},
-    registry::Registry,
+    registry::{Metric, Registry},
 };
 
 /// The media type of [`Metrics::text`].
@@ -36,6 +36,10 @@ pub struct Metrics {
     pub retention_waiting: Gauge,
     /// Events of the platform, by outcome.
     pub inbound: Family<InboundLabels, Counter<u64, AtomicU64>>,
+    /// 1 while the platform's events are taken, else 0.
+    pub inbound_connected: Gauge,
+    /// Times that taking the platform's events could not start, or ended.
+    pub inbound_failures: Counter,
 }
 
 /// The labels of [`Metrics::inbound`].
@@ -53,48 +57,48 @@ pub enum InboundOutcome {
     applied,
     /// It had been applied before.
     duplicate,
+    /// It names a resource that is not there yet, and was put off.
+    retried,
     /// It cannot be applied and became a dead letter.
     dead,
+    /// It cannot be applied, and the broker would not take it as a dead letter.
+    rejected,
 }
 
 impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("crm");
-        let (published, refused, failures) = (Counter::default(), Counter::default(), Counter::default());
-        let (breaker_open, waiting, blocked, parked) =
-            (Gauge::default(), Gauge::default(), Gauge::default(), Gauge::default());
-        let (inbound, retention_waiting) = (Family::default(), Gauge::default());
-        let inbound = Family::default();
-        let unrouted = Counter::default();
-        registry.register("events_unrouted", "Published events that no queue was bound to", unrouted.clone());
-        registry.register("events_published", "Events that the broker confirmed", published.clone());
-        registry.register("events_refused", "Refusals of events by the broker", refused.clone());
-        registry.register("broker_failures", "Times the broker was not reached or did not answer", failures.clone());
-        registry.register("broker_breaker_open", "1 while the broker counts as down, else 0", breaker_open.clone());
-        registry.register("events_waiting", "Events that were not sent yet", waiting.clone());
-        registry.register("events_blocked", "Events refused, or waiting behind a refused one", blocked.clone());
-        registry.register("events_parked", "Events refused too often to be tried again", parked.clone());
-        let deletions_pending = Gauge::default();
-        registry.register("deletions_pending", "Deleted resources with rows left, up to 20", deletions_pending.clone());
-        registry.register(
-            "retention_waiting_seconds",
-            "How far the clock is ahead of the retention while that waits to be confirmed, else 0",
-            retention_waiting.clone(),
-        );
-        registry.register("inbound_events", "Events of the platform, by outcome", inbound.clone());
+        let mut new = Registrar(&mut registry);
         Self {
+            published: new.metric("events_published", "Events that the broker confirmed"),
+            unrouted: new.metric("events_unrouted", "Published events that no queue was bound to"),
+            refused: new.metric("events_refused", "Refusals of events by the broker"),
+            failures: new.metric("broker_failures", "Times the broker was not reached or did not answer"),
+            breaker_open: new.metric("broker_breaker_open", "1 while the broker counts as down, else 0"),
+            waiting: new.metric("events_waiting", "Events that were not sent yet"),
+            blocked: new.metric("events_blocked", "Events refused, or waiting behind a refused one"),
+            parked: new.metric("events_parked", "Events refused too often to be tried again"),
+            deletions_pending: new.metric("deletions_pending", "Deleted resources with rows left, up to 20"),
+            retention_waiting: new.metric(
+                "retention_waiting_seconds",
+                "How far the clock is ahead of the retention while that waits to be confirmed, else 0",
+            ),
+            inbound: new.metric("inbound_events", "Events of the platform, by outcome"),
+            inbound_connected: new.metric("inbound_connected", "1 while the platform's events are taken, else 0"),
+            inbound_failures: new.metric("inbound_failures", "Times taking the platform's events failed"),
             registry,
-            published,
-            refused,
-            failures,
-            breaker_open,
-            waiting,
-            blocked,
-            parked,
-            deletions_pending,
-            retention_waiting,
-            inbound,
         }
+    }
+}
+
+/// Makes metrics that the registry knows.
+struct Registrar<'r>(&'r mut Registry);
+
+impl Registrar<'_> {
+    fn metric<M: Metric + Default + Clone>(&mut self, name: &str, help: &str) -> M {
+        let metric = M::default();
+        self.0.register(name, help, metric.clone());
+        metric
     }
 }
 

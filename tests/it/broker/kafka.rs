@@ -4,10 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use crm::{
     broker::{
-        Broker, DEAD_LETTERS, DeliveryOutcome, EVENTS, REASON,
+        Broker, DEAD_LETTERS, DeliveryOutcome, Down, EVENTS, REASON,
         kafka::{Kafka, PLATFORM_TOPICS},
     },
-    inbound::event_types,
     relay,
 };
 use rdkafka::{
@@ -24,7 +23,7 @@ use crate::harness::{
     Service,
     broker::{drain, relay_to},
     events::{CustomerVersions, task_completed},
-    id,
+    id, within,
 };
 
 struct MockKafka {
@@ -152,22 +151,17 @@ async fn inbound_events_apply_once_and_bad_ones_go_to_the_dead_letter_topic() {
     send("erp.events", signed.to_string()).await;
     send("erp.events", "{}".to_owned()).await;
     let broker = kafka.broker();
-    let ended = || {
-        let text = service.app.metrics().text();
-        let counts = text.lines().filter(|line| line.starts_with("crm_inbound_events_total"));
-        counts.map(|line| line.rsplit(' ').next().unwrap().parse::<usize>().unwrap()).sum::<usize>()
-    };
-    // The first consumer dies after its first batch.
-    let mut subscriber = broker.subscriber(&event_types()).await.unwrap();
-    service.inbound().take_batch(&mut *subscriber).await.unwrap();
-    drop(subscriber);
-    let mut subscriber = broker.subscriber(&event_types()).await.unwrap();
-    let all = tokio::time::timeout(Duration::from_secs(60), async {
-        while ended() < sent + 2 {
-            service.inbound().take_batch(&mut *subscriber).await.unwrap();
-        }
-    });
-    all.await.expect("not all events came");
+    let ended = || ["applied", "duplicate", "dead"].iter().map(|outcome| service.inbound_count(outcome)).sum::<usize>();
+    // The first consumer dies in the middle.
+    let inbound = service.inbound();
+    tokio::select! {
+        Down(reason) = inbound.consume(&*broker) => panic!("{reason}"),
+        () = within(60, "the first events", async || ended() > 0) => {}
+    }
+    tokio::select! {
+        Down(reason) = inbound.consume(&*broker) => panic!("{reason}"),
+        () = within(60, "all events", async || ended() >= sent + 2) => {}
+    }
     assert_eq!(service.read("/follow-ups?pageSize=1").await["total"], 40);
     assert_eq!(service.read(&format!("/customers/{customer}")).await["status"], 1);
     let dead = kafka.messages(DEAD_LETTERS, 1).await;

@@ -3,3 +3,4 @@
 #[cfg(feature = "kafka")]
 mod kafka;
 mod rabbitmq;
+mod rabbitmq_inbound;

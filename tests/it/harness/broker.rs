@@ -3,11 +3,12 @@
 use std::{
     collections::{HashSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
 };
 
 use crm::{
     app::App,
-    broker::{Broker, DeliveryOutcome, Down, Message, Publisher, Settlement, Subscriber},
+    broker::{Broker, Decide, Delivery, DeliveryOutcome, Down, Message, Publisher, Settled, Settlement, Subscriber},
     events::outbox,
     relay::{Relay, Step},
 };
@@ -28,7 +29,7 @@ pub async fn drain(app: &App, relay: &mut Relay) {
         match relay.step().await.unwrap() {
             Step::Idle => return,
             Step::Sent(_) => {}
-            Step::Elsewhere => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
+            Step::Elsewhere => tokio::time::sleep(Duration::from_millis(50)).await,
             Step::Down(again) => tokio::time::sleep_until(again).await,
         }
     }
@@ -40,6 +41,7 @@ pub async fn drain(app: &App, relay: &mut Relay) {
 pub struct MemoryBroker {
     state: Arc<Mutex<State>>,
     hanging: Arc<Notify>,
+    settling: Arc<Notify>,
 }
 
 #[derive(Default)]
@@ -57,10 +59,16 @@ pub struct State {
     pub arrived: Vec<Message>,
     /// The size of each batch.
     pub batches: Vec<usize>,
-    /// Messages to be consumed.
+    /// Messages to be consumed. One that is put off becomes the last at once.
     pub inbound: VecDeque<Vec<u8>>,
-    /// Consumed messages.
+    /// Consumed messages, in the order in which they were settled.
     pub settled: Vec<(Vec<u8>, Settlement)>,
+    /// The sender that is vouched for.
+    pub sender: Option<&'static str>,
+    /// Dead letters are not taken.
+    pub refuses_dead_letters: bool,
+    unsettled: usize,
+    put_off: VecDeque<(Vec<u8>, u32)>,
 }
 
 impl MemoryBroker {
@@ -91,9 +99,16 @@ impl Broker for MemoryBroker {
         async { outcome }.boxed()
     }
 
-    fn subscriber(&self, _event_types: &[&'static str]) -> BoxFuture<'_, Result<Box<dyn Subscriber>, Down>> {
-        async { Ok(Box::new(MemorySubscriber { broker: self.clone(), delivered: Vec::new() }) as Box<dyn Subscriber>) }
-            .boxed()
+    fn subscriber<'b>(
+        &'b self,
+        _event_types: &'b [&'static str],
+        _pause: Duration,
+    ) -> BoxFuture<'b, Result<Box<dyn Subscriber>, Down>> {
+        async { Ok(Box::new(MemorySubscriber { broker: self.clone() }) as Box<dyn Subscriber>) }.boxed()
+    }
+
+    fn dead_letters<'b>(&'b self, _limit: u64, _decide: &'b mut Decide<'_>) -> BoxFuture<'b, Result<u64, Down>> {
+        async { Err(Down("memory has none".to_owned())) }.boxed()
     }
 }
 
@@ -143,19 +158,70 @@ impl MemoryBroker {
 
 struct MemorySubscriber {
     broker: MemoryBroker,
-    delivered: Vec<Vec<u8>>,
 }
 
 impl Subscriber for MemorySubscriber {
-    fn next(&mut self) -> BoxFuture<'_, Result<Vec<Vec<u8>>, Down>> {
-        self.delivered = self.broker.state().inbound.drain(..).collect();
-        let messages = self.delivered.clone();
-        async move { if messages.is_empty() { Err(Down("the end".to_owned())) } else { Ok(messages) } }.boxed()
+    /// Ends when all messages are settled.
+    fn next(&mut self) -> BoxFuture<'_, Result<Box<dyn Delivery>, Down>> {
+        async {
+            loop {
+                let settled = self.broker.settling.notified();
+                {
+                    let mut state = self.broker.state();
+                    let new = state.inbound.pop_front().map(|payload| (payload, 0));
+                    if let Some((payload, attempts)) = new.or_else(|| state.put_off.pop_front()) {
+                        state.unsettled += 1;
+                        let (broker, sender) = (self.broker.clone(), state.sender);
+                        return Ok(Box::new(MemoryDelivery { payload, attempts, sender, broker }) as Box<dyn Delivery>);
+                    }
+                    if state.unsettled == 0 {
+                        return Err(Down("the end".to_owned()));
+                    }
+                }
+                settled.await;
+            }
+        }
+        .boxed()
+    }
+}
+
+struct MemoryDelivery {
+    payload: Vec<u8>,
+    attempts: u32,
+    sender: Option<&'static str>,
+    broker: MemoryBroker,
+}
+
+impl Delivery for MemoryDelivery {
+    fn payload(&self) -> &[u8] {
+        &self.payload
     }
 
-    fn settle(&mut self, settlements: Vec<Settlement>) -> BoxFuture<'_, Result<(), Down>> {
-        let settled = std::mem::take(&mut self.delivered).into_iter().zip(settlements);
-        self.broker.state().settled.extend(settled);
-        async { Ok(()) }.boxed()
+    fn sender(&self) -> Option<&str> {
+        self.sender
+    }
+
+    fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
+    fn settle(self: Box<Self>, settlement: Settlement) -> BoxFuture<'static, Result<Settled, Down>> {
+        async move {
+            let mut state = self.broker.state();
+            state.unsettled -= 1;
+            state.settled.push((self.payload.clone(), settlement.clone()));
+            let outcome = match settlement {
+                Settlement::Ack => Settled::Acked,
+                Settlement::Retry(_) => {
+                    state.put_off.push_back((self.payload.clone(), self.attempts + 1));
+                    Settled::PutOff
+                }
+                Settlement::Reject(_) if state.refuses_dead_letters => Settled::Dropped("too large".to_owned()),
+                Settlement::Reject(_) => Settled::Buried,
+            };
+            self.broker.settling.notify_one();
+            Ok(outcome)
+        }
+        .boxed()
     }
 }

@@ -33,6 +33,7 @@ use std::{
 use crm::{
     app::App,
     audit::AuditQueue,
+    broker::Patience,
     config::Config,
     database::{REQUEST, migrate},
     http::caller::{Caller, CanWrite},
@@ -139,7 +140,15 @@ impl Service {
     /// What consumes the platform's events.
     pub fn inbound(&self) -> Inbound {
         let (changes, ids, metrics) = (self.app.changes(), self.app.ids(), self.app.metrics());
-        Inbound { changes: changes.clone(), ids: Arc::clone(ids), metrics: Arc::clone(metrics) }
+        let patience = Patience { pause: std::time::Duration::from_millis(200), retries: 5 };
+        Inbound { changes: changes.clone(), ids: Arc::clone(ids), metrics: Arc::clone(metrics), patience }
+    }
+
+    /// How many of the platform's events ended so, by the metrics.
+    pub fn inbound_count(&self, outcome: &str) -> usize {
+        let name = format!("crm_inbound_events_total{{outcome=\"{outcome}\"}} ");
+        let text = self.app.metrics().text();
+        text.lines().find_map(|line| line.strip_prefix(&name)?.parse().ok()).unwrap_or_default()
     }
 
     /// Takes all steps that remove what is deleted.

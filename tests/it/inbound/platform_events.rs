@@ -1,12 +1,6 @@
 //! Events of the platform: applied once, or rejected with the reason.
 
-use crm::{
-    background,
-    broker::{Broker, Settlement},
-    events::outbox,
-    inbound::{ApplyOutcome, event_types},
-    service::asyncapi,
-};
+use crm::{background, broker::Settlement, events::outbox, inbound::ApplyOutcome, service::asyncapi};
 use serde_json::{Value, json};
 
 use crate::harness::{
@@ -29,6 +23,15 @@ fn completed(event: &str, data: Value) -> Value {
 async fn consume(service: &Service, event: &Value) -> ApplyOutcome {
     assert_event_schema(&asyncapi::document(), event);
     service.inbound().apply(event.to_string().as_bytes()).await.unwrap()
+}
+
+/// The events that became dead letters, with the reasons.
+fn rejected(settled: &[(Vec<u8>, Settlement)]) -> Vec<(String, String)> {
+    let dead = settled.iter().filter_map(|(event, settlement)| match settlement {
+        Settlement::Reject(refusal) => Some((String::from_utf8_lossy(event).into_owned(), refusal.reason.clone())),
+        Settlement::Ack | Settlement::Retry(_) => None,
+    });
+    dead.collect()
 }
 
 async fn refusal(service: &Service, event: &str) -> String {
@@ -155,22 +158,22 @@ async fn redelivered_events_apply_once_and_bad_ones_are_dead_lettered() {
     }
     deliveries.insert(3, b"{}".to_vec());
     broker.state().inbound.extend(deliveries.clone());
-    let mut subscriber = broker.subscriber(&event_types()).await.unwrap();
-    service.inbound().take_batch(&mut *subscriber).await.unwrap();
+    service.inbound().consume(&broker).await;
     let content = service.read(&format!("/follow-ups/{follow_up}")).await["content"].as_str().unwrap().to_owned();
     assert_eq!(content.lines().count(), 51);
     let settled = std::mem::take(&mut broker.state().settled);
     assert_eq!(settled.len(), deliveries.len());
-    let dead: Vec<_> = settled.iter().filter(|(_, settlement)| matches!(settlement, Settlement::Reject(_))).collect();
-    assert_eq!(dead, [&(b"{}".to_vec(), Settlement::Reject("missing field `eventId`".to_owned()))]);
+    assert_eq!(rejected(&settled), [("{}".to_owned(), "missing field `eventId`".to_owned())]);
     let metrics = service.app.metrics().text();
     assert!(metrics.contains(r#"crm_inbound_events_total{outcome="applied"} 50"#), "{metrics}");
     assert!(metrics.contains(r#"crm_inbound_events_total{outcome="dead"} 1"#), "{metrics}");
     // Event ids are kept as long as request ids.
     let connection = service.database.connect().await;
-    let count = "SELECT COUNT(*) FROM inbox";
-    assert_eq!(scalar::<i64>(&connection, count).await, 50);
-    service.advance(31 * DAY);
-    background::purge(&service.app).await.unwrap();
-    assert_eq!(scalar::<i64>(&connection, count).await, 0);
+    for (days, left) in [(0, 50), (31, 0)] {
+        service.advance(days * DAY);
+        background::purge(&service.app).await.unwrap();
+        for table in ["inbox_events", "inbox"] {
+            assert_eq!(scalar::<i64>(&connection, &format!("SELECT COUNT(*) FROM {table}")).await, left, "{table}");
+        }
+    }
 }

@@ -1,0 +1,111 @@
+//! What operators do with dead letters on Kafka: they are a log, which is read, and from which nothing is deleted by hand.
+
+use std::{collections::HashMap, time::Duration};
+
+use rdkafka::{
+    ClientConfig, Message as _, Offset, TopicPartitionList,
+    consumer::{Consumer, StreamConsumer},
+    error::KafkaError,
+    message::{Header, Headers, OwnedHeaders, OwnedMessage},
+    producer::{FutureProducer, FutureRecord},
+};
+use serde::Deserialize;
+use tokio::time::timeout;
+
+use super::{
+    interface::{DeadLetter, Decide, Down, Fate},
+    kafka_client::{Closing, PLATFORM_TOPICS, down, of_any_size},
+    names::{DEAD_LETTERS, DEAD_SINCE, INBOUND, ORIGIN, REASON},
+};
+
+/// How long the brokers may take to answer anything.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+pub(super) async fn visit(
+    mut client: ClientConfig,
+    producer: ClientConfig,
+    limit: u64,
+    decide: &mut Decide<'_>,
+) -> Result<u64, Down> {
+    // Nothing is committed; a consumer has to have a group all the same.
+    client.set("group.id", format!("{INBOUND}.dead")).set("enable.auto.commit", "false");
+    let consumer: StreamConsumer = client.create().map_err(down)?;
+    let (consumer, ends) = opened(consumer).await?;
+    let producer = Closing::new(of_any_size(producer).map_err(down)?);
+    let total = ends.values().map(|(low, high)| high.saturating_sub(*low)).sum::<i64>().unsigned_abs();
+    let mut left = total.min(limit);
+    while left > 0 {
+        let message = match timeout(PATIENCE, consumer.client()?.recv()).await {
+            Ok(message) => message.map_err(down)?.detach(),
+            // Transactions and compaction leave gaps: there were fewer than the offsets promise.
+            Err(_) => break,
+        };
+        // What was added since is for the next time.
+        if ends.get(&message.partition()).is_none_or(|(_, high)| message.offset() >= *high) {
+            continue;
+        }
+        left -= 1;
+        let payload = message.payload().unwrap_or_default().to_vec();
+        let letter = DeadLetter { payload, reason: text(&message, REASON), since: text(&message, DEAD_SINCE) };
+        match decide(&letter) {
+            Fate::Keep => {}
+            Fate::Drop => {
+                return Err(Down(format!("{DEAD_LETTERS} is a log, from which one record cannot be deleted")));
+            }
+            Fate::Retry => retry(producer.client()?, &message).await?,
+        }
+    }
+    Ok(total)
+}
+
+/// The consumer at the beginning of all partitions, and where each begins and ends now.
+async fn opened(consumer: StreamConsumer) -> Result<(Closing<StreamConsumer>, HashMap<i32, (i64, i64)>), Down> {
+    let opening = tokio::task::spawn_blocking(move || {
+        let metadata = consumer.fetch_metadata(Some(DEAD_LETTERS), PATIENCE)?;
+        let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
+        let (mut ends, mut all) = (HashMap::new(), TopicPartitionList::new());
+        for partition in partitions.map(|partition| partition.id()) {
+            ends.insert(partition, consumer.fetch_watermarks(DEAD_LETTERS, partition, PATIENCE)?);
+            all.add_partition_offset(DEAD_LETTERS, partition, Offset::Beginning)?;
+        }
+        consumer.assign(&all)?;
+        Ok::<_, KafkaError>((Closing::new(consumer), ends))
+    });
+    opening.await.map_err(|error| Down(error.to_string()))?.map_err(down)
+}
+
+fn text(message: &OwnedMessage, name: &str) -> Option<String> {
+    let header = message.headers()?.iter().find(|header| header.key == name)?;
+    Some(String::from_utf8_lossy(header.value?).into_owned())
+}
+
+/// The one field that says where a dead letter came from that does not say so itself.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Typed {
+    event_type: String,
+}
+
+fn origin(message: &OwnedMessage) -> Option<&'static str> {
+    let of_topic = |origin: String| PLATFORM_TOPICS.into_iter().find(|topic| *topic == origin);
+    let of_sender = |typed: Typed| {
+        let sender = typed.event_type.split('.').next().map(|sender| format!("{sender}."))?;
+        PLATFORM_TOPICS.into_iter().find(|topic| topic.starts_with(&sender))
+    };
+    let typed = || serde_json::from_slice(message.payload().unwrap_or_default()).ok();
+    text(message, ORIGIN).and_then(of_topic).or_else(|| typed().and_then(of_sender))
+}
+
+/// Publishes it where it came from, as if it were new.
+async fn retry(producer: &FutureProducer, message: &OwnedMessage) -> Result<(), Down> {
+    let unknown = || Down("a dead letter does not say which topic it came from: it cannot be retried".to_owned());
+    let topic = origin(message).ok_or_else(unknown)?;
+    let ours = |key: &str| [REASON, DEAD_SINCE, ORIGIN].contains(&key);
+    let headers = message.headers().into_iter().flat_map(Headers::iter);
+    let headers =
+        headers.filter(|header: &Header<'_, &[u8]>| !ours(header.key)).fold(OwnedHeaders::new(), OwnedHeaders::insert);
+    let record = FutureRecord::to(topic).headers(headers).payload(message.payload().unwrap_or_default());
+    let record = record.key(message.key().unwrap_or_default());
+    let sent = producer.send(record, PATIENCE).await;
+    sent.map(drop).map_err(|(error, _)| Down(format!("{topic} does not take it: {error}")))
+}

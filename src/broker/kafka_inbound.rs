@@ -1,0 +1,268 @@
+//! Consuming from Kafka: a consumer group, whose offsets are committed once all events before them are settled. An event that
+//! is put off waits in memory, and the offset of its partition with it: after a restart it comes again.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::{FutureExt, future::BoxFuture};
+use rdkafka::{
+    ClientConfig, Message as _,
+    consumer::{Consumer, StreamConsumer},
+    error::{KafkaError, RDKafkaErrorCode},
+    message::{Header, Headers, OwnedHeaders, OwnedMessage},
+    producer::{FutureProducer, FutureRecord},
+};
+use tokio::{
+    sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+    time::sleep,
+};
+
+use super::{
+    interface::{Delivery, Down, Refusal, Settled, Settlement, Subscriber},
+    kafka_client::{Closing, PLATFORM_TOPICS, down, of_any_size},
+    kafka_offsets::{Assignments, Offsets},
+    names::{DEAD_LETTERS, DEAD_SINCE, INBOUND, ORIGIN, REASON},
+};
+
+/// How long the brokers may take to say what they have.
+const START: Duration = Duration::from_secs(10);
+/// The pause after an error of the consumer.
+const PAUSE: Duration = Duration::from_millis(500);
+/// Maximum size of all events that wait to be tried again, in bytes. What is beyond is a dead letter at once.
+const WAITING: usize = 16 << 20;
+
+/// Subscribes, with a client of this configuration.
+pub(super) async fn subscribe(
+    client: ClientConfig,
+    producer: ClientConfig,
+    pause: Duration,
+) -> Result<Box<dyn Subscriber>, Down> {
+    let offsets = Arc::<Offsets>::default();
+    let consumer = consumer(client, &offsets).map_err(down)?;
+    let producer = of_any_size(producer).map_err(down)?;
+    let (again, waited) = unbounded_channel();
+    let (consumer, producer) = (Closing::new(Arc::new(consumer)), Closing::new(producer));
+    let client = Arc::new(Client { consumer, producer, offsets, pause, waiting: AtomicUsize::new(0), again });
+    reach(Arc::clone(client.consumer.client()?)).await?;
+    Ok(Box::new(KafkaSubscriber { client, waited, works: true }))
+}
+
+fn consumer(mut config: ClientConfig, offsets: &Arc<Offsets>) -> Result<StreamConsumer<Assignments>, KafkaError> {
+    config
+        .set("group.id", INBOUND)
+        // Committed by the client itself, now and then and at the end; but only what was settled.
+        .set("enable.auto.commit", "true")
+        .set("enable.auto.offset.store", "false")
+        .set("auto.commit.interval.ms", "1000")
+        .set("auto.offset.reset", "earliest")
+        // After this the partitions of a process that died go to another.
+        .set("session.timeout.ms", "10000")
+        .set("allow.auto.create.topics", "true");
+    let consumer: StreamConsumer<Assignments> = config.create_with_context(Assignments(Arc::clone(offsets)))?;
+    consumer.subscribe(&PLATFORM_TOPICS)?;
+    Ok(consumer)
+}
+
+/// Fails unless the brokers answer.
+async fn reach(consumer: Arc<StreamConsumer<Assignments>>) -> Result<(), Down> {
+    let asking = tokio::task::spawn_blocking(move || consumer.fetch_metadata(Some(DEAD_LETTERS), START).map(drop));
+    match asking.await {
+        Ok(answer) => answer.map_err(|error| Down(format!("cannot reach Kafka: {error}"))),
+        Err(error) => Err(Down(error.to_string())),
+    }
+}
+
+struct Client {
+    consumer: Closing<Arc<StreamConsumer<Assignments>>>,
+    producer: Closing<FutureProducer>,
+    offsets: Arc<Offsets>,
+    pause: Duration,
+    /// The size of the events that wait, in bytes.
+    waiting: AtomicUsize,
+    again: UnboundedSender<Taken>,
+}
+
+/// An event, and how often it was put off.
+struct Taken {
+    message: OwnedMessage,
+    attempts: u32,
+}
+
+struct KafkaSubscriber {
+    client: Arc<Client>,
+    /// Events that have waited.
+    waited: UnboundedReceiver<Taken>,
+    /// Whether the last answer was not an error: trouble is logged once.
+    works: bool,
+}
+
+impl KafkaSubscriber {
+    async fn take(&mut self) -> Result<Taken, Down> {
+        let consumer = Arc::clone(self.client.consumer.client()?);
+        loop {
+            let trouble = tokio::select! {
+                Some(taken) = self.waited.recv() => {
+                    self.client.waiting.fetch_sub(payload(&taken.message).len(), Ordering::Relaxed);
+                    return Ok(taken);
+                }
+                received = consumer.recv() => match received {
+                    Ok(message) => {
+                        self.works = true;
+                        self.client.offsets.delivered(message.topic(), message.partition(), message.offset());
+                        return Ok(Taken { message: message.detach(), attempts: 0 });
+                    }
+                    Err(error) if is_fatal(&error) => return Err(down(error)),
+                    Err(error) => error,
+                },
+            };
+            // The client reconnects by itself.
+            if std::mem::replace(&mut self.works, false) {
+                tracing::warn!(reason = %trouble, "Kafka is in trouble: the platform's events wait");
+            }
+            sleep(PAUSE).await;
+        }
+    }
+}
+
+/// Whether events do not come for a reason that somebody has to see to, or no broker is there.
+fn is_fatal(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(error, KafkaError::MessageConsumptionFatal(_))
+        || matches!(
+            error.rdkafka_error_code(),
+            Some(
+                Code::AllBrokersDown
+                    | Code::Authentication
+                    | Code::SaslAuthenticationFailed
+                    | Code::TopicAuthorizationFailed
+                    | Code::GroupAuthorizationFailed
+                    | Code::ClusterAuthorizationFailed
+            )
+        )
+}
+
+impl Subscriber for KafkaSubscriber {
+    fn next(&mut self) -> BoxFuture<'_, Result<Box<dyn Delivery>, Down>> {
+        async {
+            let Taken { message, attempts } = self.take().await?;
+            Ok(Box::new(KafkaDelivery { message, attempts, client: Arc::clone(&self.client) }) as Box<dyn Delivery>)
+        }
+        .boxed()
+    }
+}
+
+struct KafkaDelivery {
+    message: OwnedMessage,
+    attempts: u32,
+    client: Arc<Client>,
+}
+
+impl KafkaDelivery {
+    /// Waits in memory, if there is room.
+    fn put_off(self, refusal: Refusal) -> Result<(), (Self, Refusal)> {
+        let size = payload(&self.message).len();
+        if self.client.waiting.fetch_add(size, Ordering::Relaxed) + size > WAITING {
+            self.client.waiting.fetch_sub(size, Ordering::Relaxed);
+            return Err((self, refusal));
+        }
+        let (again, pause) = (self.client.again.clone(), self.client.pause);
+        let taken = Taken { message: self.message, attempts: self.attempts + 1 };
+        tokio::spawn(async move {
+            sleep(pause).await;
+            let _taken_unless_it_ended = again.send(taken);
+        });
+        Ok(())
+    }
+
+    /// The dead letter is confirmed before its event is done with. If the brokers take it neither with the sender's headers
+    /// nor without, the event is left behind: it must not come for ever.
+    async fn bury(self, Refusal { reason, at }: Refusal) -> Result<Settled, Down> {
+        let since = at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+        let further = [(REASON, reason.as_str()), (DEAD_SINCE, since.as_str()), (ORIGIN, self.message.topic())];
+        let mut refused = String::new();
+        for headers in [passed_on(&self.message), OwnedHeaders::new()] {
+            let headers = further
+                .iter()
+                .fold(headers, |headers, (key, value)| headers.insert(Header { key, value: Some(*value) }));
+            let record = FutureRecord::to(DEAD_LETTERS).headers(headers).payload(payload(&self.message));
+            let record = record.key(self.message.key().unwrap_or_default());
+            match self.client.producer.client()?.send(record, START).await {
+                Ok(_) => return self.done(Settled::Buried),
+                Err((error, _)) if is_refusal(&error) => refused = error.to_string(),
+                Err((error, _)) => return Err(down(error)),
+            }
+        }
+        self.done(Settled::Dropped(refused))
+    }
+
+    /// Lets the offset of its partition go on. If that fails, the partition went to another process meanwhile.
+    fn done(&self, outcome: Settled) -> Result<Settled, Down> {
+        let message = &self.message;
+        if let Some(offset) = self.client.offsets.settled(message.topic(), message.partition(), message.offset()) {
+            let _stored_or_delivered_again = self.client.consumer.client()?.store_offsets(&offset);
+        }
+        Ok(outcome)
+    }
+}
+
+fn payload(message: &OwnedMessage) -> &[u8] {
+    message.payload().unwrap_or_default()
+}
+
+/// The sender's headers.
+fn passed_on(message: &OwnedMessage) -> OwnedHeaders {
+    let ours = |key: &str| [REASON, DEAD_SINCE, ORIGIN].contains(&key);
+    let headers = message.headers().into_iter().flat_map(Headers::iter);
+    headers.filter(|header| !ours(header.key)).fold(OwnedHeaders::new(), OwnedHeaders::insert)
+}
+
+/// Whether the brokers have answered that they do not take this message.
+fn is_refusal(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            Code::MessageSizeTooLarge
+                | Code::InvalidMessage
+                | Code::InvalidMessageSize
+                | Code::InvalidRecord
+                | Code::PolicyViolation
+                | Code::TopicAuthorizationFailed
+                | Code::UnknownTopic
+                | Code::UnknownTopicOrPartition
+        )
+    )
+}
+
+impl Delivery for KafkaDelivery {
+    fn payload(&self) -> &[u8] {
+        payload(&self.message)
+    }
+
+    fn sender(&self) -> Option<&str> {
+        self.message.topic().split('.').next()
+    }
+
+    fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
+    fn settle(self: Box<Self>, settlement: Settlement) -> BoxFuture<'static, Result<Settled, Down>> {
+        async move {
+            match settlement {
+                Settlement::Ack => self.done(Settled::Acked),
+                Settlement::Reject(refusal) => self.bury(refusal).await,
+                Settlement::Retry(refusal) => match self.put_off(refusal) {
+                    Ok(()) => Ok(Settled::PutOff),
+                    Err((delivery, refusal)) => delivery.bury(refusal).await,
+                },
+            }
+        }
+        .boxed()
+    }
+}

@@ -1,0 +1,173 @@
+//! Consuming from RabbitMQ: manual acknowledgement, each event for itself · a queue where events wait · dead letters.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::{FutureExt, StreamExt, future::BoxFuture};
+use lapin::{
+    Connection, Consumer,
+    message::Delivery as Message,
+    options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions, BasicRejectOptions},
+    types::{AMQPValue, FieldTable},
+};
+use tokio::time::timeout;
+
+use super::{
+    interface::{Delivery, Down, PREFETCH, Refusal, Settled, Settlement, Subscriber},
+    names::{ATTEMPTS, DEAD_SINCE, ORIGIN, REASON},
+    rabbitmq_aside::{Answer, Aside, Connector, Header, attempts, bare, header, properties, text},
+    rabbitmq_topology::{Queues, Told, declare},
+};
+
+/// How long a start may take.
+const START: Duration = Duration::from_secs(10);
+
+/// Declares what there is to declare, and subscribes.
+pub(super) async fn subscribe(
+    connect: Connector,
+    queues: Queues,
+    event_types: &[&'static str],
+    pause: Duration,
+    told: &Told,
+) -> Result<Box<dyn Subscriber>, Down> {
+    let subscriber = timeout(START, start(connect, queues, event_types, pause, told)).await;
+    Ok(Box::new(subscriber.map_err(|_| Down("the broker did not answer in time".to_owned()))??))
+}
+
+async fn start(
+    connect: Connector,
+    mut queues: Queues,
+    event_types: &[&'static str],
+    pause: Duration,
+    told: &Told,
+) -> Result<RabbitSubscriber, Down> {
+    let (connection, _) = connect().await.map_err(|error| Down(format!("cannot connect: {error}")))?;
+    declare(&connection, &mut queues, event_types, pause, told).await?;
+    let consuming = async {
+        let channel = connection.create_channel().await?;
+        channel.basic_qos(PREFETCH, BasicQosOptions::default()).await?;
+        let (queue, consume) = (queues.inbound.as_str().into(), BasicConsumeOptions::default());
+        channel.basic_consume(queue, "".into(), consume, FieldTable::default()).await
+    };
+    let consumer: Consumer =
+        consuming.await.map_err(|error: lapin::Error| Down(format!("cannot consume {}: {error}", queues.inbound)))?;
+    let elsewhere = Arc::new(Elsewhere { queues, aside: Aside::new(connect) });
+    Ok(RabbitSubscriber { _connection: connection, consumer, elsewhere })
+}
+
+/// Where events go that are not applied.
+struct Elsewhere {
+    queues: Queues,
+    aside: Aside,
+}
+
+struct RabbitSubscriber {
+    /// Closed when dropped, with its channels.
+    _connection: Connection,
+    consumer: Consumer,
+    elsewhere: Arc<Elsewhere>,
+}
+
+impl Subscriber for RabbitSubscriber {
+    fn next(&mut self) -> BoxFuture<'_, Result<Box<dyn Delivery>, Down>> {
+        async {
+            match self.consumer.next().await {
+                Some(Ok(message)) => {
+                    let elsewhere = Arc::clone(&self.elsewhere);
+                    Ok(Box::new(RabbitDelivery { message, elsewhere }) as Box<dyn Delivery>)
+                }
+                Some(Err(error)) => Err(Down(error.to_string())),
+                None => Err(Down("the broker ended the subscription".to_owned())),
+            }
+        }
+        .boxed()
+    }
+}
+
+struct RabbitDelivery {
+    message: Message,
+    elsewhere: Arc<Elsewhere>,
+}
+
+impl RabbitDelivery {
+    /// The routing key that the sender published it with. Only what comes from the platform's exchange, or was put aside by
+    /// this service, is under the permissions of a sender.
+    fn origin(&self) -> Option<&str> {
+        match self.message.exchange.as_str() {
+            exchange if exchange == self.elsewhere.queues.platform => Some(self.message.routing_key.as_str()),
+            "" => text(&self.message, ORIGIN),
+            _ => None,
+        }
+    }
+
+    /// The header that keeps the origin.
+    fn origin_header(&self) -> Option<Header> {
+        self.origin().map(|origin| header(ORIGIN, origin))
+    }
+
+    async fn put_off(&self) -> Result<Answer, Down> {
+        let attempts = (ATTEMPTS, AMQPValue::LongLongInt(i64::from(attempts(&self.message)) + 1));
+        let properties = properties(&self.message, self.origin_header().into_iter().chain([attempts]));
+        let Elsewhere { queues, aside } = &*self.elsewhere;
+        aside.publish(&queues.retries, &self.message.data, properties).await
+    }
+
+    /// The dead letter is confirmed before its event is acknowledged: a fault in between leaves two of them, but never none.
+    /// If the broker takes it neither with what came along nor without, the event goes alone: it must not come for ever.
+    async fn bury(&self, Refusal { reason, at }: Refusal) -> Result<Settled, Down> {
+        let further = || {
+            let since = at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+            self.origin_header().into_iter().chain([header(REASON, &reason), header(DEAD_SINCE, &since)])
+        };
+        let Elsewhere { queues, aside } = &*self.elsewhere;
+        let mut refused = String::new();
+        for properties in [properties(&self.message, further()), bare(FieldTable::default(), further())] {
+            match aside.publish(&queues.dead_letters, &self.message.data, properties).await? {
+                Answer::Taken => return self.ack(Settled::Buried).await,
+                Answer::Refused(reason) => refused = reason,
+            }
+        }
+        let rejected = self.message.reject(BasicRejectOptions { requeue: false }).await;
+        settled(rejected, Settled::Dropped(refused))
+    }
+
+    async fn ack(&self, outcome: Settled) -> Result<Settled, Down> {
+        settled(self.message.ack(BasicAckOptions::default()).await, outcome)
+    }
+}
+
+/// The outcome, unless the connection is gone: then the event comes again.
+fn settled(answer: lapin::Result<bool>, outcome: Settled) -> Result<Settled, Down> {
+    match answer {
+        Ok(true) => Ok(outcome),
+        Ok(false) => Err(Down("the connection was lost before the event was settled".to_owned())),
+        Err(error) => Err(Down(error.to_string())),
+    }
+}
+
+impl Delivery for RabbitDelivery {
+    fn payload(&self) -> &[u8] {
+        &self.message.data
+    }
+
+    fn sender(&self) -> Option<&str> {
+        self.origin()?.split('.').next()
+    }
+
+    fn attempts(&self) -> u32 {
+        attempts(&self.message)
+    }
+
+    fn settle(self: Box<Self>, settlement: Settlement) -> BoxFuture<'static, Result<Settled, Down>> {
+        async move {
+            match settlement {
+                Settlement::Ack => self.ack(Settled::Acked).await,
+                Settlement::Reject(refusal) => self.bury(refusal).await,
+                Settlement::Retry(refusal) => match self.put_off().await? {
+                    Answer::Taken => self.ack(Settled::PutOff).await,
+                    Answer::Refused(_) => self.bury(refusal).await,
+                },
+            }
+        }
+        .boxed()
+    }
+}
