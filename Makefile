@@ -142,7 +142,7 @@ lint-contract: ## Validate the contracts with openapi-spec-validator, Redocly, S
 
 .PHONY: nightly
 nightly: ## Run faults, disks, outages, fuzz and the benchmarks, all of them even if one fails
-	@$(MAKE) --no-print-directory --keep-going faults disks outages fuzz bench bench-broker
+	@$(MAKE) --no-print-directory --keep-going faults disks outages fuzz bench bench-feed bench-broker
 
 .PHONY: faults
 faults: ## Kill relays and a RabbitMQ of its own in 200 rounds, and drain 100,000 events (takes about 15 minutes)
@@ -167,6 +167,12 @@ bench: ## Measure what sealing personal data costs, as a ratio (needs wrk; build
 	command -v wrk >/dev/null || { echo "wrk is missing: apt-get install wrk" >&2; exit 1; }
 	cargo build --release --bin crm
 	tests/bench/sealing
+
+.PHONY: bench-feed
+bench-feed: ## Measure the feed's types among a million events, as a ratio (takes some minutes)
+	TEST_DATABASE=sqlite cargo test --test it -- --ignored --nocapture events::million::
+	@! .ci/answers "$$TEST_POSTGRES_URL" 5432 || \
+	  TEST_DATABASE=postgres cargo test --test it -- --ignored --nocapture events::million::
 
 .PHONY: bench-broker
 bench-broker: ## Measure writes while the broker is down against up, as a ratio (needs wrk and RabbitMQ; builds a release)
