@@ -142,7 +142,7 @@ lint-contract: ## Validate the contracts with openapi-spec-validator, Redocly, S
 
 .PHONY: nightly
 nightly: ## Run faults, disks, outages, fuzz and the benchmarks, all of them even if one fails
-	@$(MAKE) --no-print-directory --keep-going faults disks outages fuzz bench bench-broker bench-fairness
+	@$(MAKE) --no-print-directory --keep-going faults disks outages fuzz bench bench-feed bench-fairness bench-broker
 
 .PHONY: faults
 faults: ## Kill relays and a RabbitMQ of its own in 200 rounds, and drain 100,000 events (takes about 15 minutes)
@@ -174,6 +174,12 @@ bench-fairness: ## Measure creates beside a large deletion against without, as a
 	command -v wrk >/dev/null && command -v sqlite3 >/dev/null || { echo "missing: apt-get install wrk sqlite3" >&2; exit 1; }
 	cargo build --release --bin crm
 	tests/bench/fairness
+
+.PHONY: bench-feed
+bench-feed: ## Measure the feed's types among a million events, as a ratio (takes some minutes)
+	TEST_DATABASE=sqlite cargo test --test it -- --ignored --nocapture events::million::
+	@! .ci/answers "$$TEST_POSTGRES_URL" 5432 || \
+	  TEST_DATABASE=postgres cargo test --test it -- --ignored --nocapture events::million::
 
 .PHONY: bench-broker
 bench-broker: ## Measure writes while the broker is down against up, as a ratio (needs wrk and RabbitMQ; builds a release)

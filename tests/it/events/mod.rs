@@ -2,6 +2,7 @@
 
 mod cursors;
 mod feed;
+mod million;
 mod pages;
 mod positions;
 mod stored;
