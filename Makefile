@@ -125,6 +125,18 @@ test: ## Run all tests: on SQLite, and on PostgreSQL and with RabbitMQ where the
 	@[ -z "$(AMQP)" ] || \
 	  echo "== SKIPPED: $$($(COUNT) | grep -c '^broker::rabbitmq.*: test$$') tests with RabbitMQ, because nothing answers at TEST_AMQP_URL"
 
+.PHONY: upgrade
+upgrade: ## Run the previous release on today's schema, beside this one and after it (builds it: takes two minutes)
+	@previous=$$(.ci/build-previous) && export TEST_PREVIOUS=$$previous && \
+	  echo "== The previous release on SQLite" && \
+	  TEST_DATABASE=sqlite cargo test --test it -- --ignored --nocapture database::upgrades:: && \
+	  if [ "$${CI:-}" = true ] || .ci/answers "$$TEST_POSTGRES_URL" 5432; then \
+	    echo "== The previous release on PostgreSQL" && \
+	    TEST_DATABASE=postgres cargo test --test it -- --ignored --nocapture database::upgrades::; \
+	  else \
+	    echo "== SKIPPED: 1 test on PostgreSQL, because nothing answers at TEST_POSTGRES_URL"; \
+	  fi
+
 .PHONY: accept
 accept: lint-contract ## Accept the service with other tools than Rust's (Node.js and Python)
 
@@ -141,8 +153,8 @@ lint-contract: ## Validate the contracts with openapi-spec-validator, Redocly, S
 ##@ At night, outside CI
 
 .PHONY: nightly
-nightly: ## Run faults, disks, outages, fuzz and the benchmarks, all of them even if one fails
-	@$(MAKE) --no-print-directory --keep-going faults disks outages fuzz bench bench-feed bench-fairness bench-broker
+nightly: ## Run upgrade, faults, disks, outages, fuzz and the benchmarks, all of them even if one fails
+	@$(MAKE) --no-print-directory --keep-going upgrade faults disks outages fuzz bench bench-feed bench-fairness bench-broker
 
 .PHONY: faults
 faults: ## Kill relays and a RabbitMQ of its own in 200 rounds, and drain 100,000 events (takes about 15 minutes)

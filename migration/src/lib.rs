@@ -10,6 +10,11 @@
 //! - what the service promises about a row (a stage's status, one primary contact, references) is a constraint here too;
 //! - a list has an index for its filter and its order: `(tenant_id, [filter,] created_at, id)`.
 //!
+//! - expand, then contract: the release before must be able to run on the new schema, beside the new release and after it.
+//!   So a migration only adds what its statements can do without: tables, indexes, columns that are nullable or have a
+//!   default. What nothing needs any more is taken away a release later, by a migration whose name says so
+//!   ([`is_contraction`]): older programs refuse to start on it, and start on any other that they do not know.
+//!
 //! A migration never imports the service's entities: it describes the schema at its own time.
 
 use sea_orm_migration::prelude::*;
@@ -52,6 +57,12 @@ impl MigratorTrait for Migrator {
             Box::new(m20261126_000014_retention_horizon::Migration),
         ]
     }
+}
+
+/// Whether programs that do not know the migration of this name cannot work on it: `m20270131_000042_contract_outbox`.
+#[must_use]
+pub fn is_contraction(name: &str) -> bool {
+    name.splitn(3, '_').nth(2).is_some_and(|what| what.starts_with("contract_"))
 }
 
 /// An index over these columns.

@@ -34,7 +34,12 @@ pub(super) async fn run(config: &Config, direction: Direction) -> ExitOutcome {
         Direction::Status => {}
     }
     for step in migrate::status(url).await? {
-        print(&format!("{} {}", if step.applied { "applied" } else { "pending" }, step.name))?;
+        let state = match (step.applied, step.known) {
+            (_, false) => "newer  ",
+            (true, true) => "applied",
+            (false, true) => "pending",
+        };
+        print(&format!("{state} {}", step.name))?;
     }
     Ok(())
 }

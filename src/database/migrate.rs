@@ -29,7 +29,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Why the schema could not be brought into the state asked for.
 #[derive(Debug)]
 pub enum SchemaError {
-    /// The database has migrations that this program does not know.
+    /// The database has migrations that this program does not know, and one of them takes away what it needs; or it is to
+    /// change the schema.
     Newer(Vec<String>),
     /// The database lacks migrations, and `CRM_MIGRATE=check` forbids applying them.
     Behind(Vec<String>),
@@ -82,6 +83,8 @@ pub struct MigrationStatus {
     pub name: String,
     /// Whether it is applied.
     pub applied: bool,
+    /// Whether this program knows it; if not, it is one of a newer program.
+    pub known: bool,
 }
 
 /// Applies what is missing. Only if anything is, it waits for the lock, for `wait` at most.
@@ -117,28 +120,43 @@ pub async fn down(url: &DatabaseUrl, steps: u32, wait: Duration) -> Result<(), S
     Ok(done?)
 }
 
-/// What is applied and what is not, oldest first.
+/// What is applied and what is not, oldest first; last, what only a newer program knows.
 ///
 /// # Errors
-/// A newer database, or a fault.
+/// A fault.
 pub async fn status(url: &DatabaseUrl) -> Result<Vec<MigrationStatus>, SchemaError> {
     let applied = match url {
         DatabaseUrl::Sqlite(file) => applied_to_file(file).await?,
         DatabaseUrl::Postgres(url) => applied_and_close(connect::postgres_session(url).await?).await?,
     };
-    refuse_newer(&applied)?;
-    let status = |name: String| MigrationStatus { applied: applied.contains(&name), name };
-    Ok(known().into_iter().map(status).collect())
+    let known = known();
+    let newer = unknown(&applied, &known).into_iter().map(|name| MigrationStatus { name, applied: true, known: false });
+    let status = |name: &String| MigrationStatus { name: name.clone(), applied: applied.contains(name), known: true };
+    Ok(known.iter().map(status).chain(newer).collect())
 }
 
-/// Refuses a database that is not exactly up to date.
+/// Refuses a database that lacks a migration, and one that this program cannot work on any more. A newer one that only has
+/// more than it knows is accepted, so that an upgrade can be taken back: see [`migration::is_contraction`].
 ///
 /// # Errors
 /// A newer or older database, or a fault.
 pub async fn check(url: &DatabaseUrl) -> Result<(), SchemaError> {
-    let missing: Vec<String> =
-        status(url).await?.into_iter().filter(|migration| !migration.applied).map(|migration| migration.name).collect();
-    if missing.is_empty() { Ok(()) } else { Err(SchemaError::Behind(missing)) }
+    let status = status(url).await?;
+    let names = |belongs: &dyn Fn(&&MigrationStatus) -> bool| -> Vec<String> {
+        status.iter().filter(belongs).map(|migration| migration.name.clone()).collect()
+    };
+    let (missing, newer) = (names(&|migration| !migration.applied), names(&|migration| !migration.known));
+    if !newer.is_empty() && (!missing.is_empty() || newer.iter().any(|name| migration::is_contraction(name))) {
+        return Err(SchemaError::Newer(newer));
+    }
+    if !missing.is_empty() {
+        return Err(SchemaError::Behind(missing));
+    }
+    if !newer.is_empty() {
+        let migrations = newer.join(", ");
+        tracing::warn!(migrations, "the database is newer than this program, which can work on it");
+    }
+    Ok(())
 }
 
 /// The migrations that this program knows, oldest first.
@@ -146,9 +164,16 @@ fn known() -> Vec<String> {
     Migrator::get_migration_files().iter().map(|file| file.name().to_owned()).collect()
 }
 
+/// Those that are applied but not known, oldest first.
+fn unknown(applied: &[String], known: &[String]) -> Vec<String> {
+    let mut unknown: Vec<String> = applied.iter().filter(|name| !known.contains(name)).cloned().collect();
+    unknown.sort();
+    unknown
+}
+
+/// The schema is changed by a program that knows all of it.
 fn refuse_newer(applied: &[String]) -> Result<(), SchemaError> {
-    let known = known();
-    let unknown: Vec<String> = applied.iter().filter(|name| !known.contains(name)).cloned().collect();
+    let unknown = unknown(applied, &known());
     if unknown.is_empty() { Ok(()) } else { Err(SchemaError::Newer(unknown)) }
 }
 

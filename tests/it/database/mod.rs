@@ -8,3 +8,4 @@ mod outages;
 mod pooler;
 mod postgres;
 mod storage;
+mod upgrades;

@@ -53,7 +53,7 @@ pub use contract::Contract;
 pub use database::{TestDatabase, on_postgres, on_server, variable};
 pub use durability::{assert_consistent, assert_durable};
 pub use log::Log;
-pub use process::{Client, CommandOutput, Process, SERVER, command, run_crm, signal, start_and_stop};
+pub use process::{Client, CommandOutput, Process, SERVER, command, run, run_crm, signal, start_and_stop};
 pub use proxy::{Proxy, free_port};
 pub use stored_pii::{StoredPii, stored_bytes};
 pub use time::{AMPLE, DAY, within};

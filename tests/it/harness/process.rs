@@ -59,7 +59,13 @@ impl CommandOutput {
 
 /// Runs a command to its end.
 pub fn run_crm(arguments: &[&str], variables: &[(&str, &str)]) -> CommandOutput {
-    let output = command(arguments, variables).output().unwrap();
+    run(env!("CARGO_BIN_EXE_crm"), arguments, variables)
+}
+
+/// Runs a command of another release to its end.
+pub fn run(program: &str, arguments: &[&str], variables: &[(&str, &str)]) -> CommandOutput {
+    let mut command = Command::new(program);
+    let output = command.args(arguments).env_clear().envs(variables.iter().copied()).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     CommandOutput { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
 }
@@ -103,6 +109,18 @@ impl Process {
     /// The same; the log, where it does not start.
     pub fn try_at(url: &str, variables: &[(&str, &str)]) -> Result<Self, String> {
         Self::launch(command(&["serve"], &[]), "serving", url, variables)
+    }
+
+    /// Starts the service of another release.
+    pub fn of_release(program: &str, url: &str) -> Self {
+        started(Self::try_of_release(program, url))
+    }
+
+    /// The same; the log, where it does not start.
+    pub fn try_of_release(program: &str, url: &str) -> Result<Self, String> {
+        let mut command = Command::new(program);
+        command.arg("serve").env_clear();
+        Self::launch(command, "serving", url, &[])
     }
 
     /// Starts a command and waits until it logs the message `ready`.
