@@ -10,6 +10,7 @@ mod migrate;
 mod openapi;
 mod outbox;
 mod relay;
+mod replay;
 mod serve;
 mod token;
 

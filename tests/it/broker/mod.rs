@@ -2,4 +2,7 @@
 
 #[cfg(feature = "kafka")]
 mod kafka;
+#[cfg(feature = "kafka-tls")]
+mod kafka_tls;
 mod rabbitmq;
+mod rabbitmq_tls;
