@@ -1,7 +1,8 @@
 # syntax=docker/dockerfile:1
 FROM rust:1.95.0-slim-bookworm AS build
-# The image has the C compiler that SQLite, librdkafka and the cryptography library are built with; librdkafka wants make too.
-RUN apt-get update && apt-get install -y --no-install-recommends make && rm -rf /var/lib/apt/lists/*
+# The image has the C compiler that SQLite, librdkafka and the cryptography library are built with; librdkafka wants make too,
+# and for TLS OpenSSL, of which the last stage has the same version.
+RUN apt-get update && apt-get install -y --no-install-recommends make pkg-config libssl-dev && rm -rf /var/lib/apt/lists/*
 WORKDIR /build
 
 # The dependencies, in a layer that changes only with them: built from empty sources.
@@ -11,7 +12,7 @@ COPY migration/Cargo.toml migration/
 RUN mkdir -p src migration/src tests/it \
     && echo '//! Placeholder.' | tee src/lib.rs migration/src/lib.rs \
     && echo 'fn main() {}' | tee src/main.rs tests/it/main.rs \
-    && cargo build --release --locked --bin crm \
+    && cargo build --release --locked --features kafka-tls --bin crm \
     && rm -r src migration/src tests
 
 COPY migration migration
@@ -19,7 +20,7 @@ COPY src src
 # Cargo compares times: what was just copied may be older than what was built from the placeholders.
 RUN find src migration -name '*.rs' -exec touch {} + \
     && mkdir -p tests/it && echo 'fn main() {}' > tests/it/main.rs \
-    && cargo build --release --locked --bin crm \
+    && cargo build --release --locked --features kafka-tls --bin crm \
     && mkdir /data
 
 FROM gcr.io/distroless/cc-debian12:nonroot

@@ -11,13 +11,22 @@ TEST_POSTGRES_URL ?= postgres://postgres@127.0.0.1:5432/postgres
 TEST_AMQP_URL ?= amqp://guest:guest@127.0.0.1:5672/%2f
 export TEST_POSTGRES_URL TEST_AMQP_URL
 
+# Kafka with TLS where OpenSSL is installed (libssl-dev), as in the image. All targets name the same features, so that nothing
+# is built twice.
+FEATURES := $(shell pkg-config --exists openssl 2>/dev/null && echo --features kafka-tls)
+
 # cargo-nextest where it is installed, cargo test where not.
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 # Where RabbitMQ does not answer, and need not, its tests are left out. It is asked once, by the first who wants to know.
 AMQP = $(eval AMQP := $(shell [ "$${CI:-}" = true ] || .ci/answers "$(TEST_AMQP_URL)" 5672 || echo missing))$(AMQP)
-TESTS = $(if $(NEXTEST),cargo nextest run --workspace,cargo test --workspace) \
-  $(if $(AMQP),$(if $(NEXTEST),-E 'not test(/^broker::rabbitmq/)',-- --skip broker::rabbitmq))
-COUNT := cargo test --workspace --test it -- --list 2>/dev/null
+# So are those that start a RabbitMQ of their own, where it is not installed as a program.
+TEST_RABBITMQ_SERVER ?= /usr/lib/rabbitmq/bin/rabbitmq-server
+export TEST_RABBITMQ_SERVER
+NODE := $(shell [ "$${CI:-}" = true ] || [ -x "$(TEST_RABBITMQ_SERVER)" ] || echo missing)
+SKIPPED = $(if $(AMQP),broker::rabbitmq::) $(if $(NODE),broker::rabbitmq_tls::)
+TESTS = $(if $(NEXTEST),cargo nextest run --workspace $(FEATURES),cargo test --workspace $(FEATURES)) \
+  $(if $(strip $(SKIPPED)),$(if $(NEXTEST),-E 'all() $(foreach test,$(SKIPPED),and not test(/^$(test)/))',-- $(SKIPPED:%=--skip %)))
+COUNT := cargo test --workspace $(FEATURES) --test it -- --list 2>/dev/null
 
 # Tools at one version each, fetched by whoever needs them first: into target/tools, .venv and node_modules.
 CARGO_DENY := 0.20.2
@@ -40,7 +49,7 @@ help: ## List the targets
 .PHONY: build
 build:
 	@[ -x $(CRM) ] || echo "Building the service; the first time this takes three to five minutes on two cores."
-	@cargo build --bin crm
+	@cargo build $(FEATURES) --bin crm
 
 .PHONY: run
 run: build ## Start the service on SQLite and print the first requests
@@ -59,7 +68,7 @@ first-requests: ## Send the first requests of the README to the running service
 .PHONY: watch
 watch: ## Check the code whenever a file is saved, until Ctrl-C
 	@$(call python-tool,$(WATCHFILES))
-	@.venv/bin/watchfiles --ignore-permission-denied "cargo check --workspace --all-targets" src migration tests Cargo.toml
+	@.venv/bin/watchfiles --ignore-permission-denied "cargo check --workspace --all-targets $(FEATURES)" src migration tests Cargo.toml
 
 .PHONY: hooks
 hooks: ## Have git check format and lints before every commit in this clone
@@ -67,14 +76,14 @@ hooks: ## Have git check format and lints before every commit in this clone
 
 .PHONY: fix
 fix: ## Format, and mend what the lints can mend
-	cargo clippy --workspace --all-targets --fix --allow-dirty --allow-staged
+	cargo clippy --workspace --all-targets $(FEATURES) --fix --allow-dirty --allow-staged
 	cargo fmt --all
 
 .PHONY: contract
 contract: ## Write the emitted contracts to openapi/
-	cargo run --quiet --bin crm -- openapi > $(CONTRACT).new
+	cargo run --quiet $(FEATURES) --bin crm -- openapi > $(CONTRACT).new
 	mv $(CONTRACT).new $(CONTRACT)
-	cargo run --quiet --bin crm -- asyncapi > $(EVENTS).new
+	cargo run --quiet $(FEATURES) --bin crm -- asyncapi > $(EVENTS).new
 	mv $(EVENTS).new $(EVENTS)
 	git --no-pager diff --stat openapi
 
@@ -82,9 +91,9 @@ contract: ## Write the emitted contracts to openapi/
 
 .PHONY: check
 check: lint ## Check format, lints, docs, the contract, versions and dependencies
-	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
-	@cargo run --quiet --bin crm -- openapi | diff -u $(CONTRACT) - && \
-	  cargo run --quiet --bin crm -- asyncapi | diff -u $(EVENTS) - || \
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace $(FEATURES) --no-deps --document-private-items
+	@cargo run --quiet $(FEATURES) --bin crm -- openapi | diff -u $(CONTRACT) - && \
+	  cargo run --quiet $(FEATURES) --bin crm -- asyncapi | diff -u $(EVENTS) - || \
 	  { echo "The contract changed. If that is meant, run 'make contract' and see openapi/README.md."; exit 1; }
 	@$(MAKE) --no-print-directory deny
 
@@ -92,7 +101,7 @@ check: lint ## Check format, lints, docs, the contract, versions and dependencie
 lint: ## Check format, lints and versions: the quick part of check
 	.ci/versions
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets -- -D warnings
+	cargo clippy --workspace --all-targets $(FEATURES) -- -D warnings
 
 .PHONY: deny
 deny: $(DENY) ## Check the dependencies: licences, bans, sources, and advisories where their database can be fetched
@@ -123,7 +132,11 @@ test: ## Run all tests: on SQLite, and on PostgreSQL and with RabbitMQ where the
 	  echo "== SKIPPED: $$skipped tests on PostgreSQL, because nothing answers at TEST_POSTGRES_URL"; \
 	fi
 	@[ -z "$(AMQP)" ] || \
-	  echo "== SKIPPED: $$($(COUNT) | grep -c '^broker::rabbitmq.*: test$$') tests with RabbitMQ, because nothing answers at TEST_AMQP_URL"
+	  echo "== SKIPPED: $$($(COUNT) | grep -c '^broker::rabbitmq::.*: test$$') tests with RabbitMQ, because nothing answers at TEST_AMQP_URL"
+	@[ -z "$(NODE)" ] || \
+	  echo "== SKIPPED: $$($(COUNT) | grep -c '^broker::rabbitmq_tls::.*: test$$') tests with a RabbitMQ of their own, because there is no $(TEST_RABBITMQ_SERVER)"
+	@[ -n "$(FEATURES)" ] || \
+	  echo "== SKIPPED: the tests of Kafka with TLS, because OpenSSL is not installed (pkg-config, libssl-dev)"
 
 .PHONY: upgrade
 upgrade: ## Run the previous release on today's schema, beside this one and after it (builds it: takes two minutes)
@@ -158,16 +171,16 @@ nightly: ## Run upgrade, faults, disks, outages, fuzz and the benchmarks, all of
 
 .PHONY: faults
 faults: ## Kill relays and a RabbitMQ of its own in 200 rounds, and drain 100,000 events (takes about 15 minutes)
-	cargo test --test it -- --ignored --nocapture relay::faults::
-	TEST_QUEUED=100000 cargo test --test it -- --nocapture broker::rabbitmq::events_queued
+	cargo test $(FEATURES) --test it -- --ignored --nocapture relay::faults::
+	TEST_QUEUED=100000 cargo test $(FEATURES) --test it -- --nocapture broker::rabbitmq::events_queued
 
 .PHONY: disks
 disks: ## Fill disks and let them fail under the running service (takes about three minutes; mounts file systems, so needs root)
-	cargo test --test it -- --include-ignored --nocapture --test-threads=1 database::disks::
+	cargo test $(FEATURES) --test it -- --include-ignored --nocapture --test-threads=1 database::disks::
 
 .PHONY: outages
 outages: ## Freeze, cut off, lock and restart a PostgreSQL of its own under the service (takes about six minutes)
-	cargo test --test it -- --include-ignored --nocapture --test-threads=1 database::outages:: database::hot_rows:: database::pooler::
+	cargo test $(FEATURES) --test it -- --include-ignored --nocapture --test-threads=1 database::outages:: database::hot_rows:: database::pooler::
 
 .PHONY: fuzz
 fuzz: build ## Fuzz a service of its own with Schemathesis, by its contract
@@ -177,7 +190,7 @@ fuzz: build ## Fuzz a service of its own with Schemathesis, by its contract
 .PHONY: bench
 bench: ## Measure what sealing personal data costs, as a ratio (needs wrk; builds a release)
 	command -v wrk >/dev/null || { echo "wrk is missing: apt-get install wrk" >&2; exit 1; }
-	cargo build --release --bin crm
+	cargo build --release $(FEATURES) --bin crm
 	tests/bench/sealing
 
 # The quiet creates and those beside the deletion come in turns: a noisy machine slows both.
@@ -196,7 +209,7 @@ bench-feed: ## Measure the feed's types among a million events, as a ratio (take
 .PHONY: bench-broker
 bench-broker: ## Measure writes while the broker is down against up, as a ratio (needs wrk and RabbitMQ; builds a release)
 	command -v wrk >/dev/null || { echo "wrk is missing: apt-get install wrk" >&2; exit 1; }
-	cargo build --release --bin crm
+	cargo build --release $(FEATURES) --bin crm
 	tests/bench/broker
 
 ##@ To deliver

@@ -108,8 +108,11 @@ impl Trouble {
 }
 
 impl ClientContext for Trouble {
-    fn error(&self, _error: KafkaError, reason: &str) {
-        self.replace(Some(reason.to_owned()));
+    fn error(&self, error: KafkaError, reason: &str) {
+        // That all brokers are down is told after why the last of them is.
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
+            self.replace(Some(reason.to_owned()));
+        }
     }
 }
 

@@ -11,6 +11,7 @@ mod migrate;
 mod openapi;
 mod outbox;
 mod relay;
+mod replay;
 mod retention;
 mod serve;
 mod token;

@@ -1,9 +1,12 @@
-//! `crm outbox status|retry`: events on their way to the broker, for operators.
+//! `crm outbox status|retry|replay`: events on their way to the broker, for operators.
 
 use clap::Subcommand;
 use uuid::Uuid;
 
-use super::context::{ExitOutcome, check_schema, fault, open, print};
+use super::{
+    context::{ExitOutcome, check_schema, fault, open, print},
+    replay::{self, ReplayArgs},
+};
 use crate::{
     config::Config,
     database::{self, Database},
@@ -22,15 +25,22 @@ pub(super) enum Task {
         /// Only the event with this id
         event: Option<Uuid>,
     },
+    /// Send published events again, for a consumer that comes later
+    Replay(ReplayArgs),
 }
 
 pub(super) async fn run(config: Config, task: Task) -> ExitOutcome {
+    match task {
+        Task::Status => on_database(config, status).await,
+        Task::Retry { event } => on_database(config, async |database| retry(database, event).await).await,
+        Task::Replay(args) => replay::run(&config, args).await,
+    }
+}
+
+async fn on_database(config: Config, work: impl AsyncFnOnce(&Database) -> ExitOutcome) -> ExitOutcome {
     check_schema(&config).await?;
     let app = open(config, database::COMMAND).await?;
-    let outcome = match task {
-        Task::Status => status(app.database()).await,
-        Task::Retry { event } => retry(app.database(), event).await,
-    };
+    let outcome = work(app.database()).await;
     app.database().close().await?;
     outcome
 }

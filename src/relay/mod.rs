@@ -6,19 +6,23 @@
 //!
 //! - **Recorded after it is confirmed.** If the relay or the broker dies in between, the event is sent again, with the same
 //!   id.
-//! - **Refused** by the broker (unroutable, too large): the event is blocked and tried again, at most [`MAX_ATTEMPTS`] times
+//! - **Nobody bound.** An event that the broker has and no queue wants is published: it is counted and nothing waits.
+//! - **Refused** by the broker (too large, no room): the event is blocked and tried again, at most [`MAX_ATTEMPTS`] times
 //!   with growing pauses, then parked until `crm outbox retry`. Later events of the same resource wait behind it, all others
 //!   go on.
 //! - **Down.** A broker that cannot be reached counts against no event: the breaker opens, and after a growing pause the
 //!   broker is tried again, first with a single event.
 //!
-//! Reading order: `worker` the steps · `ledger` what is kept · `status` what operators see and do · `backoff`.
+//! Reading order: `worker` the steps · `ledger` what is kept · `status` what operators see and do · `replay` published
+//! events once more · `backoff`.
 
 mod backoff;
 mod ledger;
+mod replay;
 mod status;
 mod worker;
 
 pub use ledger::MAX_ATTEMPTS;
+pub use replay::{ReplayFrom, ReplayPlan, ReplayReport, ReplayStop, Selection, plan, replay};
 pub use status::{ParkedEvent, RelayStatus, parked, retry, status};
 pub use worker::{Relay, Step};

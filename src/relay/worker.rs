@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{
-    backoff::Backoff,
+    backoff::{Backoff, RECONNECT},
     ledger::{self, Candidate, DeliveryUpdate, MAX_ATTEMPTS},
     status::{RelayStatus, status},
 };
@@ -22,11 +22,9 @@ use crate::{
 /// How often the lease is renewed while the broker takes its time.
 const RENEW: Duration = Duration::from_millis(500);
 /// Maximum number of events under way at once.
-const WINDOW: u64 = 500;
+pub(super) const WINDOW: u64 = 500;
 /// Before a refused event is sent again.
 const RETRY: Backoff = Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(60) };
-/// Before a broker that is down is tried again.
-const RECONNECT: Backoff = Backoff { first: Duration::from_millis(100), longest: Duration::from_secs(5) };
 
 /// What a step did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

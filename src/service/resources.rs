@@ -33,6 +33,16 @@ pub fn resources() -> [ResourceEntry; 4] {
     ]
 }
 
+/// The types of the events that are published.
+#[must_use]
+pub fn event_types() -> Vec<String> {
+    let of = |resource: &ResourceEntry| {
+        let kind = resource.kind;
+        resource.actions.iter().map(move |action| action.event_type(kind)).collect::<Vec<_>>()
+    };
+    resources().iter().flat_map(of).collect()
+}
+
 /// The tables with personal data.
 #[must_use]
 pub fn pii_tables() -> Vec<PiiTable> {

@@ -20,10 +20,10 @@ use rdkafka::{
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Service,
+    PII_KEYS, Service,
     broker::{drain, relay_to},
     events::{CustomerVersions, task_completed},
-    id, within,
+    id, run_crm, within,
 };
 
 struct MockKafka {
@@ -103,6 +103,29 @@ async fn events_arrive_in_order_keyed_by_resource_despite_retries() {
         assert_eq!(header(&message, "event-type"), id(&event, "eventType"));
         assert_eq!(header(&message, "x-tenant-id"), "default");
         assert!(header(&message, "traceparent").starts_with(&format!("00-{}-", id(&event, "traceId"))));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn published_events_are_replayed_to_kafka_in_order() {
+    let service = Service::start().await;
+    let (kafka, late) = (MockKafka::new(), MockKafka::new());
+    for _ in 0..4 {
+        let customer = service.customer().await;
+        for number in 0..4 {
+            let body = json!({ "name": format!("Acme {number}") });
+            service.patch(&format!("/customers/{customer}"), body).send().await.expect(200);
+        }
+    }
+    drain(&service.app, &mut relay_to(&service.app, kafka.broker())).await;
+    let (database, url) = (service.database.url(), format!("kafka://{}", late.addresses));
+    let variables = [("CRM_DATABASE_URL", database.as_str()), ("CRM_PII_KEYS", PII_KEYS), ("CRM_EVENTS_URL", &url)];
+    let output = run_crm(&["outbox", "replay", "--since", "2026-01-31T09:30:00Z"], &variables);
+    assert_eq!(output.code, Some(0), "{output:?}");
+    assert!(output.stdout.contains("20 of 20 events were sent again"), "{output:?}");
+    let mut versions = CustomerVersions::default();
+    for message in late.messages(EVENTS, 20).await {
+        versions.assert_next(&serde_json::from_slice(message.payload().unwrap()).unwrap());
     }
 }
 

@@ -2,5 +2,8 @@
 
 #[cfg(feature = "kafka")]
 mod kafka;
+#[cfg(feature = "kafka-tls")]
+mod kafka_tls;
 mod rabbitmq;
 mod rabbitmq_inbound;
+mod rabbitmq_tls;

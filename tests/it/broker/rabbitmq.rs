@@ -382,6 +382,7 @@ async fn events_queued_while_the_broker_was_down_drain_in_order() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn idle_connections_that_fell_silent_are_noticed_within_30_s_and_made_anew() {
+    let (log, _guard) = Log::of_this_thread("info", LogFormat::Json);
     let service = Service::start().await;
     let rabbitmq = Namespace::new().await;
     rabbitmq.bind_listener("#").await;
@@ -405,6 +406,7 @@ async fn idle_connections_that_fell_silent_are_noticed_within_30_s_and_made_anew
     let ((), taken) = timeout(Duration::from_secs(30), both).await.expect("not noticed");
     assert!(taken.is_err());
     assert!(breaker(1));
+    assert!(log.text().contains("heartbeat"), "{}", log.text());
     // Before there is an event again.
     drain(&service.app, &mut relay).await;
     assert!(breaker(0));

@@ -4,6 +4,8 @@ use std::{collections::HashMap, net::IpAddr, path::Path, time::Duration};
 
 use crm::config::{Config, DatabaseUrl, JwtKey, Migrate, Mistakes, PiiDisplay, PiiKeySource};
 
+use crate::harness::certificates::Authority;
+
 fn read(variables: &[(&str, &str)]) -> Result<Config, Mistakes> {
     let variables: HashMap<_, _> = variables.iter().copied().collect();
     Config::read(&|name| variables.get(name).map(|value| (*value).to_owned())).0
@@ -58,6 +60,73 @@ fn all_invalid_variables_are_reported_by_name_without_their_values() {
         assert_eq!(message.matches(&format!("\n  {name}: ")).count(), 1, "{message}");
     }
     assert!(!message.contains("secret"), "{message}");
+}
+
+#[test]
+fn a_brokers_address_that_cannot_be_read_is_refused_without_its_password() {
+    let refusal = |url: &str| {
+        let message = read(&[("CRM_EVENTS_URL", url)]).unwrap_err().to_string();
+        assert!(!message.contains("canary") && message.contains("\n  CRM_EVENTS_URL: "), "{url}: {message}");
+        message
+    };
+    for url in [
+        "canary",
+        "http://crm:canary@host",
+        "amqp://crm:canary#1@host",
+        "amqp://crm:canary/1@host",
+        "amqp://crm:1?canary@host",
+        "amqps://crm:canary@host:99999",
+        "amqp://crm:1@host?canary&x=1@",
+        "kafka://host:canary",
+        "kafka://host",
+    ] {
+        assert!(refusal(url).contains("must be amqp://USER:PASSWORD@HOST"), "{url}");
+    }
+    assert!(refusal("amqp://crm:canary@[::1]:5672").contains("by name or as an IPv4 address"));
+    assert!(refusal("amqps://crm:canary@host?verify=verify_none").contains("the parameter verify is not known"));
+    assert!(refusal("amqps://crm:canary@host?cacertfile=x").contains("CRM_EVENTS_CA_FILE"));
+    for url in ["amqp://host", "amqps://crm:c%23nary@host:5671/v%2f?heartbeat=5"] {
+        read(&[("CRM_EVENTS_URL", url)]).unwrap();
+    }
+    if cfg!(feature = "kafka") {
+        assert!(refusal("kafka://crm:canary@host:9092").contains("with TLS alone: kafka+ssl://"));
+        read(&[("CRM_EVENTS_URL", "kafka://a:9092,b:9092")]).unwrap();
+    }
+    if !cfg!(feature = "kafka-tls") {
+        assert!(refusal("kafka+ssl://crm:canary@host:9093").contains("was built without the feature kafka"));
+        return;
+    }
+    for url in ["kafka+ssl://crm@host:9093", "kafka+ssl://crm:canary/@host:9093", "kafka+ssl://crm:@host:9093"] {
+        assert!(refusal(url).contains("must be amqp://USER:PASSWORD@HOST"), "{url}");
+    }
+    assert!(refusal("kafka+ssl://crm:canary@host:9093?sasl=gssapi").contains("scram-sha-512 (the default)"));
+    assert!(refusal("kafka+ssl://host:9093?sasl=plain").contains("needs USER:PASSWORD@"));
+    let config = read(&[("CRM_EVENTS_URL", "kafka+ssl://crm:c%40nary@a:9093,b:9093?sasl=plain")]).unwrap();
+    assert!(!format!("{config:?}").contains("nary"), "{config:?}");
+}
+
+#[test]
+fn a_file_of_certificates_is_read_at_start_and_only_for_tls() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let good = file("ca.pem", &Authority::new("crm test").pem());
+    let with = |url: &str, ca_file: &str| {
+        let read = read(&[("CRM_EVENTS_URL", url), ("CRM_EVENTS_CA_FILE", ca_file)]);
+        read.map(drop).map_err(|mistakes| mistakes.to_string())
+    };
+    with("amqps://host", &good).unwrap();
+    assert!(with("amqp://host", &good).unwrap_err().contains("asks for no TLS"));
+    for bad in [file("empty.pem", ""), file("key.pem", "-----BEGIN CERTIFICATE-----\n?\n-----END CERTIFICATE-----\n")] {
+        let message = with("amqps://host", &bad).unwrap_err();
+        assert!(message.contains(&format!("CRM_EVENTS_CA_FILE: {bad}: ")), "{message}");
+    }
+    let missing = directory.path().join("missing.pem");
+    let message = with("amqps://host", missing.to_str().unwrap()).unwrap_err();
+    assert!(message.contains("missing.pem: "), "{message}");
 }
 
 #[test]

@@ -6,6 +6,7 @@
 
 pub mod audit;
 pub mod broker;
+pub mod certificates;
 pub mod contract;
 pub mod contract_walk;
 mod database;

@@ -2,8 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    os::unix::process::CommandExt,
-    process::{Child, Command, Stdio},
+    net::TcpListener,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -21,7 +20,11 @@ use sea_orm::DatabaseConnection;
 use serde_json::{Value, json};
 
 use crate::harness::{
-    PII_KEYS, Process, TestDatabase, id, rabbitmq::bind_queue, run_crm, signal, sql::column, variable,
+    PII_KEYS, Process, TestDatabase, id,
+    rabbitmq::{RabbitNode, bind_queue},
+    run_crm,
+    sql::column,
+    variable,
 };
 
 const PORT: u16 = 25_699;
@@ -29,56 +32,6 @@ const LISTENER: &str = "listener";
 
 fn url() -> String {
     format!("amqp://guest:guest@127.0.0.1:{PORT}/%2f")
-}
-
-/// A RabbitMQ server of the test's own, because it is killed.
-struct Node {
-    directory: tempfile::TempDir,
-    process: Option<Child>,
-}
-
-impl Node {
-    fn start(&mut self) {
-        // A server that is there already would never be killed.
-        let free = std::net::TcpListener::bind(("127.0.0.1", PORT));
-        assert!(free.is_ok(), "something listens at port {PORT}");
-        drop(free);
-        let server =
-            variable("TEST_RABBITMQ_SERVER").unwrap_or_else(|| "/usr/lib/rabbitmq/bin/rabbitmq-server".to_owned());
-        let directory = self.directory.path();
-        let settings = directory.join("rabbitmq.conf");
-        std::fs::write(&settings, format!("listeners.tcp.1 = 127.0.0.1:{PORT}\n")).unwrap();
-        let child = Command::new(server)
-            .current_dir(directory)
-            .env("HOME", directory)
-            .env("RABBITMQ_NODENAME", "crm-faults@localhost")
-            .env("RABBITMQ_CONF_ENV_FILE", directory.join("none"))
-            .env("RABBITMQ_CONFIG_FILE", &settings)
-            .env("RABBITMQ_DIST_PORT", (PORT + 1).to_string())
-            .env("RABBITMQ_MNESIA_BASE", directory)
-            .env("RABBITMQ_LOG_BASE", directory)
-            .env("RABBITMQ_ENABLED_PLUGINS_FILE", directory.join("plugins"))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .process_group(0)
-            .spawn()
-            .unwrap();
-        self.process = Some(child);
-    }
-
-    /// Kills it and its children at once, as a power cut would.
-    fn kill(&mut self) {
-        if let Some(mut child) = self.process.take() {
-            signal("-KILL", format!("-{}", child.id()));
-            child.wait().unwrap();
-        }
-    }
-}
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        self.kill();
-    }
 }
 
 #[derive(Default)]
@@ -154,11 +107,14 @@ const PUBLISHED: &str = "position <= (SELECT position FROM outbox_relay) AND seq
 async fn every_event_arrives_in_order_through_200_kills_of_relay_or_broker() {
     let rounds: usize = variable("TEST_ROUNDS").map_or(200, |text| text.parse().unwrap());
     let database = TestDatabase::new().await;
-    let mut node = Node { directory: tempfile::tempdir().unwrap(), process: None };
+    let settings = format!("listeners.tcp.1 = 127.0.0.1:{PORT}\n");
+    let mut node = RabbitNode::new("crm-faults", PORT + 1, &settings);
     let broker = url();
     let variables = [("CRM_EVENTS_URL", broker.as_str())];
     let arrived = Arc::new(Mutex::new(Arrived::default()));
     let listener = tokio::spawn(listen(Arc::clone(&arrived)));
+    // A server that is there already would never be killed.
+    assert!(TcpListener::bind(("127.0.0.1", PORT)).is_ok(), "something listens at port {PORT}");
     node.start();
     let off = [("CRM_EVENTS_RELAY", "off")];
     let service = Process::with("serve", "serving", &database, &off);

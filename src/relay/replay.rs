@@ -1,0 +1,317 @@
+//! Published events once more, for a consumer that comes later.
+//!
+//! It only reads the outbox and the relay's ledger, so it needs no lease and moves nothing: what is blocked, parked or not
+//! published yet is left to the relay. As with the relay, an event is sent only once the one before it of the same resource
+//! is confirmed.
+
+use std::collections::HashSet;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use sea_orm::{ConnectionTrait, FromQueryResult, Value};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    backoff::RECONNECT,
+    ledger::statement,
+    status::{RelayStatus, status},
+    worker::{WINDOW, message},
+};
+use crate::{
+    broker::{Broker, DeliveryOutcome, Down, Message, Publisher},
+    database::Database,
+    error::Result,
+    events::Model,
+    values::Tenant,
+};
+
+/// How often in a row the broker may be away before a replay ends.
+const MAX_FAILURES: u32 = 5;
+
+/// Which of the published events are sent again.
+#[derive(Debug, Clone)]
+pub struct Selection {
+    /// The first of them.
+    pub from: ReplayFrom,
+    /// Only events of these types; empty for all types.
+    pub types: Vec<String>,
+    /// Only this tenant's events.
+    pub tenant: Option<Tenant>,
+}
+
+/// Where a replay begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReplayFrom {
+    /// With the event at this position.
+    Position(i64),
+    /// With what happened at this instant or later.
+    Time(DateTime<Utc>),
+}
+
+/// A selection that can be carried out.
+#[derive(Debug, Clone)]
+pub struct ReplayPlan {
+    selection: Selection,
+    first: i64,
+    last: i64,
+    /// How many events it holds.
+    pub count: u64,
+}
+
+/// What a replay did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplayReport {
+    /// How many events the broker has confirmed.
+    pub sent: u64,
+    /// How many of them no queue was bound to.
+    pub unrouted: u64,
+    /// Why it ended before its time, if it did.
+    pub stopped: Option<ReplayStop>,
+}
+
+/// Why a replay ended before its time, and from which position to go on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReplayStop {
+    /// It was told to.
+    Interrupted(i64),
+    /// The broker was away for too long, for this reason.
+    Down(i64, String),
+    /// The event at this position cannot be sent, for this reason.
+    Refused(i64, String),
+}
+
+/// Looks what a selection holds. The inner error says what is wrong with it.
+///
+/// # Errors
+/// A fault of the database.
+pub async fn plan(database: &Database, selection: Selection) -> Result<std::result::Result<ReplayPlan, String>> {
+    let RelayStatus { head, position: last, .. } = status(database).await?;
+    let purged = purged(database, selection.tenant.as_ref()).await?;
+    let mut plan = ReplayPlan { selection, first: 1, last, count: 0 };
+    match plan.selection.from {
+        ReplayFrom::Position(from) if from > head => Ok(Err(format!("--from {from}: the last position is {head}"))),
+        ReplayFrom::Position(from) if from > last => {
+            Ok(Err(format!("--from {from}: events after position {last} are not published yet")))
+        }
+        ReplayFrom::Position(from) if from <= purged => Ok(Err(format!(
+            "--from {from}: events up to position {purged} are no longer kept; the first that may be is {}",
+            purged + 1
+        ))),
+        from => {
+            if let ReplayFrom::Position(from) = from {
+                plan.first = from;
+            }
+            if purged > 0
+                && let Some(wrong) = plan.reaches_too_far(database).await?
+            {
+                return Ok(Err(wrong));
+            }
+            let count: Option<i64> = plan.select_one(database, "count(*)").await?;
+            plan.count = count.unwrap_or_default().unsigned_abs();
+            Ok(Ok(plan))
+        }
+    }
+}
+
+/// The last position that is no longer kept, of a tenant or of all.
+async fn purged(database: &Database, tenant: Option<&Tenant>) -> Result<i64> {
+    let db = database.read();
+    let purged = match tenant {
+        None => statement(&db, "SELECT max(position) FROM outbox_purged", []),
+        Some(tenant) => {
+            let sql = "SELECT max(position) FROM outbox_purged WHERE tenant_id = $1";
+            statement(&db, sql, [tenant.as_str().into()])
+        }
+    };
+    let row = db.query_one_raw(purged).await?;
+    Ok(row.map(|row| row.try_get_by_index::<Option<i64>>(0)).transpose()?.flatten().unwrap_or_default())
+}
+
+impl ReplayPlan {
+    /// The condition of an event to be part of it, at or after a position, and the values in it.
+    fn condition(&self, from: i64) -> (String, Vec<Value>) {
+        let mut sql = "o.position >= $1 AND o.position <= $2 \
+                       AND NOT EXISTS (SELECT 1 FROM outbox_held h WHERE h.seq = o.seq)"
+            .to_owned();
+        let mut values: Vec<Value> = vec![from.into(), self.last.into()];
+        let mut next = |value: Value| {
+            values.push(value);
+            format!("${}", values.len())
+        };
+        if let Some(tenant) = &self.selection.tenant {
+            sql += &format!(" AND o.tenant_id = {}", next(tenant.as_str().into()));
+        }
+        if !self.selection.types.is_empty() {
+            let types: Vec<_> = self.selection.types.iter().map(|name| next(name.as_str().into())).collect();
+            sql += &format!(" AND o.event_type IN ({})", types.join(", "));
+        }
+        if let ReplayFrom::Time(since) = self.selection.from {
+            sql += &format!(" AND o.occurred_at >= {}", next(since.into()));
+        }
+        (sql, values)
+    }
+
+    /// What is wrong with a time to begin at, where events of that time or later were deleted: those were the oldest.
+    async fn reaches_too_far(&self, database: &Database) -> Result<Option<String>> {
+        let ReplayFrom::Time(since) = self.selection.from else { return Ok(None) };
+        // How far back the kept ones reach does not depend on the types that are asked for.
+        let kept = Selection { from: ReplayFrom::Position(1), types: Vec::new(), ..self.selection.clone() };
+        let kept = Self { selection: kept, ..self.clone() };
+        let oldest: Option<DateTime<Utc>> = kept.select_one(database, "min(o.occurred_at)").await?;
+        if oldest.is_some_and(|oldest| oldest <= since) {
+            return Ok(None);
+        }
+        let oldest = oldest.map_or("none is kept now".to_owned(), |oldest| {
+            format!("the oldest that is kept is of {}", oldest.to_rfc3339_opts(SecondsFormat::Millis, true))
+        });
+        Ok(Some(format!("--since: events of that time may have been deleted; {oldest}")))
+    }
+
+    async fn select_one<T: sea_orm::TryGetable>(&self, database: &Database, what: &str) -> Result<Option<T>> {
+        let (condition, values) = self.condition(self.first);
+        let db = database.read();
+        let row = db.query_one_raw(statement(&db, &format!("SELECT {what} FROM outbox o WHERE {condition}"), values));
+        Ok(row.await?.map(|row| row.try_get_by_index::<Option<T>>(0)).transpose()?.flatten())
+    }
+
+    async fn page(&self, database: &Database, from: i64) -> Result<Vec<Model>> {
+        let (condition, values) = self.condition(from);
+        let sql = format!("SELECT o.* FROM outbox o WHERE {condition} ORDER BY o.position LIMIT {WINDOW}");
+        let db = database.read();
+        let rows = db.query_all_raw(statement(&db, &sql, values)).await?;
+        rows.iter().map(|row| Ok(Model::from_query_result(row, "")?)).collect()
+    }
+}
+
+/// Sends what the plan holds, until all is confirmed or `stop` is cancelled. `progress` hears how many events were
+/// confirmed, and up to which position.
+///
+/// # Errors
+/// A fault of the database: then the last position that `progress` heard tells where to go on.
+pub async fn replay(
+    database: &Database,
+    broker: &dyn Broker,
+    plan: &ReplayPlan,
+    progress: &(dyn Fn(u64, i64) + Sync),
+    stop: &CancellationToken,
+) -> Result<ReplayReport> {
+    let mut sender = Sender { broker, stop, publisher: None, window: 1, sent: 0, unrouted: 0 };
+    let mut next = plan.first;
+    let stopped = 'all: loop {
+        let page = plan.page(database, next).await?;
+        if page.is_empty() {
+            break None;
+        }
+        for run in runs(page) {
+            let reached = run.last().and_then(|row| row.position).unwrap_or(next);
+            if let Err(stopped) = sender.send_run(run).await {
+                break 'all Some(stopped);
+            }
+            next = reached + 1;
+            progress(sender.sent, reached);
+        }
+    };
+    Ok(ReplayReport { sent: sender.sent, unrouted: sender.unrouted, stopped })
+}
+
+/// Cuts a page where a resource comes again: the events of a run may be under way together.
+fn runs(page: Vec<Model>) -> Vec<Vec<Model>> {
+    let mut runs = Vec::new();
+    let (mut run, mut resources) = (Vec::new(), HashSet::new());
+    for row in page {
+        let resource = (row.tenant_id.clone(), row.aggregate_id);
+        if resources.contains(&resource) {
+            runs.push(std::mem::take(&mut run));
+            resources.clear();
+        }
+        resources.insert(resource);
+        run.push(row);
+    }
+    runs.push(run);
+    runs
+}
+
+struct Sender<'r> {
+    broker: &'r dyn Broker,
+    stop: &'r CancellationToken,
+    publisher: Option<Box<dyn Publisher>>,
+    /// Maximum number of events under way: one after a failure, to find out which event caused it.
+    window: usize,
+    sent: u64,
+    unrouted: u64,
+}
+
+impl Sender<'_> {
+    /// Sends events of different resources, each until it is answered. A refused one ends the replay once the others are
+    /// through, so that none is left out before the position to go on from.
+    async fn send_run(&mut self, run: Vec<Model>) -> std::result::Result<(), ReplayStop> {
+        let (mut waiting, mut refused, mut failures) = (Vec::new(), None, 0);
+        for row in run {
+            let position = row.position.unwrap_or_default();
+            match message(row) {
+                Ok(message) => waiting.push((position, message)),
+                Err(damaged) => {
+                    refused.get_or_insert((position, damaged.cause().unwrap_or_default().to_owned()));
+                }
+            }
+        }
+        while let Some(first) = waiting.first().map(|(position, _)| *position) {
+            let position = refused.as_ref().map_or(first, |(position, _): &(i64, String)| first.min(*position));
+            if self.stop.is_cancelled() {
+                return Err(ReplayStop::Interrupted(position));
+            }
+            let before = waiting.len();
+            let trouble = self.try_send(&mut waiting, &mut refused).await.err();
+            failures = if waiting.len() < before { 0 } else { failures + 1 };
+            let Some(Down(reason)) = trouble else { continue };
+            (self.publisher, self.window) = (None, 1);
+            if failures >= MAX_FAILURES {
+                return Err(ReplayStop::Down(position, reason));
+            }
+            tokio::select! {
+                () = self.stop.cancelled() => return Err(ReplayStop::Interrupted(position)),
+                () = tokio::time::sleep(RECONNECT.jittered_after(failures.max(1))) => {}
+            }
+        }
+        refused.map_or(Ok(()), |(position, reason)| Err(ReplayStop::Refused(position, reason)))
+    }
+
+    /// Sends a window of the waiting events and takes out those that were answered.
+    async fn try_send(
+        &mut self,
+        waiting: &mut Vec<(i64, Message)>,
+        refused: &mut Option<(i64, String)>,
+    ) -> std::result::Result<(), Down> {
+        let publisher = match &mut self.publisher {
+            Some(publisher) => publisher,
+            none => none.insert(self.broker.publisher().await?),
+        };
+        let messages: Vec<Message> = waiting.iter().take(self.window).map(|(_, message)| message.clone()).collect();
+        let mut outcomes = publisher.publish(&messages).await;
+        outcomes.resize(messages.len(), DeliveryOutcome::Unanswered("the broker gave no answer".to_owned()));
+        let (mut outcomes, mut trouble) = (outcomes.into_iter(), Ok(()));
+        waiting.retain(|(position, _)| match outcomes.next() {
+            Some(DeliveryOutcome::Confirmed) => {
+                self.sent += 1;
+                false
+            }
+            Some(DeliveryOutcome::Unrouted) => {
+                self.sent += 1;
+                self.unrouted += 1;
+                false
+            }
+            Some(DeliveryOutcome::Refused(reason)) => {
+                refused.get_or_insert((*position, reason));
+                false
+            }
+            Some(DeliveryOutcome::Unanswered(reason)) => {
+                trouble = Err(Down(reason));
+                true
+            }
+            None => true,
+        });
+        if trouble.is_ok() {
+            self.window = (self.window * 2).min(usize::try_from(WINDOW).unwrap_or(usize::MAX));
+        }
+        trouble
+    }
+}
