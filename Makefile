@@ -23,7 +23,7 @@ AMQP = $(eval AMQP := $(shell [ "$${CI:-}" = true ] || .ci/answers "$(TEST_AMQP_
 TEST_RABBITMQ_SERVER ?= /usr/lib/rabbitmq/bin/rabbitmq-server
 export TEST_RABBITMQ_SERVER
 NODE := $(shell [ "$${CI:-}" = true ] || [ -x "$(TEST_RABBITMQ_SERVER)" ] || echo missing)
-SKIPPED = $(if $(AMQP),broker::rabbitmq::) $(if $(NODE),broker::rabbitmq_tls::)
+SKIPPED = $(if $(AMQP),broker::rabbitmq:: broker::rabbitmq_inbound::) $(if $(NODE),broker::rabbitmq_tls::)
 TESTS = $(if $(NEXTEST),cargo nextest run --workspace $(FEATURES),cargo test --workspace $(FEATURES)) \
   $(if $(strip $(SKIPPED)),$(if $(NEXTEST),-E 'all() $(foreach test,$(SKIPPED),and not test(/^$(test)/))',-- $(SKIPPED:%=--skip %)))
 COUNT := cargo test --workspace $(FEATURES) --test it -- --list 2>/dev/null
@@ -132,7 +132,7 @@ test: ## Run all tests: on SQLite, and on PostgreSQL and with RabbitMQ where the
 	  echo "== SKIPPED: $$skipped tests on PostgreSQL, because nothing answers at TEST_POSTGRES_URL"; \
 	fi
 	@[ -z "$(AMQP)" ] || \
-	  echo "== SKIPPED: $$($(COUNT) | grep -c '^broker::rabbitmq::.*: test$$') tests with RabbitMQ, because nothing answers at TEST_AMQP_URL"
+	  echo "== SKIPPED: $$($(COUNT) | grep -cE '^broker::rabbitmq(_inbound)?::.*: test$$') tests with RabbitMQ, because nothing answers at TEST_AMQP_URL"
 	@[ -z "$(NODE)" ] || \
 	  echo "== SKIPPED: $$($(COUNT) | grep -c '^broker::rabbitmq_tls::.*: test$$') tests with a RabbitMQ of their own, because there is no $(TEST_RABBITMQ_SERVER)"
 	@[ -n "$(FEATURES)" ] || \

@@ -1,6 +1,9 @@
 //! What the clients of Kafka share.
 
+use std::{sync::mpsc::channel, thread, time::Duration};
+
 use rdkafka::{ClientConfig, error::KafkaError, producer::FutureProducer};
+use tokio::runtime::Handle;
 
 use super::interface::Down;
 
@@ -16,7 +19,11 @@ pub(super) fn of_any_size(mut config: ClientConfig) -> Result<FutureProducer, Ka
     config.set("message.max.bytes", "1000000000").create()
 }
 
-/// A client of Kafka. Closing it waits for the brokers, so that happens on a thread for blocking work.
+/// How long the end of the process waits for a client that is closed.
+const CLOSING: Duration = Duration::from_secs(5);
+
+/// A client of Kafka. Closing it says so to the brokers and waits for them, without end where they are gone: that happens on a
+/// thread of its own, for which the end of the process waits only so long.
 pub(super) struct Closing<C: Send + 'static>(Option<C>);
 
 impl<C: Send + 'static> Closing<C> {
@@ -31,8 +38,13 @@ impl<C: Send + 'static> Closing<C> {
 
 impl<C: Send + 'static> Drop for Closing<C> {
     fn drop(&mut self) {
-        if let (Some(client), Ok(runtime)) = (self.0.take(), tokio::runtime::Handle::try_current()) {
-            runtime.spawn_blocking(move || drop(client));
+        if let (Some(client), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
+            let (done, closed) = channel();
+            thread::spawn(move || {
+                drop(client);
+                let _nobody_may_wait = done.send(());
+            });
+            runtime.spawn_blocking(move || closed.recv_timeout(CLOSING));
         }
     }
 }
