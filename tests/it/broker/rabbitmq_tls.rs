@@ -13,7 +13,7 @@ use lapin::{
 use serde_json::Value;
 
 use crate::harness::{
-    PII_KEYS, Service,
+    AMPLE, PII_KEYS, Service,
     broker::{drain, relay_to},
     certificates::{Authority, ServerCertificate},
     events::task_completed,
@@ -90,14 +90,14 @@ async fn rabbitmq_with_tls_serves_whoever_trusts_its_certificate_and_no_other() 
     assert_eq!(id(&event["data"]["resource"], "customerId"), customer);
 
     // In.
-    let mut subscriber = broker.subscriber(&["oa.task.completed"]).await.unwrap();
+    let mut subscriber = broker.subscriber(&["oa.task.completed"], AMPLE).await.unwrap();
     let payload = task_completed(1, &customer).to_string();
     let (key, options) = ("oa.task.completed".into(), BasicPublishOptions::default());
     let sent =
         channel.basic_publish(PLATFORM.into(), key, options, payload.as_bytes(), BasicProperties::default()).await;
     let _not_asked_for = sent.unwrap().await.unwrap();
     let taken = tokio::time::timeout(Duration::from_secs(30), subscriber.next()).await.unwrap().unwrap();
-    assert_eq!(taken, [payload.as_bytes()]);
+    assert_eq!(taken.payload(), payload.as_bytes());
 
     // A command, by its environment.
     let (database, broker_url) = (service.database.url(), url("localhost"));
@@ -117,7 +117,8 @@ async fn rabbitmq_with_tls_serves_whoever_trusts_its_certificate_and_no_other() 
         (configured(&url("127.0.0.1"), &ca_file), "not valid for name"),
         (RabbitMq::new(Secret::new(format!("amqps://guest:guest@localhost:{}", server.plain)), String::new()), ""),
     ] {
-        let (publisher, subscriber) = (broker.publisher().await, broker.subscriber(&["oa.task.completed"]).await);
+        let (publisher, subscriber) =
+            (broker.publisher().await, broker.subscriber(&["oa.task.completed"], AMPLE).await);
         for refused in [publisher.err().unwrap(), subscriber.err().unwrap()] {
             let Down(reason) = refused;
             assert!(reason.contains(expected) && !reason.contains("guest"), "{reason}");
