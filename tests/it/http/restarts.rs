@@ -277,6 +277,13 @@ async fn a_lame_duck_answers_what_comes_and_ends_each_connection_with_it() {
         connection.write_all((head + body).as_bytes()).await.unwrap();
         assert_last_reply(&rest_of(connection).await, "201");
     }
+    for (path, status) in
+        [("/customers", "401"), ("/livez", "200"), ("/readyz", "503"), ("/nowhere", "404"), ("/docs", "200")]
+    {
+        let mut connection = TcpStream::connect(&process.address).await.unwrap();
+        connection.write_all(format!("GET {path} HTTP/1.1\r\nHost: crm\r\n\r\n").as_bytes()).await.unwrap();
+        assert_last_reply(&rest_of(connection).await, status);
+    }
     // The second signal ends the lame duck, and with it the connections that nobody uses.
     process.signal("-TERM");
     assert_eq!(rest_of(silent).await, "");
