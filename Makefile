@@ -166,8 +166,8 @@ lint-contract: ## Validate the contracts with openapi-spec-validator, Redocly, S
 ##@ At night, outside CI
 
 .PHONY: nightly
-nightly: ## Run upgrade, faults, disks, outages, fuzz and the benchmarks, all of them even if one fails
-	@$(MAKE) --no-print-directory --keep-going upgrade faults disks outages fuzz bench bench-feed bench-fairness bench-broker
+nightly: ## Run faults, disks, outages, fuzz and the benchmarks, all of them even if one fails
+	@$(MAKE) --no-print-directory --keep-going faults disks outages fuzz bench bench-feed bench-fairness bench-broker
 
 .PHONY: faults
 faults: ## Kill relays and a RabbitMQ of its own in 200 rounds, and drain 100,000 events (takes about 15 minutes)
