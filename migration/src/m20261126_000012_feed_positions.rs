@@ -32,8 +32,9 @@ impl MigrationTrait for Migration {
              SELECT o.tenant_id, \
              row_number() OVER (PARTITION BY o.tenant_id ORDER BY o.position) \
              + CASE WHEN p.tenant_id IS NULL THEN 0 ELSE 1 END, \
-             o.position, o.seq, o.event_id, o.event_type, octet_length(o.data) \
-             FROM outbox o LEFT JOIN outbox_purged p ON p.tenant_id = o.tenant_id WHERE o.position IS NOT NULL \
+             o.position, o.seq, o.event_id, o.event_type, o.bytes \
+             FROM (SELECT tenant_id, position, seq, event_id, event_type, octet_length(data) AS bytes FROM outbox \
+             WHERE position IS NOT NULL) o LEFT JOIN outbox_purged p ON p.tenant_id = o.tenant_id \
              ORDER BY o.tenant_id, o.position",
             "INSERT INTO feed_tenants (tenant_id, position, outbox_position) \
              SELECT tenant_id, 1, position FROM outbox_purged",

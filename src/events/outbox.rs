@@ -8,6 +8,11 @@
 //! A process of an earlier release assigns positions in the outbox alone. Whichever process of this one comes next puts
 //! those events into the feed, in the same order.
 
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
 use sea_orm::{
     ActiveValue::{NotSet, Set},
     ConnectionTrait, DbBackend, EntityTrait, QueryResult, Statement,
@@ -21,7 +26,7 @@ use super::{
 };
 use crate::{
     database::{Database, Transaction, horizon::Due},
-    error::Result,
+    error::{Error, Result},
 };
 
 /// Maximum number of rows per INSERT: databases limit the number of parameters.
@@ -32,6 +37,8 @@ const BATCH: i64 = 1000;
 const TOLD: i64 = 10_000;
 /// Number of events deleted per transaction.
 const PURGE: u64 = 1000;
+/// Of how many tenants what is left of deleted events is deleted per transaction.
+const TENANTS: usize = 50;
 
 /// Inserts events.
 ///
@@ -151,16 +158,62 @@ async fn news(database: &Database, tenants: &[String], told: Option<i64>, up_to:
 /// # Errors
 /// A database error. What was deleted by then stays deleted.
 pub async fn purge(database: &Database, due: Due, published_only: bool) -> Result<u64> {
-    let mut purged = 0;
+    let (mut purged, mut tenants) = (0, BTreeSet::new());
     loop {
-        let batch = database
+        let last = database
             .transact(move |transaction| Box::pin(async move { purge_batch(transaction, due, published_only).await }))
             .await?;
-        purged += batch;
-        if batch < PURGE {
-            return Ok(purged);
+        purged += last.events;
+        tenants.extend(last.positions.into_keys());
+        if last.events < PURGE {
+            break;
         }
     }
+    forget(database, tenants.into_iter().collect()).await?;
+    Ok(purged)
+}
+
+/// Events that were deleted together.
+struct Deleted {
+    events: u64,
+    /// The last position of each tenant among them.
+    positions: BTreeMap<String, i64>,
+}
+
+/// Deletes what the feeds of these tenants have of events that are no longer kept, except the place of the last one: that
+/// stays, for the readers who have read until there. They are not shown in any case, so this is done afterwards, in small
+/// steps that delay nobody.
+async fn forget(database: &Database, tenants: Vec<String>) -> Result<()> {
+    for some in tenants.chunks(TENANTS) {
+        let some: Arc<[String]> = some.into();
+        let mut more = true;
+        while more {
+            let some = Arc::clone(&some);
+            more = database
+                .transact(move |transaction| {
+                    let some = Arc::clone(&some);
+                    Box::pin(async move { forget_batch(transaction, &some).await })
+                })
+                .await?;
+        }
+    }
+    Ok(())
+}
+
+/// Returns whether there is more to delete.
+async fn forget_batch(transaction: &Transaction, tenants: &[String]) -> Result<bool> {
+    let sql = format!(
+        "DELETE FROM feed_events WHERE tenant_id = $1 AND position IN (SELECT position FROM feed_events \
+         WHERE tenant_id = $1 AND outbox_position < (SELECT position FROM outbox_purged WHERE tenant_id = $1) \
+         ORDER BY outbox_position LIMIT {PURGE})"
+    );
+    let mut more = false;
+    for tenant in tenants {
+        let values = [tenant.as_str().into()];
+        let statement = Statement::from_sql_and_values(transaction.get_database_backend(), &sql, values);
+        more |= transaction.execute_raw(statement).await?.rows_affected() == PURGE;
+    }
+    Ok(more)
 }
 
 /// Several processes may do so concurrently: the lock on the head's row serializes them, and those of earlier releases.
@@ -205,13 +258,16 @@ async fn lock_head(transaction: &Transaction) -> Result<()> {
 async fn put_into_feed(transaction: &Transaction, after: i64, up_to: i64) -> Result<()> {
     // Where a process of an earlier release deleted events that were in no feed yet, one position stands for them: so a
     // reader who has not read them is told that they are no longer kept.
+    // The size is taken first, within: SQLite would else put the data themselves aside to number the rows.
     let number = "INSERT INTO feed_events (tenant_id, position, outbox_position, seq, event_id, event_type, bytes) \
          SELECT o.tenant_id, COALESCE(t.position, 0) \
          + CASE WHEN p.position > COALESCE(t.outbox_position, 0) THEN 1 ELSE 0 END \
          + row_number() OVER (PARTITION BY o.tenant_id ORDER BY o.position), \
-         o.position, o.seq, o.event_id, o.event_type, octet_length(o.data) \
-         FROM outbox o LEFT JOIN feed_tenants t ON t.tenant_id = o.tenant_id \
-         LEFT JOIN outbox_purged p ON p.tenant_id = o.tenant_id WHERE o.position > $1 AND o.position <= $2";
+         o.position, o.seq, o.event_id, o.event_type, o.bytes FROM \
+         (SELECT tenant_id, position, seq, event_id, event_type, octet_length(data) AS bytes FROM outbox \
+         WHERE position > $1 AND position <= $2) o \
+         LEFT JOIN feed_tenants t ON t.tenant_id = o.tenant_id \
+         LEFT JOIN outbox_purged p ON p.tenant_id = o.tenant_id";
     let remember = "INSERT INTO feed_tenants (tenant_id, position, outbox_position) \
          SELECT f.tenant_id, max(f.position), max(f.outbox_position) FROM outbox o \
          JOIN feed_events f ON f.tenant_id = o.tenant_id AND f.outbox_position = o.position \
@@ -229,7 +285,7 @@ async fn put_into_feed(transaction: &Transaction, after: i64, up_to: i64) -> Res
 }
 
 /// Deletes the oldest events that are due, and records the last deleted position of each tenant.
-async fn purge_batch(transaction: &Transaction, due: Due, published_only: bool) -> Result<u64> {
+async fn purge_batch(transaction: &Transaction, due: Due, published_only: bool) -> Result<Deleted> {
     let backend = transaction.get_database_backend();
     lock_head(transaction).await?;
     let which = match published_only {
@@ -239,30 +295,30 @@ async fn purge_batch(transaction: &Transaction, due: Due, published_only: bool) 
         }
         false => "",
     };
-    let oldest = format!(
-        "SELECT seq FROM outbox WHERE position <= (SELECT position FROM feed_head WHERE id = 1) AND occurred_at < $1 \
-         {which} ORDER BY position LIMIT {PURGE}"
+    // What is recorded is what this one statement deleted: the relay goes on meanwhile, and a second look could differ.
+    let delete = format!(
+        "DELETE FROM outbox WHERE seq IN (SELECT seq FROM outbox \
+         WHERE position <= (SELECT position FROM feed_head WHERE id = 1) AND occurred_at < $1 {which} \
+         ORDER BY position LIMIT {PURGE}) RETURNING tenant_id, position"
     );
+    let rows = transaction.query_all_raw(Statement::from_sql_and_values(backend, delete, [due.instant().into()])).await?;
+    let mut positions = BTreeMap::new();
+    for row in &rows {
+        let (tenant, position): (String, i64) = (row.try_get_by_index(0)?, row.try_get_by_index(1)?);
+        let last = positions.entry(tenant).or_insert(position);
+        *last = position.max(*last);
+    }
+    let pairs = match backend {
+        DbBackend::Postgres => "json_each_text(CAST($1 AS json))",
+        _ => "json_each($1)",
+    };
     // An event that was blocked for long is deleted after later ones: the last deleted position must not go back.
     let remember = format!(
-        "INSERT INTO outbox_purged (tenant_id, position) \
-         SELECT tenant_id, max(position) FROM outbox WHERE seq IN ({oldest}) GROUP BY tenant_id \
+        "INSERT INTO outbox_purged (tenant_id, position) SELECT key, CAST(value AS BIGINT) FROM {pairs} WHERE true \
          ON CONFLICT (tenant_id) DO UPDATE SET position = excluded.position \
          WHERE excluded.position > outbox_purged.position"
     );
-    // The place of the last one stays, for the readers who have read until there. Those before them are not shown any more,
-    // or were deleted by a process of an earlier release.
-    let forget = format!(
-        "DELETE FROM feed_events WHERE (tenant_id, position) IN (SELECT f.tenant_id, f.position FROM \
-         (SELECT tenant_id, max(position) AS position FROM outbox WHERE seq IN ({oldest}) GROUP BY tenant_id) l \
-         JOIN feed_events f ON f.tenant_id = l.tenant_id AND f.outbox_position < l.position)"
-    );
-    for sql in [remember, forget] {
-        transaction.execute_raw(Statement::from_sql_and_values(backend, sql, [due.instant().into()])).await?;
-    }
-    let delete = format!("DELETE FROM outbox WHERE seq IN ({oldest})");
-    Ok(transaction
-        .execute_raw(Statement::from_sql_and_values(backend, delete, [due.instant().into()]))
-        .await?
-        .rows_affected())
+    let values = [serde_json::to_string(&positions).map_err(Error::internal)?.into()];
+    transaction.execute_raw(Statement::from_sql_and_values(backend, remember, values)).await?;
+    Ok(Deleted { events: rows.len() as u64, positions })
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crm::{database::migrate, events::outbox};
+use crm::{background, database::migrate, events::outbox};
 use sea_orm::{ConnectionTrait, DatabaseConnection};
 
 use super::stored::{assign_as_before, numbers, page, write};
@@ -12,22 +12,26 @@ use crate::harness::{
 };
 
 const EVENTS: u32 = 1_000_000;
+/// How many of them are past their time.
+const OLD: u32 = 50_000;
 const RARE: [&str; 2] = ["crm.opportunity.closed", "crm.opportunity.reopened"];
 
 /// Half of the events are of the tenant `large`, every 100,000th of them of a rare type.
 async fn fill(db: &DatabaseConnection) {
-    let (numbers, uuid, now) = if on_postgres() {
-        (format!("generate_series(1, {EVENTS}) AS n(n)"), "gen_random_uuid()", "TIMESTAMPTZ '2026-01-31 09:30:00Z'")
+    let (numbers, uuid, [old, new]) = if on_postgres() {
+        let times = ["TIMESTAMPTZ '2025-12-31 09:30:00Z'", "TIMESTAMPTZ '2026-01-31 09:30:00Z'"];
+        (format!("generate_series(1, {EVENTS}) AS n(n)"), "gen_random_uuid()", times)
     } else {
         let numbers = format!("WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < {EVENTS})");
-        (format!("({numbers} SELECT n FROM n) AS n"), "randomblob(16)", "'2026-01-31T09:30:00+00:00'")
+        let times = ["'2025-12-31T09:30:00+00:00'", "'2026-01-31T09:30:00+00:00'"];
+        (format!("({numbers} SELECT n FROM n) AS n"), "randomblob(16)", times)
     };
     let tenant = "CASE WHEN n % 2 = 0 THEN 'large' ELSE 'small' || n % 997 END";
     let resource = "x".repeat(500);
     let sql = format!(
         "INSERT INTO outbox (position, tenant_id, event_id, event_type, aggregate_id, version, occurred_at, trace_id, data) \
          SELECT n, {tenant}, {uuid}, CASE n % 100000 WHEN 2 THEN '{}' WHEN 4 THEN '{}' ELSE 'crm.customer.updated' END, \
-         {uuid}, 1, {now}, '0af7651916cd43dd8448eb211c80319c', '{{\"tenantId\":\"' || {tenant} || \
+         {uuid}, 1, CASE WHEN n <= {OLD} THEN {old} ELSE {new} END, '0af7651916cd43dd8448eb211c80319c', '{{\"tenantId\":\"' || {tenant} || \
          '\",\"version\":1,\"changedFields\":[],\"resource\":{{\"text\":\"{resource}\"}}}}' FROM {numbers}",
         RARE[0], RARE[1]
     );
@@ -110,6 +114,11 @@ async fn a_rare_type_among_a_million_events_costs_no_walk() {
         now += batch(false).await;
     }
     eprintln!("positions for 1,000 events: {:?}; without feeds, as before, {:?}", now / 5, before / 5);
+
+    let began = Instant::now();
+    let purged = background::purge(&service.app).await.unwrap().events;
+    assert_eq!(purged, u64::from(OLD));
+    eprintln!("{OLD} events are deleted in {:?}", began.elapsed());
 }
 
 fn ratio(one: Duration, other: Duration) -> f64 {

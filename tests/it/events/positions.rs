@@ -344,14 +344,21 @@ impl World {
         let tenant = self.readers[reader].tenant;
         self.history.entry(tenant).or_default();
         let deleted = self.deleted(tenant).await;
+        let in_feed: BTreeSet<u128> = fed(&self.db, tenant).await.into_iter().map(|(_, number)| number).collect();
         let reader = &mut self.readers[reader];
         let history = &self.history[tenant];
         let after = reader.cursor.as_ref().map(|cursor| format!("&after={cursor}")).unwrap_or_default();
         let call = self.service.get(&format!("/events?limit={limit}{after}")).tenant(tenant);
         let reply = call.send().await;
+        // After a restore, an event may have no place in the feed any more, and get the same one again later.
+        let ahead = reader.last.is_some_and(|last| !in_feed.contains(&last));
         let changed = reader.last.is_some() && history.get(reader.place.wrapping_sub(1)).copied() != reader.last;
         if reply.status == 400 {
-            assert!(changed || reader.place < deleted, "{reader:?} was refused: {} of {history:?}", reply.text);
+            assert!(
+                ahead || changed || reader.place < deleted,
+                "{reader:?} was refused: {} of {history:?}",
+                reply.text
+            );
             *reader = Reader { tenant, ..Reader::default() };
             self.refused += 1;
             return;
@@ -391,17 +398,16 @@ impl World {
 async fn each_reader_sees_each_event_once_and_in_order() {
     let mut runner = TestRunner::deterministic();
     let (mut refused, mut told) = (0, 0);
-    for case in 0..4 {
+    for _ in 0..6 {
         let steps = proptest::collection::vec(step(), 150).new_tree(&mut runner).unwrap().current();
         let mut world = World::new().await;
         for step in &steps {
             world.apply(step).await;
         }
         world.drain().await;
-        assert!(world.told > 50, "case {case}: {}", world.told);
         (refused, told) = (refused + world.refused, told + world.told);
     }
-    assert!(refused > 10, "{refused} readers were refused, {told} events told");
+    assert!(refused > 10 && told > 200, "{refused} readers were refused, {told} events told");
 }
 
 #[tokio::test]
