@@ -34,7 +34,7 @@ const PERSISTENT: u8 = 2;
 pub struct RabbitMq {
     url: Secret,
     prefix: String,
-    /// What the log was told about its queues.
+    /// What lasts longer than a connection.
     told: Arc<Told>,
 }
 
