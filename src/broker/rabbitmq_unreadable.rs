@@ -18,6 +18,8 @@ use super::{
 
 /// How long the broker may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How often it is looked whether the client has given up its connection.
+const POLL: Duration = Duration::from_millis(20);
 /// What a connection held comes back to the queue within this.
 const BACK: Duration = Duration::from_millis(500);
 /// How far into the queue it is looked for: further than a consumer ever takes.
@@ -33,33 +35,32 @@ pub(super) async fn take_out(connect: &Connector, queue: &str) -> Result<(), Dow
     sleep(BACK).await;
     let Some(before) = readable(connect, queue).await? else { return Ok(()) };
     sleep(BACK).await;
-    let (_connection, channel) = open(connect).await?;
+    let link = open(connect).await?;
     for _ in 0..before {
-        get(&channel, queue, false).await?.map_err(lost)?;
+        // They have come back in another order: the next time.
+        let Next::Message(_) = get(&link, queue, false).await? else { return Ok(()) };
     }
     // Acknowledged by being delivered.
-    match get(&channel, queue, true).await? {
-        Err(error) if is_unreadable(&error) => {
+    match get(&link, queue, true).await? {
+        Next::GivenUp => {
             let message = "an event of the platform is rejected: its properties are not UTF-8, and cannot be read";
             tracing::error!(queue, "{message}");
             Ok(())
         }
-        Err(error) => Err(lost(error)),
-        Ok(None) => Ok(()),
+        Next::End => Ok(()),
         // Another process was quicker, and this is another message.
-        Ok(Some(message)) => put_back(&channel, queue, &message).await,
+        Next::Message(message) => put_back(&link.1, queue, &message).await,
     }
 }
 
 /// How many messages stand before the first that cannot be read; none where all can be. They go back when this ends.
 async fn readable(connect: &Connector, queue: &str) -> Result<Option<usize>, Down> {
-    let (_connection, channel) = open(connect).await?;
+    let link = open(connect).await?;
     for count in 0..DEPTH {
-        match get(&channel, queue, false).await? {
-            Ok(Some(_)) => {}
-            Ok(None) => return Ok(None),
-            Err(error) if is_unreadable(&error) => return Ok(Some(count)),
-            Err(error) => return Err(lost(error)),
+        match get(&link, queue, false).await? {
+            Next::Message(_) => {}
+            Next::End => return Ok(None),
+            Next::GivenUp => return Ok(Some(count)),
         }
     }
     Ok(None)
@@ -69,8 +70,30 @@ async fn open(connect: &Connector) -> Result<(Connection, Channel), Down> {
     timeout(PATIENCE, connect()).await.map_err(|_| too_late())?.map_err(lost)
 }
 
-async fn get(channel: &Channel, queue: &str, no_ack: bool) -> Result<lapin::Result<Option<BasicGetMessage>>, Down> {
-    timeout(PATIENCE, channel.basic_get(queue.into(), BasicGetOptions { no_ack })).await.map_err(|_| too_late())
+/// The next message of a queue, or that there is none; or that the client gave up its connection over it, which it does not
+/// say to those who wait for the message.
+enum Next {
+    Message(Box<BasicGetMessage>),
+    End,
+    GivenUp,
+}
+
+async fn get((connection, channel): &(Connection, Channel), queue: &str, no_ack: bool) -> Result<Next, Down> {
+    let given_up = async {
+        while connection.status().connected() {
+            sleep(POLL).await;
+        }
+    };
+    let getting = channel.basic_get(queue.into(), BasicGetOptions { no_ack });
+    tokio::select! {
+        answer = timeout(PATIENCE, getting) => match answer.map_err(|_| too_late())? {
+            Ok(Some(message)) => Ok(Next::Message(Box::new(message))),
+            Ok(None) => Ok(Next::End),
+            Err(error) if is_unreadable(&error) => Ok(Next::GivenUp),
+            Err(error) => Err(lost(error)),
+        },
+        () = given_up => Ok(Next::GivenUp),
+    }
 }
 
 async fn put_back(channel: &Channel, queue: &str, message: &BasicGetMessage) -> Result<(), Down> {
