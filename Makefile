@@ -172,6 +172,7 @@ nightly: ## Run faults, disks, outages, fuzz and the benchmarks, all of them eve
 .PHONY: faults
 faults: ## Kill relays and a RabbitMQ of its own in 200 rounds, and drain 100,000 events (takes about 15 minutes)
 	cargo test $(FEATURES) --test it -- --ignored --nocapture relay::faults::
+	cargo test $(FEATURES) --test it -- --ignored --nocapture --test-threads=1 inbound::faults::
 	TEST_QUEUED=100000 cargo test $(FEATURES) --test it -- --nocapture broker::rabbitmq::events_queued
 
 .PHONY: disks

@@ -163,20 +163,24 @@ struct KafkaDelivery {
 }
 
 impl KafkaDelivery {
-    /// Waits in memory, if there is room.
-    fn put_off(self, refusal: Refusal) -> Result<(), (Self, Refusal)> {
+    /// Whether there is room to wait; then it is taken.
+    fn may_wait(&self) -> bool {
         let size = payload(&self.message).len();
-        if self.client.waiting.fetch_add(size, Ordering::Relaxed) + size > WAITING {
+        let fits = self.client.waiting.fetch_add(size, Ordering::Relaxed) + size <= WAITING;
+        if !fits {
             self.client.waiting.fetch_sub(size, Ordering::Relaxed);
-            return Err((self, refusal));
         }
+        fits
+    }
+
+    /// Comes again after the pause.
+    fn wait(self) {
         let (again, pause) = (self.client.again.clone(), self.client.pause);
         let taken = Taken { message: self.message, attempts: self.attempts + 1 };
         tokio::spawn(async move {
             sleep(pause).await;
             let _taken_unless_it_ended = again.send(taken);
         });
-        Ok(())
     }
 
     /// The dead letter is confirmed before its event is done with. If the brokers take it neither with the sender's headers
@@ -256,11 +260,11 @@ impl Delivery for KafkaDelivery {
         async move {
             match settlement {
                 Settlement::Ack => self.done(Settled::Acked),
-                Settlement::Reject(refusal) => self.bury(refusal).await,
-                Settlement::Retry(refusal) => match self.put_off(refusal) {
-                    Ok(()) => Ok(Settled::PutOff),
-                    Err((delivery, refusal)) => delivery.bury(refusal).await,
-                },
+                Settlement::Retry(_) if self.may_wait() => {
+                    self.wait();
+                    Ok(Settled::PutOff)
+                }
+                Settlement::Retry(refusal) | Settlement::Reject(refusal) => self.bury(refusal).await,
             }
         }
         .boxed()

@@ -6,7 +6,7 @@
 //! Each has its publisher and its connection in the file of its name, and beside it: `…_inbound` the subscriber ·
 //! `…_dead_letters` what operators do with dead letters · `kafka_offsets` how far a partition is done ·
 //! `rabbitmq_topology` what is declared and bound ·
-//! `rabbitmq_aside` where events are put that are not applied.
+//! `rabbitmq_aside` where events are put that are not applied · `rabbitmq_unreadable` what no client can read.
 
 mod amqp_connection;
 mod connect;
@@ -27,6 +27,7 @@ mod rabbitmq_aside;
 mod rabbitmq_dead_letters;
 mod rabbitmq_inbound;
 mod rabbitmq_topology;
+mod rabbitmq_unreadable;
 
 pub use connect::connect;
 pub use interface::{

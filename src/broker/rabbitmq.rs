@@ -46,7 +46,7 @@ pub struct RabbitMq {
     url: Secret,
     ca_file: Option<CaFile>,
     prefix: String,
-    /// What the log was told about its queues.
+    /// What lasts longer than a connection.
     told: Arc<Told>,
 }
 

@@ -1,6 +1,9 @@
 //! Consuming from RabbitMQ: manual acknowledgement, each event for itself · a queue where events wait · dead letters.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use futures_util::{FutureExt, StreamExt, future::BoxFuture};
 use lapin::{
@@ -16,6 +19,7 @@ use super::{
     names::{ATTEMPTS, DEAD_SINCE, ORIGIN, REASON},
     rabbitmq_aside::{Answer, Aside, Connector, Header, attempts, bare, header, properties, text},
     rabbitmq_topology::{Queues, Told, declare},
+    rabbitmq_unreadable::{is_unreadable, take_out},
 };
 
 /// How long a start may take.
@@ -27,8 +31,11 @@ pub(super) async fn subscribe(
     queues: Queues,
     event_types: &[&'static str],
     pause: Duration,
-    told: &Told,
+    told: &Arc<Told>,
 ) -> Result<Box<dyn Subscriber>, Down> {
+    if told.unreadable.swap(false, Ordering::Relaxed) {
+        take_out(&connect, &queues.inbound).await?;
+    }
     let subscriber = timeout(START, start(connect, queues, event_types, pause, told)).await;
     Ok(Box::new(subscriber.map_err(|_| Down("the broker did not answer in time".to_owned()))??))
 }
@@ -38,7 +45,7 @@ async fn start(
     mut queues: Queues,
     event_types: &[&'static str],
     pause: Duration,
-    told: &Told,
+    told: &Arc<Told>,
 ) -> Result<RabbitSubscriber, Down> {
     let (connection, _) = connect().await.map_err(|error| Down(format!("cannot connect: {error}")))?;
     declare(&connection, &mut queues, event_types, pause, told).await?;
@@ -51,7 +58,7 @@ async fn start(
     let consumer: Consumer =
         consuming.await.map_err(|error: lapin::Error| Down(format!("cannot consume {}: {error}", queues.inbound)))?;
     let elsewhere = Arc::new(Elsewhere { queues, aside: Aside::new(connect) });
-    Ok(RabbitSubscriber { _connection: connection, consumer, elsewhere })
+    Ok(RabbitSubscriber { _connection: connection, consumer, elsewhere, told: Arc::clone(told) })
 }
 
 /// Where events go that are not applied.
@@ -65,6 +72,7 @@ struct RabbitSubscriber {
     _connection: Connection,
     consumer: Consumer,
     elsewhere: Arc<Elsewhere>,
+    told: Arc<Told>,
 }
 
 impl Subscriber for RabbitSubscriber {
@@ -75,7 +83,11 @@ impl Subscriber for RabbitSubscriber {
                     let elsewhere = Arc::clone(&self.elsewhere);
                     Ok(Box::new(RabbitDelivery { message, elsewhere }) as Box<dyn Delivery>)
                 }
-                Some(Err(error)) => Err(Down(error.to_string())),
+                Some(Err(error)) => {
+                    // The next subscriber has to see to it first.
+                    self.told.unreadable.fetch_or(is_unreadable(&error), Ordering::Relaxed);
+                    Err(Down(error.to_string()))
+                }
                 None => Err(Down("the broker ended the subscription".to_owned())),
             }
         }

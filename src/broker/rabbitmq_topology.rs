@@ -3,7 +3,7 @@
 
 use std::{
     collections::HashSet,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, PoisonError, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -40,13 +40,17 @@ impl Queues {
     }
 }
 
-/// What the log was told, so that it is told once and not at each reconnection.
+/// What lasts longer than a connection: what the log was told, once and not each time; and why the last one ended.
 #[derive(Debug, Default)]
-pub(super) struct Told(Mutex<HashSet<String>>);
+pub(super) struct Told {
+    names: Mutex<HashSet<String>>,
+    /// The last connection was given up over a message that cannot be read.
+    pub unreadable: AtomicBool,
+}
 
 impl Told {
     fn as_it_is(&self, name: &str, reason: &Error) {
-        if self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned()) {
+        if self.names.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned()) {
             tracing::warn!(name, %reason, "it cannot be declared as this service would, and is used as it is");
         }
     }
@@ -171,7 +175,7 @@ impl Declaring<'_> {
         queues.retries = format!("{name}.{}", pause.as_millis());
         let spare = self.try_queue(&queues.retries, false, back).await;
         spare.map_err(|error| cannot("declare the queue", &queues.retries, &error))?;
-        if self.told.0.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone()) {
+        if self.told.names.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone()) {
             let instead = &queues.retries;
             tracing::warn!(name, instead, reason = %error, "it may not lead back to its queue: another takes its place");
         }

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// The version of the events, which is not the program's: `openapi/README.md` says what raises it.
-pub const VERSION: &str = "1.1.1";
+pub const VERSION: &str = "1.2.0";
 
 /// Emits the document. Needs no environment, database or configuration.
 #[must_use]
@@ -46,12 +46,16 @@ pub fn document() -> Value {
             "platform": channel(
                 broker::PLATFORM,
                 &format!(
-                    "The platform's events. This service consumes the ones below from the durable queue `{}`, and \
-                     applies each `eventId` once. An event that cannot be applied goes to the queue `{}`, with the \
-                     reason in the header `{}`.",
+                    "The platform's events. This service consumes the ones below from the durable queue `{}`. The \
+                     sender of an event is the first part of its type, and must be that of its routing key. Each \
+                     `eventId` is applied once for each sender and tenant; one that comes again with another type or \
+                     other data cannot be applied. An event that names a resource which is not there yet is tried \
+                     again for a minute. An event that cannot be applied goes to the queue `{}`, with the reason, \
+                     which quotes nothing of it, in the header `{}`, and the time in `{}`.",
                     broker::INBOUND,
                     broker::DEAD_LETTERS,
-                    broker::REASON
+                    broker::REASON,
+                    broker::DEAD_SINCE
                 ),
                 &consumed,
             ),
@@ -165,7 +169,10 @@ fn consumed_envelope(event: &ConsumedEvent) -> Value {
         "description": event.summary,
         "required": ["eventId", "eventType", "timestamp", "data"],
         "properties": {
-            "eventId": field(DataField::of::<EventId>("eventId", "The same if the event is delivered twice.")),
+            "eventId": field(DataField::of::<EventId>(
+                "eventId",
+                "The same if the event is delivered twice; unique within its sender and tenant.",
+            )),
             "eventType": { "type": "string", "const": event.event_type },
             "timestamp": field(DataField::of::<EventTimestamp>("timestamp", "When it happened.")),
             "source": { "type": "string" },

@@ -229,10 +229,8 @@ async fn poison_becomes_dead_letters_once_and_holds_up_no_good_event() {
     let mut bad: Vec<Vec<u8>> = [90_000, 200_000, 999_000].iter().map(|size| poison(*size, *size)).collect();
     bad.extend([Vec::new(), vec![0xff; 100_000], vec![b'['; 100_000], b"\"13812345678\"".to_vec()]);
     for number in 0..150 {
-        if let Some(bad) = bad.get(number / 10) {
-            if number % 10 == 0 {
-                kafka.send("oa.events", bad).await;
-            }
+        if let Some(bad) = bad.get(number / 10).filter(|_| number % 10 == 0) {
+            kafka.send("oa.events", bad).await;
         }
         kafka.send("oa.events", task_completed(number, &customer).to_string().as_bytes()).await;
     }

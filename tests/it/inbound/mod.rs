@@ -1,5 +1,6 @@
 //! Events of other systems, consumed.
 
+mod faults;
 mod inbox;
 mod platform_events;
 mod settlement;
