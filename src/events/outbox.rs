@@ -301,7 +301,8 @@ async fn purge_batch(transaction: &Transaction, due: Due, published_only: bool) 
          WHERE position <= (SELECT position FROM feed_head WHERE id = 1) AND occurred_at < $1 {which} \
          ORDER BY position LIMIT {PURGE}) RETURNING tenant_id, position"
     );
-    let rows = transaction.query_all_raw(Statement::from_sql_and_values(backend, delete, [due.instant().into()])).await?;
+    let rows =
+        transaction.query_all_raw(Statement::from_sql_and_values(backend, delete, [due.instant().into()])).await?;
     let mut positions = BTreeMap::new();
     for row in &rows {
         let (tenant, position): (String, i64) = (row.try_get_by_index(0)?, row.try_get_by_index(1)?);
