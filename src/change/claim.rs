@@ -100,12 +100,23 @@ async fn claim_for_previous_release(change: &Change<'_>, event: &EventClaim) -> 
     let of_tenant = inbox::Entity::of(change.tenant());
     let here = of_tenant.filter(Column::Consumer.eq(event.consumer)).filter(Column::EventId.eq(event_id));
     let mut first = here.all(change.db()).await?.into_iter();
-    // That release kept no hash: under its row, whatever the sender says counts as the same.
-    let sender = |event_type: &str| event_type.split('.').next().map(str::to_owned);
-    match first.any(|first| sender(&first.event_type).as_deref() == Some(event.sender.as_str())) {
-        true => Err(Error::duplicate_event()),
-        false => Ok(()),
+    // That release knows no part of a sender and kept no hash: under its row, whatever the sender says counts as the same.
+    let system = |text: &str| text.split(['.', '/']).next().map(str::to_owned);
+    match first.find(|first| system(&first.event_type) == system(&event.sender)) {
+        Some(first) if !is_of_another_part(change, event, &first.event_type).await? => Err(Error::duplicate_event()),
+        _ => Ok(()),
     }
+}
+
+/// Whether an event of this type is known here from another part of the sender.
+async fn is_of_another_part(change: &Change<'_>, event: &EventClaim, event_type: &str) -> Result<bool> {
+    use inbox_event::Column;
+    let others = inbox_event::Entity::of(change.tenant())
+        .filter(Column::Consumer.eq(event.consumer))
+        .filter(Column::EventId.eq(&change.intent.actor.request_id))
+        .filter(Column::EventType.eq(event_type))
+        .filter(Column::Sender.ne(&event.sender));
+    Ok(!others.all(change.db()).await?.is_empty())
 }
 
 /// Inserts a claim; `false` if its key exists already.

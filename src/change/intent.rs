@@ -38,7 +38,7 @@ pub(super) enum Idempotency {
 pub struct EventClaim {
     /// Who consumes it.
     pub consumer: &'static str,
-    /// The system that sent it.
+    /// The system that sent it, and what part of it, if it says so.
     pub sender: String,
     /// Its type.
     pub event_type: String,

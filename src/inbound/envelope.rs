@@ -32,6 +32,8 @@ pub(super) struct Envelope {
     pub event_type: String,
     pub timestamp: EventTimestamp,
     #[serde(default)]
+    source: Value,
+    #[serde(default)]
     trace_id: Option<String>,
     data: Box<RawValue>,
 }
@@ -62,6 +64,15 @@ impl Envelope {
         self.event_type.split('.').next().unwrap_or_default()
     }
 
+    /// Within whom its id is unique: the system that sent it; where `source` names a part of that, the part, by its hash,
+    /// because the text may be of any size and say anything.
+    fn id_scope(&self) -> String {
+        match self.source.as_str() {
+            Some(source) if source != self.sender() => format!("{}/{:.32}", self.sender(), hex(Sha256::digest(source))),
+            _ => self.sender().to_owned(),
+        }
+    }
+
     /// The hash of type and data, whatever the order of fields and the white space. What is nested too deeply to be put in
     /// order is hashed as it stands.
     fn payload_hash(&self) -> String {
@@ -71,7 +82,7 @@ impl Envelope {
         });
         let canonical = canonical.unwrap_or_else(|_| self.data.get().to_owned());
         let hash = Sha256::new().chain_update(&self.event_type).chain_update([0]).chain_update(canonical).finalize();
-        hash.iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(hash)
     }
 
     /// The system that sent the event acts, in this tenant.
@@ -87,12 +98,16 @@ impl Envelope {
             },
             claim: EventClaim {
                 consumer: INBOUND,
-                sender: self.sender().to_owned(),
+                sender: self.id_scope(),
                 event_type: self.event_type.clone(),
                 payload_hash: self.payload_hash(),
             },
         }
     }
+}
+
+fn hex(hash: impl AsRef<[u8]>) -> String {
+    hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The sender, before the target is known.

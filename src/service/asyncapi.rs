@@ -48,8 +48,8 @@ pub fn document() -> Value {
                 &format!(
                     "The platform's events. This service consumes the ones below from the durable queue `{}`. The \
                      sender of an event is the first part of its type, and must be that of its routing key. Each \
-                     `eventId` is applied once for each sender and tenant; one that comes again with another type or \
-                     other data cannot be applied. An event that names a resource which is not there yet is tried \
+                     `eventId` is applied once for each tenant and sender, and part of a sender, if its `source` \
+                     names one; one that comes again with another type or other data cannot be applied. An event that names a resource which is not there yet is tried \
                      again for a minute. An event that cannot be applied goes to the queue `{}`, with the reason, \
                      which quotes nothing of it, in the header `{}`, and the time in `{}`.",
                     broker::INBOUND,
@@ -175,7 +175,7 @@ fn consumed_envelope(event: &ConsumedEvent) -> Value {
             )),
             "eventType": { "type": "string", "const": event.event_type },
             "timestamp": field(DataField::of::<EventTimestamp>("timestamp", "When it happened.")),
-            "source": { "type": "string" },
+            "source": { "type": "string", "description": "Who sent it: the first part of the type, or a part of that." },
             "traceId": { "type": ["string", "null"], "description": "The trace of the event (W3C Trace Context)." },
             "data": { "type": "object", "required": event.required, "properties": data },
         },

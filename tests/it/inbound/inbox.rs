@@ -59,6 +59,35 @@ async fn one_id_of_two_tenants_or_senders_is_two_events() {
 }
 
 #[tokio::test]
+async fn one_id_of_two_parts_of_a_sender_is_two_events() {
+    let service = Service::start().await;
+    let customer = service.customer().await;
+    let from = |source: Value, title: &str| {
+        let data = json!({ "tenantId": "default", "customerId": customer, "title": title });
+        let mut event = event("x", "oa.task.completed", &data);
+        event["source"] = source;
+        event
+    };
+    // A source that says nothing more than the type, or nothing at all, is none.
+    let sources = [json!("oa"), json!("oa-north"), json!("x".repeat(100_000))];
+    for (number, source) in sources.into_iter().enumerate() {
+        let title = format!("Task {number}");
+        assert_eq!(apply(&service, &from(source.clone(), &title)).await, Ok(ApplyOutcome::Applied));
+        assert_eq!(apply(&service, &from(source.clone(), &title)).await, Ok(ApplyOutcome::Duplicate));
+        apply(&service, &from(source, "another")).await.unwrap_err();
+    }
+    for source in [Value::Null, json!(7)] {
+        assert_eq!(apply(&service, &from(source, "Task 0")).await, Ok(ApplyOutcome::Duplicate));
+    }
+    assert_eq!(service.read("/follow-ups").await["total"], 3);
+    // What the release before this one applied has no part.
+    let mut before = from(json!("oa-south"), "before");
+    before["eventId"] = json!("y");
+    assert!(claimed_by_previous_release(&service, &before).await);
+    assert_eq!(apply(&service, &before).await, Ok(ApplyOutcome::Duplicate));
+}
+
+#[tokio::test]
 async fn an_id_that_comes_again_must_say_the_same_again() {
     let service = Service::start().await;
     let customer = service.customer().await;
