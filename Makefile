@@ -142,10 +142,10 @@ test: ## Run all tests: on SQLite, and on PostgreSQL and with RabbitMQ where the
 upgrade: ## Run the previous release on today's schema, beside this one and after it (builds it: takes two minutes)
 	@previous=$$(.ci/build-previous) && export TEST_PREVIOUS=$$previous && \
 	  echo "== The previous release on SQLite" && \
-	  TEST_DATABASE=sqlite cargo test --test it -- --ignored --nocapture database::upgrades:: && \
+	  TEST_DATABASE=sqlite cargo test $(FEATURES) --test it -- --ignored --nocapture database::upgrades:: && \
 	  if [ "$${CI:-}" = true ] || .ci/answers "$$TEST_POSTGRES_URL" 5432; then \
 	    echo "== The previous release on PostgreSQL" && \
-	    TEST_DATABASE=postgres cargo test --test it -- --ignored --nocapture database::upgrades::; \
+	    TEST_DATABASE=postgres cargo test $(FEATURES) --test it -- --ignored --nocapture database::upgrades::; \
 	  else \
 	    echo "== SKIPPED: 1 test on PostgreSQL, because nothing answers at TEST_POSTGRES_URL"; \
 	  fi
@@ -198,14 +198,14 @@ bench: ## Measure what sealing personal data costs, as a ratio (needs wrk; build
 .PHONY: bench-fairness
 bench-fairness: ## Measure creates beside a large deletion against without, as a ratio (needs wrk and sqlite3; builds a release)
 	command -v wrk >/dev/null && command -v sqlite3 >/dev/null || { echo "missing: apt-get install wrk sqlite3" >&2; exit 1; }
-	cargo build --release --bin crm
+	cargo build --release $(FEATURES) --bin crm
 	tests/bench/fairness
 
 .PHONY: bench-feed
 bench-feed: ## Measure the feed's types among a million events, as a ratio (takes some minutes)
-	TEST_DATABASE=sqlite cargo test --test it -- --ignored --nocapture events::million::
+	TEST_DATABASE=sqlite cargo test $(FEATURES) --test it -- --ignored --nocapture events::million::
 	@! .ci/answers "$$TEST_POSTGRES_URL" 5432 || \
-	  TEST_DATABASE=postgres cargo test --test it -- --ignored --nocapture events::million::
+	  TEST_DATABASE=postgres cargo test $(FEATURES) --test it -- --ignored --nocapture events::million::
 
 .PHONY: bench-broker
 bench-broker: ## Measure writes while the broker is down against up, as a ratio (needs wrk and RabbitMQ; builds a release)

@@ -5,11 +5,9 @@
 //! Rules:
 //! - the primary and foreign keys of a tenant's data begin with `tenant_id`, so a row can never belong to, or point into,
 //!   another tenant. Tables that serve all tenants at once have keys of their own: `pii_keys`, `outbox`, `outbox_head`,
-//!   `outbox_relay`, `outbox_held`, `feed_head` and `inbox`;
-//!   `outbox_relay`, `outbox_held`, `inbox` and `retention_horizon`;
+//!   `outbox_relay`, `outbox_held`, `feed_head`, `inbox` and `retention_horizon`;
 //! - what the service promises about a row (a stage's status, one primary contact, references) is a constraint here too;
-//! - a list has an index for its filter and its order: `(tenant_id, [filter,] created_at, id)`.
-//!
+//! - a list has an index for its filter and its order: `(tenant_id, [filter,] created_at, id)`;
 //! - expand, then contract: the release before must be able to run on the new schema, beside the new release and after it.
 //!   So a migration only adds what its statements can do without: tables, indexes, columns that are nullable or have a
 //!   default. What nothing needs any more is taken away a release later, by a migration whose name says so

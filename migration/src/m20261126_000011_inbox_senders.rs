@@ -1,6 +1,6 @@
 //! `inbox_events`: the platform's events that were applied, by sender and tenant, each with the hash of what it said. It takes
 //! the place of `inbox`, whose key knows neither: the release before this one still claims there, so that table stays, and
-//! both are written, until no process of that release can run beside this one or after a rollback.
+//! both are written. The next release stops writing it, and the one after that may drop it.
 
 use sea_orm_migration::prelude::*;
 

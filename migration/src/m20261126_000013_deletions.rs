@@ -13,19 +13,24 @@ const REFERENCED: [&str; 3] = ["customers", "contacts", "opportunities"];
 
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
+    /// Each statement by itself: none holds a lock while it waits for that of another table, which a request of a process that
+    /// still runs may hold. One that was cut off goes on where it was.
     fn use_transaction(&self) -> Option<bool> {
-        Some(true)
+        Some(false)
     }
 
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         for table in REFERENCED {
-            let deleted_at = ColumnDef::new("deleted_at").timestamp_with_time_zone().to_owned();
-            manager.alter_table(Table::alter().table(table).add_column(deleted_at).to_owned()).await?;
+            if !manager.has_column(table, "deleted_at").await? {
+                let deleted_at = ColumnDef::new("deleted_at").timestamp_with_time_zone().to_owned();
+                manager.alter_table(Table::alter().table(table).add_column(deleted_at).to_owned()).await?;
+            }
         }
         manager
             .create_table(
                 Table::create()
                     .table("deletions")
+                    .if_not_exists()
                     .col(ColumnDef::new("tenant_id").string_len(64).not_null())
                     .col(ColumnDef::new("resource_id").uuid().not_null())
                     .col(ColumnDef::new("resource_type").string_len(32).not_null())
@@ -39,10 +44,16 @@ impl MigrationTrait for Migration {
             )
             .await?;
         // They are worked off in the order in which they were accepted.
-        manager.create_index(index("deletions_oldest", "deletions", ["deleted_at", "resource_id"])).await
+        let oldest = index("deletions_oldest", "deletions", ["deleted_at", "resource_id"]).if_not_exists().to_owned();
+        manager.create_index(oldest).await
     }
 
+    /// Not while anything is still to be removed: it would be back.
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let pending = Query::select().expr(Expr::val(1)).from("deletions").limit(1).to_owned();
+        if manager.get_connection().query_one(&pending).await?.is_some() {
+            return Err(DbErr::Migration("deletions are under way: wait until crm_deletions_pending is 0".to_owned()));
+        }
         manager.drop_table(Table::drop().table("deletions").to_owned()).await?;
         for table in REFERENCED {
             manager.alter_table(Table::alter().table(table).drop_column("deleted_at").to_owned()).await?;

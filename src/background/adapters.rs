@@ -25,8 +25,12 @@ use crate::{
 const GATHER: Duration = Duration::from_millis(50);
 /// The pause before entries are written again that the database could not take.
 const REWRITE: Duration = Duration::from_secs(1);
-/// Maximum number of rows that a step of a deletion removes.
-const ROWS: u64 = 50;
+/// Maximum number of rows that a step of a deletion removes: so few that others hardly notice.
+const ROWS: u64 = 20;
+/// The part of the time that the removal leaves to others: so many times what it takes itself.
+const LEFT_TO_OTHERS: u32 = 3;
+/// How long the end of the service waits for steps that are under way: they are taken again.
+const REMOVAL: Duration = Duration::from_secs(5);
 /// The pause before a deletion is tried again that could not be removed.
 const REMOVE_AGAIN: Duration = Duration::from_secs(5);
 /// How long the work of another process may go unnoticed.
@@ -141,13 +145,15 @@ pub(super) struct RemoveDeleted {
     after: Option<Deletion>,
     /// Whether a step of this turn removed anything.
     removed: bool,
+    /// How a step of this turn failed.
+    failure: Option<Error>,
     pause: Pause,
 }
 
 /// How the removal pauses.
 enum Pause {
-    /// It leaves the database to others for as long as it took itself.
-    Elapsed(Duration),
+    /// It leaves the database to others, given how long it took itself.
+    Busy(Duration),
     /// It waits for a deletion, or for this long.
     Idle(Duration),
 }
@@ -155,40 +161,47 @@ enum Pause {
 impl RemoveDeleted {
     pub fn new(app: &App) -> Self {
         let (changes, metrics) = (app.changes().clone(), Arc::clone(app.metrics()));
-        Self { changes, metrics, after: None, removed: false, pause: Pause::Idle(POLL) }
+        Self { changes, metrics, after: None, removed: false, failure: None, pause: Pause::Idle(POLL) }
     }
 }
 
 impl Task for RemoveDeleted {
-    const ON_STOP: OnStop = OnStop::Finish;
+    const ON_STOP: OnStop = OnStop::FinishWithin(REMOVAL);
 
     async fn step(&mut self) -> Result<()> {
         let started = Instant::now();
         self.pause = Pause::Idle(REMOVE_AGAIN);
+        let is_first = self.after.is_none();
         let deletions = self.changes.deletions(self.after.as_ref()).await?;
-        self.metrics.deletions_pending.set(deletions.len() as i64);
+        if is_first {
+            self.metrics.deletions_pending.set(deletions.len() as i64);
+        }
         let is_last = (deletions.len() as u64) < DELETIONS;
         self.after = if is_last { None } else { deletions.last().cloned() };
-        let mut outcome = Ok(());
         for deletion in deletions {
             // One that fails must not keep the others.
             match self.changes.remove(deletion, ROWS).await {
                 Ok(RemovalStep::Removed(_) | RemovalStep::Done) => self.removed = true,
                 Ok(RemovalStep::Waiting | RemovalStep::Elsewhere) => {}
-                Err(error) => outcome = Err(error),
+                Err(error) => self.failure = Some(error),
             }
         }
-        if !is_last || std::mem::take(&mut self.removed) {
-            self.pause = Pause::Elapsed(started.elapsed());
-        } else if outcome.is_ok() {
+        if !is_last {
+            self.pause = Pause::Busy(started.elapsed());
+            return Ok(());
+        }
+        let (removed, failure) = (std::mem::take(&mut self.removed), self.failure.take());
+        if removed {
+            self.pause = Pause::Busy(started.elapsed());
+        } else if failure.is_none() {
             self.pause = Pause::Idle(POLL);
         }
-        outcome
+        failure.map_or(Ok(()), Err)
     }
 
     async fn pause(&mut self) {
         match self.pause {
-            Pause::Elapsed(elapsed) => sleep(elapsed).await,
+            Pause::Busy(elapsed) => sleep(elapsed * LEFT_TO_OTHERS).await,
             Pause::Idle(longest) => {
                 let _woken_or_in_vain = timeout(longest, self.changes.deleted.notified()).await;
             }
@@ -196,7 +209,8 @@ impl Task for RemoveDeleted {
     }
 
     fn report(&self, error: &Error) {
-        tracing::error!(cause = error.cause().unwrap_or_default(), "what is deleted cannot be removed");
+        let cause = error.cause().or(error.details()).unwrap_or_default();
+        tracing::error!(cause, "what is deleted cannot be removed");
     }
 }
 

@@ -1,5 +1,6 @@
 //! The `inbox` table: platform events that were applied, as the previous release claims them. It is written for that release
-//! alone, which may run beside this one or after a rollback; it goes when that release does.
+//! alone, which may run beside this one or after a rollback; the next release stops writing it, and the one
+//! after that may drop it.
 
 use sea_orm::entity::prelude::*;
 
