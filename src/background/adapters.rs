@@ -12,29 +12,19 @@ use crate::{
     app::App,
     audit::AuditQueue,
     broker::{Broker, Down, Patience},
-    change::{Changes, DELETIONS, Deletion, RemovalStep},
     database::Database,
     error::{Error, Result},
     events::{EventSignal, outbox, signal::Positions},
     inbound::Inbound,
     relay::{Relay, Step},
-    telemetry::metrics::Metrics,
 };
 
 /// How long entries gather before they are written, to share a commit.
 const GATHER: Duration = Duration::from_millis(50);
 /// The pause before entries are written again that the database could not take.
 const REWRITE: Duration = Duration::from_secs(1);
-/// Maximum number of rows that a step of a deletion removes: so few that others hardly notice.
-const ROWS: u64 = 20;
-/// The part of the time that the removal leaves to others: so many times what it takes itself.
-const LEFT_TO_OTHERS: u32 = 3;
-/// How long the end of the service waits for steps that are under way: they are taken again.
-const REMOVAL: Duration = Duration::from_secs(5);
-/// The pause before a deletion is tried again that could not be removed.
-const REMOVE_AGAIN: Duration = Duration::from_secs(5);
 /// How long the work of another process may go unnoticed.
-const POLL: Duration = Duration::from_millis(250);
+pub(super) const POLL: Duration = Duration::from_millis(250);
 /// How long the end of the service waits for events that the broker may still confirm: they are not sent again then.
 const CONFIRMATION: Duration = Duration::from_secs(3);
 /// The pause before the platform's events are asked for again; it doubles with each failure in a row.
@@ -134,83 +124,6 @@ impl Task for AssignPositions {
 
     fn report(&self, error: &Error) {
         tracing::error!(cause = error.cause().unwrap_or_default(), "events cannot be put in order");
-    }
-}
-
-/// Removes what is deleted, a step of each deletion in turn.
-pub(super) struct RemoveDeleted {
-    changes: Changes,
-    metrics: Arc<Metrics>,
-    /// Of a turn that is not over: the last deletion, whose followers come next.
-    after: Option<Deletion>,
-    /// Whether a step of this turn removed anything.
-    removed: bool,
-    /// How a step of this turn failed.
-    failure: Option<Error>,
-    pause: Pause,
-}
-
-/// How the removal pauses.
-enum Pause {
-    /// It leaves the database to others, given how long it took itself.
-    Busy(Duration),
-    /// It waits for a deletion, or for this long.
-    Idle(Duration),
-}
-
-impl RemoveDeleted {
-    pub fn new(app: &App) -> Self {
-        let (changes, metrics) = (app.changes().clone(), Arc::clone(app.metrics()));
-        Self { changes, metrics, after: None, removed: false, failure: None, pause: Pause::Idle(POLL) }
-    }
-}
-
-impl Task for RemoveDeleted {
-    const ON_STOP: OnStop = OnStop::FinishWithin(REMOVAL);
-
-    async fn step(&mut self) -> Result<()> {
-        let started = Instant::now();
-        self.pause = Pause::Idle(REMOVE_AGAIN);
-        let is_first = self.after.is_none();
-        let deletions = self.changes.deletions(self.after.as_ref()).await?;
-        if is_first {
-            self.metrics.deletions_pending.set(deletions.len() as i64);
-        }
-        let is_last = (deletions.len() as u64) < DELETIONS;
-        self.after = if is_last { None } else { deletions.last().cloned() };
-        for deletion in deletions {
-            // One that fails must not keep the others.
-            match self.changes.remove(deletion, ROWS).await {
-                Ok(RemovalStep::Removed(_) | RemovalStep::Done) => self.removed = true,
-                Ok(RemovalStep::Waiting | RemovalStep::Elsewhere) => {}
-                Err(error) => self.failure = Some(error),
-            }
-        }
-        if !is_last {
-            self.pause = Pause::Busy(started.elapsed());
-            return Ok(());
-        }
-        let (removed, failure) = (std::mem::take(&mut self.removed), self.failure.take());
-        if removed {
-            self.pause = Pause::Busy(started.elapsed());
-        } else if failure.is_none() {
-            self.pause = Pause::Idle(POLL);
-        }
-        failure.map_or(Ok(()), Err)
-    }
-
-    async fn pause(&mut self) {
-        match self.pause {
-            Pause::Busy(elapsed) => sleep(elapsed * LEFT_TO_OTHERS).await,
-            Pause::Idle(longest) => {
-                let _woken_or_in_vain = timeout(longest, self.changes.deleted.notified()).await;
-            }
-        }
-    }
-
-    fn report(&self, error: &Error) {
-        let cause = error.cause().or(error.details()).unwrap_or_default();
-        tracing::error!(cause, "what is deleted cannot be removed");
     }
 }
 

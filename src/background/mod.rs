@@ -2,9 +2,10 @@
 //! consumed, old data is deleted.
 //!
 //! Reading order: `tasks` which tasks a process runs · `adapters` what a task does in a step, and when it takes the next ·
-//! `supervisor` the loop that all of them run in · [`retention`] what is deleted.
+//! [`remove_deleted`] likewise · `supervisor` the loop that all of them run in · [`retention`] what is past its time.
 
 mod adapters;
+mod remove_deleted;
 pub mod retention;
 mod supervisor;
 mod tasks;

@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    adapters::{AssignPositions, Consume, Every, Publish, RemoveDeleted, WriteAuditEntries},
+    adapters::{AssignPositions, Consume, Every, Publish, WriteAuditEntries},
+    remove_deleted::RemoveDeleted,
     retention::purge,
     supervisor::Supervisor,
 };
