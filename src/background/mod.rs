@@ -1,5 +1,5 @@
 //! What goes on beside the requests: audit entries are written and chained, events are assigned positions, published and
-//! consumed, old data is deleted.
+//! consumed, what belongs to deleted resources is removed, old data is deleted.
 //!
 //! Reading order: `tasks` which tasks a process runs · `adapters` what a task does in a step, and when it takes the next ·
 //! [`remove_deleted`] likewise · `supervisor` the loop that all of them run in · [`retention`] what is past its time.

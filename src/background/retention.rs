@@ -13,6 +13,15 @@ pub struct Purged {
     pub events: u64,
 }
 
+/// Settles what the retention takes for the time, before this process writes anything. A fault of the database is logged
+/// and does not end the start: the retention tries again.
+pub async fn begin(app: &App) {
+    if let Err(error) = app.horizon().begin(app.database()).await {
+        let cause = error.cause().unwrap_or_default();
+        tracing::warn!(cause, "the retention cannot begin: it tries again");
+    }
+}
+
 /// Deletes what was kept for long enough; where there is a broker, only events that it has.
 ///
 /// # Errors

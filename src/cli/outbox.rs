@@ -55,10 +55,16 @@ async fn status(database: &Database) -> ExitOutcome {
     for ParkedEvent { event_id, event_type, tenant_id, aggregate_id, reason } in
         relay::parked(database, LISTED).await.map_err(fault)?
     {
+        let [event_id, aggregate_id] = [event_id, aggregate_id].map(|id| readable(id.map(|id| id.to_string())));
+        let [event_type, tenant_id] = [event_type, tenant_id].map(readable);
         let reason = reason.unwrap_or_default();
         print(&format!("{event_id} {event_type} of {aggregate_id} of tenant {tenant_id}: {reason}"))?;
     }
     Ok(())
+}
+
+fn readable(text: Option<String>) -> String {
+    text.unwrap_or_else(|| "(unreadable)".to_owned())
 }
 
 async fn retry(database: &Database, event: Option<Uuid>) -> ExitOutcome {

@@ -1,7 +1,12 @@
 //! `crm relay`: publishes and consumes events, in a process of its own.
 
 use super::context::{ExitOutcome, StopSignal, check_schema, fault, open};
-use crate::{background::Background, config::Config, database, service::private::PrivateListener};
+use crate::{
+    background::{Background, retention},
+    config::Config,
+    database,
+    service::private::PrivateListener,
+};
 
 pub(super) async fn run(config: Config) -> ExitOutcome {
     if config.events_url.is_none() {
@@ -10,7 +15,10 @@ pub(super) async fn run(config: Config) -> ExitOutcome {
     let mut stop = StopSignal::listen()?;
     let start = async {
         check_schema(&config).await?;
-        open(config, database::REQUEST).await
+        let app = open(config, database::REQUEST).await?;
+        // What it consumes is written by its clock.
+        retention::begin(&app).await;
+        Ok::<_, Box<dyn std::error::Error + Send + Sync>>(app)
     };
     let app = tokio::select! {
         app = start => app?,

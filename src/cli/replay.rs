@@ -103,6 +103,9 @@ async fn send(database: &Database, broker: &dyn Broker, selection: Selection, ar
             let go_on = go_on(position + 1);
             Err(format!("the event at position {position} cannot be sent: {reason}; to leave it out, {go_on}").into())
         }
+        Some(ReplayStop::Deleted(count)) => {
+            Err(format!("{count} events were deleted by the retention before they were sent again").into())
+        }
     }
 }
 

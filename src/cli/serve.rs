@@ -10,7 +10,7 @@ use tokio::net::TcpSocket;
 use super::context::{ExitOutcome, StopSignal, check_schema, fault, open};
 use crate::{
     app::App,
-    background::Background,
+    background::{Background, retention},
     config::{Config, JwtKey, Migrate},
     database::{self, migrate, reach::reach},
     http::server::{self, Limits},
@@ -76,7 +76,7 @@ fn take_port(address: SocketAddr) -> io::Result<TcpSocket> {
     Ok(socket)
 }
 
-/// Opens the application, after migrating or checking the schema.
+/// Opens the application, after migrating or checking the schema; the retention begins before anything is written.
 async fn start(config: Config) -> Result<App, Box<dyn Error + Send + Sync>> {
     match config.migrate {
         Migrate::Auto => {
@@ -93,5 +93,6 @@ async fn start(config: Config) -> Result<App, Box<dyn Error + Send + Sync>> {
         ),
         _ => {}
     }
+    retention::begin(&app).await;
     Ok(app)
 }

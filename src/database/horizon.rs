@@ -11,7 +11,8 @@
 //! - A clock that is behind the horizon is followed at once: nothing is purged beyond it. The horizon itself goes back only
 //!   once the clock has been behind for [`BELIEVED_AFTER`]: a machine that boots in 1970 and is corrected a moment later
 //!   does not have to be confirmed.
-//! - A database that was never purged begins with its newest row; an empty one, with the clock.
+//! - A database that was never purged begins with its newest row; an empty one, with the clock. This is looked up before
+//!   the process writes anything ([`HorizonKeeper::begin`]), so that no row counts that a wrong clock has just written.
 
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{ConnectionTrait, DbBackend, Statement, Value};
 use tokio::sync::Mutex;
 
-use super::{handle::Database, transaction::Transaction};
+use super::{decode::decode, handle::Database, transaction::Transaction};
 use crate::{
     error::Result,
     values::{Clock, Stopwatch},
@@ -88,6 +89,19 @@ impl HorizonKeeper {
         Self { running: clock.stopwatch(), clock, progress: Mutex::default() }
     }
 
+    /// Moves the stored horizon on for the first time, before this process writes anything else.
+    ///
+    /// # Errors
+    /// A database error. What the horizon is to begin with is then known nevertheless, unless that could not be read.
+    pub async fn begin(&self, database: &Database) -> Result<Advanced> {
+        let db = database.read();
+        if read(&db).await?.is_none() {
+            let initial = Stored::initial(newest_row(&db).await?, self.clock.now().0);
+            self.progress.lock().await.initial = Some(initial.horizon);
+        }
+        self.advance(database).await
+    }
+
     /// Moves the stored horizon on as far as is known to be safe. Logs where it begins or ceases to wait.
     ///
     /// # Errors
@@ -95,22 +109,27 @@ impl HorizonKeeper {
     pub async fn advance(&self, database: &Database) -> Result<Advanced> {
         let mut progress = self.progress.lock().await;
         let (before, now, running) = (*progress, self.clock.now().0, self.running.elapsed());
-        let (stored, after) = database
+        let (stored, after, is_first) = database
             .transact(move |transaction| {
                 Box::pin(async move {
                     let mut after = before;
-                    let mut stored = match lock(transaction).await? {
-                        Some(stored) => stored,
-                        None => Stored::initial(newest_row(transaction).await?, now),
+                    let locked = lock(transaction).await?;
+                    let mut stored = match (locked, before.initial) {
+                        (Some(stored), _) => stored,
+                        (None, Some(initial)) => Stored::initial(Some(initial), now),
+                        (None, None) => Stored::initial(newest_row(transaction).await?, now),
                     };
                     after.advance(&mut stored, now, running);
                     write(transaction, stored).await?;
-                    Ok((stored, after))
+                    Ok((stored, after, locked.is_none()))
                 })
             })
             .await?;
         *progress = after;
         let (clock, horizon) = (now.to_rfc3339(), stored.horizon.to_rfc3339());
+        if is_first {
+            tracing::info!(clock, horizon, "the retention begins");
+        }
         match (before.waiting, after.waiting) {
             (None, Some(_)) => tracing::error!(
                 clock,
@@ -161,6 +180,8 @@ struct Stored {
 /// What a process knows by itself.
 #[derive(Debug, Clone, Copy, Default)]
 struct Progress {
+    /// What the horizon begins with if none is stored, where that was looked up at the start.
+    initial: Option<DateTime<Utc>>,
     /// The horizon that it counts from, and how long it was running then.
     anchor: Option<(DateTime<Utc>, Duration)>,
     /// The horizon as it left it.
@@ -256,22 +277,23 @@ async fn write(transaction: &Transaction, stored: Stored) -> Result<()> {
 }
 
 /// When the newest row was written that the retention is about. The trail has no index by time, so it comes last.
-async fn newest_row(transaction: &Transaction) -> Result<Option<DateTime<Utc>>> {
+async fn newest_row(db: &impl ConnectionTrait) -> Result<Option<DateTime<Utc>>> {
     let mut newest = None;
     for sql in [
         "SELECT max(created_at) FROM idempotent",
         "SELECT max(created_at) FROM inbox",
         "SELECT occurred_at FROM outbox ORDER BY seq DESC LIMIT 1",
     ] {
-        newest = newest.max(instant(transaction, sql).await?);
+        newest = newest.max(instant(db, sql).await?);
     }
     match newest {
-        None => instant(transaction, "SELECT max(occurred_at) FROM audit_logs").await,
+        None => instant(db, "SELECT max(occurred_at) FROM audit_logs").await,
         newest => Ok(newest),
     }
 }
 
-async fn instant(transaction: &Transaction, sql: &str) -> Result<Option<DateTime<Utc>>> {
-    let row = transaction.query_one_raw(Statement::from_string(transaction.get_database_backend(), sql)).await?;
-    Ok(row.map(|row| row.try_get_by_index::<Option<DateTime<Utc>>>(0)).transpose()?.flatten())
+/// The instant that a query finds; none where it is damaged, so that the others count.
+async fn instant(db: &impl ConnectionTrait, sql: &str) -> Result<Option<DateTime<Utc>>> {
+    let row = db.query_one_raw(Statement::from_string(db.get_database_backend(), sql)).await?;
+    Ok(row.and_then(|row| decode(|| row.try_get_by_index::<Option<DateTime<Utc>>>(0)).ok().flatten()))
 }

@@ -16,11 +16,12 @@
 //! | [`reach`], [`migrate`], [`retry`] | waiting for PostgreSQL at start · the schema · what both retry by |
 //! | [`horizon`] | what the retention takes for the time |
 //! | [`vacuum`] | removing deleted data from the files |
-//! | [`tenancy`], [`read`] | how a query stays within its tenant · how a row and a page are read |
+//! | [`tenancy`], [`read`], [`decode`] | how a query stays within its tenant · how a row and a page are read · what may be damaged |
 
 mod connect;
 mod connection;
 mod deadline;
+pub(crate) mod decode;
 mod executor;
 mod fault;
 mod file;

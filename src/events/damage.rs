@@ -1,11 +1,11 @@
-//! Which damaged events the log has: each is told of once, however often it is read.
+//! Which damaged events the log has: each is reported once, however often it is read.
 
 use std::{
     collections::BTreeSet,
     sync::{Mutex, PoisonError},
 };
 
-/// Of how many damaged events the log tells, so that neither it nor this grows without bound.
+/// How many damaged events are logged, so that neither it nor this grows without bound.
 const LOGGED: usize = 10_000;
 
 /// The damaged events that the log has, by their `seq` in the outbox.
@@ -21,7 +21,7 @@ impl DamageLog {
                 tenant_id = tenant,
                 seq,
                 cause = what,
-                "an event is damaged: its readers are told of a gap"
+                "an event is damaged: it is reported to its readers as a gap"
             );
         }
     }

@@ -1,8 +1,8 @@
 //! The `outbox` table: events, with a position once they are committed.
 
-use sea_orm::entity::prelude::*;
+use sea_orm::{FromQueryResult, QueryResult, entity::prelude::*};
 
-use crate::database::tenancy::Tenanted;
+use crate::database::{decode::decode, tenancy::Tenanted};
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "outbox")]
@@ -18,6 +18,13 @@ pub struct Model {
     pub occurred_at: DateTimeUtc,
     pub trace_id: String,
     pub data: String,
+}
+
+impl Model {
+    /// The event of a row, or what is wrong with the row.
+    pub(crate) fn read(row: &QueryResult) -> Result<Self, String> {
+        decode(|| Self::from_query_result(row, ""))
+    }
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, io};
 
-use sea_orm::{ConnectionTrait, FromQueryResult, QueryResult, Statement, Value};
+use sea_orm::{ConnectionTrait, QueryResult, Statement, Value};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -312,7 +312,7 @@ impl<'p> PageBuilder<'p> {
 /// The event of a row, or what is wrong with it.
 fn event(row: Option<&QueryResult>, tenant: &Tenant) -> std::result::Result<Event, String> {
     let row = row.ok_or("it is not in the outbox")?;
-    let row = Model::from_query_result(row, "").map_err(|error| error.to_string())?;
+    let row = Model::read(row)?;
     let (version, is_own) = (row.version, row.tenant_id == tenant.as_str());
     let event = Event::from_row(row).map_err(|error| error.cause().unwrap_or_default().to_owned())?;
     if !EventType::is_formed(&event.event_type.0) {

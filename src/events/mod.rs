@@ -6,7 +6,7 @@
 //!   position in the outbox and one in the feed of their tenant, without gaps, in an order that preserves each resource's:
 //!   readers that follow positions never skip one.
 //! - **Masked.** An event holds the resource as the API shows it, with phone numbers and e-mail addresses masked.
-//! - **Read over HTTP** at `GET /events` ([`feed`]), for as long as they are kept. One that is damaged is told as a gap, so
+//! - **Read over HTTP** at `GET /events` ([`feed`]), for as long as they are kept. One that is damaged is reported as a gap, so
 //!   that it closes the feed to nobody.
 //!
 //! `relay` sends them to a broker; `inbound` consumes the platform's own.

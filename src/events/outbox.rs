@@ -8,10 +8,7 @@
 //! A process of an earlier release assigns positions in the outbox alone. Whichever process of this one comes next puts
 //! those events into the feed, in the same order.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use sea_orm::{
     ActiveValue::{NotSet, Set},
@@ -22,7 +19,7 @@ use super::{
     entity,
     event::NewEvent,
     list,
-    signal::{EventSignal, News},
+    signal::{EventSignal, FeedUpdate},
 };
 use crate::{
     database::{Database, Transaction, horizon::Due},
@@ -33,11 +30,11 @@ use crate::{
 const ROWS: usize = 500;
 /// Number of events that are assigned positions per transaction.
 const BATCH: i64 = 1000;
-/// Of how many events at once waiting readers are told by type.
-const TOLD: i64 = 10_000;
+/// Of how many events at once waiting readers are notified by type.
+const NOTIFIED: i64 = 10_000;
 /// Number of events deleted per transaction.
 const PURGE: u64 = 1000;
-/// Of how many tenants what is left of deleted events is deleted per transaction.
+/// Of how many tenants what is left of deleted events is looked for at once, and deleted per transaction.
 const TENANTS: usize = 50;
 
 /// Inserts events.
@@ -82,13 +79,16 @@ pub async fn assign_positions(database: &Database) -> Result<u64> {
 pub async fn assign_positions_and_wake(database: &Database, signal: &EventSignal) -> Result<()> {
     let (_, heads) = assign_all(database).await?;
     signal.reached(heads.outbox);
-    let told = signal.told();
-    if told == Some(heads.feed) {
+    let notified = signal.notified();
+    if notified == Some(heads.feed) {
         return Ok(());
     }
     let waiting = signal.waiting_tenants();
-    let news = if waiting.is_empty() { Vec::new() } else { news(database, &waiting, told, heads.feed).await? };
-    signal.tell(news, heads.feed);
+    let updates = match waiting.is_empty() {
+        true => Vec::new(),
+        false => updates(database, &waiting, notified, heads.feed).await?,
+    };
+    signal.notify(updates, heads.feed);
     Ok(())
 }
 
@@ -123,18 +123,23 @@ async fn heads(db: &impl ConnectionTrait) -> Result<Heads> {
     Ok(Heads { outbox: row.try_get_by_index(0)?, feed: row.try_get_by_index(1)?, more: row.try_get_by_index(2)? })
 }
 
-/// What waiting readers are told of the events up to this position of the outbox, in one query for all of them.
-async fn news(database: &Database, tenants: &[String], told: Option<i64>, up_to: i64) -> Result<Vec<News>> {
+/// What waiting readers are notified of, up to this position of the outbox, in one query for all of them.
+async fn updates(
+    database: &Database,
+    tenants: &[String],
+    notified: Option<i64>,
+    up_to: i64,
+) -> Result<Vec<FeedUpdate>> {
     let db = database.read();
     let backend = db.get_database_backend();
-    let statement = match told {
-        Some(told) if up_to - told <= TOLD => {
+    let statement = match notified {
+        Some(notified) if up_to - notified <= NOTIFIED => {
             let sql = format!(
                 "SELECT f.tenant_id, f.event_type, max(f.position) FROM outbox o \
                  JOIN feed_events f ON f.tenant_id = o.tenant_id AND f.outbox_position = o.position WHERE o.position > $2 AND o.position <= $3 AND {} GROUP BY f.tenant_id, f.event_type",
                 list::contains(backend, "f.tenant_id", "$1", "text")
             );
-            let values = [list::of_names(backend, tenants.iter()), told.into(), up_to.into()];
+            let values = [list::of_names(backend, tenants.iter()), notified.into(), up_to.into()];
             Statement::from_sql_and_values(backend, sql, values)
         }
         _ => {
@@ -146,11 +151,12 @@ async fn news(database: &Database, tenants: &[String], told: Option<i64>, up_to:
         }
     };
     let rows = db.query_all_raw(statement).await?;
-    let news = |row: &QueryResult| {
-        let (tenant, event_type) = (row.try_get_by_index(0)?, row.try_get_by_index(1)?);
-        Ok(News { tenant, event_type, position: row.try_get_by_index(2)? })
+    let update = |row: &QueryResult| {
+        // A type that cannot be read is as good as none.
+        let (tenant, event_type) = (row.try_get_by_index(0)?, row.try_get_by_index(1).unwrap_or_default());
+        Ok(FeedUpdate { tenant, event_type, position: row.try_get_by_index(2)? })
     };
-    rows.iter().map(news).collect()
+    rows.iter().map(update).collect()
 }
 
 /// Deletes the events from before `due`, all or only those that the broker has, and returns their number.
@@ -158,35 +164,32 @@ async fn news(database: &Database, tenants: &[String], told: Option<i64>, up_to:
 /// # Errors
 /// A database error. What was deleted by then stays deleted.
 pub async fn purge(database: &Database, due: Due, published_only: bool) -> Result<u64> {
-    let (mut purged, mut tenants) = (0, BTreeSet::new());
+    let mut purged = 0;
     loop {
         let last = database
             .transact(move |transaction| Box::pin(async move { purge_batch(transaction, due, published_only).await }))
             .await?;
-        purged += last.events;
-        tenants.extend(last.positions.into_keys());
-        if last.events < PURGE {
+        purged += last;
+        if last < PURGE {
             break;
         }
     }
-    forget(database, tenants.into_iter().collect()).await?;
+    forget(database).await?;
     Ok(purged)
 }
 
-/// Events that were deleted together.
-struct Deleted {
-    events: u64,
-    /// The last position of each tenant among them.
-    positions: BTreeMap<String, i64>,
-}
-
-/// Deletes what the feeds of these tenants have of events that are no longer kept, except the place of the last one: that
-/// stays, for the readers who have read until there. They are not shown in any case, so this is done afterwards, in small
-/// steps that delay nobody.
-async fn forget(database: &Database, tenants: Vec<String>) -> Result<()> {
-    for some in tenants.chunks(TENANTS) {
-        let some: Arc<[String]> = some.into();
-        let mut more = true;
+/// Deletes what the feeds have of events that are no longer kept, except the place of a tenant's last one: that stays, for
+/// the readers who have read until there. They are not shown in any case, so this is done afterwards, in small steps that
+/// delay nobody. The tables tell of which tenants, whoever deleted the events: a process of an earlier release, or one that
+/// was killed before it came here.
+async fn forget(database: &Database) -> Result<()> {
+    let mut after = String::new();
+    loop {
+        let tenants = tenants_with_deleted(database, &after).await?;
+        let Some((last, _)) = tenants.last() else { return Ok(()) };
+        after.clone_from(last);
+        let some: Arc<[String]> = tenants.into_iter().filter_map(|(tenant, some)| some.then_some(tenant)).collect();
+        let mut more = !some.is_empty();
         while more {
             let some = Arc::clone(&some);
             more = database
@@ -197,7 +200,18 @@ async fn forget(database: &Database, tenants: Vec<String>) -> Result<()> {
                 .await?;
         }
     }
-    Ok(())
+}
+
+/// The next tenants of which events were deleted, and whether their feeds still have some of those.
+async fn tenants_with_deleted(database: &Database, after: &str) -> Result<Vec<(String, bool)>> {
+    let db = database.read();
+    let sql = format!(
+        "SELECT p.tenant_id, EXISTS (SELECT 1 FROM feed_events f \
+         WHERE f.tenant_id = p.tenant_id AND f.outbox_position < p.position) \
+         FROM outbox_purged p WHERE p.tenant_id > $1 ORDER BY p.tenant_id LIMIT {TENANTS}"
+    );
+    let rows = db.query_all_raw(Statement::from_sql_and_values(db.get_database_backend(), sql, [after.into()])).await?;
+    rows.iter().map(|row| Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?))).collect()
 }
 
 /// Returns whether there is more to delete.
@@ -257,7 +271,7 @@ async fn lock_head(transaction: &Transaction) -> Result<()> {
 /// Numbers the events between two positions of the outbox in the feeds of their tenants.
 async fn put_into_feed(transaction: &Transaction, after: i64, up_to: i64) -> Result<()> {
     // Where a process of an earlier release deleted events that were in no feed yet, one position stands for them: so a
-    // reader who has not read them is told that they are no longer kept.
+    // reader who has not read them learns that they are no longer kept.
     // The size is taken first, within: SQLite would else put the data themselves aside to number the rows.
     let number = "INSERT INTO feed_events (tenant_id, position, outbox_position, seq, event_id, event_type, bytes) \
          SELECT o.tenant_id, COALESCE(t.position, 0) \
@@ -284,8 +298,8 @@ async fn put_into_feed(transaction: &Transaction, after: i64, up_to: i64) -> Res
     Ok(())
 }
 
-/// Deletes the oldest events that are due, and records the last deleted position of each tenant.
-async fn purge_batch(transaction: &Transaction, due: Due, published_only: bool) -> Result<Deleted> {
+/// Deletes the oldest events that are due, and records the last deleted position of each tenant. Returns their number.
+async fn purge_batch(transaction: &Transaction, due: Due, published_only: bool) -> Result<u64> {
     let backend = transaction.get_database_backend();
     lock_head(transaction).await?;
     let which = match published_only {
@@ -305,7 +319,9 @@ async fn purge_batch(transaction: &Transaction, due: Due, published_only: bool) 
         transaction.query_all_raw(Statement::from_sql_and_values(backend, delete, [due.instant().into()])).await?;
     let mut positions = BTreeMap::new();
     for row in &rows {
-        let (tenant, position): (String, i64) = (row.try_get_by_index(0)?, row.try_get_by_index(1)?);
+        // Of a damaged row, whose tenant cannot be read, no feed has to know.
+        let Ok(tenant) = row.try_get_by_index::<String>(0) else { continue };
+        let position: i64 = row.try_get_by_index(1)?;
         let last = positions.entry(tenant).or_insert(position);
         *last = position.max(*last);
     }
@@ -321,5 +337,5 @@ async fn purge_batch(transaction: &Transaction, due: Due, published_only: bool) 
     );
     let values = [serde_json::to_string(&positions).map_err(Error::internal)?.into()];
     transaction.execute_raw(Statement::from_sql_and_values(backend, remember, values)).await?;
-    Ok(Deleted { events: rows.len() as u64, positions })
+    Ok(rows.len() as u64)
 }

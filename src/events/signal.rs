@@ -1,6 +1,6 @@
 //! What a process knows of events without asking the database: that there are new ones, and who waits for them.
 //!
-//! A reader who waits is told of its tenant's events alone, and compares in memory: it asks the database only for an event
+//! A reader who waits is notified of its tenant's events alone, and compares in memory: it asks the database only for an event
 //! that it wants. A tenant without waiting readers is not known here.
 
 use std::{
@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::damage::DamageLog;
 
-/// How many types of events are told apart for a tenant.
+/// How many types of events are distinguished for a tenant.
 const TYPES: usize = 100;
 
 /// Wakes tasks that wait for events.
@@ -25,8 +25,8 @@ pub struct EventSignal {
     positions: watch::Sender<Positions>,
     /// The readers who wait, by tenant.
     waiting: Arc<Waiting>,
-    /// Up to which position of the outbox waiting readers were told of the events; none before the first time.
-    told: Mutex<Option<i64>>,
+    /// Up to which position of the outbox waiting readers were notified; none before the first time.
+    notified: Mutex<Option<i64>>,
     stopping: CancellationToken,
     /// Which damaged events the log has.
     pub(super) damage: DamageLog,
@@ -40,7 +40,7 @@ pub struct Positions {
     head: i64,
 }
 
-/// A tenant's newest events, as far as waiting readers were told of any.
+/// A tenant's newest events, as far as waiting readers were notified of any.
 #[derive(Debug, Default)]
 struct Newest {
     /// The newest position of each type.
@@ -51,7 +51,7 @@ struct Newest {
 
 /// A position that a tenant's feed reached, and with an event of which type, where that is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct News {
+pub(super) struct FeedUpdate {
     pub tenant: String,
     pub event_type: Option<String>,
     pub position: i64,
@@ -63,7 +63,7 @@ impl Default for EventSignal {
             committed: watch::Sender::new(0),
             positions: watch::Sender::new(Positions::default()),
             waiting: Arc::default(),
-            told: Mutex::default(),
+            notified: Mutex::default(),
             stopping: CancellationToken::new(),
             damage: DamageLog::default(),
         }
@@ -112,20 +112,20 @@ impl EventSignal {
         locked(&self.waiting).keys().cloned().collect()
     }
 
-    /// Up to which position of the outbox waiting readers were told of the events.
-    pub(super) fn told(&self) -> Option<i64> {
-        *locked(&self.told)
+    /// Up to which position of the outbox waiting readers were notified.
+    pub(super) fn notified(&self) -> Option<i64> {
+        *locked(&self.notified)
     }
 
-    /// Tells waiting readers of the events up to this position of the outbox.
-    pub(super) fn tell(&self, news: Vec<News>, up_to: i64) {
+    /// Notifies waiting readers of the events up to this position of the outbox.
+    pub(super) fn notify(&self, updates: Vec<FeedUpdate>, up_to: i64) {
         let waiting = locked(&self.waiting);
-        for News { tenant, event_type, position } in news {
+        for FeedUpdate { tenant, event_type, position } in updates {
             if let Some(newest) = waiting.get(&tenant) {
                 newest.send_modify(|newest| newest.add(event_type, position));
             }
         }
-        *locked(&self.told) = Some(up_to);
+        *locked(&self.notified) = Some(up_to);
     }
 }
 

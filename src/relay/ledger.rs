@@ -3,13 +3,13 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use sea_orm::{ConnectionTrait, DbBackend, FromQueryResult, QueryResult, Statement, Value};
+use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Statement, Value};
 use uuid::Uuid;
 
+use super::stored_event::StoredEvent;
 use crate::{
     database::{Database, Transaction},
     error::Result,
-    events::Model,
 };
 
 /// How often an event is sent before it is parked.
@@ -19,11 +19,11 @@ pub const MAX_ATTEMPTS: i32 = 8;
 const LEASE: Duration = Duration::from_secs(2);
 
 /// The reason that an earlier release noted where no queue was bound.
-const UNROUTED: &str = "returned: NO_ROUTE";
+pub(super) const UNROUTED: &str = "returned: NO_ROUTE";
 
 /// An event that may be sent.
 pub(super) struct Candidate {
-    pub row: Model,
+    pub event: StoredEvent,
     /// How often it was refused, if it is blocked; none for an event that was not sent before.
     pub attempts: Option<i32>,
     /// Whether it waits behind a blocked event of the same resource.
@@ -33,12 +33,12 @@ pub(super) struct Candidate {
 impl Candidate {
     fn blocked(row: &QueryResult) -> Result<Self> {
         let attempts = row.try_get("", "attempts")?;
-        Ok(Self { row: Model::from_query_result(row, "")?, attempts: Some(attempts), waits: false })
+        Ok(Self { event: StoredEvent::read(row)?, attempts: Some(attempts), waits: false })
     }
 
     fn new(row: &QueryResult) -> Result<Self> {
         let waits = row.try_get("", "waits")?;
-        Ok(Self { row: Model::from_query_result(row, "")?, attempts: None, waits })
+        Ok(Self { event: StoredEvent::read(row)?, attempts: None, waits })
     }
 
     pub fn is_new(&self) -> bool {
@@ -91,7 +91,8 @@ pub(super) async fn release_unrouted(database: &Database) -> Result<()> {
     database
         .transact(|transaction| {
             Box::pin(async move {
-                let sql = "UPDATE outbox_held SET attempts = 0, due = 0, aside = false WHERE reason = $1";
+                let sql =
+                    "UPDATE outbox_held SET attempts = 0, due = 0, aside = false WHERE reason = $1 AND attempts > 0";
                 execute(transaction, sql, [UNROUTED.into()]).await.map(drop)
             })
         })
@@ -113,9 +114,9 @@ pub(super) async fn release_lease(database: &Database, owner: Uuid) -> Result<()
         .await
 }
 
-/// What can be sent together: blocked events that are due, then those after `position`, up to the first whose resource is
-/// in the batch already. Also the position to go on from, which is `head` once nothing is left: without a broker the
-/// retention deletes events that were never published.
+/// What can be sent together: blocked events that are due, then those after `position` and up to `head`, as far as their
+/// resources are not in the batch already. Also the position to go on from, which is `head` once nothing is left: without a
+/// broker the retention deletes events that were never published.
 pub(super) async fn next_batch(
     database: &Database,
     now: i64,
@@ -136,13 +137,16 @@ pub(super) async fn next_batch(
     let next = format!(
         "SELECT o.*, EXISTS (SELECT 1 FROM outbox_held h \
          WHERE h.tenant_id = o.tenant_id AND h.aggregate_id = o.aggregate_id) AS waits \
-         FROM outbox o WHERE o.position > $1 ORDER BY o.position LIMIT {window}"
+         FROM outbox o WHERE o.position > $1 AND o.position <= $2 ORDER BY o.position LIMIT {window}"
     );
-    let next = db.query_all_raw(statement(&db, &next, [position.into()])).await?;
+    let next = db.query_all_raw(statement(&db, &next, [position.into(), head.into()])).await?;
     let mut resources = HashSet::new();
     for row in &next {
         let candidate = Candidate::new(row)?;
-        if !candidate.waits && !resources.insert((candidate.row.tenant_id.clone(), candidate.row.aggregate_id)) {
+        if !candidate.waits
+            && let Some(resource) = &candidate.event.resource
+            && !resources.insert(resource.clone())
+        {
             break;
         }
         batch.push(candidate);

@@ -7,20 +7,20 @@
 use std::collections::HashSet;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use sea_orm::{ConnectionTrait, FromQueryResult, Value};
+use sea_orm::{ConnectionTrait, Value};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     backoff::RECONNECT,
     ledger::statement,
     status::{RelayStatus, status},
-    worker::{WINDOW, message},
+    stored_event::StoredEvent,
+    worker::WINDOW,
 };
 use crate::{
     broker::{Broker, DeliveryOutcome, Down, Message, Publisher},
     database::Database,
     error::Result,
-    events::Model,
     values::Tenant,
 };
 
@@ -64,19 +64,21 @@ pub struct ReplayReport {
     pub sent: u64,
     /// How many of them no queue was bound to.
     pub unrouted: u64,
-    /// Why it ended before its time, if it did.
+    /// Why it did not send all, if so.
     pub stopped: Option<ReplayStop>,
 }
 
-/// Why a replay ended before its time, and from which position to go on.
+/// Why a replay did not send all, and from which position to go on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReplayStop {
-    /// It was told to.
+    /// It was stopped.
     Interrupted(i64),
     /// The broker was away for too long, for this reason.
     Down(i64, String),
     /// The event at this position cannot be sent, for this reason.
     Refused(i64, String),
+    /// So many events were deleted before it came to them: there is nothing to go on with.
+    Deleted(u64),
 }
 
 /// Looks what a selection holds. The inner error says what is wrong with it.
@@ -101,12 +103,11 @@ pub async fn plan(database: &Database, selection: Selection) -> Result<std::resu
                 plan.first = from;
             }
             if purged > 0
-                && let Some(wrong) = plan.reaches_too_far(database).await?
+                && let Some(wrong) = plan.reaches_too_far(database, purged).await?
             {
                 return Ok(Err(wrong));
             }
-            let count: Option<i64> = plan.select_one(database, "count(*)").await?;
-            plan.count = count.unwrap_or_default().unsigned_abs();
+            plan.count = plan.count(database).await?;
             Ok(Ok(plan))
         }
     }
@@ -150,35 +151,39 @@ impl ReplayPlan {
         (sql, values)
     }
 
-    /// What is wrong with a time to begin at, where events of that time or later were deleted: those were the oldest.
-    async fn reaches_too_far(&self, database: &Database) -> Result<Option<String>> {
+    /// What is wrong with a time to begin at, where events were deleted up to a position. How far back the kept ones reach
+    /// is told by those behind it: one before it was blocked while others were deleted that are younger.
+    async fn reaches_too_far(&self, database: &Database, purged: i64) -> Result<Option<String>> {
         let ReplayFrom::Time(since) = self.selection.from else { return Ok(None) };
-        // How far back the kept ones reach does not depend on the types that are asked for.
-        let kept = Selection { from: ReplayFrom::Position(1), types: Vec::new(), ..self.selection.clone() };
-        let kept = Self { selection: kept, ..self.clone() };
-        let oldest: Option<DateTime<Utc>> = kept.select_one(database, "min(o.occurred_at)").await?;
+        // It does not depend on the types that are asked for.
+        let kept = Selection { from: ReplayFrom::Position(purged + 1), types: Vec::new(), ..self.selection.clone() };
+        let kept = Self { selection: kept, ..self.clone() }.page(database, purged + 1).await?;
+        // A damaged event has no time: the next one tells.
+        let oldest = kept.iter().find_map(|event| event.row.as_ref().ok()).map(|row| row.occurred_at);
         if oldest.is_some_and(|oldest| oldest <= since) {
             return Ok(None);
         }
         let oldest = oldest.map_or("none is kept now".to_owned(), |oldest| {
-            format!("the oldest that is kept is of {}", oldest.to_rfc3339_opts(SecondsFormat::Millis, true))
+            format!("all are kept that are of {} or later", oldest.to_rfc3339_opts(SecondsFormat::Millis, true))
         });
         Ok(Some(format!("--since: events of that time may have been deleted; {oldest}")))
     }
 
-    async fn select_one<T: sea_orm::TryGetable>(&self, database: &Database, what: &str) -> Result<Option<T>> {
+    async fn count(&self, database: &Database) -> Result<u64> {
         let (condition, values) = self.condition(self.first);
         let db = database.read();
-        let row = db.query_one_raw(statement(&db, &format!("SELECT {what} FROM outbox o WHERE {condition}"), values));
-        Ok(row.await?.map(|row| row.try_get_by_index::<Option<T>>(0)).transpose()?.flatten())
+        let count = format!("SELECT count(*) FROM outbox o WHERE {condition}");
+        let row = db.query_one_raw(statement(&db, &count, values)).await?;
+        let count: i64 = row.map(|row| row.try_get_by_index(0)).transpose()?.unwrap_or_default();
+        Ok(count.unsigned_abs())
     }
 
-    async fn page(&self, database: &Database, from: i64) -> Result<Vec<Model>> {
+    async fn page(&self, database: &Database, from: i64) -> Result<Vec<StoredEvent>> {
         let (condition, values) = self.condition(from);
         let sql = format!("SELECT o.* FROM outbox o WHERE {condition} ORDER BY o.position LIMIT {WINDOW}");
         let db = database.read();
         let rows = db.query_all_raw(statement(&db, &sql, values)).await?;
-        rows.iter().map(|row| Ok(Model::from_query_result(row, "")?)).collect()
+        rows.iter().map(StoredEvent::read).collect()
     }
 }
 
@@ -199,10 +204,11 @@ pub async fn replay(
     let stopped = 'all: loop {
         let page = plan.page(database, next).await?;
         if page.is_empty() {
-            break None;
+            let deleted = plan.count.saturating_sub(sender.sent);
+            break (deleted > 0).then_some(ReplayStop::Deleted(deleted));
         }
         for run in runs(page) {
-            let reached = run.last().and_then(|row| row.position).unwrap_or(next);
+            let reached = run.last().and_then(|event| event.position).unwrap_or(next);
             if let Err(stopped) = sender.send_run(run).await {
                 break 'all Some(stopped);
             }
@@ -213,18 +219,19 @@ pub async fn replay(
     Ok(ReplayReport { sent: sender.sent, unrouted: sender.unrouted, stopped })
 }
 
-/// Cuts a page where a resource comes again: the events of a run may be under way together.
-fn runs(page: Vec<Model>) -> Vec<Vec<Model>> {
+/// Cuts a page where a resource comes again, as far as that can be read: the events of a run may be under way together.
+fn runs(page: Vec<StoredEvent>) -> Vec<Vec<StoredEvent>> {
     let mut runs = Vec::new();
     let (mut run, mut resources) = (Vec::new(), HashSet::new());
-    for row in page {
-        let resource = (row.tenant_id.clone(), row.aggregate_id);
-        if resources.contains(&resource) {
+    for event in page {
+        // One of an unknown resource may be of any: nothing is under way behind it.
+        let behind_unknown = run.last().is_some_and(|last: &StoredEvent| last.resource.is_none());
+        if behind_unknown || event.resource.as_ref().is_some_and(|resource| resources.contains(resource)) {
             runs.push(std::mem::take(&mut run));
             resources.clear();
         }
-        resources.insert(resource);
-        run.push(row);
+        resources.extend(event.resource.clone());
+        run.push(event);
     }
     runs.push(run);
     runs
@@ -243,14 +250,14 @@ struct Sender<'r> {
 impl Sender<'_> {
     /// Sends events of different resources, each until it is answered. A refused one ends the replay once the others are
     /// through, so that none is left out before the position to go on from.
-    async fn send_run(&mut self, run: Vec<Model>) -> std::result::Result<(), ReplayStop> {
+    async fn send_run(&mut self, run: Vec<StoredEvent>) -> std::result::Result<(), ReplayStop> {
         let (mut waiting, mut refused, mut failures) = (Vec::new(), None, 0);
-        for row in run {
-            let position = row.position.unwrap_or_default();
-            match message(row) {
+        for event in run {
+            let position = event.position.unwrap_or_default();
+            match event.message() {
                 Ok(message) => waiting.push((position, message)),
-                Err(damaged) => {
-                    refused.get_or_insert((position, damaged.cause().unwrap_or_default().to_owned()));
+                Err(damage) => {
+                    refused.get_or_insert((position, damage));
                 }
             }
         }

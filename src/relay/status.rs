@@ -1,9 +1,9 @@
 //! What operators see of the relay, and what they can do.
 
-use sea_orm::{ConnectionTrait, FromQueryResult};
+use sea_orm::{ConnectionTrait, QueryResult};
 use uuid::Uuid;
 
-use super::ledger::{execute, statement};
+use super::ledger::{UNROUTED, execute, statement};
 use crate::{database::Database, error::Result};
 
 /// How far the relay came.
@@ -19,19 +19,21 @@ pub struct RelayStatus {
     pub parked: i64,
     /// When the next blocked event is tried again, in milliseconds since 1970.
     pub(super) next_retry: Option<i64>,
+    /// Whether an earlier release has blocked or parked events because no queue was bound to them.
+    pub(super) unrouted: bool,
 }
 
-/// An event that is parked.
-#[derive(Debug, Clone, PartialEq, Eq, FromQueryResult)]
+/// An event that is parked; of one that is damaged, what can be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParkedEvent {
     /// Its id.
-    pub event_id: Uuid,
+    pub event_id: Option<Uuid>,
     /// Its type.
-    pub event_type: String,
+    pub event_type: Option<String>,
     /// The tenant it belongs to.
-    pub tenant_id: String,
+    pub tenant_id: Option<String>,
     /// The resource that it is about.
-    pub aggregate_id: Uuid,
+    pub aggregate_id: Option<Uuid>,
     /// Why the broker refused it last.
     pub reason: Option<String>,
 }
@@ -43,15 +45,19 @@ pub struct ParkedEvent {
 pub async fn status(database: &Database) -> Result<RelayStatus> {
     let db = database.read();
     let sql = "SELECT h.position, r.position, (SELECT count(*) FROM outbox_held), \
-               (SELECT count(*) FROM outbox_held WHERE aside), (SELECT min(due) FROM outbox_held) \
+               (SELECT count(*) FROM outbox_held WHERE aside), (SELECT min(due) FROM outbox_held), \
+               EXISTS (SELECT 1 FROM outbox_held WHERE reason = $1 AND attempts > 0) \
                FROM outbox_head h, outbox_relay r WHERE h.id = 1 AND r.id = 1";
-    let Some(row) = db.query_one_raw(statement(&db, sql, [])).await? else { return Ok(RelayStatus::default()) };
+    let Some(row) = db.query_one_raw(statement(&db, sql, [UNROUTED.into()])).await? else {
+        return Ok(RelayStatus::default());
+    };
     Ok(RelayStatus {
         head: row.try_get_by_index(0)?,
         position: row.try_get_by_index(1)?,
         blocked: row.try_get_by_index(2)?,
         parked: row.try_get_by_index(3)?,
         next_retry: row.try_get_by_index(4)?,
+        unrouted: row.try_get_by_index(5)?,
     })
 }
 
@@ -66,7 +72,14 @@ pub async fn parked(database: &Database, limit: u64) -> Result<Vec<ParkedEvent>>
          FROM outbox_held h JOIN outbox o ON o.seq = h.seq WHERE h.aside ORDER BY h.position LIMIT {limit}"
     );
     let rows = db.query_all_raw(statement(&db, &sql, [])).await?;
-    rows.iter().map(|row| Ok(ParkedEvent::from_query_result(row, "")?)).collect()
+    let parked = |row: &QueryResult| ParkedEvent {
+        event_id: row.try_get("", "event_id").ok(),
+        event_type: row.try_get("", "event_type").ok(),
+        tenant_id: row.try_get("", "tenant_id").ok(),
+        aggregate_id: row.try_get("", "aggregate_id").ok(),
+        reason: row.try_get("", "reason").ok(),
+    };
+    Ok(rows.iter().map(parked).collect())
 }
 
 /// Lets parked events be tried again, one or all; returns how many.

@@ -9,13 +9,13 @@ use super::{
     backoff::{Backoff, RECONNECT},
     ledger::{self, Candidate, DeliveryUpdate, MAX_ATTEMPTS},
     status::{RelayStatus, status},
+    stored_event::StoredEvent,
 };
 use crate::{
-    broker::{Broker, DeliveryOutcome, Down, Message, Publisher},
+    broker::{Broker, DeliveryOutcome, Down, Publisher},
     database::Database,
     error::{Error, Result},
-    events::{Model, types::Event},
-    telemetry::{metrics::Metrics, trace::Trace},
+    telemetry::metrics::Metrics,
     values::Clock,
 };
 
@@ -47,8 +47,6 @@ pub struct Relay {
     broker: Arc<dyn Broker>,
     owner: Uuid,
     publisher: Option<Box<dyn Publisher>>,
-    /// Whether the lease was this relay's when it last looked.
-    leads: bool,
     /// The types of events that no queue was bound to, which are logged once each.
     unrouted: HashSet<String>,
     /// Maximum number of events under way: one after a failure, to find out which event caused it.
@@ -76,7 +74,6 @@ impl Relay {
             broker,
             owner,
             publisher: None,
-            leads: false,
             unrouted: HashSet::new(),
             window: 1,
             failures: 0,
@@ -104,13 +101,11 @@ impl Relay {
             return Ok(Step::Idle);
         }
         let Some(position) = ledger::take_lease(&self.database, self.owner).await? else {
-            self.leads = false;
             self.publisher = Some(publisher);
             return Ok(Step::Elsewhere);
         };
-        if !self.leads {
+        if status.unrouted {
             ledger::release_unrouted(&self.database).await?;
-            self.leads = true;
         }
         let behind = (position, status.head);
         let (batch, position) = ledger::next_batch(&self.database, self.now(), behind, self.window).await?;
@@ -135,11 +130,9 @@ impl Relay {
         }
     }
 
-    /// Whether there is something to send. Parked events are looked through whenever this relay may have come to the lead.
+    /// Whether there is something to send.
     fn has_work(&self, status: &RelayStatus) -> bool {
-        status.position < status.head
-            || status.next_retry.is_some_and(|due| due <= self.now())
-            || (status.parked > 0 && !self.leads)
+        status.position < status.head || status.next_retry.is_some_and(|due| due <= self.now()) || status.unrouted
     }
 
     /// Lets the other relays work at once.
@@ -169,8 +162,10 @@ impl Relay {
                 Some(DeliveryOutcome::Confirmed) => confirmed += 1,
                 Some(DeliveryOutcome::Unrouted) => {
                     unrouted += 1;
-                    let event_type = &candidate.row.event_type;
-                    if self.unrouted.insert(event_type.clone()) {
+                    if let Ok(row) = &candidate.event.row
+                        && self.unrouted.insert(row.event_type.clone())
+                    {
+                        let event_type = &row.event_type;
                         tracing::warn!(event_type, "no queue is bound to this type of events: they count as published");
                     }
                 }
@@ -213,13 +208,13 @@ impl Relay {
         let mut messages = Vec::new();
         let mut outcomes: Vec<Option<DeliveryOutcome>> = Vec::new();
         for candidate in batch {
-            let message = (!candidate.waits).then(|| message(candidate.row.clone()));
+            let message = (!candidate.waits).then(|| candidate.event.message());
             outcomes.push(match message {
                 Some(Ok(message)) => {
                     messages.push(message);
                     Some(DeliveryOutcome::Unanswered("the broker gave no answer".to_owned()))
                 }
-                Some(Err(error)) => Some(DeliveryOutcome::Refused(error.cause().unwrap_or_default().to_owned())),
+                Some(Err(damage)) => Some(DeliveryOutcome::Refused(damage)),
                 None => None,
             });
         }
@@ -252,7 +247,7 @@ impl Relay {
                 if last_answered.is_none_or(|last| index > last) {
                     continue;
                 }
-                reached = candidate.row.position.unwrap_or(reached);
+                reached = candidate.event.position.unwrap_or(reached);
             }
             updates.extend(self.update(candidate, outcome.as_ref()));
         }
@@ -262,13 +257,14 @@ impl Relay {
 
     /// What changes for an event that is new or blocked, given the outcome.
     fn update(&self, candidate: &Candidate, outcome: Option<&DeliveryOutcome>) -> Option<DeliveryUpdate> {
-        let Model { seq, tenant_id, aggregate_id, event_id, event_type, .. } = &candidate.row;
-        let (seq, attempts) = (*seq, candidate.attempts.unwrap_or_default());
+        let StoredEvent { seq, ref resource, ref row, .. } = candidate.event;
+        let attempts = candidate.attempts.unwrap_or_default();
         match (outcome, candidate.is_new()) {
             (Some(DeliveryOutcome::Confirmed | DeliveryOutcome::Unrouted), true)
             | (Some(DeliveryOutcome::Unanswered(_)), false) => None,
             (Some(DeliveryOutcome::Confirmed | DeliveryOutcome::Unrouted), false) => {
-                Some(DeliveryUpdate::Unblock { seq, tenant: tenant_id.clone(), aggregate: *aggregate_id })
+                let (tenant, aggregate) = resource.clone()?;
+                Some(DeliveryUpdate::Unblock { seq, tenant, aggregate })
             }
             (Some(DeliveryOutcome::Unanswered(_)), true) => {
                 Some(DeliveryUpdate::Block { seq, attempts, due: Some(self.now()), reason: None })
@@ -276,7 +272,10 @@ impl Relay {
             (None, _) => Some(DeliveryUpdate::Block { seq, attempts, due: None, reason: None }),
             (Some(DeliveryOutcome::Refused(reason)), _) => {
                 let attempts = attempts + 1;
-                tracing::warn!(tenant_id, %event_id, event_type, attempts, reason, "the broker refused an event");
+                let row = row.as_ref().ok();
+                let event_id = row.map(|row| tracing::field::display(row.event_id));
+                let (tenant_id, event_type) = (row.map(|row| &row.tenant_id), row.map(|row| &row.event_type));
+                tracing::warn!(tenant_id, event_id, event_type, seq, attempts, reason, "an event cannot be published");
                 let pause = RETRY.after(attempts.unsigned_abs());
                 let due = self.now() + i64::try_from(pause.as_millis()).unwrap_or(i64::MAX);
                 let due = (attempts < MAX_ATTEMPTS).then_some(due);
@@ -288,14 +287,6 @@ impl Relay {
 
 fn is_unanswered(outcome: &Option<DeliveryOutcome>) -> bool {
     outcome.as_ref().and_then(DeliveryOutcome::unanswered).is_some()
-}
-
-pub(super) fn message(row: Model) -> Result<Message> {
-    let (id, event_type, at) = (row.event_id, row.event_type.clone(), row.occurred_at);
-    let (tenant, aggregate) = (row.tenant_id.clone(), row.aggregate_id);
-    let traceparent = Trace::parent_of(&row.trace_id, id);
-    let payload = serde_json::to_vec(&Event::from_row(row)?).map_err(Error::internal)?;
-    Ok(Message { id, event_type, tenant, aggregate, at, traceparent, payload })
 }
 
 fn lease_lost() -> Error {

@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use crm::{
     broker::{Broker, DeliveryOutcome, Down, EVENTS, Message, kafka::Kafka},
-    config::{Config, EventsUrl},
+    config::EventsUrl,
 };
 use rdkafka::{mocking::MockCluster, producer::DefaultProducerContext};
 use tokio::{
@@ -19,16 +19,13 @@ use tokio_rustls::{
     },
 };
 
-use crate::harness::certificates::{Authority, ServerCertificate};
+use crate::harness::{
+    broker::configured,
+    certificates::{Authority, ServerCertificate},
+};
 
-/// What the environment says about the broker.
-fn configured(url: &str, ca_file: &Path) -> Kafka {
-    let lookup = |name: &str| match name {
-        "CRM_EVENTS_URL" => Some(url.to_owned()),
-        "CRM_EVENTS_CA_FILE" => Some(ca_file.to_str().unwrap().to_owned()),
-        _ => None,
-    };
-    let Some(EventsUrl::Kafka(address)) = Config::read(&lookup).0.unwrap().events_url else { panic!("{url}") };
+fn kafka_at(url: &str, ca_file: &Path) -> Kafka {
+    let EventsUrl::Kafka(address) = configured(url, ca_file) else { panic!("{url}") };
     Kafka::new(address)
 }
 
@@ -103,10 +100,10 @@ async fn kafka_with_tls_is_published_to_where_its_certificate_is_trusted() {
     std::fs::write(&strange, stranger.pem()).unwrap();
     let port = tls_before(&kafka, acceptor(&authority.sign("127.0.0.1"))).await;
     let url = format!("kafka+ssl://127.0.0.1:{port}");
-    assert_eq!(publish(&configured(&url, &ca_file)).await, DeliveryOutcome::Confirmed);
+    assert_eq!(publish(&kafka_at(&url, &ca_file)).await, DeliveryOutcome::Confirmed);
     let misnamed = tls_before(&kafka, acceptor(&authority.sign("elsewhere.test"))).await;
     let misnamed = format!("kafka+ssl://127.0.0.1:{misnamed}");
-    let refused = (configured(&url, &strange), configured(&misnamed, &ca_file));
+    let refused = (kafka_at(&url, &strange), kafka_at(&misnamed, &ca_file));
     let (strange, misnamed) = tokio::join!(publish(&refused.0), publish(&refused.1));
     for outcome in [strange, misnamed] {
         let reason = outcome.unanswered().unwrap_or_else(|| panic!("{outcome:?}"));
@@ -120,7 +117,7 @@ async fn kafka_is_logged_in_to_by_each_mechanism_that_an_address_can_name() {
     let ca_file = directory.path().join("ca.pem");
     std::fs::write(&ca_file, Authority::new("crm test").pem()).unwrap();
     for mechanism in ["", "?sasl=plain", "?sasl=scram-sha-256", "?sasl=scram-sha-512"] {
-        let kafka = configured(&format!("kafka+ssl://crm:c%40nary@127.0.0.1:1{mechanism}"), &ca_file);
+        let kafka = kafka_at(&format!("kafka+ssl://crm:c%40nary@127.0.0.1:1{mechanism}"), &ca_file);
         // librdkafka refuses a mechanism that it was built without.
         if let Err(Down(reason)) = kafka.publisher().await {
             panic!("{mechanism}: {reason}");

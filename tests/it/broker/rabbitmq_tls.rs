@@ -4,7 +4,7 @@ use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use crm::{
     broker::{Broker, Down, EVENTS, PLATFORM, rabbitmq::RabbitMq},
-    config::{Config, EventsUrl, Secret},
+    config::{EventsUrl, Secret},
 };
 use lapin::{
     BasicProperties, Connection, ConnectionProperties,
@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::harness::{
     AMPLE, PII_KEYS, Service,
-    broker::{drain, relay_to},
+    broker::{configured, drain, relay_to},
     certificates::{Authority, ServerCertificate},
     events::task_completed,
     free_port, id,
@@ -22,14 +22,8 @@ use crate::harness::{
     run_crm, within,
 };
 
-/// What the environment says about the broker.
-fn configured(url: &str, ca_file: &Path) -> RabbitMq {
-    let lookup = |name: &str| match name {
-        "CRM_EVENTS_URL" => Some(url.to_owned()),
-        "CRM_EVENTS_CA_FILE" => Some(ca_file.to_str().unwrap().to_owned()),
-        _ => None,
-    };
-    let Some(EventsUrl::Amqp(address)) = Config::read(&lookup).0.unwrap().events_url else { panic!("{url}") };
+fn rabbitmq_at(url: &str, ca_file: &Path) -> RabbitMq {
+    let EventsUrl::Amqp(address) = configured(url, ca_file) else { panic!("{url}") };
     RabbitMq::new(address.url, String::new()).trusting(address.ca_file)
 }
 
@@ -82,7 +76,7 @@ async fn rabbitmq_with_tls_serves_whoever_trusts_its_certificate_and_no_other() 
     let look = server.look().await.unwrap();
     let channel = look.create_channel().await.unwrap();
     bind_queue(&channel, "listener", EVENTS, "#").await.unwrap();
-    let broker: Arc<dyn Broker> = Arc::new(configured(&url("localhost"), &ca_file));
+    let broker: Arc<dyn Broker> = Arc::new(rabbitmq_at(&url("localhost"), &ca_file));
     let customer = service.customer().await;
     drain(&service.app, &mut relay_to(&service.app, Arc::clone(&broker))).await;
     let first = channel.basic_get("listener".into(), BasicGetOptions { no_ack: true }).await.unwrap().unwrap();
@@ -113,8 +107,8 @@ async fn rabbitmq_with_tls_serves_whoever_trusts_its_certificate_and_no_other() 
     assert_eq!(again.delivery.data, first.delivery.data);
 
     for (broker, expected) in [
-        (configured(&url("localhost"), &strange), "UnknownIssuer"),
-        (configured(&url("127.0.0.1"), &ca_file), "not valid for name"),
+        (rabbitmq_at(&url("localhost"), &strange), "UnknownIssuer"),
+        (rabbitmq_at(&url("127.0.0.1"), &ca_file), "not valid for name"),
         (RabbitMq::new(Secret::new(format!("amqps://guest:guest@localhost:{}", server.plain)), String::new()), ""),
     ] {
         let (publisher, subscriber) =

@@ -3,14 +3,17 @@
 use crm::{
     audit::chain,
     background::{self, Purged},
-    database::horizon::{self, HorizonKeeper},
+    database::{
+        Failure,
+        horizon::{self, HorizonKeeper},
+    },
     events::outbox,
     telemetry::LogFormat,
 };
 use sea_orm::ConnectionTrait;
 use serde_json::json;
 
-use crate::harness::{DAY, FAR_FUTURE, Log, Service, TestDatabase, run_crm};
+use crate::harness::{CommandOutput, DAY, FAR_FUTURE, Log, PII_KEYS, Service, TestDatabase, run_crm, start_and_stop};
 
 const HOUR: i64 = DAY / 24;
 
@@ -243,4 +246,43 @@ async fn retention_status_and_confirm_say_what_was_and_is() {
     assert!(retention("status").contains("none: nothing was purged yet\n"));
     drop(connection);
     let _kept_until_here: TestDatabase = database;
+}
+
+#[tokio::test]
+async fn rows_written_before_the_first_purge_do_not_move_the_horizon() {
+    for fails in [false, true] {
+        let service = Service::start().await;
+        assert_eq!(post(&service, "first").await, 201);
+        outbox::assign_positions(service.app.database()).await.unwrap();
+        // A process that starts with a wrong clock on a database that was never purged.
+        let service = service.restart(400 * DAY).await;
+        if fails {
+            service.app.database().steps().fail(1..=u64::MAX, Failure::NotDone);
+        }
+        background::retention::begin(&service.app).await;
+        assert_eq!(horizon::stored(service.app.database()).await.unwrap().is_none(), fails);
+        service.app.database().steps().stop_failing();
+        assert_eq!(post(&service, "second").await, 201);
+        outbox::assign_positions(service.app.database()).await.unwrap();
+        assert_eq!(purge(&service).await, NOTHING, "fails: {fails}");
+        assert!(waits(&service).await, "fails: {fails}");
+        assert_eq!(post(&service, "first").await, 409, "fails: {fails}");
+    }
+}
+
+#[tokio::test]
+async fn the_retention_begins_before_the_service_listens_or_not_at_all() {
+    let service = Service::start().await;
+    let url = service.database.url();
+    let variables = [("CRM_DATABASE_URL", url.as_str()), ("CRM_PII_KEYS", PII_KEYS)];
+    let started = start_and_stop(&variables);
+    let place = |output: &CommandOutput, text: &str| output.stderr.lines().position(|line| line.contains(text));
+    let (begins, serving) = (place(&started, "\"the retention begins\""), place(&started, "\"serving\""));
+    assert!(started.code == Some(0) && begins.is_some() && begins < serving, "{started:?}");
+
+    let connection = service.database.connect().await;
+    connection.execute_unprepared("DROP TABLE retention_horizon").await.unwrap();
+    let started = start_and_stop(&variables);
+    let (fails, serving) = (place(&started, "the retention cannot begin"), place(&started, "\"serving\""));
+    assert!(started.code == Some(0) && fails.is_some() && fails < serving, "{started:?}");
 }

@@ -14,7 +14,7 @@ use crate::harness::{
     Call, DAY, FAR_FUTURE, Reply, Service,
     contract_walk::{changing_body, create_resources, operations, path},
     events::{CustomerVersions, assert_event_schema},
-    id,
+    id, within,
 };
 
 const FROZEN: &str = include_str!("../../../openapi/events.yaml");
@@ -193,13 +193,17 @@ async fn promptly(call: Call<'_>) -> Reply {
     tokio::time::timeout(Duration::from_secs(2), call.send()).await.expect("the reader was not woken")
 }
 
+async fn reader_waits(service: &Service) {
+    within(10, "the reader waits", async || service.app.events().waiting_tenants() == ["default"]).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_waiting_reader_wakes_on_commit_and_on_shutdown() {
     let service = Service::start().await;
     let background = Background::start(&service.app);
     let waiting = promptly(service.get("/events?wait=30"));
     let writing = async {
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        reader_waits(&service).await;
         service.customer().await;
     };
     let (page, ()) = tokio::join!(waiting, writing);
@@ -208,7 +212,7 @@ async fn a_waiting_reader_wakes_on_commit_and_on_shutdown() {
 
     let waiting = promptly(service.get(&format!("/events?wait=30&after={}", id(&page, "cursor"))));
     let stopping = async {
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        reader_waits(&service).await;
         service.app.events().stop_waiting();
     };
     let (page, ()) = tokio::join!(waiting, stopping);

@@ -128,7 +128,7 @@ async fn a_damaged_event_is_a_gap_and_closes_the_feed_to_nobody() {
         assert_eq!(gaps.iter().map(|gap| gap["eventId"].clone()).collect::<Vec<_>>(), ids);
         assert!(gaps.iter().filter(|gap| gap["resourceId"] == gap["eventId"]).count() > damaged.len() / 2, "{gaps:?}");
     }
-    assert_eq!(log.saying("an event is damaged: its readers are told of a gap").len(), damaged.len());
+    assert_eq!(log.saying("an event is damaged: it is reported to its readers as a gap").len(), damaged.len());
     assert!(log.lines().iter().all(|line| line["level"] == "ERROR" && line["tenant_id"] == "a"), "{}", log.text());
     let positions: Vec<i64> = fed(&db, "a").await.into_iter().map(|(position, _)| position).collect();
     assert_eq!(positions, (1..=number as i64).collect::<Vec<_>>());

@@ -13,13 +13,13 @@ use crm::{
     events::outbox,
 };
 use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
-use sea_orm::DatabaseConnection;
+use sea_orm::{ConnectionTrait, DatabaseConnection};
 use serde_json::Value;
 
 use super::stored::{
     assign_as_before, back_up, event, fed, instant, numbers, ordered, page, purge_as_before, put, restore, write,
 };
-use crate::harness::{AMPLE, Service, TestDatabase, id, sql::scalar};
+use crate::harness::{AMPLE, Service, TestDatabase, events::damages, id, sql::scalar};
 
 const CREATED: &str = "crm.customer.created";
 
@@ -137,6 +137,37 @@ async fn an_event_deleted_late_takes_no_reader_back() {
     assert_eq!(numbers(&page(&service, "a", "").await), [6]);
     // What is left of the deleted ones is the place of the last.
     assert_eq!(fed(&db, "a").await, [(5, 5), (6, 6)]);
+}
+
+#[tokio::test]
+async fn places_of_events_that_other_processes_deleted_are_removed() {
+    let service = Service::start().await;
+    let db = service.database.connect().await;
+    // More tenants than are looked at at once.
+    let tenants: Vec<String> = (0..120).map(|number| format!("tenant-{number:03}")).collect();
+    let of_tenant = |(number, tenant): (usize, &String)| {
+        [2 * number as u128, 2 * number as u128 + 1].map(|number| event(tenant, CREATED, number, ""))
+    };
+    put(&service.app, &db, tenants.iter().enumerate().flat_map(of_tenant).collect()).await;
+    purge_as_before(&db, instant(1)).await;
+    assert_eq!(scalar::<i64>(&db, "SELECT count(*) FROM feed_events").await, 240);
+    let nothing = due(service.app.database(), instant(0)).await;
+    assert_eq!(outbox::purge(service.app.database(), nothing, false).await.unwrap(), 0);
+    for (number, tenant) in tenants.iter().enumerate() {
+        assert_eq!(fed(&db, tenant).await, [(2, 2 * number as u128 + 1)], "{tenant}");
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_event_is_deleted_with_the_others() {
+    for damage in damages().iter().filter(|damage| !damage.starts_with("occurred_at")) {
+        let service = Service::start().await;
+        let db = service.database.connect().await;
+        put(&service.app, &db, (1..4).map(|number| event("a", CREATED, number, "")).collect()).await;
+        db.execute_unprepared(&format!("UPDATE outbox SET {damage} WHERE position = 2")).await.unwrap();
+        let due = due(service.app.database(), instant(1)).await;
+        assert_eq!(outbox::purge(service.app.database(), due, false).await.unwrap(), 3, "{damage}");
+    }
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{HashSet, VecDeque},
+    path::Path,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
@@ -9,12 +10,23 @@ use std::{
 use crm::{
     app::App,
     broker::{Broker, Decide, Delivery, DeliveryOutcome, Down, Message, Publisher, Settled, Settlement, Subscriber},
+    config::{Config, EventsUrl},
     events::outbox,
     relay::{Relay, Step},
 };
 use futures_util::{FutureExt, future::BoxFuture};
 use serde_json::Value;
 use tokio::sync::Notify;
+
+/// What the environment says about a broker at this URL, whose certificate this authority has signed.
+pub fn configured(url: &str, ca_file: &Path) -> EventsUrl {
+    let lookup = |name: &str| match name {
+        "CRM_EVENTS_URL" => Some(url.to_owned()),
+        "CRM_EVENTS_CA_FILE" => Some(ca_file.to_str().unwrap().to_owned()),
+        _ => None,
+    };
+    Config::read(&lookup).0.unwrap().events_url.unwrap()
+}
 
 /// A relay of an instance to a broker.
 pub fn relay_to(app: &App, broker: Arc<dyn Broker>) -> Relay {

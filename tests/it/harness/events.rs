@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
-use super::id;
+use super::{id, on_postgres};
 
 /// Fails unless the event conforms to the schema of its type.
 pub fn assert_event_schema(document: &Value, event: &Value) {
@@ -38,4 +38,21 @@ pub fn task_completed(number: usize, customer: &str) -> Value {
     let data = json!({ "tenantId": "default", "customerId": customer, "title": format!("Task {number}") });
     json!({ "eventId": format!("e{number}"), "eventType": "oa.task.completed", "timestamp": "2026-01-31T09:30:00Z",
         "source": "oa", "traceId": "x", "data": data })
+}
+
+/// Each of these damages a row of the outbox, so that it cannot be read as an event.
+pub fn damages() -> &'static [&'static str] {
+    match on_postgres() {
+        true => &["data = '?'", "occurred_at = '-infinity'"],
+        false => &[
+            "data = '?'",
+            "aggregate_id = x'0102'",
+            "event_id = x'0102'",
+            "occurred_at = '2026'",
+            "tenant_id = x'ff'",
+            "event_type = x'ff'",
+            "trace_id = x'ff'",
+            "version = 'x'",
+        ],
+    }
 }

@@ -12,10 +12,11 @@ use sea_orm::ConnectionTrait;
 use serde_json::json;
 
 use crate::harness::{
-    DAY, PII_KEYS, Service,
+    DAY, PII_KEYS, Service, TestDatabase,
     broker::{MemoryBroker, drain, relay_to},
-    events::CustomerVersions,
+    events::{CustomerVersions, damages},
     id, run_crm,
+    sql::column,
 };
 
 fn memory_relay(app: &App, broker: &MemoryBroker) -> Relay {
@@ -119,11 +120,12 @@ async fn a_refused_event_is_parked_and_blocks_only_its_own_resource() {
     let variables = [("CRM_DATABASE_URL", url.as_str()), ("CRM_PII_KEYS", PII_KEYS)];
     let status = run_crm(&["outbox", "status"], &variables).stdout;
     assert!(status.contains("position 5 of 5: 0 events wait") && status.contains("1 events are parked"), "{status}");
-    assert!(status.contains(&format!("{} crm.customer.updated of {blocked}", parked[0].event_id)), "{status}");
+    let parked = parked[0].event_id.unwrap().to_string();
+    assert!(status.contains(&format!("{parked} crm.customer.updated of {blocked}")), "{status}");
     broker.state().refused.clear();
     let unknown = run_crm(&["outbox", "retry", "01a21181-ee94-772f-a9b9-0846b4b84e36"], &variables);
     assert_eq!((unknown.code, unknown.stderr.contains("is not parked")), (Some(1), true));
-    let retried = run_crm(&["outbox", "retry", &parked[0].event_id.to_string()], &variables);
+    let retried = run_crm(&["outbox", "retry", &parked], &variables);
     assert_eq!((retried.code, retried.stdout.trim()), (Some(0), "1 events are sent again"));
     drain(&service.app, &mut relay).await;
     assert_eq!(versions(&blocked), [1, 2, 3]);
@@ -220,17 +222,68 @@ async fn a_lease_further_ahead_than_a_lease_can_be_is_taken_over() {
 
 #[tokio::test]
 async fn a_damaged_event_blocks_only_its_own_resource() {
-    let service = Service::start().await;
-    let (damaged, other) = (service.customer().await, service.customer().await);
+    for damage in damages() {
+        let service = Service::with(&[("CRM_EVENTS_URL", "amqp://127.0.0.1:1")]).await;
+        let (damaged, other) = (service.customer().await, service.customer().await);
+        let connection = service.database.connect().await;
+        let update = format!("UPDATE outbox SET {damage} WHERE data LIKE '%{damaged}%'");
+        assert_eq!(connection.execute_unprepared(&update).await.unwrap().rows_affected(), 1);
+        let broker = MemoryBroker::default();
+        let mut relay = memory_relay(&service.app, &broker);
+        drain(&service.app, &mut relay).await;
+        let arrived = broker.events();
+        assert_eq!(arrived.len(), 1, "{damage}");
+        assert_eq!(arrived[0]["data"]["resource"]["customerId"], other, "{damage}");
+        for _ in 1..relay::MAX_ATTEMPTS {
+            assert_eq!(relay::status(service.app.database()).await.unwrap().blocked, 1, "{damage}");
+            service.advance(61_000);
+            drain(&service.app, &mut relay).await;
+        }
+        let parked = relay::parked(service.app.database(), 10).await.unwrap();
+        assert!(parked.len() == 1 && parked[0].reason.is_some(), "{damage}: {parked:?}");
+        assert_eq!(parked[0].event_id.is_none(), damage.starts_with("event_id"), "{damage}");
+        // The retention goes on too.
+        service.advance(8 * DAY);
+        assert_eq!(background::purge(&service.app).await.unwrap().events, 1, "{damage}");
+    }
+}
+
+#[tokio::test]
+async fn outbox_status_shows_what_is_readable_of_a_damaged_event() {
+    let service = Service::on(TestDatabase::sqlite(), &[]).await;
+    let customer = service.customer().await;
     let connection = service.database.connect().await;
-    let damage = format!("UPDATE outbox SET data = '?' WHERE data LIKE '%{damaged}%'");
-    assert_eq!(connection.execute_unprepared(&damage).await.unwrap().rows_affected(), 1);
+    connection.execute_unprepared("UPDATE outbox SET event_id = x'0102'").await.unwrap();
+    let mut relay = memory_relay(&service.app, &MemoryBroker::default());
+    for _ in 0..relay::MAX_ATTEMPTS {
+        drain(&service.app, &mut relay).await;
+        service.advance(61_000);
+    }
+    let url = service.database.url();
+    let status = run_crm(&["outbox", "status"], &[("CRM_DATABASE_URL", &url), ("CRM_PII_KEYS", PII_KEYS)]);
+    assert_eq!(status.code, Some(0), "{status:?}");
+    let line = format!("(unreadable) crm.customer.created of {customer} of tenant default: ");
+    assert!(status.stdout.contains(&line), "{status:?}");
+}
+
+#[tokio::test]
+async fn a_parked_event_costs_no_write_of_a_relay_without_work() {
+    let service = Service::start().await;
     let broker = MemoryBroker::default();
-    drain(&service.app, &mut memory_relay(&service.app, &broker)).await;
-    let arrived = broker.events();
-    assert_eq!(arrived.len(), 1);
-    assert_eq!(arrived[0]["data"]["resource"]["customerId"], other);
-    assert_eq!(relay::status(service.app.database()).await.unwrap().blocked, 1);
+    broker.state().refused.push("crm.customer.created".to_owned());
+    service.customer().await;
+    let mut relay = memory_relay(&service.app, &broker);
+    for _ in 0..relay::MAX_ATTEMPTS {
+        drain(&service.app, &mut relay).await;
+        service.advance(61_000);
+    }
+    let lease = "SELECT until FROM outbox_relay";
+    let connection = service.database.connect().await;
+    let before: Vec<i64> = column(&connection, lease).await;
+    let other = service.another_instance(2).await;
+    assert_eq!(relay::status(service.app.database()).await.unwrap().parked, 1);
+    assert_eq!(memory_relay(&other, &broker).step().await.unwrap(), Step::Idle);
+    assert_eq!(column::<i64>(&connection, lease).await, before);
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::harness::{
     DAY, FAR_FUTURE, START, Service,
     broker::{MemoryBroker, drain, relay_to},
-    events::CustomerVersions,
+    events::{CustomerVersions, damages},
     id,
     sql::column,
 };
@@ -134,11 +134,61 @@ async fn a_replay_that_cannot_be_whole_is_refused_with_what_is_wrong() {
     assert_eq!(replay(&service, &broker, all_from(12)).await.sent, 10);
     let since = DateTime::<Utc>::from_timestamp_millis(START + 8 * DAY).unwrap();
     let early = Selection { from: ReplayFrom::Time(since - TimeDelta::milliseconds(1)), ..all_from(1) };
-    let expected = "--since: events of that time may have been deleted; the oldest that is kept is of \
-                    2026-02-08T09:30:00.125Z";
+    let expected = "--since: events of that time may have been deleted; all are kept that are of \
+                    2026-02-08T09:30:00.125Z or later";
     assert_eq!(refusal(&service, early).await, expected);
     let kept = Selection { from: ReplayFrom::Time(since), ..all_from(1) };
     assert_eq!(replay(&service, &MemoryBroker::default(), kept).await.sent, 10);
+}
+
+#[tokio::test]
+async fn a_time_is_refused_of_which_only_a_formerly_blocked_event_is_left() {
+    let service = Service::with(&[("CRM_EVENTS_URL", "amqp://127.0.0.1:1")]).await;
+    published(&service, 1).await;
+    let connection = service.database.connect().await;
+    // It was refused, and is published only once the others are deleted.
+    let hold = "INSERT INTO outbox_held (seq, position, tenant_id, aggregate_id, attempts, due, aside) \
+                SELECT seq, position, tenant_id, aggregate_id, 8, NULL, true FROM outbox WHERE position = 2";
+    connection.execute_unprepared(hold).await.unwrap();
+    service.advance(8 * DAY);
+    published(&service, 1).await;
+    assert_eq!(background::purge(&service.app).await.unwrap().events, 4);
+    connection.execute_unprepared("DELETE FROM outbox_held").await.unwrap();
+    let since = |days| {
+        let time = DateTime::<Utc>::from_timestamp_millis(START + days * DAY).unwrap();
+        Selection { from: ReplayFrom::Time(time), ..all_from(1) }
+    };
+    let expected = "--since: events of that time may have been deleted; all are kept that are of \
+                    2026-02-08T09:30:00.125Z or later";
+    assert_eq!(refusal(&service, since(0)).await, expected);
+    assert_eq!(replay(&service, &MemoryBroker::default(), since(8)).await.sent, 5);
+}
+
+#[tokio::test]
+async fn a_replay_says_how_many_events_were_deleted_before_it_came_to_them() {
+    let service = Service::start().await;
+    let broker = published(&service, 2).await;
+    let database = service.app.database();
+    let plan = relay::plan(database, all_from(1)).await.unwrap().unwrap();
+    let connection = service.database.connect().await;
+    connection.execute_unprepared("DELETE FROM outbox WHERE position <= 3").await.unwrap();
+    let report = relay::replay(database, &broker, &plan, &|_, _| {}, &CancellationToken::new()).await.unwrap();
+    assert_eq!(report, ReplayReport { sent: 7, unrouted: 0, stopped: Some(ReplayStop::Deleted(3)) });
+}
+
+#[tokio::test]
+async fn a_replay_ends_at_a_damaged_event_and_can_leave_it_out() {
+    for damage in damages() {
+        let service = Service::start().await;
+        let broker = published(&service, 2).await;
+        let connection = service.database.connect().await;
+        let update = format!("UPDATE outbox SET {damage} WHERE position = 6");
+        assert_eq!(connection.execute_unprepared(&update).await.unwrap().rows_affected(), 1);
+        let report = replay(&service, &broker, all_from(1)).await;
+        let Some(ReplayStop::Refused(6, reason)) = report.stopped else { panic!("{damage}: {report:?}") };
+        assert!(report.sent == 5 && !reason.is_empty(), "{damage}: {reason}");
+        assert_eq!(replay(&service, &broker, all_from(7)).await.sent, 4, "{damage}");
+    }
 }
 
 #[tokio::test]
