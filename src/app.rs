@@ -33,7 +33,6 @@ struct Parts {
     keys: Arc<Keys>,
     changes: Changes,
     clock: Clock,
-    horizon: HorizonKeeper,
     metrics: Arc<Metrics>,
     stopping: CancellationToken,
 }
@@ -66,10 +65,10 @@ impl App {
             audit_queue: Arc::new(audit_queue),
             events: Arc::default(),
             deleted: Arc::default(),
+            horizon: Arc::new(HorizonKeeper::start(clock.clone())),
         };
         let (metrics, stopping) = (Arc::default(), CancellationToken::new());
-        let horizon = HorizonKeeper::start(clock.clone());
-        Ok(Self { parts: Arc::new(Parts { config, keys, changes, clock, horizon, metrics, stopping }) })
+        Ok(Self { parts: Arc::new(Parts { config, keys, changes, clock, metrics, stopping }) })
     }
 
     /// The configuration, as read at startup.
@@ -136,7 +135,7 @@ impl App {
     /// What the retention takes for the time.
     #[must_use]
     pub fn horizon(&self) -> &HorizonKeeper {
-        &self.parts.horizon
+        &self.parts.changes.horizon
     }
 
     /// The source of ids.

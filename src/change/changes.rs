@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     audit::{AuditQueue, entry},
-    database::{Database, Transaction},
+    database::{Database, Transaction, horizon::HorizonKeeper},
     error::Result,
     events::{EventSignal, outbox},
     pii::{PiiCipher, PiiView},
@@ -40,6 +40,8 @@ pub struct Changes {
     pub events: Arc<EventSignal>,
     /// Wakes the task that removes what is deleted.
     pub deleted: Arc<Notify>,
+    /// What the retention takes for the time.
+    pub horizon: Arc<HorizonKeeper>,
 }
 
 impl Changes {
@@ -114,6 +116,7 @@ impl Changes {
             default_currency: &self.default_currency,
             removals: &self.removals,
             now: self.ids.now(),
+            kept_from: self.horizon.stamp(self.ids.now().0),
             entries: Vec::new(),
             events: Vec::new(),
             marked: false,

@@ -39,7 +39,7 @@ async fn claim_request(change: &Change<'_>, RequestId(request_id): &RequestId) -
         request_id: Set(request_id.clone()),
         resource_type: Set(kind.collection.to_owned()),
         resource_id: Set(id),
-        created_at: Set(change.now().0),
+        created_at: Set(change.kept_from),
     };
     if insert(change, claim, [Column::TenantId, Column::RequestId]).await? {
         return Ok(());
@@ -63,7 +63,7 @@ async fn claim_event(change: &Change<'_>, event: &EventClaim) -> Result<()> {
         event_id: Set(event_id.clone()),
         event_type: Set(event.event_type.clone()),
         payload_hash: Set(event.payload_hash.clone()),
-        created_at: Set(change.now().0),
+        created_at: Set(change.kept_from),
     };
     if insert(change, claim, [Column::TenantId, Column::Consumer, Column::Sender, Column::EventId]).await? {
         return claim_for_previous_release(change, event).await;
@@ -92,7 +92,7 @@ async fn claim_for_previous_release(change: &Change<'_>, event: &EventClaim) -> 
         event_id: Set(event_id.clone()),
         tenant_id: Set(change.tenant().as_str().to_owned()),
         event_type: Set(event.event_type.clone()),
-        created_at: Set(change.now().0),
+        created_at: Set(change.kept_from),
     };
     if insert(change, claim, [Column::Consumer, Column::EventId]).await? {
         return Ok(());

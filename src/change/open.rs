@@ -1,5 +1,6 @@
 //! An open change, through which stores read and write.
 
+use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use sea_orm::{
     ColumnTrait, QueryFilter, QuerySelect, QueryTrait,
@@ -30,6 +31,8 @@ pub struct Change<'t> {
     pub(super) default_currency: &'t Currency,
     pub(super) removals: &'t [Removal],
     pub(super) now: Timestamp,
+    /// When the time begins for which its claim is kept.
+    pub(super) kept_from: DateTime<Utc>,
     /// Audit entries about what was done so far.
     pub(super) entries: Vec<AuditEntry>,
     /// Events about what was done so far.

@@ -11,10 +11,16 @@
 //! - A clock that is behind the horizon is followed at once: nothing is purged beyond it. The horizon itself goes back only
 //!   once the clock has been behind for [`BELIEVED_AFTER`]: a machine that boots in 1970 and is corrected a moment later
 //!   does not have to be confirmed.
-//! - A database that was never purged begins with its newest row; an empty one, with the clock. This is looked up before
-//!   the process writes anything ([`HorizonKeeper::begin`]), so that no row counts that a wrong clock has just written.
+//! - A database that was never purged begins with its newest row. This is looked up before the process writes anything
+//!   ([`HorizonKeeper::begin`]), so that no row counts that a wrong clock has just written. While there is no row, nothing
+//!   can be past its time.
+//! - What is kept for a time is stamped with the horizon while the clock is behind it ([`HorizonKeeper::stamp`]): else it
+//!   would seem old once the clock is right.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicI64, Ordering},
+    time::Duration,
+};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{ConnectionTrait, DbBackend, Statement, Value};
@@ -71,6 +77,8 @@ pub struct HorizonKeeper {
     clock: Clock,
     running: Stopwatch,
     progress: Mutex<Progress>,
+    /// The stored horizon as it was last seen, in milliseconds since 1970.
+    seen: AtomicI64,
 }
 
 /// The horizon after it was moved on.
@@ -86,7 +94,13 @@ impl HorizonKeeper {
     /// A process that starts now.
     #[must_use]
     pub fn start(clock: Clock) -> Self {
-        Self { running: clock.stopwatch(), clock, progress: Mutex::default() }
+        Self { running: clock.stopwatch(), clock, progress: Mutex::default(), seen: AtomicI64::new(i64::MIN) }
+    }
+
+    /// The time to stamp a row with that is kept for a time: `now`, unless the clock is behind the horizon.
+    #[must_use]
+    pub fn stamp(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        DateTime::from_timestamp_millis(self.seen.load(Ordering::Relaxed)).map_or(now, |horizon| horizon.max(now))
     }
 
     /// Moves the stored horizon on for the first time, before this process writes anything else.
@@ -96,8 +110,7 @@ impl HorizonKeeper {
     pub async fn begin(&self, database: &Database) -> Result<Advanced> {
         let db = database.read();
         if read(&db).await?.is_none() {
-            let initial = Stored::initial(newest_row(&db).await?, self.clock.now().0);
-            self.progress.lock().await.initial = Some(initial.horizon);
+            self.progress.lock().await.initial = newest_row(&db).await?;
         }
         self.advance(database).await
     }
@@ -109,23 +122,29 @@ impl HorizonKeeper {
     pub async fn advance(&self, database: &Database) -> Result<Advanced> {
         let mut progress = self.progress.lock().await;
         let (before, now, running) = (*progress, self.clock.now().0, self.running.elapsed());
-        let (stored, after, is_first) = database
+        let moved = database
             .transact(move |transaction| {
                 Box::pin(async move {
                     let mut after = before;
                     let locked = lock(transaction).await?;
-                    let mut stored = match (locked, before.initial) {
-                        (Some(stored), _) => stored,
-                        (None, Some(initial)) => Stored::initial(Some(initial), now),
-                        (None, None) => Stored::initial(newest_row(transaction).await?, now),
+                    let newest = match (locked, before.initial) {
+                        (None, None) => newest_row(transaction).await?,
+                        (_, initial) => initial,
+                    };
+                    let Some(mut stored) = locked.or(newest.map(|row| Stored::initial(row, now))) else {
+                        return Ok(None);
                     };
                     after.advance(&mut stored, now, running);
                     write(transaction, stored).await?;
-                    Ok((stored, after, locked.is_none()))
+                    Ok(Some((stored, after, locked.is_none())))
                 })
             })
             .await?;
+        let Some((stored, after, is_first)) = moved else {
+            return Ok(Advanced { horizon: Horizon(DateTime::UNIX_EPOCH), waiting: None });
+        };
         *progress = after;
+        self.seen.store(stored.horizon.timestamp_millis(), Ordering::Relaxed);
         let (clock, horizon) = (now.to_rfc3339(), stored.horizon.to_rfc3339());
         if is_first {
             tracing::info!(clock, horizon, "the retention begins");
@@ -194,8 +213,8 @@ struct Progress {
 }
 
 impl Stored {
-    fn initial(newest_row: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Self {
-        Self { horizon: newest_row.map_or(now, |row| row.min(now)), granted_at: None }
+    fn initial(newest_row: DateTime<Utc>, now: DateTime<Utc>) -> Self {
+        Self { horizon: newest_row.min(now), granted_at: None }
     }
 
     /// Whether a start may be given its day. A day that was given in the future was given by a wrong clock.
@@ -282,6 +301,7 @@ async fn newest_row(db: &impl ConnectionTrait) -> Result<Option<DateTime<Utc>>> 
     for sql in [
         "SELECT max(created_at) FROM idempotent",
         "SELECT max(created_at) FROM inbox",
+        "SELECT max(created_at) FROM inbox_events",
         "SELECT occurred_at FROM outbox ORDER BY seq DESC LIMIT 1",
     ] {
         newest = newest.max(instant(db, sql).await?);

@@ -185,6 +185,9 @@ fn no_longer_kept() -> Error {
     Error::invalid("after: events behind this cursor are no longer kept; begin without it")
 }
 
+/// The place in the outbox that no event has.
+const NO_EVENT: i64 = -1;
+
 /// An event in the feed.
 #[derive(Debug)]
 struct Found {
@@ -197,9 +200,10 @@ struct Found {
 }
 
 impl Found {
+    /// Where the row is damaged, no event is found behind it, and it becomes a gap.
     fn of(row: &QueryResult) -> Result<Self> {
-        let (position, seq, bytes) = (row.try_get("", "position")?, row.try_get("", "seq")?, row.try_get("", "bytes")?);
-        Ok(Self { position, seq, bytes, event_id: row.try_get("", "event_id").ok() })
+        let (seq, bytes) = (row.try_get("", "seq").unwrap_or(NO_EVENT), row.try_get("", "bytes").unwrap_or_default());
+        Ok(Self { position: row.try_get("", "position")?, seq, bytes, event_id: row.try_get("", "event_id").ok() })
     }
 }
 

@@ -10,6 +10,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use chrono::TimeDelta;
 use sea_orm::{
     ActiveValue::{NotSet, Set},
     ConnectionTrait, DbBackend, EntityTrait, QueryResult, Statement,
@@ -26,6 +27,8 @@ use crate::{
     error::{Error, Result},
 };
 
+/// An event from later than this is damaged.
+const CENTURY: TimeDelta = TimeDelta::days(36_525);
 /// Maximum number of rows per INSERT: databases limit the number of parameters.
 const ROWS: usize = 500;
 /// Number of events that are assigned positions per transaction.
@@ -309,14 +312,18 @@ async fn purge_batch(transaction: &Transaction, due: Due, published_only: bool) 
         }
         false => "",
     };
-    // What is recorded is what this one statement deleted: the relay goes on meanwhile, and a second look could differ.
+    // Only events before the first that is not due: what comes later is younger, whatever a wrong clock said; a time that is
+    // none counts for nothing. What is recorded is what this one statement deleted: the relay goes on meanwhile, and a second look could differ.
     let delete = format!(
         "DELETE FROM outbox WHERE seq IN (SELECT seq FROM outbox \
-         WHERE position <= (SELECT position FROM feed_head WHERE id = 1) AND occurred_at < $1 {which} \
+         WHERE position <= (SELECT position FROM feed_head WHERE id = 1) AND occurred_at < $1 \
+         AND position < coalesce((SELECT position FROM outbox WHERE position IS NOT NULL AND occurred_at >= $1 \
+         AND occurred_at < $2 ORDER BY position LIMIT 1), position + 1) {which} \
          ORDER BY position LIMIT {PURGE}) RETURNING tenant_id, position"
     );
-    let rows =
-        transaction.query_all_raw(Statement::from_sql_and_values(backend, delete, [due.instant().into()])).await?;
+    let due = due.instant();
+    let values = [due.into(), (due + CENTURY).into()];
+    let rows = transaction.query_all_raw(Statement::from_sql_and_values(backend, delete, values)).await?;
     let mut positions = BTreeMap::new();
     for row in &rows {
         // Of a damaged row, whose tenant cannot be read, no feed has to know.

@@ -24,13 +24,15 @@ struct State {
     body: BoxBody<Bytes, io::Error>,
     /// The bytes read so far.
     read: u64,
+    /// Whether it broke off.
+    broken: bool,
     /// Whether anybody asked for it: a client that waits for `100 Continue` got it then.
     asked_for: bool,
 }
 
 impl SharedBody {
     pub(super) fn new(body: poem::Body) -> Self {
-        Self(Arc::new(Mutex::new(State { body: body.into(), read: 0, asked_for: false })))
+        Self(Arc::new(Mutex::new(State { body: body.into(), read: 0, broken: false, asked_for: false })))
     }
 
     /// The same body, for the operation.
@@ -44,11 +46,11 @@ impl SharedBody {
         let limit = u64::try_from(limit).unwrap_or(u64::MAX);
         {
             let state = lock(&self.0);
-            if state.body.is_end_stream() {
+            if state.body.is_end_stream() && !state.broken {
                 return true;
             }
             let least = state.read.saturating_add(state.body.size_hint().lower());
-            if least > limit || (waits && !state.asked_for) {
+            if state.broken || least > limit || (waits && !state.asked_for) {
                 return false;
             }
         }
@@ -75,6 +77,7 @@ impl State {
             let length = frame.data_ref().map_or(0, Bytes::len);
             self.read = self.read.saturating_add(u64::try_from(length).unwrap_or(u64::MAX));
         }
+        self.broken |= matches!(polled, Poll::Ready(Some(Err(_))));
         polled
     }
 }

@@ -38,7 +38,10 @@ impl DeadLetterSummary {
     /// The summary of a dead letter.
     #[must_use]
     pub fn of(letter: &DeadLetter) -> Self {
-        let Head { event_id, event_type } = serde_json::from_slice(&letter.payload).unwrap_or_default();
+        // serde would also read the two from an array of any texts.
+        let is_object = letter.payload.trim_ascii_start().starts_with(b"{");
+        let head = is_object.then(|| serde_json::from_slice(&letter.payload).ok()).flatten();
+        let Head { event_id, event_type } = head.unwrap_or_default();
         let event_type = event_type.as_str().filter(|text| is_type(text));
         let since = letter.since.as_deref().filter(|text| chrono::DateTime::parse_from_rfc3339(text).is_ok());
         Self {

@@ -5,6 +5,9 @@ use std::time::Duration;
 /// Before a broker that is down is tried again.
 pub(super) const RECONNECT: Backoff = Backoff { first: Duration::from_millis(100), longest: Duration::from_secs(5) };
 
+/// Before a refused event is sent again.
+pub(super) const RETRY: Backoff = Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(60) };
+
 /// A pause that doubles with every failure in a row.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Backoff {

@@ -6,7 +6,7 @@ use std::{collections::HashSet, time::Duration};
 use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Statement, Value};
 use uuid::Uuid;
 
-use super::stored_event::StoredEvent;
+use super::{backoff::RETRY, stored_event::StoredEvent};
 use crate::{
     database::{Database, Transaction},
     error::Result,
@@ -114,6 +114,11 @@ pub(super) async fn release_lease(database: &Database, owner: Uuid) -> Result<()
         .await
 }
 
+/// The latest instant that an event may be due at, in milliseconds since 1970: a later one is that of a clock that was ahead.
+pub(super) fn latest_due(now: i64) -> i64 {
+    now.saturating_add(i64::try_from(RETRY.longest.as_millis()).unwrap_or(i64::MAX))
+}
+
 /// What can be sent together: blocked events that are due, then those after `position` and up to `head`, as far as their
 /// resources are not in the batch already. Also the position to go on from, which is `head` once nothing is left: without a
 /// broker the retention deletes events that were never published.
@@ -126,9 +131,9 @@ pub(super) async fn next_batch(
     let db = database.read();
     let blocked = format!(
         "SELECT o.*, h.attempts FROM outbox_held h JOIN outbox o ON o.seq = h.seq \
-         WHERE h.due <= $1 ORDER BY h.position LIMIT {window}"
+         WHERE h.due <= $1 OR h.due > $2 ORDER BY h.position LIMIT {window}"
     );
-    let blocked = db.query_all_raw(statement(&db, &blocked, [now.into()])).await?;
+    let blocked = db.query_all_raw(statement(&db, &blocked, [now.into(), latest_due(now).into()])).await?;
     let mut batch = blocked.iter().map(Candidate::blocked).collect::<Result<Vec<_>>>()?;
     // After a failure one event is sent alone: see `Publisher::publish`.
     if window == 1 && !batch.is_empty() {

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{
-    backoff::{Backoff, RECONNECT},
+    backoff::{RECONNECT, RETRY},
     ledger::{self, Candidate, DeliveryUpdate, MAX_ATTEMPTS},
     status::{RelayStatus, status},
     stored_event::StoredEvent,
@@ -23,8 +23,6 @@ use crate::{
 const RENEW: Duration = Duration::from_millis(500);
 /// Maximum number of events under way at once.
 pub(super) const WINDOW: u64 = 500;
-/// Before a refused event is sent again.
-const RETRY: Backoff = Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(60) };
 
 /// What a step did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,7 +130,9 @@ impl Relay {
 
     /// Whether there is something to send.
     fn has_work(&self, status: &RelayStatus) -> bool {
-        status.position < status.head || status.next_retry.is_some_and(|due| due <= self.now()) || status.unrouted
+        let now = self.now();
+        let is_due = |due| due <= now || due > ledger::latest_due(now);
+        status.position < status.head || status.next_retry.is_some_and(is_due) || status.unrouted
     }
 
     /// Lets the other relays work at once.

@@ -202,6 +202,39 @@ async fn a_clock_set_back_keeps_what_is_young_and_holds_after_a_day() {
 }
 
 #[tokio::test]
+async fn what_is_written_while_the_clock_is_behind_is_kept_once_it_is_right() {
+    for days in [8, 40, 200] {
+        let service = with_history().await;
+        purge(&service).await;
+        let service = service.restart(-days * DAY).await;
+        purge(&service).await;
+        assert_eq!(post(&service, "behind").await, 201);
+        outbox::assign_positions(service.app.database()).await.unwrap();
+        chain::link_entries(service.app.database()).await.unwrap();
+        let service = service.restart(days * DAY).await;
+        assert_eq!(purge(&service).await, NOTHING, "{days} days behind");
+        assert!(!waits(&service).await);
+        assert_eq!(post(&service, "behind").await, 409, "{days} days behind");
+        let events = service.get("/events").claims(json!({ "exp": FAR_FUTURE })).send().await.expect(200).body;
+        assert_eq!(events["data"].as_array().unwrap().len(), 2, "{days} days behind");
+    }
+}
+
+#[tokio::test]
+async fn a_first_start_with_a_clock_ahead_is_not_believed_later() {
+    let service = Service::start().await.restart(200 * DAY).await;
+    assert_eq!(purge(&service).await, NOTHING);
+    let service = service.restart(-200 * DAY).await;
+    purge(&service).await;
+    assert_eq!(post(&service, "first").await, 201);
+    outbox::assign_positions(service.app.database()).await.unwrap();
+    let service = service.restart(31 * DAY).await;
+    assert_eq!(purge(&service).await, NOTHING);
+    assert!(waits(&service).await);
+    assert_eq!(post(&service, "first").await, 409);
+}
+
+#[tokio::test]
 async fn a_database_that_was_never_purged_begins_with_its_newest_row() {
     // As one that comes from a release without a horizon.
     for (clock, purged, waiting) in
@@ -227,7 +260,7 @@ async fn a_database_that_was_never_purged_begins_with_its_newest_row() {
 
 #[tokio::test]
 async fn retention_status_and_confirm_say_what_was_and_is() {
-    let service = Service::start().await;
+    let service = with_history().await;
     purge(&service).await;
     let horizon = service.app.now().0.to_rfc3339();
     let Service { app, database, .. } = service;
@@ -273,6 +306,7 @@ async fn rows_written_before_the_first_purge_do_not_move_the_horizon() {
 #[tokio::test]
 async fn the_retention_begins_before_the_service_listens_or_not_at_all() {
     let service = Service::start().await;
+    service.customer().await;
     let url = service.database.url();
     let variables = [("CRM_DATABASE_URL", url.as_str()), ("CRM_PII_KEYS", PII_KEYS)];
     let started = start_and_stop(&variables);

@@ -135,6 +135,25 @@ async fn a_damaged_event_is_a_gap_and_closes_the_feed_to_nobody() {
 }
 
 #[tokio::test]
+async fn a_damaged_place_in_the_feed_is_a_gap_too() {
+    if on_postgres() {
+        // Its columns hold nothing but their types.
+        return;
+    }
+    let service = Service::start().await;
+    let db = service.database.connect().await;
+    for (number, damage) in (1..).zip(["bytes = 'abc'", "seq = 'q'", "event_id = 'x'"]) {
+        put(&service.app, &db, vec![event("a", CREATED, number * 2, ""), event("a", CREATED, number * 2 + 1, "")])
+            .await;
+        db.execute_unprepared(&format!("UPDATE feed_events SET {damage} WHERE position = {}", number * 2))
+            .await
+            .unwrap();
+    }
+    let page = page(&service, "a", "").await;
+    assert!(numbers(&page).len() >= 3 && numbers(&page).len() + page["gaps"].as_array().unwrap().len() == 6, "{page}");
+}
+
+#[tokio::test]
 async fn more_than_20_types_are_400() {
     let service = Service::start().await;
     let types = |count: usize| vec![CREATED; count].join(",");

@@ -188,6 +188,20 @@ async fn a_client_that_waits_for_100_continue_is_refused_without_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_whose_framing_is_broken_ends_the_connection_in_order() {
+    let database = TestDatabase::new().await;
+    let process = service(&database);
+    for (status, method, path, headers) in refused().into_iter().filter(|(_, method, ..)| *method == "POST") {
+        for body in ["zz\r\n", "2\r\n{}\r\nzz\r\n", "2\r\n{}zz"] {
+            let head = format!("{method} {path} HTTP/1.1\r\nHost: crm\r\n{headers}Transfer-Encoding: chunked\r\n\r\n");
+            let reply = send(&process.address, &head, body.as_bytes()).await;
+            let reply = reply.unwrap_or_else(|error| panic!("{path} {headers} {body:?}: {error}"));
+            assert_eq!((reply.status, reply.closes), (status, true), "{path} {headers} {body:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refused_body_that_never_comes_is_not_waited_for_without_end() {
     let database = TestDatabase::new().await;
     let process = service(&database);

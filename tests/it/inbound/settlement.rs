@@ -96,6 +96,8 @@ async fn a_dead_letter_of_the_previous_release_is_shown_without_its_values() {
     let shown = summary(&format!(r#"{{"eventId":"{CANARY}","eventType":"{CANARY}"}}"#), &"x".repeat(9_000));
     assert_eq!((shown.event_id, shown.event_type, shown.sender, shown.reason.len()), (None, None, None, 500));
     assert_eq!(summary("?", "").size, 1);
+    let shown = summary(r#" ["13812345678","erp.contract.signed"]"#, "");
+    assert_eq!((shown.event_id, shown.event_type), (None, None));
 }
 
 #[tokio::test]

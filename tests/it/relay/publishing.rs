@@ -221,6 +221,22 @@ async fn a_lease_further_ahead_than_a_lease_can_be_is_taken_over() {
 }
 
 #[tokio::test]
+async fn an_event_blocked_by_a_clock_that_was_ahead_is_tried_again_once_it_is_right() {
+    let service = Service::start().await;
+    let broker = MemoryBroker::default();
+    broker.state().refused.push("crm.customer.created".to_owned());
+    let mut relay = memory_relay(&service.app, &broker);
+    service.set_clock(DAY / 48);
+    service.customer().await;
+    drain(&service.app, &mut relay).await;
+    assert_eq!(relay::status(service.app.database()).await.unwrap().blocked, 1);
+    service.set_clock(-DAY / 48);
+    broker.state().refused.clear();
+    drain(&service.app, &mut relay).await;
+    assert_eq!((broker.events().len(), relay::status(service.app.database()).await.unwrap().blocked), (1, 0));
+}
+
+#[tokio::test]
 async fn a_damaged_event_blocks_only_its_own_resource() {
     for damage in damages() {
         let service = Service::with(&[("CRM_EVENTS_URL", "amqp://127.0.0.1:1")]).await;
