@@ -82,6 +82,14 @@ pub struct Refusal {
     pub at: DateTime<Utc>,
 }
 
+impl Refusal {
+    /// When it was found, as the header of a dead letter says it.
+    #[must_use]
+    pub fn since(&self) -> String {
+        self.at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
+    }
+}
+
 /// What became of an event that was settled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Settled {
@@ -122,19 +130,19 @@ pub struct DeadLetter {
     pub since: Option<String>,
 }
 
-/// What is done with a dead letter.
+/// What is done with the dead letters that are chosen. The others stay where they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
-    /// It stays where it is.
-    Keep,
-    /// It is consumed again, as if it were new.
+pub enum DeadLetterAction {
+    /// They are looked at, and stay as well.
+    List,
+    /// They are consumed again, as if they were new.
     Retry,
-    /// It is deleted.
-    Drop,
+    /// They are deleted.
+    Delete,
 }
 
-/// Decides about dead letters, one after the other.
-pub type Decide<'d> = dyn FnMut(&DeadLetter) -> Fate + Send + 'd;
+/// Chooses dead letters, one after the other.
+pub type Choose<'c> = dyn FnMut(&DeadLetter) -> bool + Send + 'c;
 
 /// A broker.
 pub trait Broker: Send + Sync {
@@ -151,7 +159,15 @@ pub trait Broker: Send + Sync {
 
     /// Goes through the oldest dead letters, at most `limit`, and returns how many there were in all. Whatever happens
     /// meanwhile, none is lost: one that is retried is deleted only once the broker has it again.
-    fn dead_letters<'b>(&'b self, limit: u64, decide: &'b mut Decide<'_>) -> BoxFuture<'b, Result<u64, Down>>;
+    ///
+    /// # Errors
+    /// The broker cannot be reached, or cannot do this: then none was looked at.
+    fn dead_letters<'b>(
+        &'b self,
+        action: DeadLetterAction,
+        limit: u64,
+        choose: &'b mut Choose<'_>,
+    ) -> BoxFuture<'b, Result<u64, Down>>;
 }
 
 /// A connection that publishes.
@@ -171,6 +187,12 @@ pub trait Publisher: Send + Sync {
 pub trait Subscriber: Send {
     /// Waits for the next event. It may be dropped while it waits. At most [`PREFETCH`] are to be unsettled at once.
     fn next(&mut self) -> BoxFuture<'_, Result<Box<dyn Delivery>, Down>>;
+
+    /// Whether it ended over a message that cannot be read, which the next subscriber takes out of the queue: then nothing
+    /// is wrong with the broker.
+    fn ended_over_message(&mut self) -> bool {
+        false
+    }
 }
 
 /// An event of the platform, as it was delivered.

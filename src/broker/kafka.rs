@@ -19,8 +19,8 @@ use rdkafka::{
 
 pub use super::kafka_client::PLATFORM_TOPICS;
 use super::{
-    interface::{Broker, Decide, DeliveryOutcome, Down, Message, Publisher, Subscriber},
-    kafka_client::{Closing, down},
+    interface::{Broker, Choose, DeadLetterAction, DeliveryOutcome, Down, Message, Publisher, Subscriber},
+    kafka_client::{Closing, down, is_refusal},
     kafka_dead_letters, kafka_inbound,
     names::{EVENTS, TENANT},
 };
@@ -92,8 +92,13 @@ impl Broker for Kafka {
         kafka_inbound::subscribe(self.config(), self.producing(), pause).boxed()
     }
 
-    fn dead_letters<'b>(&'b self, limit: u64, decide: &'b mut Decide<'_>) -> BoxFuture<'b, Result<u64, Down>> {
-        kafka_dead_letters::visit(self.config(), self.producing(), limit, decide).boxed()
+    fn dead_letters<'b>(
+        &'b self,
+        action: DeadLetterAction,
+        limit: u64,
+        choose: &'b mut Choose<'_>,
+    ) -> BoxFuture<'b, Result<u64, Down>> {
+        kafka_dead_letters::visit(self.config(), self.producing(), action, limit, choose).boxed()
     }
 }
 
@@ -159,14 +164,9 @@ impl KafkaPublisher {
 
 /// Whether an error is the fault of the message.
 fn failure(error: &KafkaError) -> DeliveryOutcome {
-    match error.rdkafka_error_code() {
-        Some(
-            RDKafkaErrorCode::MessageSizeTooLarge
-            | RDKafkaErrorCode::InvalidMessage
-            | RDKafkaErrorCode::InvalidMessageSize
-            | RDKafkaErrorCode::InvalidRecord,
-        ) => DeliveryOutcome::Refused(error.to_string()),
-        _ => DeliveryOutcome::Unanswered(error.to_string()),
+    match is_refusal(error) {
+        true => DeliveryOutcome::Refused(error.to_string()),
+        false => DeliveryOutcome::Unanswered(error.to_string()),
     }
 }
 

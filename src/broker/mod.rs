@@ -31,7 +31,7 @@ mod rabbitmq_unreadable;
 
 pub use connect::connect;
 pub use interface::{
-    Broker, DeadLetter, Decide, Delivery, DeliveryOutcome, Down, Fate, Message, PREFETCH, Patience, Publisher, Refusal,
-    Settled, Settlement, Subscriber,
+    Broker, Choose, DeadLetter, DeadLetterAction, Delivery, DeliveryOutcome, Down, Message, PREFETCH, Patience,
+    Publisher, Refusal, Settled, Settlement, Subscriber,
 };
 pub use names::{ATTEMPTS, DEAD_LETTERS, DEAD_SINCE, EVENTS, INBOUND, ORIGIN, PLATFORM, REASON, RETRIES, TENANT};

@@ -13,18 +13,18 @@ use futures_util::{
     stream::BoxStream,
 };
 use lapin::{
-    BasicProperties, Channel, Confirmation, Connection, Event, ExchangeKind, PublisherConfirm,
-    options::{BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions},
+    BasicProperties, Channel, Confirmation, Connection, Event, PublisherConfirm,
+    options::{BasicPublishOptions, ConfirmSelectOptions},
     types::{AMQPValue, FieldTable},
 };
 
 use super::{
-    amqp_connection,
-    interface::{Broker, Decide, DeliveryOutcome, Down, Message, Publisher, Subscriber},
+    amqp_connection::{self, ANSWER, PERSISTENT, answered, down, in_time},
+    interface::{Broker, Choose, DeadLetterAction, DeliveryOutcome, Down, Message, Publisher, Subscriber},
     names::{EVENTS, TENANT},
     rabbitmq_aside::Connector,
     rabbitmq_dead_letters, rabbitmq_inbound,
-    rabbitmq_topology::{Queues, Told},
+    rabbitmq_topology::{Queues, Told, declare_exchange},
 };
 use crate::{
     config::{CaFile, Secret},
@@ -33,10 +33,6 @@ use crate::{
 
 /// How long connecting may take.
 const CONNECT: Duration = Duration::from_secs(5);
-/// How long the broker may take to confirm a message, and to answer anything else.
-const CONFIRM: Duration = Duration::from_secs(10);
-/// The `delivery_mode` of messages that survive a restart of the broker.
-const PERSISTENT: u8 = 2;
 /// The code with which a message comes back that no queue is bound to.
 const NO_ROUTE: u16 = 312;
 
@@ -74,9 +70,9 @@ impl RabbitMq {
         Ok((connection, channel))
     }
 
-    async fn publishing(&self) -> lapin::Result<RabbitPublisher> {
-        let (connection, channel) = self.connect().await?;
-        declare_exchange(&channel, &self.name(EVENTS)).await?;
+    async fn publishing(&self) -> Result<RabbitPublisher, Down> {
+        let (connection, channel) = self.connect().await.map_err(down)?;
+        declare_exchange(&connection, &self.name(EVENTS), &self.told).await?;
         let events = Mutex::new(connection.events_listener().boxed());
         Ok(RabbitPublisher { connection, channel, exchange: self.name(EVENTS), events })
     }
@@ -98,7 +94,7 @@ impl RabbitMq {
 
 impl Broker for RabbitMq {
     fn publisher(&self) -> BoxFuture<'_, Result<Box<dyn Publisher>, Down>> {
-        async { Ok(Box::new(in_time(CONNECT, self.publishing()).await?) as Box<dyn Publisher>) }.boxed()
+        async { Ok(Box::new(in_time(CONNECT, self.publishing()).await??) as Box<dyn Publisher>) }.boxed()
     }
 
     fn subscriber<'b>(
@@ -109,20 +105,13 @@ impl Broker for RabbitMq {
         rabbitmq_inbound::subscribe(self.connector(), self.queues(), event_types, pause, &self.told).boxed()
     }
 
-    fn dead_letters<'b>(&'b self, limit: u64, decide: &'b mut Decide<'_>) -> BoxFuture<'b, Result<u64, Down>> {
-        rabbitmq_dead_letters::visit(self.connector(), self.queues(), limit, decide).boxed()
-    }
-}
-
-async fn declare_exchange(channel: &Channel, name: &str) -> lapin::Result<()> {
-    let durable = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
-    channel.exchange_declare(name.into(), ExchangeKind::Topic, durable, FieldTable::default()).await
-}
-
-async fn in_time<T>(patience: Duration, work: impl Future<Output = lapin::Result<T>>) -> Result<T, Down> {
-    match tokio::time::timeout(patience, work).await {
-        Ok(outcome) => outcome.map_err(|error| Down(error.to_string())),
-        Err(_) => Err(Down("the broker did not answer in time".to_owned())),
+    fn dead_letters<'b>(
+        &'b self,
+        action: DeadLetterAction,
+        limit: u64,
+        choose: &'b mut Choose<'_>,
+    ) -> BoxFuture<'b, Result<u64, Down>> {
+        rabbitmq_dead_letters::visit(self.connector(), self.queues(), action, limit, choose).boxed()
     }
 }
 
@@ -166,7 +155,7 @@ impl RabbitPublisher {
 impl Publisher for RabbitPublisher {
     fn publish<'p>(&'p mut self, messages: &'p [Message]) -> BoxFuture<'p, Vec<DeliveryOutcome>> {
         async move {
-            if let Err(Down(reason)) = in_time(CONFIRM, self.open_channel()).await {
+            if let Err(Down(reason)) = answered(self.open_channel()).await {
                 return vec![DeliveryOutcome::Unanswered(reason); messages.len()];
             }
             // Sent together: the broker confirms many messages with one write to its disk.
@@ -199,14 +188,14 @@ impl Publisher for RabbitPublisher {
 /// The broker's answer to a message, or what it comes to that there is none. A closed channel is only put down to the
 /// message if it was the only one under way.
 async fn answer(sent: lapin::Result<PublisherConfirm>, alone: bool) -> Result<Confirmation, DeliveryOutcome> {
-    match tokio::time::timeout(CONFIRM, async { sent?.await }).await {
+    match in_time(ANSWER, async { sent?.await }).await {
         Ok(Ok(Confirmation::NotRequested)) => {
             Err(DeliveryOutcome::Unanswered("the broker does not confirm".to_owned()))
         }
         Ok(Ok(confirmation)) => Ok(confirmation),
         Ok(Err(error)) if alone && error.is_amqp_soft_error() => Err(DeliveryOutcome::Refused(error.to_string())),
         Ok(Err(error)) => Err(DeliveryOutcome::Unanswered(error.to_string())),
-        Err(_) => Err(DeliveryOutcome::Unanswered("the broker did not confirm in time".to_owned())),
+        Err(Down(reason)) => Err(DeliveryOutcome::Unanswered(reason)),
     }
 }
 

@@ -5,6 +5,14 @@ use std::{
     time::Duration,
 };
 
+use super::{
+    amqp_connection::{ANSWER, down, in_time},
+    interface::{Delivery, Down, PREFETCH, Refusal, Settled, Settlement, Subscriber},
+    names::{ATTEMPTS, DEAD_SINCE, ORIGIN, REASON},
+    rabbitmq_aside::{Answer, Aside, Connector, Header, attempts, bare, header, properties, text},
+    rabbitmq_topology::{Queues, Told, declare},
+    rabbitmq_unreadable::{is_unreadable, take_out},
+};
 use futures_util::{FutureExt, StreamExt, future::BoxFuture};
 use lapin::{
     Connection, Consumer,
@@ -12,18 +20,6 @@ use lapin::{
     options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions, BasicRejectOptions},
     types::{AMQPValue, FieldTable},
 };
-use tokio::time::timeout;
-
-use super::{
-    interface::{Delivery, Down, PREFETCH, Refusal, Settled, Settlement, Subscriber},
-    names::{ATTEMPTS, DEAD_SINCE, ORIGIN, REASON},
-    rabbitmq_aside::{Answer, Aside, Connector, Header, attempts, bare, header, properties, text},
-    rabbitmq_topology::{Queues, Told, declare},
-    rabbitmq_unreadable::{is_unreadable, take_out},
-};
-
-/// How long a start may take.
-const START: Duration = Duration::from_secs(10);
 
 /// Declares what there is to declare, and subscribes.
 pub(super) async fn subscribe(
@@ -36,8 +32,7 @@ pub(super) async fn subscribe(
     if told.unreadable.swap(false, Ordering::Relaxed) {
         take_out(&connect, &queues.inbound).await?;
     }
-    let subscriber = timeout(START, start(connect, queues, event_types, pause, told)).await;
-    Ok(Box::new(subscriber.map_err(|_| Down("the broker did not answer in time".to_owned()))??))
+    Ok(Box::new(in_time(ANSWER, start(connect, queues, event_types, pause, told)).await??))
 }
 
 async fn start(
@@ -86,12 +81,20 @@ impl Subscriber for RabbitSubscriber {
                 Some(Err(error)) => {
                     // The next subscriber has to see to it first.
                     self.told.unreadable.fetch_or(is_unreadable(&error), Ordering::Relaxed);
-                    Err(Down(error.to_string()))
+                    Err(down(error))
                 }
                 None => Err(Down("the broker ended the subscription".to_owned())),
             }
         }
         .boxed()
+    }
+
+    /// An event that could not be settled any more may have told of the end first.
+    fn ended_over_message(&mut self) -> bool {
+        while let Some(Some(next)) = self.consumer.next().now_or_never() {
+            self.told.unreadable.fetch_or(next.is_err_and(|error| is_unreadable(&error)), Ordering::Relaxed);
+        }
+        self.told.unreadable.load(Ordering::Relaxed)
     }
 }
 
@@ -125,11 +128,10 @@ impl RabbitDelivery {
 
     /// The dead letter is confirmed before its event is acknowledged: a fault in between leaves two of them, but never none.
     /// If the broker takes it neither with what came along nor without, the event goes alone: it must not come for ever.
-    async fn bury(&self, Refusal { reason, at }: Refusal) -> Result<Settled, Down> {
-        let further = || {
-            let since = at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
-            self.origin_header().into_iter().chain([header(REASON, &reason), header(DEAD_SINCE, &since)])
-        };
+    async fn bury(&self, refusal: Refusal) -> Result<Settled, Down> {
+        let since = refusal.since();
+        let further =
+            || self.origin_header().into_iter().chain([header(REASON, &refusal.reason), header(DEAD_SINCE, &since)]);
         let Elsewhere { queues, aside } = &*self.elsewhere;
         let mut refused = String::new();
         for properties in [properties(&self.message, further()), bare(FieldTable::default(), further())] {
@@ -152,7 +154,7 @@ fn settled(answer: lapin::Result<bool>, outcome: Settled) -> Result<Settled, Dow
     match answer {
         Ok(true) => Ok(outcome),
         Ok(false) => Err(Down("the connection was lost before the event was settled".to_owned())),
-        Err(error) => Err(Down(error.to_string())),
+        Err(error) => Err(down(error)),
     }
 }
 

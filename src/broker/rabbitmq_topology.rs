@@ -1,4 +1,4 @@
-//! The exchange and the queues that the platform's events take. They are declared at each start. What exists already with
+//! The exchanges, and the queues that the platform's events take. They are declared at each start. What exists already with
 //! other arguments, or may not be declared, is used as it is.
 
 use std::{
@@ -17,6 +17,7 @@ use lapin::{
 };
 
 use super::{
+    amqp_connection::down,
     interface::Down,
     names::{DEAD_LETTERS, INBOUND, PLATFORM, RETRIES},
 };
@@ -56,6 +57,11 @@ impl Told {
     }
 }
 
+/// Declares an exchange, or finds it declared.
+pub(super) async fn declare_exchange(connection: &Connection, name: &str, told: &Told) -> Result<(), Down> {
+    Declaring { connection, channel: channel(connection).await?, told }.exchange(name).await
+}
+
 /// Declares and binds everything. `queues.retries` may become another one, which leads back for certain.
 pub(super) async fn declare(
     connection: &Connection,
@@ -79,7 +85,7 @@ pub(super) async fn declare(
 }
 
 async fn channel(connection: &Connection) -> Result<Channel, Down> {
-    connection.create_channel().await.map_err(|error| Down(error.to_string()))
+    connection.create_channel().await.map_err(down)
 }
 
 fn cannot(what: &str, name: &str, error: &Error) -> Down {
@@ -87,7 +93,7 @@ fn cannot(what: &str, name: &str, error: &Error) -> Down {
 }
 
 /// The broker's refusal that closes the channel and nothing else.
-fn refusal(error: &Error) -> Option<&AMQPSoftError> {
+pub(super) fn refusal(error: &Error) -> Option<&AMQPSoftError> {
     match error.kind() {
         ErrorKind::ProtocolError(error) => match error.kind() {
             AMQPErrorKind::Soft(refusal) => Some(refusal),

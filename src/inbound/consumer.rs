@@ -19,6 +19,8 @@ use crate::{
 const MAX_ATTEMPTS: u32 = 5;
 /// The pause before an event is tried again.
 const PAUSE: Duration = Duration::from_millis(500);
+/// How often in a row consuming goes on at once after it ended over a message that cannot be read.
+const UNREADABLE: u32 = 16;
 
 /// The types of events that are consumed.
 #[must_use]
@@ -56,13 +58,21 @@ pub struct Inbound {
 impl Inbound {
     /// Consumes events until the connection ends, and returns why it did, or why there was none.
     pub async fn consume(&self, broker: &dyn Broker) -> Down {
-        let mut subscriber = match broker.subscriber(&event_types(), self.patience.pause).await {
-            Ok(subscriber) => subscriber,
-            Err(down) => return down,
-        };
-        tracing::info!("the platform's events are taken");
-        let _connected = Connected::new(&self.metrics);
-        self.take(&mut *subscriber).await
+        let mut ends = 0;
+        loop {
+            let mut subscriber = match broker.subscriber(&event_types(), self.patience.pause).await {
+                Ok(subscriber) => subscriber,
+                Err(down) => return down,
+            };
+            tracing::info!("the platform's events are taken");
+            let connected = Connected::new(&self.metrics);
+            let down = self.take(&mut *subscriber).await;
+            drop(connected);
+            ends += 1;
+            if ends == UNREADABLE || !subscriber.ended_over_message() {
+                return down;
+            }
+        }
     }
 
     /// Takes events as they come, and settles each as soon as it is clear how: none waits for another. Ends with the

@@ -8,7 +8,10 @@ use std::{
 
 use crm::{
     app::App,
-    broker::{Broker, Decide, Delivery, DeliveryOutcome, Down, Message, Publisher, Settled, Settlement, Subscriber},
+    broker::{
+        Broker, Choose, DeadLetterAction, Delivery, DeliveryOutcome, Down, Message, Publisher, Settled, Settlement,
+        Subscriber,
+    },
     events::outbox,
     relay::{Relay, Step},
 };
@@ -107,7 +110,12 @@ impl Broker for MemoryBroker {
         async { Ok(Box::new(MemorySubscriber { broker: self.clone() }) as Box<dyn Subscriber>) }.boxed()
     }
 
-    fn dead_letters<'b>(&'b self, _limit: u64, _decide: &'b mut Decide<'_>) -> BoxFuture<'b, Result<u64, Down>> {
+    fn dead_letters<'b>(
+        &'b self,
+        _action: DeadLetterAction,
+        _limit: u64,
+        _choose: &'b mut Choose<'_>,
+    ) -> BoxFuture<'b, Result<u64, Down>> {
         async { Err(Down("memory has none".to_owned())) }.boxed()
     }
 }
