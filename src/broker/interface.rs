@@ -67,7 +67,7 @@ impl fmt::Display for Down {
 pub enum Settlement {
     /// It is applied, now or before.
     Ack,
-    /// It cannot be applied yet: it is delivered again after the pause of [`Patience`].
+    /// It cannot be applied yet: it is delivered again after the pause of [`RetryPolicy`].
     Retry(Refusal),
     /// It cannot be applied: it becomes a dead letter.
     Reject(Refusal),
@@ -96,23 +96,23 @@ pub enum Settled {
     /// The broker will not deliver it again.
     Acked,
     /// It is delivered again later.
-    PutOff,
+    Delayed,
     /// It is a dead letter.
-    Buried,
+    DeadLettered,
     /// The broker would not take the dead letter, for this reason: the event was rejected without one.
     Dropped(String),
 }
 
 /// How long an event may wait for the resource that it names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Patience {
+pub struct RetryPolicy {
     /// The pause before it is tried again.
     pub pause: Duration,
     /// How often it is tried again. Counted rather than timed: no clock can make it end too early, or never.
     pub retries: u32,
 }
 
-impl Default for Patience {
+impl Default for RetryPolicy {
     /// A minute.
     fn default() -> Self {
         Self { pause: Duration::from_secs(5), retries: 12 }
@@ -150,7 +150,7 @@ pub trait Broker: Send + Sync {
     fn publisher(&self) -> BoxFuture<'_, Result<Box<dyn Publisher>, Down>>;
 
     /// Connects to consume the platform's events. Where the broker routes by type, only these types are asked for. An event
-    /// that is put off comes again after `pause`.
+    /// that is delayed comes again after `pause`.
     fn subscriber<'b>(
         &'b self,
         event_types: &'b [&'static str],
@@ -203,7 +203,7 @@ pub trait Delivery: Send + Sync {
     /// The system that sent it, if the broker's permissions vouch for that: the first part of the routing key or topic.
     fn sender(&self) -> Option<&str>;
 
-    /// How often it was put off before.
+    /// How often it was delayed before.
     fn attempts(&self) -> u32;
 
     /// Settles it, independently of all others.

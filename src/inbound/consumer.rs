@@ -8,7 +8,7 @@ use super::{
     consumed_event::ConsumedEvent, contract_signed, envelope::Envelope, reason::without_values, task_completed,
 };
 use crate::{
-    broker::{Broker, DEAD_LETTERS, Delivery, Down, PREFETCH, Patience, Refusal, Settled, Settlement, Subscriber},
+    broker::{Broker, DEAD_LETTERS, Delivery, Down, PREFETCH, Refusal, RetryPolicy, Settled, Settlement, Subscriber},
     change::Changes,
     error::{Error, ErrorKind, Result},
     telemetry::metrics::{InboundLabels, InboundOutcome, Metrics},
@@ -52,7 +52,7 @@ pub struct Inbound {
     /// Where outcomes are counted.
     pub metrics: Arc<Metrics>,
     /// How long an event may wait for the resource that it names.
-    pub patience: Patience,
+    pub retry_policy: RetryPolicy,
 }
 
 impl Inbound {
@@ -60,7 +60,7 @@ impl Inbound {
     pub async fn consume(&self, broker: &dyn Broker) -> Down {
         let mut ends = 0;
         loop {
-            let mut subscriber = match broker.subscriber(&event_types(), self.patience.pause).await {
+            let mut subscriber = match broker.subscriber(&event_types(), self.retry_policy.pause).await {
                 Ok(subscriber) => subscriber,
                 Err(down) => return down,
             };
@@ -131,8 +131,8 @@ impl Inbound {
         };
         let outcome = match delivery.settle(settlement).await? {
             Settled::Acked => acked,
-            Settled::PutOff => InboundOutcome::retried,
-            Settled::Buried => {
+            Settled::Delayed => InboundOutcome::retried,
+            Settled::DeadLettered => {
                 tracing::warn!(reason, queue = DEAD_LETTERS, "an event of the platform is set apart");
                 InboundOutcome::dead
             }
@@ -166,7 +166,7 @@ impl Inbound {
                 }
                 _ => {
                     let refusal = refusal(error.details().unwrap_or("it names a resource that does not exist"));
-                    let waits = error.is_missing_reference() && delivery.attempts() < self.patience.retries;
+                    let waits = error.is_missing_reference() && delivery.attempts() < self.retry_policy.retries;
                     return Err(if waits { Settlement::Retry(refusal) } else { Settlement::Reject(refusal) });
                 }
             }

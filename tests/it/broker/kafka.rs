@@ -291,7 +291,7 @@ async fn early_events_wait_also_through_a_restart_and_hold_up_no_others() {
     }
     kafka.send("oa.events", task_completed(1000, &other).to_string().as_bytes()).await;
     let mut patient = service.inbound();
-    patient.patience.retries = 1_000;
+    patient.retry_policy.retries = 1_000;
     let broker = kafka.broker();
     tokio::select! {
         Down(reason) = patient.consume(&*broker) => panic!("{reason}"),
@@ -415,7 +415,7 @@ async fn waiting_events_count_with_their_keys_and_headers() {
         producer.send(record, Duration::ZERO).await.unwrap();
     }
     let mut patient = service.inbound();
-    (patient.patience.retries, patient.patience.pause) = (1_000, Duration::from_secs(600));
+    (patient.retry_policy.retries, patient.retry_policy.pause) = (1_000, Duration::from_secs(600));
     let broker = kafka.broker();
     tokio::select! {
         Down(reason) = patient.consume(&*broker) => panic!("{reason}"),

@@ -34,7 +34,7 @@ use crate::harness::{
     variable,
 };
 
-/// Before an event that was put off comes again.
+/// Before an event that was delayed comes again.
 pub(super) const PAUSE: Duration = Duration::from_millis(200);
 
 pub(super) fn url() -> String {

@@ -212,7 +212,7 @@ async fn early_events_wait_for_their_customer_and_hold_up_no_others() {
     }
     rabbitmq.send("oa.task.completed", task_completed(1000, &other).to_string().as_bytes()).await;
     let mut patient = service.inbound();
-    patient.patience.retries = 1_000;
+    patient.retry_policy.retries = 1_000;
     tokio::select! {
         Down(reason) = patient.consume(&*broker) => panic!("{reason}"),
         () = within(60, "the good one", async || service.inbound_count("applied") == 1) => {}
@@ -367,7 +367,7 @@ async fn dead_letters_are_listed_retried_and_dropped_and_none_is_lost() {
         rabbitmq.send("oa.task.completed", task_completed(number, UNKNOWN_ID).to_string().as_bytes()).await;
     }
     let mut impatient = service.inbound();
-    impatient.patience.retries = 0;
+    impatient.retry_policy.retries = 0;
     tokio::select! {
         Down(reason) = impatient.consume(&*broker) => panic!("{reason}"),
         () = within(60, "all are dead", async || service.inbound_count("dead") == 6) => {}

@@ -54,7 +54,7 @@ async fn a_copy_that_came_back_is_never_taken_for_a_confirmed_one() {
         // The first opens the connection that the others share.
         rabbitmq.send("oa.task.completed", b"{}").await;
         let first = subscriber.next().await.unwrap().settle(Settlement::Reject(refusal())).await;
-        assert_eq!(first, Ok(Settled::Buried));
+        assert_eq!(first, Ok(Settled::DeadLettered));
         let mut under_way = Vec::new();
         for number in 0..60 {
             rabbitmq.send("oa.task.completed", b"{}").await;
@@ -68,7 +68,7 @@ async fn a_copy_that_came_back_is_never_taken_for_a_confirmed_one() {
         for (waits, settled) in join_all(under_way).await {
             match waits {
                 true => assert!(settled.is_err(), "it waits in a queue that is gone: {settled:?}"),
-                false => assert_eq!(settled, Ok(Settled::Buried)),
+                false => assert_eq!(settled, Ok(Settled::DeadLettered)),
             }
         }
         // What was not settled comes back.

@@ -10,7 +10,7 @@ use rdkafka::{
 };
 use tokio::runtime::Handle;
 
-use super::{
+use crate::broker::{
     interface::Down,
     names::{DEAD_SINCE, ORIGIN, REASON},
 };

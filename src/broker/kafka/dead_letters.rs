@@ -12,14 +12,14 @@ use rdkafka::{
 use serde::Deserialize;
 use tokio::time::timeout;
 
-use super::{
+use super::client::{Closing, PLATFORM_TOPICS, down, of_any_size, senders};
+use crate::broker::{
     interface::{Choose, DeadLetter, DeadLetterAction, Down},
-    kafka_client::{Closing, PLATFORM_TOPICS, down, of_any_size, senders},
     names::{DEAD_LETTERS, DEAD_SINCE, INBOUND, ORIGIN, REASON},
 };
 
 /// How long the brokers may take to answer anything.
-const PATIENCE: Duration = Duration::from_secs(10);
+const ANSWER: Duration = Duration::from_secs(10);
 
 pub(super) async fn visit(
     mut client: ClientConfig,
@@ -43,7 +43,7 @@ pub(super) async fn visit(
     let total = ends.values().map(|(low, high)| high.saturating_sub(*low)).sum::<i64>().unsigned_abs();
     let mut left = total.min(limit);
     while left > 0 && !ends.is_empty() {
-        let message = match timeout(PATIENCE, consumer.client()?.recv()).await {
+        let message = match timeout(ANSWER, consumer.client()?.recv()).await {
             Ok(Ok(message)) => message.detach(),
             // There were fewer than the offsets promise: transactions and compaction leave gaps.
             Ok(Err(KafkaError::PartitionEOF(partition))) => {
@@ -77,11 +77,11 @@ type Ends = HashMap<i32, (i64, i64)>;
 /// The consumer at the beginning of all partitions that hold something, and where they begin and end now.
 async fn opened(consumer: StreamConsumer) -> Result<(Closing<StreamConsumer>, Ends), Down> {
     let opening = tokio::task::spawn_blocking(move || {
-        let metadata = consumer.fetch_metadata(Some(DEAD_LETTERS), PATIENCE)?;
+        let metadata = consumer.fetch_metadata(Some(DEAD_LETTERS), ANSWER)?;
         let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
         let (mut ends, mut all) = (Ends::new(), TopicPartitionList::new());
         for partition in partitions.map(|partition| partition.id()) {
-            let (low, high) = consumer.fetch_watermarks(DEAD_LETTERS, partition, PATIENCE)?;
+            let (low, high) = consumer.fetch_watermarks(DEAD_LETTERS, partition, ANSWER)?;
             if low < high {
                 ends.insert(partition, (low, high));
                 all.add_partition_offset(DEAD_LETTERS, partition, Offset::Beginning)?;
@@ -121,6 +121,6 @@ async fn retry(producer: &FutureProducer, message: &OwnedMessage) -> Result<(), 
     let topic = origin(message).ok_or_else(unknown)?;
     let record = FutureRecord::to(topic).headers(senders(message)).payload(message.payload().unwrap_or_default());
     let record = record.key(message.key().unwrap_or_default());
-    let sent = producer.send(record, PATIENCE).await;
+    let sent = producer.send(record, ANSWER).await;
     sent.map(drop).map_err(|(error, _)| Down(format!("{topic} does not take it: {error}")))
 }

@@ -1,11 +1,6 @@
-//! RabbitMQ, by AMQP 0-9-1: durable topic exchanges, persistent messages, publisher confirms with `mandatory`, manual
-//! acknowledgement.
+//! Publishing to RabbitMQ, many messages together.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Mutex};
 
 use futures_util::{
     FutureExt, StreamExt,
@@ -18,104 +13,20 @@ use lapin::{
     types::{AMQPValue, FieldTable},
 };
 
-use super::{
-    amqp_connection::{self, ANSWER, PERSISTENT, answered, down, in_time},
-    interface::{Broker, Choose, DeadLetterAction, DeliveryOutcome, Down, Message, Publisher, Subscriber},
-    names::{EVENTS, TENANT},
-    rabbitmq_aside::Connector,
-    rabbitmq_dead_letters, rabbitmq_inbound,
-    rabbitmq_topology::{Queues, Told, declare_exchange},
-};
+use super::connection::{ANSWER, PERSISTENT, answered, in_time};
 use crate::{
-    config::{CaFile, Secret},
+    broker::{
+        interface::{DeliveryOutcome, Down, Message, Publisher},
+        names::TENANT,
+    },
     telemetry::trace,
 };
 
-/// How long connecting may take.
-const CONNECT: Duration = Duration::from_secs(5);
 /// The code with which a message comes back that no queue is bound to.
 const NO_ROUTE: u16 = 312;
 
-/// RabbitMQ at an address.
-#[derive(Clone)]
-pub struct RabbitMq {
-    url: Secret,
-    ca_file: Option<CaFile>,
-    prefix: String,
-    /// What lasts longer than a connection.
-    told: Arc<Told>,
-}
-
-impl RabbitMq {
-    /// The broker at this address. `prefix` is put before the names of all exchanges and queues, so that tests have their own.
-    #[must_use]
-    pub fn new(url: Secret, prefix: String) -> Self {
-        Self { url, ca_file: None, prefix, told: Arc::default() }
-    }
-
-    /// The same broker, trusted by the certificates in this file rather than the system's.
-    #[must_use]
-    pub fn trusting(self, ca_file: Option<CaFile>) -> Self {
-        Self { ca_file, ..self }
-    }
-
-    fn name(&self, name: &str) -> String {
-        format!("{}{name}", self.prefix)
-    }
-
-    async fn connect(&self) -> lapin::Result<(Connection, Channel)> {
-        let connection = amqp_connection::open(&self.url, self.ca_file.as_ref()).await?;
-        let channel = connection.create_channel().await?;
-        channel.confirm_select(ConfirmSelectOptions::default()).await?;
-        Ok((connection, channel))
-    }
-
-    async fn publishing(&self) -> Result<RabbitPublisher, Down> {
-        let (connection, channel) = self.connect().await.map_err(down)?;
-        declare_exchange(&connection, &self.name(EVENTS), &self.told).await?;
-        let events = Mutex::new(connection.events_listener().boxed());
-        Ok(RabbitPublisher { connection, channel, exchange: self.name(EVENTS), events })
-    }
-
-    /// Where the platform's events come from and go to.
-    fn queues(&self) -> Queues {
-        Queues::named(|name| self.name(name))
-    }
-
-    /// Opens further connections like this one.
-    fn connector(&self) -> Connector {
-        let broker = self.clone();
-        Arc::new(move || {
-            let broker = broker.clone();
-            async move { broker.connect().await }.boxed()
-        })
-    }
-}
-
-impl Broker for RabbitMq {
-    fn publisher(&self) -> BoxFuture<'_, Result<Box<dyn Publisher>, Down>> {
-        async { Ok(Box::new(in_time(CONNECT, self.publishing()).await??) as Box<dyn Publisher>) }.boxed()
-    }
-
-    fn subscriber<'b>(
-        &'b self,
-        event_types: &'b [&'static str],
-        pause: Duration,
-    ) -> BoxFuture<'b, Result<Box<dyn Subscriber>, Down>> {
-        rabbitmq_inbound::subscribe(self.connector(), self.queues(), event_types, pause, &self.told).boxed()
-    }
-
-    fn dead_letters<'b>(
-        &'b self,
-        action: DeadLetterAction,
-        limit: u64,
-        choose: &'b mut Choose<'_>,
-    ) -> BoxFuture<'b, Result<u64, Down>> {
-        rabbitmq_dead_letters::visit(self.connector(), self.queues(), action, limit, choose).boxed()
-    }
-}
-
-struct RabbitPublisher {
+/// A connection that publishes.
+pub(super) struct RabbitPublisher {
     connection: Connection,
     channel: Channel,
     exchange: String,
@@ -124,6 +35,11 @@ struct RabbitPublisher {
 }
 
 impl RabbitPublisher {
+    pub fn new(connection: Connection, channel: Channel, exchange: String) -> Self {
+        let events = Mutex::new(connection.events_listener().boxed());
+        Self { connection, channel, exchange, events }
+    }
+
     /// The broker closes the channel over a message that it does not take, but not the connection.
     async fn open_channel(&mut self) -> lapin::Result<()> {
         if !self.channel.status().connected() {

@@ -1,5 +1,5 @@
 //! Consuming from Kafka: a consumer group, whose offsets are committed once all events before them are settled. An event that
-//! is put off waits in memory, and the offset of its partition with it: after a restart it comes again.
+//! is delayed waits in memory, and the offset of its partition with it: after a restart it comes again.
 
 use std::{
     sync::{
@@ -24,9 +24,11 @@ use tokio::{
 };
 
 use super::{
+    client::{Closing, PLATFORM_TOPICS, down, is_refusal, of_any_size, senders},
+    offsets::{Assignments, Offsets},
+};
+use crate::broker::{
     interface::{Delivery, Down, Refusal, Settled, Settlement, Subscriber},
-    kafka_client::{Closing, PLATFORM_TOPICS, down, is_refusal, of_any_size, senders},
-    kafka_offsets::{Assignments, Offsets},
     names::{DEAD_LETTERS, DEAD_SINCE, INBOUND, ORIGIN, REASON},
 };
 
@@ -104,7 +106,7 @@ struct Client {
     again: UnboundedSender<Taken>,
 }
 
-/// An event, and how often it was put off.
+/// An event, and how often it was delayed.
 struct Taken {
     message: OwnedMessage,
     attempts: u32,
@@ -210,7 +212,7 @@ impl KafkaDelivery {
 
     /// The dead letter is confirmed before its event is done with. If the brokers take it neither with the sender's headers
     /// nor without, the event is left behind: it must not come for ever.
-    async fn bury(self, refusal: Refusal) -> Result<Settled, Down> {
+    async fn dead_letter(self, refusal: Refusal) -> Result<Settled, Down> {
         let since = refusal.since();
         let further = [(REASON, refusal.reason.as_str()), (DEAD_SINCE, since.as_str()), (ORIGIN, self.message.topic())];
         let mut refused = String::new();
@@ -221,7 +223,7 @@ impl KafkaDelivery {
             let record = FutureRecord::to(DEAD_LETTERS).headers(headers).payload(payload(&self.message));
             let record = record.key(self.message.key().unwrap_or_default());
             match self.client.producer.client()?.send(record, START).await {
-                Ok(_) => return self.done(Settled::Buried),
+                Ok(_) => return self.done(Settled::DeadLettered),
                 Err((error, _)) if is_refusal(&error) => refused = error.to_string(),
                 Err((error, _)) => return Err(down(error)),
             }
@@ -269,9 +271,9 @@ impl Delivery for KafkaDelivery {
                 Settlement::Ack => self.done(Settled::Acked),
                 Settlement::Retry(_) if self.may_wait() => {
                     self.wait();
-                    Ok(Settled::PutOff)
+                    Ok(Settled::Delayed)
                 }
-                Settlement::Retry(refusal) | Settlement::Reject(refusal) => self.bury(refusal).await,
+                Settlement::Retry(refusal) | Settlement::Reject(refusal) => self.dead_letter(refusal).await,
             }
         }
         .boxed()

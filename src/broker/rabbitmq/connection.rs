@@ -15,8 +15,10 @@ use lapin::{
 };
 use tokio::{sync::watch, time::timeout};
 
-use super::interface::Down;
-use crate::config::{CaFile, Secret};
+use crate::{
+    broker::interface::Down,
+    config::{CaFile, Secret},
+};
 
 /// How many seconds the broker may be silent before it is asked for a sign of life. After twice that it counts as gone, so a
 /// longer time in the address is cut short.

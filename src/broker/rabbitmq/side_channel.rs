@@ -1,5 +1,5 @@
-//! Where events are put that are not applied: a connection of its own, so that a message over which the broker closes it does
-//! not take the acknowledgements of others along.
+//! Where events are published that are not applied: a connection of its own, so that a message over which the broker closes it
+//! does not take the acknowledgements of others along.
 
 use std::sync::Arc;
 
@@ -13,8 +13,8 @@ use lapin::{
 };
 use tokio::sync::Mutex;
 
-use super::{
-    amqp_connection::{ANSWER, PERSISTENT, answered, down, in_time},
+use super::connection::{ANSWER, PERSISTENT, answered, down, in_time};
+use crate::broker::{
     interface::Down,
     names::{ATTEMPTS, DEAD_SINCE, ORIGIN, REASON},
 };
@@ -41,12 +41,12 @@ pub(super) enum Answer {
     Refused(String),
 }
 
-pub(super) struct Aside {
+pub(super) struct SideChannel {
     connect: Connector,
     link: Mutex<Option<(Connection, Channel)>>,
 }
 
-impl Aside {
+impl SideChannel {
     pub fn new(connect: Connector) -> Self {
         Self { connect, link: Mutex::new(None) }
     }
@@ -132,7 +132,7 @@ pub(super) fn text<'d>(delivery: &'d Delivery, name: &str) -> Option<&'d str> {
     }
 }
 
-/// How often an event was put off.
+/// How often an event was delayed.
 pub(super) fn attempts(delivery: &Delivery) -> u32 {
     let headers = delivery.properties.headers().as_ref();
     match headers.and_then(|headers| headers.inner().get(ATTEMPTS)) {

@@ -1,19 +1,22 @@
 //! What operators do with dead letters on RabbitMQ. They are taken one by one and held until the end: what is neither deleted
 //! nor confirmed elsewhere by then, however that comes about, the broker puts back in its place.
 
-use super::{
-    amqp_connection::{ANSWER, answered, down, in_time},
-    interface::{Choose, DeadLetter, DeadLetterAction, Down},
-    names::{DEAD_SINCE, ORIGIN, REASON},
-    rabbitmq_aside::{Answer, Aside, Connector, header, properties, text},
-    rabbitmq_topology::{Queues, refusal},
-};
 use lapin::{
     Channel,
     message::Delivery,
     options::{BasicAckOptions, BasicGetOptions, QueueDeclareOptions},
     protocol::AMQPSoftError,
     types::FieldTable,
+};
+
+use super::{
+    connection::{ANSWER, answered, down, in_time},
+    side_channel::{Answer, Connector, SideChannel, header, properties, text},
+    topology::{Queues, refusal},
+};
+use crate::broker::{
+    interface::{Choose, DeadLetter, DeadLetterAction, Down},
+    names::{DEAD_SINCE, ORIGIN, REASON},
 };
 
 /// The reply code of a channel or connection that is closed in order.
@@ -28,7 +31,7 @@ pub(super) async fn visit(
 ) -> Result<u64, Down> {
     let (connection, channel) = answered(connect()).await?;
     let Some(total) = count(&channel, &queues.dead_letters).await? else { return Ok(0) };
-    let aside = Aside::new(connect);
+    let side_channel = SideChannel::new(connect);
     for _ in 0..total.min(limit) {
         let get = BasicGetOptions { no_ack: false };
         let next = answered(channel.basic_get(queues.dead_letters.as_str().into(), get)).await?;
@@ -42,7 +45,7 @@ pub(super) async fn visit(
         match action {
             DeadLetterAction::List => continue,
             DeadLetterAction::Delete => {}
-            DeadLetterAction::Retry => retry(&aside, &queues.inbound, &message).await?,
+            DeadLetterAction::Retry => retry(&side_channel, &queues.inbound, &message).await?,
         }
         answered(message.ack(BasicAckOptions::default())).await?;
     }
@@ -62,9 +65,9 @@ async fn count(channel: &Channel, queue: &str) -> Result<Option<u64>, Down> {
 }
 
 /// As if it were new: what it says of its former life stays behind.
-async fn retry(aside: &Aside, inbound: &str, message: &Delivery) -> Result<(), Down> {
+async fn retry(side_channel: &SideChannel, inbound: &str, message: &Delivery) -> Result<(), Down> {
     let origin = text(message, ORIGIN).map(|origin| header(ORIGIN, origin));
-    match aside.publish(inbound, &message.data, properties(message, origin)).await? {
+    match side_channel.publish(inbound, &message.data, properties(message, origin)).await? {
         Answer::Taken => Ok(()),
         Answer::Refused(reason) => Err(Down(format!("{inbound} does not take it: {reason}"))),
     }

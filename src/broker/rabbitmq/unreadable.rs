@@ -13,11 +13,13 @@ use lapin::{
 use tokio::time::sleep;
 
 use super::{
-    amqp_connection::{ANSWER, answered, down, in_time},
+    connection::{ANSWER, answered, down, in_time},
+    side_channel::{Answer, Connector, SideChannel, bare, header, properties, text},
+    topology::refusal,
+};
+use crate::broker::{
     interface::{Down, PREFETCH},
     names::ORIGIN,
-    rabbitmq_aside::{Answer, Aside, Connector, bare, header, properties, text},
-    rabbitmq_topology::refusal,
 };
 
 /// How often it is looked whether the client has given up its connection.
@@ -149,10 +151,10 @@ async fn get((connection, channel): &(Connection, Channel), queue: &str, no_ack:
 /// whatever becomes of the subscription.
 async fn put_back(connect: Connector, queue: String, message: Box<BasicGetMessage>) {
     let origin = || [header(ORIGIN, text(&message, ORIGIN).unwrap_or(message.routing_key.as_str()))];
-    let aside = Aside::new(connect);
+    let side_channel = SideChannel::new(connect);
     loop {
         for properties in [properties(&message, origin()), bare(FieldTable::default(), origin())] {
-            match aside.publish(&queue, &message.data, properties).await {
+            match side_channel.publish(&queue, &message.data, properties).await {
                 Ok(Answer::Taken) => return,
                 Ok(Answer::Refused(reason)) | Err(Down(reason)) => {
                     tracing::error!(
