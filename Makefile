@@ -23,7 +23,7 @@ AMQP = $(eval AMQP := $(shell [ "$${CI:-}" = true ] || .ci/answers "$(TEST_AMQP_
 TEST_RABBITMQ_SERVER ?= /usr/lib/rabbitmq/bin/rabbitmq-server
 export TEST_RABBITMQ_SERVER
 NODE := $(shell [ "$${CI:-}" = true ] || [ -x "$(TEST_RABBITMQ_SERVER)" ] || echo missing)
-SKIPPED = $(if $(AMQP),broker::rabbitmq:: broker::rabbitmq_inbound::) $(if $(NODE),broker::rabbitmq_tls::)
+SKIPPED = $(if $(AMQP),broker::rabbitmq:: broker::rabbitmq_inbound:: broker::rabbitmq_losses::) $(if $(NODE),broker::rabbitmq_tls::)
 TESTS = $(if $(NEXTEST),cargo nextest run --workspace $(FEATURES),cargo test --workspace $(FEATURES)) \
   $(if $(strip $(SKIPPED)),$(if $(NEXTEST),-E 'all() $(foreach test,$(SKIPPED),and not test(/^$(test)/))',-- $(SKIPPED:%=--skip %)))
 COUNT := cargo test --workspace $(FEATURES) --test it -- --list 2>/dev/null

@@ -11,7 +11,7 @@ use super::supervisor::{OnStop, Task};
 use crate::{
     app::App,
     audit::AuditQueue,
-    broker::{Broker, Down, Patience},
+    broker::{Broker, Down, RetryPolicy},
     database::Database,
     error::{Error, Result},
     events::{EventSignal, outbox, signal::Positions},
@@ -187,7 +187,7 @@ pub(super) struct Consume {
 impl Consume {
     pub fn new(app: &App, broker: Arc<dyn Broker>) -> Self {
         let (changes, ids, metrics) = (app.changes().clone(), Arc::clone(app.ids()), Arc::clone(app.metrics()));
-        let inbound = Inbound { changes, ids, metrics, patience: Patience::default() };
+        let inbound = Inbound { changes, ids, metrics, retry_policy: RetryPolicy::default() };
         Self { inbound, broker, failures: 0, told: String::new() }
     }
 }

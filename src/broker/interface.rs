@@ -67,7 +67,7 @@ impl fmt::Display for Down {
 pub enum Settlement {
     /// It is applied, now or before.
     Ack,
-    /// It cannot be applied yet: it is delivered again after the pause of [`Patience`].
+    /// It cannot be applied yet: it is delivered again after the pause of [`RetryPolicy`].
     Retry(Refusal),
     /// It cannot be applied: it becomes a dead letter.
     Reject(Refusal),
@@ -82,29 +82,37 @@ pub struct Refusal {
     pub at: DateTime<Utc>,
 }
 
+impl Refusal {
+    /// When it was found, as the header of a dead letter says it.
+    #[must_use]
+    pub fn since(&self) -> String {
+        self.at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
+    }
+}
+
 /// What became of an event that was settled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Settled {
     /// The broker will not deliver it again.
     Acked,
     /// It is delivered again later.
-    PutOff,
+    Delayed,
     /// It is a dead letter.
-    Buried,
+    DeadLettered,
     /// The broker would not take the dead letter, for this reason: the event was rejected without one.
     Dropped(String),
 }
 
 /// How long an event may wait for the resource that it names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Patience {
+pub struct RetryPolicy {
     /// The pause before it is tried again.
     pub pause: Duration,
     /// How often it is tried again. Counted rather than timed: no clock can make it end too early, or never.
     pub retries: u32,
 }
 
-impl Default for Patience {
+impl Default for RetryPolicy {
     /// A minute.
     fn default() -> Self {
         Self { pause: Duration::from_secs(5), retries: 12 }
@@ -122,19 +130,19 @@ pub struct DeadLetter {
     pub since: Option<String>,
 }
 
-/// What is done with a dead letter.
+/// What is done with the dead letters that are chosen. The others stay where they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
-    /// It stays where it is.
-    Keep,
-    /// It is consumed again, as if it were new.
+pub enum DeadLetterAction {
+    /// They are looked at, and stay as well.
+    List,
+    /// They are consumed again, as if they were new.
     Retry,
-    /// It is deleted.
-    Drop,
+    /// They are deleted.
+    Delete,
 }
 
-/// Decides about dead letters, one after the other.
-pub type Decide<'d> = dyn FnMut(&DeadLetter) -> Fate + Send + 'd;
+/// Chooses dead letters, one after the other.
+pub type Choose<'c> = dyn FnMut(&DeadLetter) -> bool + Send + 'c;
 
 /// A broker.
 pub trait Broker: Send + Sync {
@@ -142,7 +150,7 @@ pub trait Broker: Send + Sync {
     fn publisher(&self) -> BoxFuture<'_, Result<Box<dyn Publisher>, Down>>;
 
     /// Connects to consume the platform's events. Where the broker routes by type, only these types are asked for. An event
-    /// that is put off comes again after `pause`.
+    /// that is delayed comes again after `pause`.
     fn subscriber<'b>(
         &'b self,
         event_types: &'b [&'static str],
@@ -151,7 +159,15 @@ pub trait Broker: Send + Sync {
 
     /// Goes through the oldest dead letters, at most `limit`, and returns how many there were in all. Whatever happens
     /// meanwhile, none is lost: one that is retried is deleted only once the broker has it again.
-    fn dead_letters<'b>(&'b self, limit: u64, decide: &'b mut Decide<'_>) -> BoxFuture<'b, Result<u64, Down>>;
+    ///
+    /// # Errors
+    /// The broker cannot be reached, or cannot do this: then none was looked at.
+    fn dead_letters<'b>(
+        &'b self,
+        action: DeadLetterAction,
+        limit: u64,
+        choose: &'b mut Choose<'_>,
+    ) -> BoxFuture<'b, Result<u64, Down>>;
 }
 
 /// A connection that publishes.
@@ -171,6 +187,12 @@ pub trait Publisher: Send + Sync {
 pub trait Subscriber: Send {
     /// Waits for the next event. It may be dropped while it waits. At most [`PREFETCH`] are to be unsettled at once.
     fn next(&mut self) -> BoxFuture<'_, Result<Box<dyn Delivery>, Down>>;
+
+    /// Whether it ended over a message that cannot be read, which the next subscriber takes out of the queue: then nothing
+    /// is wrong with the broker.
+    fn ended_over_message(&mut self) -> bool {
+        false
+    }
 }
 
 /// An event of the platform, as it was delivered.
@@ -181,7 +203,7 @@ pub trait Delivery: Send + Sync {
     /// The system that sent it, if the broker's permissions vouch for that: the first part of the routing key or topic.
     fn sender(&self) -> Option<&str>;
 
-    /// How often it was put off before.
+    /// How often it was delayed before.
     fn attempts(&self) -> u32;
 
     /// Settles it, independently of all others.

@@ -14,9 +14,9 @@ pub const RETRIES: &str = "crm.inbound.retry";
 pub const REASON: &str = "x-reason";
 /// The header of a dead letter that says since when it is one.
 pub const DEAD_SINCE: &str = "x-dead-since";
-/// The header of an event that was put off or set apart: the routing key, or the topic, under which its sender published it.
+/// The header of an event that was delayed or set apart: the routing key, or the topic, under which its sender published it.
 pub const ORIGIN: &str = "x-origin";
-/// The header that counts how often an event was put off.
+/// The header that counts how often an event was delayed.
 pub const ATTEMPTS: &str = "x-attempts";
 /// The header that names the tenant.
 pub const TENANT: &str = "x-tenant-id";

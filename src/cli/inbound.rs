@@ -6,8 +6,8 @@ use clap::{Args, Subcommand};
 
 use super::context::{ExitOutcome, print};
 use crate::{
-    broker::{self, Broker, DEAD_LETTERS, DeadLetter, Down, Fate, INBOUND},
-    config::{Config, EventsUrl},
+    broker::{self, Broker, DEAD_LETTERS, DeadLetter, DeadLetterAction, Down, INBOUND},
+    config::Config,
     inbound::DeadLetterSummary,
 };
 
@@ -56,20 +56,17 @@ pub(super) async fn run(config: Config, task: Task) -> ExitOutcome {
     match task {
         DeadTask::List => list(&broker).await,
         DeadTask::Retry(chosen) => retry(&broker, &chosen).await,
-        DeadTask::Drop(chosen) => {
-            check_deletable(&url)?;
-            delete(&broker, &chosen).await
-        }
+        DeadTask::Drop(chosen) => delete(&broker, &chosen).await,
     }
 }
 
 async fn list(broker: &Arc<dyn Broker>) -> ExitOutcome {
     let mut lines = Vec::new();
-    let mut keep = |letter: &DeadLetter| {
+    let mut show = |letter: &DeadLetter| {
         lines.push(line(&DeadLetterSummary::of(letter)));
-        Fate::Keep
+        true
     };
-    let total = broker.dead_letters(LISTED, &mut keep).await.map_err(failed)?;
+    let total = broker.dead_letters(DeadLetterAction::List, LISTED, &mut show).await.map_err(failed)?;
     print(&format!("{total} dead letters in {DEAD_LETTERS}"))?;
     for line in &lines {
         print(line)?;
@@ -89,40 +86,27 @@ fn line(summary: &DeadLetterSummary) -> String {
 }
 
 async fn retry(broker: &Arc<dyn Broker>, chosen: &Chosen) -> ExitOutcome {
-    let count = decide(broker, chosen, Fate::Retry).await?;
+    let count = apply(broker, DeadLetterAction::Retry, chosen).await?;
     Ok(print(&format!("{count} events are put back into {INBOUND}, to be consumed again"))?)
 }
 
 async fn delete(broker: &Arc<dyn Broker>, chosen: &Chosen) -> ExitOutcome {
-    let count = decide(broker, chosen, Fate::Drop).await?;
+    let count = apply(broker, DeadLetterAction::Delete, chosen).await?;
     Ok(print(&format!("{count} dead letters are deleted"))?)
 }
 
-/// Decides about all that are chosen, and returns how many that were.
-async fn decide(broker: &Arc<dyn Broker>, chosen: &Chosen, fate: Fate) -> Result<u64, String> {
+/// Does this to all that are chosen, and returns how many that were.
+async fn apply(broker: &Arc<dyn Broker>, action: DeadLetterAction, chosen: &Chosen) -> Result<u64, String> {
     let mut count = 0;
-    let mut decide = |letter: &DeadLetter| match chosen.includes(letter) {
-        true => {
-            count += 1;
-            fate
-        }
-        false => Fate::Keep,
+    let mut choose = |letter: &DeadLetter| {
+        let includes = chosen.includes(letter);
+        count += u64::from(includes);
+        includes
     };
-    broker.dead_letters(u64::MAX, &mut decide).await.map_err(failed)?;
+    broker.dead_letters(action, u64::MAX, &mut choose).await.map_err(failed)?;
     match (count, &chosen.event) {
         (0, Some(id)) => Err(format!("no dead letter has the event id {id}")),
         _ => Ok(count),
-    }
-}
-
-fn check_deletable(url: &EventsUrl) -> Result<(), String> {
-    match url {
-        EventsUrl::Amqp(_) => Ok(()),
-        #[cfg(feature = "kafka")]
-        EventsUrl::Kafka(_) => Err(format!(
-            "on Kafka {DEAD_LETTERS} is a log, whose records expire by the topic's retention; to delete them earlier, use \
-             kafka-delete-records.sh, which deletes all up to an offset"
-        )),
     }
 }
 

@@ -8,7 +8,7 @@ use super::{
     consumed_event::ConsumedEvent, contract_signed, envelope::Envelope, reason::without_values, task_completed,
 };
 use crate::{
-    broker::{Broker, DEAD_LETTERS, Delivery, Down, PREFETCH, Patience, Refusal, Settled, Settlement, Subscriber},
+    broker::{Broker, DEAD_LETTERS, Delivery, Down, PREFETCH, Refusal, RetryPolicy, Settled, Settlement, Subscriber},
     change::Changes,
     error::{Error, ErrorKind, Result},
     telemetry::metrics::{InboundLabels, InboundOutcome, Metrics},
@@ -19,6 +19,8 @@ use crate::{
 const MAX_ATTEMPTS: u32 = 5;
 /// The pause before an event is tried again.
 const PAUSE: Duration = Duration::from_millis(500);
+/// How often in a row consuming goes on at once after it ended over a message that cannot be read.
+const UNREADABLE: u32 = 16;
 
 /// The types of events that are consumed.
 #[must_use]
@@ -50,19 +52,27 @@ pub struct Inbound {
     /// Where outcomes are counted.
     pub metrics: Arc<Metrics>,
     /// How long an event may wait for the resource that it names.
-    pub patience: Patience,
+    pub retry_policy: RetryPolicy,
 }
 
 impl Inbound {
     /// Consumes events until the connection ends, and returns why it did, or why there was none.
     pub async fn consume(&self, broker: &dyn Broker) -> Down {
-        let mut subscriber = match broker.subscriber(&event_types(), self.patience.pause).await {
-            Ok(subscriber) => subscriber,
-            Err(down) => return down,
-        };
-        tracing::info!("the platform's events are taken");
-        let _connected = Connected::new(&self.metrics);
-        self.take(&mut *subscriber).await
+        let mut ends = 0;
+        loop {
+            let mut subscriber = match broker.subscriber(&event_types(), self.retry_policy.pause).await {
+                Ok(subscriber) => subscriber,
+                Err(down) => return down,
+            };
+            tracing::info!("the platform's events are taken");
+            let connected = Connected::new(&self.metrics);
+            let down = self.take(&mut *subscriber).await;
+            drop(connected);
+            ends += 1;
+            if ends == UNREADABLE || !subscriber.ended_over_message() {
+                return down;
+            }
+        }
     }
 
     /// Takes events as they come, and settles each as soon as it is clear how: none waits for another. Ends with the
@@ -121,8 +131,8 @@ impl Inbound {
         };
         let outcome = match delivery.settle(settlement).await? {
             Settled::Acked => acked,
-            Settled::PutOff => InboundOutcome::retried,
-            Settled::Buried => {
+            Settled::Delayed => InboundOutcome::retried,
+            Settled::DeadLettered => {
                 tracing::warn!(reason, queue = DEAD_LETTERS, "an event of the platform is set apart");
                 InboundOutcome::dead
             }
@@ -156,7 +166,7 @@ impl Inbound {
                 }
                 _ => {
                     let refusal = refusal(error.details().unwrap_or("it names a resource that does not exist"));
-                    let waits = error.is_missing_reference() && delivery.attempts() < self.patience.retries;
+                    let waits = error.is_missing_reference() && delivery.attempts() < self.retry_policy.retries;
                     return Err(if waits { Settlement::Retry(refusal) } else { Settlement::Reject(refusal) });
                 }
             }

@@ -2,7 +2,7 @@
 //!
 //! An event is applied like a request: its id is claimed in `inbox_events` in the transaction of the change it causes, so that
 //! it may be delivered any number of times. It is acknowledged after the commit, and waits for no other. An event that names
-//! something that the tenant does not have yet is put off for a minute. One that cannot be applied becomes a dead letter with
+//! something that the tenant does not have yet is delayed for a minute. One that cannot be applied becomes a dead letter with
 //! the reason, and is never tried again by itself; while the database is down, an event is tried until it works. Unknown
 //! fields are ignored. What an event says is quoted nowhere: see `reason`.
 //!

@@ -57,7 +57,7 @@ pub enum InboundOutcome {
     applied,
     /// It had been applied before.
     duplicate,
-    /// It names a resource that is not there yet, and was put off.
+    /// It names a resource that is not there yet, and was delayed.
     retried,
     /// It cannot be applied and became a dead letter.
     dead,

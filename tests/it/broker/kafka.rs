@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use crm::{
     broker::{
-        Broker, DEAD_LETTERS, DeliveryOutcome, Down, EVENTS, ORIGIN, REASON,
+        Broker, DEAD_LETTERS, DeadLetter, DeadLetterAction, DeliveryOutcome, Down, EVENTS, ORIGIN, REASON,
         kafka::{Kafka, PLATFORM_TOPICS},
     },
     relay,
@@ -13,7 +13,7 @@ use crm::{
 use rdkafka::{
     ClientConfig, Message,
     consumer::{Consumer, StreamConsumer},
-    message::{Headers, OwnedMessage},
+    message::{Header, Headers, OwnedHeaders, OwnedMessage},
     mocking::MockCluster,
     producer::{DefaultProducerContext, FutureProducer, FutureRecord},
     types::{RDKafkaApiKey, RDKafkaRespErr},
@@ -22,7 +22,7 @@ use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Log, PII_KEYS, Service, UNKNOWN_ID,
+    AMPLE, Log, PII_KEYS, Service, UNKNOWN_ID,
     broker::{drain, relay_to},
     events::{CustomerVersions, task_completed},
     id, run_crm,
@@ -37,8 +37,14 @@ struct MockKafka {
 
 impl MockKafka {
     fn new() -> Self {
+        Self::without("")
+    }
+
+    /// All but this topic.
+    fn without(missing: &str) -> Self {
         let mock = MockCluster::new(1).unwrap();
-        for topic in [EVENTS, DEAD_LETTERS].iter().chain(&PLATFORM_TOPICS) {
+        let topics = [EVENTS, DEAD_LETTERS].into_iter().chain(PLATFORM_TOPICS);
+        for topic in topics.filter(|topic| *topic != missing) {
             mock.create_topic(topic, 3, 1).unwrap();
         }
         let addresses = mock.bootstrap_servers();
@@ -285,7 +291,7 @@ async fn early_events_wait_also_through_a_restart_and_hold_up_no_others() {
     }
     kafka.send("oa.events", task_completed(1000, &other).to_string().as_bytes()).await;
     let mut patient = service.inbound();
-    patient.patience.retries = 1_000;
+    patient.retry_policy.retries = 1_000;
     let broker = kafka.broker();
     tokio::select! {
         Down(reason) = patient.consume(&*broker) => panic!("{reason}"),
@@ -321,6 +327,131 @@ async fn brokers_that_are_away_are_told_when_inbound_starts() {
     let broker = Kafka::new("127.0.0.1:1".to_owned());
     let Down(reason) = service.inbound().consume(&broker).await;
     assert!(reason.starts_with("cannot reach Kafka: "), "{reason}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn topics_that_are_missing_or_closed_are_told_and_cost_no_event() {
+    for topic in [DEAD_LETTERS, "oa.events"] {
+        for error in [
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART,
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED,
+        ] {
+            let service = Service::start().await;
+            let kafka = MockKafka::without(topic);
+            kafka.mock.topic_error(topic, error).unwrap();
+            let Down(reason) = tokio::time::timeout(AMPLE, service.inbound().consume(&*kafka.broker())).await.unwrap();
+            assert!(reason.starts_with(&format!("cannot use the topic {topic}: ")), "{reason}");
+            assert!(service.app.metrics().text().contains("crm_inbound_connected 0\n"));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dead_letter_topic_that_goes_away_costs_no_dead_letter() {
+    for error in [
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED,
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART,
+    ] {
+        let service = Service::start().await;
+        let kafka = MockKafka::new();
+        kafka.send("erp.events", &poison(0, 1_000)).await;
+        kafka.mock.request_errors(RDKafkaApiKey::Produce, &[error; 2]);
+        let (inbound, broker) = (service.inbound(), kafka.broker());
+        let settled = || service.inbound_count("dead") + service.inbound_count("rejected") > 0;
+        for _ in 0..5 {
+            tokio::select! {
+                Down(_) = inbound.consume(&*broker) => {}
+                () = within(60, "it is settled", async || settled()) => break,
+            }
+        }
+        assert_eq!((service.inbound_count("dead"), service.inbound_count("rejected")), (1, 0));
+        assert_eq!(kafka.messages(DEAD_LETTERS, 1).await.len(), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_without_partitions_does_not_count_as_connected() {
+    let kafka = MockKafka::new();
+    let (many, last) = (Service::start().await, Service::start().await);
+    let connected = |service: &Service| service.app.metrics().text().contains("crm_inbound_connected 1\n");
+    // A partition of each topic for each of three.
+    let (inbound, broker) = (many.inbound(), kafka.broker());
+    let three = async {
+        let all = tokio::join!(inbound.consume(&*broker), inbound.consume(&*broker), inbound.consume(&*broker));
+        panic!("{all:?}")
+    };
+    let spare = last.inbound();
+    tokio::select! {
+        () = three => {}
+        () = async {
+            within(60, "the three have theirs", async || connected(&many)).await;
+            tokio::select! {
+                Down(reason) = spare.consume(&*broker) => panic!("{reason}"),
+                () = tokio::time::sleep(Duration::from_secs(5)) => {}
+            }
+            assert!(!connected(&last));
+        } => {}
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn waiting_events_count_with_their_keys_and_headers() {
+    let service = Service::start().await;
+    let kafka = MockKafka::new();
+    let producer: FutureProducer = kafka.config().set("message.max.bytes", "10000000").create().unwrap();
+    // 19 MB of them in their headers.
+    let large = "x".repeat(950_000);
+    // No partition may hold more than 5 MB here.
+    for number in 0..20_i32 {
+        let signed = json!({ "eventId": format!("s{number}"), "eventType": "erp.contract.signed",
+            "timestamp": "2026-01-31T09:30:00Z", "data": { "tenantId": "default", "customerId": UNKNOWN_ID } });
+        let (topic, event) = match number % 2 {
+            0 => ("oa.events", task_completed(number.unsigned_abs() as usize, UNKNOWN_ID)),
+            _ => ("erp.events", signed),
+        };
+        let (event, headers) =
+            (event.to_string(), OwnedHeaders::new().insert(Header { key: "large", value: Some(&large) }));
+        let record = FutureRecord::<str, str>::to(topic).payload(&event).headers(headers).partition(number / 2 % 3);
+        producer.send(record, Duration::ZERO).await.unwrap();
+    }
+    let mut patient = service.inbound();
+    (patient.retry_policy.retries, patient.retry_policy.pause) = (1_000, Duration::from_secs(600));
+    let broker = kafka.broker();
+    tokio::select! {
+        Down(reason) = patient.consume(&*broker) => panic!("{reason}"),
+        () = within(60, "all are settled", async || {
+            service.inbound_count("retried") + service.inbound_count("dead") == 20
+        }) => {}
+    }
+    assert_eq!(service.inbound_count("retried"), 17);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn listing_dead_letters_ends_while_more_are_written() {
+    let kafka = MockKafka::new();
+    for number in 0..6 {
+        kafka.send(DEAD_LETTERS, &poison(number, 100)).await;
+    }
+    let producer: FutureProducer = kafka.config().create().unwrap();
+    let writing = async {
+        for number in 0..usize::MAX {
+            let event = poison(number, 100);
+            let record = FutureRecord::<[u8], [u8]>::to(DEAD_LETTERS).payload(&event).partition(0);
+            producer.send(record, Duration::ZERO).await.unwrap();
+        }
+    };
+    let mut count = 0;
+    let mut choose = |_: &DeadLetter| {
+        count += 1;
+        true
+    };
+    let broker = kafka.broker();
+    let total = tokio::select! {
+        () = writing => unreachable!(),
+        total = tokio::time::timeout(AMPLE, broker.dead_letters(DeadLetterAction::List, u64::MAX, &mut choose)) => total,
+    };
+    let total = total.expect("it does not come to an end").unwrap();
+    assert!(total >= 6 && count == total, "{count} of {total}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -6,4 +6,5 @@ mod kafka;
 mod kafka_tls;
 mod rabbitmq;
 mod rabbitmq_inbound;
+mod rabbitmq_losses;
 mod rabbitmq_tls;

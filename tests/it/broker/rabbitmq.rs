@@ -34,7 +34,7 @@ use crate::harness::{
     variable,
 };
 
-/// Before an event that was put off comes again.
+/// Before an event that was delayed comes again.
 pub(super) const PAUSE: Duration = Duration::from_millis(200);
 
 pub(super) fn url() -> String {
@@ -42,7 +42,7 @@ pub(super) fn url() -> String {
 }
 
 /// The broker's `host:port`.
-fn server() -> String {
+pub(super) fn server() -> String {
     url().rsplit('@').next().unwrap().split('/').next().unwrap().to_owned()
 }
 
@@ -67,7 +67,7 @@ impl Namespace {
         format!("{}{name}", self.prefix)
     }
 
-    fn broker_at(&self, url: &str) -> Arc<dyn Broker> {
+    pub(super) fn broker_at(&self, url: &str) -> Arc<dyn Broker> {
         Arc::new(RabbitMq::new(Secret::new(url.to_owned()), self.prefix.clone()))
     }
 

@@ -4,7 +4,8 @@ use std::{collections::HashSet, time::Duration};
 
 use crm::{
     broker::{
-        ATTEMPTS, Broker, DEAD_LETTERS, DEAD_SINCE, DeadLetter, Down, Fate, INBOUND, ORIGIN, PLATFORM, REASON, RETRIES,
+        ATTEMPTS, Broker, DEAD_LETTERS, DEAD_SINCE, DeadLetter, DeadLetterAction, Down, INBOUND, ORIGIN, PLATFORM,
+        REASON, RETRIES,
     },
     inbound::{DeadLetterSummary, event_types},
     telemetry::LogFormat,
@@ -29,26 +30,26 @@ use crate::harness::{DAY, Log, Service, UNKNOWN_ID, events::task_completed, id, 
 const CANARY: &str = "13812345678 goldcrest";
 
 impl Namespace {
-    async fn publish(&self, key: &str, event: &[u8], properties: BasicProperties) {
+    pub(super) async fn publish(&self, key: &str, event: &[u8], properties: BasicProperties) {
         let (exchange, options) = (self.name(PLATFORM), BasicPublishOptions::default());
         let sent = self.channel.basic_publish(exchange.into(), key.into(), options, event, properties).await.unwrap();
         sent.await.unwrap();
     }
 
     /// Declares everything, so that nothing that is sent goes nowhere.
-    async fn declare(&self) -> std::sync::Arc<dyn Broker> {
+    pub(super) async fn declare(&self) -> std::sync::Arc<dyn Broker> {
         let broker = self.broker();
         drop(broker.subscriber(&event_types(), PAUSE).await.unwrap());
         broker
     }
 
-    async fn declare_queue(&self, name: &str, arguments: &[(&str, AMQPValue)]) {
+    pub(super) async fn declare_queue(&self, name: &str, arguments: &[(&str, AMQPValue)]) {
         let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
         self.channel.queue_declare(self.name(name).into(), durable, table(arguments)).await.unwrap();
     }
 
     /// How many messages wait in a queue, and are under way to nobody.
-    async fn waiting(&self, queue: &str) -> u32 {
+    pub(super) async fn waiting(&self, queue: &str) -> u32 {
         let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
         self.channel
             .queue_declare(self.name(queue).into(), passive, FieldTable::default())
@@ -58,7 +59,7 @@ impl Namespace {
     }
 }
 
-fn table(entries: &[(&str, AMQPValue)]) -> FieldTable {
+pub(super) fn table(entries: &[(&str, AMQPValue)]) -> FieldTable {
     let mut table = FieldTable::default();
     for (name, value) in entries {
         table.insert((*name).into(), value.clone());
@@ -66,12 +67,17 @@ fn table(entries: &[(&str, AMQPValue)]) -> FieldTable {
     table
 }
 
-fn text(text: &str) -> AMQPValue {
+pub(super) fn text(text: &str) -> AMQPValue {
     AMQPValue::LongString(text.into())
 }
 
 /// Consumes until the condition holds, and fails if it does not within a minute.
-async fn consume_until(service: &Service, broker: &dyn Broker, what: &str, holds: impl AsyncFnMut() -> bool) {
+pub(super) async fn consume_until(
+    service: &Service,
+    broker: &dyn Broker,
+    what: &str,
+    holds: impl AsyncFnMut() -> bool,
+) {
     let inbound = service.inbound();
     tokio::select! {
         Down(reason) = inbound.consume(broker) => panic!("{what}: {reason}"),
@@ -206,7 +212,7 @@ async fn early_events_wait_for_their_customer_and_hold_up_no_others() {
     }
     rabbitmq.send("oa.task.completed", task_completed(1000, &other).to_string().as_bytes()).await;
     let mut patient = service.inbound();
-    patient.patience.retries = 1_000;
+    patient.retry_policy.retries = 1_000;
     tokio::select! {
         Down(reason) = patient.consume(&*broker) => panic!("{reason}"),
         () = within(60, "the good one", async || service.inbound_count("applied") == 1) => {}
@@ -342,8 +348,8 @@ async fn a_sender_cannot_send_under_another_ones_routing_key() {
         )
         .await;
     consume_until(&service, &*broker, "both are dead", async || service.inbound_count("dead") == 2).await;
-    let mut retry = |_: &DeadLetter| Fate::Retry;
-    assert_eq!(broker.dead_letters(u64::MAX, &mut retry).await.unwrap(), 2);
+    let mut all = |_: &DeadLetter| true;
+    assert_eq!(broker.dead_letters(DeadLetterAction::Retry, u64::MAX, &mut all).await.unwrap(), 2);
     consume_until(&service, &*broker, "both again", async || service.inbound_count("dead") == 4).await;
     for letter in rabbitmq.drain_queue(DEAD_LETTERS).await {
         assert!(header(&letter, REASON).starts_with("eventType: is not of the sender"), "{}", header(&letter, REASON));
@@ -361,7 +367,7 @@ async fn dead_letters_are_listed_retried_and_dropped_and_none_is_lost() {
         rabbitmq.send("oa.task.completed", task_completed(number, UNKNOWN_ID).to_string().as_bytes()).await;
     }
     let mut impatient = service.inbound();
-    impatient.patience.retries = 0;
+    impatient.retry_policy.retries = 0;
     tokio::select! {
         Down(reason) = impatient.consume(&*broker) => panic!("{reason}"),
         () = within(60, "all are dead", async || service.inbound_count("dead") == 6) => {}
@@ -376,38 +382,36 @@ async fn dead_letters_are_listed_retried_and_dropped_and_none_is_lost() {
                 (Some("oa.task.completed"), Some("oa"))
             );
             ids.push(summary.event_id.unwrap());
-            Fate::Keep
+            true
         };
-        broker.dead_letters(u64::MAX, &mut list).await.unwrap();
+        broker.dead_letters(DeadLetterAction::List, u64::MAX, &mut list).await.unwrap();
         ids
     };
     let before = ids().await;
     assert_eq!(before.iter().collect::<HashSet<_>>().len(), 6);
     assert_eq!(ids().await, before, "their order changed");
-    let with = |id: &str, fate: Fate| {
+    let with = |id: &str| {
         let id = id.to_owned();
-        move |letter: &DeadLetter| match DeadLetterSummary::of(letter).event_id.as_deref() == Some(&id) {
-            true => fate,
-            false => Fate::Keep,
-        }
+        move |letter: &DeadLetter| DeadLetterSummary::of(letter).event_id.as_deref() == Some(&id)
     };
-    assert_eq!(broker.dead_letters(u64::MAX, &mut with(&before[1], Fate::Retry)).await.unwrap(), 6);
+    let retried = broker.dead_letters(DeadLetterAction::Retry, u64::MAX, &mut with(&before[1])).await;
+    assert_eq!(retried.unwrap(), 6);
     let retried = rabbitmq.drain_queue(INBOUND).await;
     assert_eq!(retried.len(), 1);
     assert!(String::from_utf8_lossy(&retried[0].data).contains(&format!("\"{}\"", before[1])));
-    broker.dead_letters(u64::MAX, &mut with(&before[3], Fate::Drop)).await.unwrap();
+    broker.dead_letters(DeadLetterAction::Delete, u64::MAX, &mut with(&before[3])).await.unwrap();
     let kept = [0, 2, 4, 5].map(|index| before[index].clone());
     assert_eq!(ids().await, kept);
 
     // A command that is killed in the middle: what it had taken comes back, or is already where it goes.
     for millis in 0..40 {
-        let mut retry = |_: &DeadLetter| Fate::Retry;
-        let _killed =
-            tokio::time::timeout(Duration::from_millis(millis), broker.dead_letters(u64::MAX, &mut retry)).await;
+        let mut all = |_: &DeadLetter| true;
+        let retrying = broker.dead_letters(DeadLetterAction::Retry, u64::MAX, &mut all);
+        let _killed = tokio::time::timeout(Duration::from_millis(millis), retrying).await;
     }
     within(60, "all are retried", async || {
-        let mut retry = |_: &DeadLetter| Fate::Retry;
-        broker.dead_letters(u64::MAX, &mut retry).await.unwrap() == 0
+        let mut all = |_: &DeadLetter| true;
+        broker.dead_letters(DeadLetterAction::Retry, u64::MAX, &mut all).await.unwrap() == 0
     })
     .await;
     let arrived = rabbitmq.drain_queue(INBOUND).await;
@@ -421,7 +425,7 @@ async fn dead_letters_are_listed_retried_and_dropped_and_none_is_lost() {
 }
 
 /// Publishes a message whose type is not UTF-8, which no client in Rust does: frame by frame.
-async fn publish_unreadable(queue: &str) {
+pub(super) async fn publish_unreadable(queue: &str) {
     let uri: lapin::uri::AMQPUri = url().parse().unwrap();
     let (user, server) = (uri.authority.userinfo, (uri.authority.host, uri.authority.port));
     let mut stream = TcpStream::connect(server).await.unwrap();

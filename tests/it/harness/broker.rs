@@ -9,7 +9,10 @@ use std::{
 
 use crm::{
     app::App,
-    broker::{Broker, Decide, Delivery, DeliveryOutcome, Down, Message, Publisher, Settled, Settlement, Subscriber},
+    broker::{
+        Broker, Choose, DeadLetterAction, Delivery, DeliveryOutcome, Down, Message, Publisher, Settled, Settlement,
+        Subscriber,
+    },
     config::{Config, EventsUrl},
     events::outbox,
     relay::{Relay, Step},
@@ -71,7 +74,7 @@ pub struct State {
     pub arrived: Vec<Message>,
     /// The size of each batch.
     pub batches: Vec<usize>,
-    /// Messages to be consumed. One that is put off becomes the last at once.
+    /// Messages to be consumed. One that is delayed becomes the last at once.
     pub inbound: VecDeque<Vec<u8>>,
     /// Consumed messages, in the order in which they were settled.
     pub settled: Vec<(Vec<u8>, Settlement)>,
@@ -80,7 +83,7 @@ pub struct State {
     /// Dead letters are not taken.
     pub refuses_dead_letters: bool,
     unsettled: usize,
-    put_off: VecDeque<(Vec<u8>, u32)>,
+    delayed: VecDeque<(Vec<u8>, u32)>,
 }
 
 impl MemoryBroker {
@@ -119,7 +122,12 @@ impl Broker for MemoryBroker {
         async { Ok(Box::new(MemorySubscriber { broker: self.clone() }) as Box<dyn Subscriber>) }.boxed()
     }
 
-    fn dead_letters<'b>(&'b self, _limit: u64, _decide: &'b mut Decide<'_>) -> BoxFuture<'b, Result<u64, Down>> {
+    fn dead_letters<'b>(
+        &'b self,
+        _action: DeadLetterAction,
+        _limit: u64,
+        _choose: &'b mut Choose<'_>,
+    ) -> BoxFuture<'b, Result<u64, Down>> {
         async { Err(Down("memory has none".to_owned())) }.boxed()
     }
 }
@@ -181,7 +189,7 @@ impl Subscriber for MemorySubscriber {
                 {
                     let mut state = self.broker.state();
                     let new = state.inbound.pop_front().map(|payload| (payload, 0));
-                    if let Some((payload, attempts)) = new.or_else(|| state.put_off.pop_front()) {
+                    if let Some((payload, attempts)) = new.or_else(|| state.delayed.pop_front()) {
                         state.unsettled += 1;
                         let (broker, sender) = (self.broker.clone(), state.sender);
                         return Ok(Box::new(MemoryDelivery { payload, attempts, sender, broker }) as Box<dyn Delivery>);
@@ -225,11 +233,11 @@ impl Delivery for MemoryDelivery {
             let outcome = match settlement {
                 Settlement::Ack => Settled::Acked,
                 Settlement::Retry(_) => {
-                    state.put_off.push_back((self.payload.clone(), self.attempts + 1));
-                    Settled::PutOff
+                    state.delayed.push_back((self.payload.clone(), self.attempts + 1));
+                    Settled::Delayed
                 }
                 Settlement::Reject(_) if state.refuses_dead_letters => Settled::Dropped("too large".to_owned()),
-                Settlement::Reject(_) => Settled::Buried,
+                Settlement::Reject(_) => Settled::DeadLettered,
             };
             self.broker.settling.notify_one();
             Ok(outcome)

@@ -34,7 +34,7 @@ use std::{
 use crm::{
     app::App,
     audit::AuditQueue,
-    broker::Patience,
+    broker::RetryPolicy,
     config::Config,
     database::{REQUEST, migrate},
     http::caller::{Caller, CanWrite},
@@ -141,8 +141,8 @@ impl Service {
     /// What consumes the platform's events.
     pub fn inbound(&self) -> Inbound {
         let (changes, ids, metrics) = (self.app.changes(), self.app.ids(), self.app.metrics());
-        let patience = Patience { pause: std::time::Duration::from_millis(200), retries: 5 };
-        Inbound { changes: changes.clone(), ids: Arc::clone(ids), metrics: Arc::clone(metrics), patience }
+        let retry_policy = RetryPolicy { pause: std::time::Duration::from_millis(200), retries: 5 };
+        Inbound { changes: changes.clone(), ids: Arc::clone(ids), metrics: Arc::clone(metrics), retry_policy }
     }
 
     /// How many of the platform's events ended so, by the metrics.

@@ -18,7 +18,7 @@ use serde_json::json;
 use crate::harness::{CommandOutput, Service, UNKNOWN_ID, events::task_completed, run_crm, within};
 
 const PASSWORD: &str = "scratch";
-/// Before an event that was put off comes again.
+/// Before an event that was delayed comes again.
 const PAUSE: Duration = Duration::from_millis(200);
 
 fn rabbitmqctl(command: &str) {

@@ -62,7 +62,7 @@ async fn no_reason_and_no_line_of_the_log_quotes_an_event() {
     }
     log.clear();
     let mut inbound = service.inbound();
-    inbound.patience.retries = 0;
+    inbound.retry_policy.retries = 0;
     inbound.consume(&broker).await;
     let settled = std::mem::take(&mut broker.state().settled);
     assert!(settled.len() > 200);
@@ -101,7 +101,7 @@ async fn a_dead_letter_of_the_previous_release_is_shown_without_its_values() {
 }
 
 #[tokio::test]
-async fn an_event_is_put_off_as_often_as_patience_says_then_dead() {
+async fn an_event_is_retried_as_often_as_the_policy_says_then_dead() {
     let service = Service::start().await;
     let broker = MemoryBroker::default();
     let early = task_completed(0, UNKNOWN_ID).to_string().into_bytes();

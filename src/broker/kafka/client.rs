@@ -2,10 +2,18 @@
 
 use std::{sync::mpsc::channel, thread, time::Duration};
 
-use rdkafka::{ClientConfig, error::KafkaError, producer::FutureProducer};
+use rdkafka::{
+    ClientConfig, Message as _,
+    error::{KafkaError, RDKafkaErrorCode},
+    message::{Header, Headers, OwnedHeaders, OwnedMessage},
+    producer::FutureProducer,
+};
 use tokio::runtime::Handle;
 
-use super::interface::Down;
+use crate::broker::{
+    interface::Down,
+    names::{DEAD_SINCE, ORIGIN, REASON},
+};
 
 /// The topics that the platform publishes to. What stands before the first dot is the sender whose events they hold.
 pub const PLATFORM_TOPICS: [&str; 2] = ["erp.events", "oa.events"];
@@ -17,6 +25,30 @@ pub(super) fn down(error: KafkaError) -> Down {
 /// A producer that leaves it to the brokers what is too large: what they once took, it does not refuse by itself.
 pub(super) fn of_any_size(mut config: ClientConfig) -> Result<FutureProducer, KafkaError> {
     config.set("message.max.bytes", "1000000000").create()
+}
+
+/// Whether the brokers have answered that they do not take this message. That a topic is not there, or not open to this
+/// service, is no fault of the message.
+pub(super) fn is_refusal(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            Code::MessageSizeTooLarge
+                | Code::InvalidMessage
+                | Code::InvalidMessageSize
+                | Code::InvalidRecord
+                | Code::PolicyViolation
+        )
+    )
+}
+
+/// The headers of a message that its sender gave it.
+pub(super) fn senders(message: &OwnedMessage) -> OwnedHeaders {
+    let ours = |key: &str| [REASON, DEAD_SINCE, ORIGIN].contains(&key);
+    let headers = message.headers().into_iter().flat_map(Headers::iter);
+    let headers = headers.filter(|header: &Header<'_, &[u8]>| !ours(header.key));
+    headers.fold(OwnedHeaders::new(), OwnedHeaders::insert)
 }
 
 /// How long the end of the process waits for a client that is closed.

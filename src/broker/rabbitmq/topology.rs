@@ -1,4 +1,4 @@
-//! The exchange and the queues that the platform's events take. They are declared at each start. What exists already with
+//! The exchanges, and the queues that the platform's events take. They are declared at each start. What exists already with
 //! other arguments, or may not be declared, is used as it is.
 
 use std::{
@@ -16,7 +16,8 @@ use lapin::{
     types::{AMQPValue, FieldTable},
 };
 
-use super::{
+use super::connection::down;
+use crate::broker::{
     interface::Down,
     names::{DEAD_LETTERS, INBOUND, PLATFORM, RETRIES},
 };
@@ -42,18 +43,23 @@ impl Queues {
 
 /// What lasts longer than a connection: what the log was told, once and not each time; and why the last one ended.
 #[derive(Debug, Default)]
-pub(super) struct Told {
+pub(super) struct SharedState {
     names: Mutex<HashSet<String>>,
     /// The last connection was given up over a message that cannot be read.
     pub unreadable: AtomicBool,
 }
 
-impl Told {
+impl SharedState {
     fn as_it_is(&self, name: &str, reason: &Error) {
         if self.names.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned()) {
             tracing::warn!(name, %reason, "it cannot be declared as this service would, and is used as it is");
         }
     }
+}
+
+/// Declares an exchange, or finds it declared.
+pub(super) async fn declare_exchange(connection: &Connection, name: &str, shared: &SharedState) -> Result<(), Down> {
+    Declaring { connection, channel: channel(connection).await?, shared }.exchange(name).await
 }
 
 /// Declares and binds everything. `queues.retries` may become another one, which leads back for certain.
@@ -62,9 +68,9 @@ pub(super) async fn declare(
     queues: &mut Queues,
     event_types: &[&'static str],
     pause: Duration,
-    told: &Told,
+    shared: &SharedState,
 ) -> Result<(), Down> {
-    let mut declaring = Declaring { connection, channel: channel(connection).await?, told };
+    let mut declaring = Declaring { connection, channel: channel(connection).await?, shared };
     declaring.exchange(&queues.platform).await?;
     declaring.queue(&queues.inbound).await?;
     declaring.queue(&queues.dead_letters).await?;
@@ -79,7 +85,7 @@ pub(super) async fn declare(
 }
 
 async fn channel(connection: &Connection) -> Result<Channel, Down> {
-    connection.create_channel().await.map_err(|error| Down(error.to_string()))
+    connection.create_channel().await.map_err(down)
 }
 
 fn cannot(what: &str, name: &str, error: &Error) -> Down {
@@ -87,7 +93,7 @@ fn cannot(what: &str, name: &str, error: &Error) -> Down {
 }
 
 /// The broker's refusal that closes the channel and nothing else.
-fn refusal(error: &Error) -> Option<&AMQPSoftError> {
+pub(super) fn refusal(error: &Error) -> Option<&AMQPSoftError> {
     match error.kind() {
         ErrorKind::ProtocolError(error) => match error.kind() {
             AMQPErrorKind::Soft(refusal) => Some(refusal),
@@ -110,7 +116,7 @@ struct Declaring<'d> {
     connection: &'d Connection,
     /// Closed by each refusal.
     channel: Channel,
-    told: &'d Told,
+    shared: &'d SharedState,
 }
 
 impl Declaring<'_> {
@@ -127,7 +133,7 @@ impl Declaring<'_> {
         }
         self.channel = channel(self.connection).await?;
         declare(&self.channel, passive).await.map_err(|_| cannot("declare the exchange", name, &error))?;
-        self.told.as_it_is(name, &error);
+        self.shared.as_it_is(name, &error);
         Ok(())
     }
 
@@ -148,7 +154,7 @@ impl Declaring<'_> {
         self.channel = channel(self.connection).await?;
         let exists = self.try_queue(name, true, FieldTable::default()).await;
         exists.map_err(|_| cannot("declare the queue", name, error))?;
-        self.told.as_it_is(name, error);
+        self.shared.as_it_is(name, error);
         Ok(())
     }
 
@@ -168,21 +174,21 @@ impl Declaring<'_> {
         }
         self.channel = channel(self.connection).await?;
         if self.try_queue(&name, false, quorum).await.is_ok() {
-            self.told.as_it_is(&name, &error);
+            self.shared.as_it_is(&name, &error);
             return Ok(());
         }
         self.channel = channel(self.connection).await?;
         queues.retries = format!("{name}.{}", pause.as_millis());
         let spare = self.try_queue(&queues.retries, false, back).await;
         spare.map_err(|error| cannot("declare the queue", &queues.retries, &error))?;
-        if self.told.names.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone()) {
+        if self.shared.names.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone()) {
             let instead = &queues.retries;
             tracing::warn!(name, instead, reason = %error, "it may not lead back to its queue: another takes its place");
         }
         Ok(())
     }
 
-    /// Without the permission to put events aside, they could neither wait nor become dead letters: that is found out
+    /// Without the permission to publish events again, they could neither wait nor become dead letters: that is found out
     /// before the first is taken. The message has nowhere to go.
     async fn may_publish(&self, inbound: &str) -> Result<(), Down> {
         let trial = async {

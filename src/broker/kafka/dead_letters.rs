@@ -6,67 +6,86 @@ use rdkafka::{
     ClientConfig, Message as _, Offset, TopicPartitionList,
     consumer::{Consumer, StreamConsumer},
     error::KafkaError,
-    message::{Header, Headers, OwnedHeaders, OwnedMessage},
+    message::{Headers, OwnedMessage},
     producer::{FutureProducer, FutureRecord},
 };
 use serde::Deserialize;
 use tokio::time::timeout;
 
-use super::{
-    interface::{DeadLetter, Decide, Down, Fate},
-    kafka_client::{Closing, PLATFORM_TOPICS, down, of_any_size},
+use super::client::{Closing, PLATFORM_TOPICS, down, of_any_size, senders};
+use crate::broker::{
+    interface::{Choose, DeadLetter, DeadLetterAction, Down},
     names::{DEAD_LETTERS, DEAD_SINCE, INBOUND, ORIGIN, REASON},
 };
 
 /// How long the brokers may take to answer anything.
-const PATIENCE: Duration = Duration::from_secs(10);
+const ANSWER: Duration = Duration::from_secs(10);
 
 pub(super) async fn visit(
     mut client: ClientConfig,
     producer: ClientConfig,
+    action: DeadLetterAction,
     limit: u64,
-    decide: &mut Decide<'_>,
+    choose: &mut Choose<'_>,
 ) -> Result<u64, Down> {
+    if action == DeadLetterAction::Delete {
+        return Err(Down(format!(
+            "on Kafka {DEAD_LETTERS} is a log, whose records expire by the topic's retention; to delete them earlier, use \
+             kafka-delete-records.sh, which deletes all up to an offset"
+        )));
+    }
     // Nothing is committed; a consumer has to have a group all the same.
     client.set("group.id", format!("{INBOUND}.dead")).set("enable.auto.commit", "false");
+    client.set("enable.partition.eof", "true");
     let consumer: StreamConsumer = client.create().map_err(down)?;
-    let (consumer, ends) = opened(consumer).await?;
+    let (consumer, mut ends) = opened(consumer).await?;
     let producer = Closing::new(of_any_size(producer).map_err(down)?);
     let total = ends.values().map(|(low, high)| high.saturating_sub(*low)).sum::<i64>().unsigned_abs();
     let mut left = total.min(limit);
-    while left > 0 {
-        let message = match timeout(PATIENCE, consumer.client()?.recv()).await {
-            Ok(message) => message.map_err(down)?.detach(),
-            // Transactions and compaction leave gaps: there were fewer than the offsets promise.
-            Err(_) => break,
+    while left > 0 && !ends.is_empty() {
+        let message = match timeout(ANSWER, consumer.client()?.recv()).await {
+            Ok(Ok(message)) => message.detach(),
+            // There were fewer than the offsets promise: transactions and compaction leave gaps.
+            Ok(Err(KafkaError::PartitionEOF(partition))) => {
+                ends.remove(&partition);
+                continue;
+            }
+            Ok(Err(error)) => return Err(down(error)),
+            Err(_) => return Err(Down("the brokers did not answer in time".to_owned())),
         };
+        let Some((_, high)) = ends.get(&message.partition()).copied() else { continue };
+        if message.offset() + 1 >= high {
+            ends.remove(&message.partition());
+        }
         // What was added since is for the next time.
-        if ends.get(&message.partition()).is_none_or(|(_, high)| message.offset() >= *high) {
+        if message.offset() >= high {
             continue;
         }
         left -= 1;
         let payload = message.payload().unwrap_or_default().to_vec();
         let letter = DeadLetter { payload, reason: text(&message, REASON), since: text(&message, DEAD_SINCE) };
-        match decide(&letter) {
-            Fate::Keep => {}
-            Fate::Drop => {
-                return Err(Down(format!("{DEAD_LETTERS} is a log, from which one record cannot be deleted")));
-            }
-            Fate::Retry => retry(producer.client()?, &message).await?,
+        if choose(&letter) && action == DeadLetterAction::Retry {
+            retry(producer.client()?, &message).await?;
         }
     }
     Ok(total)
 }
 
-/// The consumer at the beginning of all partitions, and where each begins and ends now.
-async fn opened(consumer: StreamConsumer) -> Result<(Closing<StreamConsumer>, HashMap<i32, (i64, i64)>), Down> {
+/// Where each partition begins and ends.
+type Ends = HashMap<i32, (i64, i64)>;
+
+/// The consumer at the beginning of all partitions that hold something, and where they begin and end now.
+async fn opened(consumer: StreamConsumer) -> Result<(Closing<StreamConsumer>, Ends), Down> {
     let opening = tokio::task::spawn_blocking(move || {
-        let metadata = consumer.fetch_metadata(Some(DEAD_LETTERS), PATIENCE)?;
+        let metadata = consumer.fetch_metadata(Some(DEAD_LETTERS), ANSWER)?;
         let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
-        let (mut ends, mut all) = (HashMap::new(), TopicPartitionList::new());
+        let (mut ends, mut all) = (Ends::new(), TopicPartitionList::new());
         for partition in partitions.map(|partition| partition.id()) {
-            ends.insert(partition, consumer.fetch_watermarks(DEAD_LETTERS, partition, PATIENCE)?);
-            all.add_partition_offset(DEAD_LETTERS, partition, Offset::Beginning)?;
+            let (low, high) = consumer.fetch_watermarks(DEAD_LETTERS, partition, ANSWER)?;
+            if low < high {
+                ends.insert(partition, (low, high));
+                all.add_partition_offset(DEAD_LETTERS, partition, Offset::Beginning)?;
+            }
         }
         consumer.assign(&all)?;
         Ok::<_, KafkaError>((Closing::new(consumer), ends))
@@ -100,12 +119,8 @@ fn origin(message: &OwnedMessage) -> Option<&'static str> {
 async fn retry(producer: &FutureProducer, message: &OwnedMessage) -> Result<(), Down> {
     let unknown = || Down("a dead letter does not say which topic it came from: it cannot be retried".to_owned());
     let topic = origin(message).ok_or_else(unknown)?;
-    let ours = |key: &str| [REASON, DEAD_SINCE, ORIGIN].contains(&key);
-    let headers = message.headers().into_iter().flat_map(Headers::iter);
-    let headers =
-        headers.filter(|header: &Header<'_, &[u8]>| !ours(header.key)).fold(OwnedHeaders::new(), OwnedHeaders::insert);
-    let record = FutureRecord::to(topic).headers(headers).payload(message.payload().unwrap_or_default());
+    let record = FutureRecord::to(topic).headers(senders(message)).payload(message.payload().unwrap_or_default());
     let record = record.key(message.key().unwrap_or_default());
-    let sent = producer.send(record, PATIENCE).await;
+    let sent = producer.send(record, ANSWER).await;
     sent.map(drop).map_err(|(error, _)| Down(format!("{topic} does not take it: {error}")))
 }

@@ -1,10 +1,6 @@
-//! Kafka, by librdkafka: an idempotent producer and one topic for all events, keyed by tenant and resource, so that the
-//! events of a resource stay in order. Consuming is in `kafka_inbound`.
+//! Publishing to Kafka.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::{
     FutureExt,
@@ -17,15 +13,12 @@ use rdkafka::{
     producer::{DeliveryFuture, FutureProducer, FutureRecord},
 };
 
-pub use super::kafka_client::PLATFORM_TOPICS;
-use super::{
-    interface::{Broker, Decide, DeliveryOutcome, Down, Message, Publisher, Subscriber},
-    kafka_client::{Closing, down},
-    kafka_dead_letters, kafka_inbound,
-    names::{EVENTS, TENANT},
-};
+use super::client::{Closing, is_refusal};
 use crate::{
-    config::{KafkaAddress, KafkaLogin, KafkaTls},
+    broker::{
+        interface::{DeliveryOutcome, Down, Message, Publisher},
+        names::{EVENTS, TENANT},
+    },
     telemetry::trace,
 };
 
@@ -33,69 +26,6 @@ use crate::{
 pub const EVENT_ID: &str = "event-id";
 /// The header with the event's type.
 pub const EVENT_TYPE: &str = "event-type";
-
-/// How long the brokers may take to confirm a message, in milliseconds.
-const CONFIRM: &str = "10000";
-
-/// Kafka, at the addresses of its first brokers.
-pub struct Kafka {
-    address: KafkaAddress,
-}
-
-impl Kafka {
-    /// The brokers at this address: without TLS, where it is only `host:port,…`.
-    #[must_use]
-    pub fn new(address: impl Into<KafkaAddress>) -> Self {
-        Self { address: address.into() }
-    }
-
-    fn config(&self) -> ClientConfig {
-        let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", &self.address.brokers).set("client.id", "crm");
-        if let Some(KafkaTls { ca_file, login }) = &self.address.tls {
-            // Where no file is named, the places are looked through where systems keep theirs.
-            let ca_file = ca_file.as_ref().map_or("probe".into(), |file| file.path().to_string_lossy());
-            config.set("security.protocol", "ssl").set("ssl.ca.location", ca_file);
-            if let Some(KafkaLogin { user, password, mechanism }) = login {
-                config.set("security.protocol", "sasl_ssl").set("sasl.mechanisms", *mechanism);
-                config.set("sasl.username", user).set("sasl.password", password.reveal());
-            }
-        }
-        config
-    }
-
-    fn producing(&self) -> ClientConfig {
-        let mut config = self.config();
-        config.set("enable.idempotence", "true").set("message.timeout.ms", CONFIRM);
-        config
-    }
-
-    fn publishing(&self) -> Result<KafkaPublisher, KafkaError> {
-        let trouble = Trouble::default();
-        let producer = self.producing().create_with_context(trouble.clone())?;
-        Ok(KafkaPublisher { producer: Closing::new(producer), trouble })
-    }
-}
-
-impl Broker for Kafka {
-    fn publisher(&self) -> BoxFuture<'_, Result<Box<dyn Publisher>, Down>> {
-        let publisher = self.publishing().map_err(down);
-        async { Ok(Box::new(publisher?) as Box<dyn Publisher>) }.boxed()
-    }
-
-    /// The topics hold events of all types.
-    fn subscriber<'b>(
-        &'b self,
-        _event_types: &'b [&'static str],
-        pause: Duration,
-    ) -> BoxFuture<'b, Result<Box<dyn Subscriber>, Down>> {
-        kafka_inbound::subscribe(self.config(), self.producing(), pause).boxed()
-    }
-
-    fn dead_letters<'b>(&'b self, limit: u64, decide: &'b mut Decide<'_>) -> BoxFuture<'b, Result<u64, Down>> {
-        kafka_dead_letters::visit(self.config(), self.producing(), limit, decide).boxed()
-    }
-}
 
 /// What librdkafka last said about its connections: a message that was not delivered in time does not tell why.
 #[derive(Clone, Default)]
@@ -116,12 +46,19 @@ impl ClientContext for Trouble {
     }
 }
 
-struct KafkaPublisher {
+/// A producer.
+pub(super) struct KafkaPublisher {
     producer: Closing<FutureProducer<Trouble>>,
     trouble: Trouble,
 }
 
 impl KafkaPublisher {
+    pub fn new(config: &ClientConfig) -> Result<Self, KafkaError> {
+        let trouble = Trouble::default();
+        let producer = config.create_with_context(trouble.clone())?;
+        Ok(Self { producer: Closing::new(producer), trouble })
+    }
+
     fn send(&self, message: &Message) -> Result<DeliveryFuture, DeliveryOutcome> {
         let id = message.id.to_string();
         let headers = [
@@ -142,9 +79,7 @@ impl KafkaPublisher {
         let producer = self.producer.client().map_err(|Down(reason)| DeliveryOutcome::Unanswered(reason))?;
         producer.send_result(record).map_err(|(error, _)| failure(&error))
     }
-}
 
-impl KafkaPublisher {
     /// The outcomes, with what was wrong with the connections where there is no answer.
     fn explained(&self, mut outcomes: Vec<DeliveryOutcome>) -> Vec<DeliveryOutcome> {
         let trouble = self.trouble.replace(None);
@@ -159,14 +94,9 @@ impl KafkaPublisher {
 
 /// Whether an error is the fault of the message.
 fn failure(error: &KafkaError) -> DeliveryOutcome {
-    match error.rdkafka_error_code() {
-        Some(
-            RDKafkaErrorCode::MessageSizeTooLarge
-            | RDKafkaErrorCode::InvalidMessage
-            | RDKafkaErrorCode::InvalidMessageSize
-            | RDKafkaErrorCode::InvalidRecord,
-        ) => DeliveryOutcome::Refused(error.to_string()),
-        _ => DeliveryOutcome::Unanswered(error.to_string()),
+    match is_refusal(error) {
+        true => DeliveryOutcome::Refused(error.to_string()),
+        false => DeliveryOutcome::Unanswered(error.to_string()),
     }
 }
 

@@ -1,11 +1,6 @@
-//! RabbitMQ, by AMQP 0-9-1: durable topic exchanges, persistent messages, publisher confirms with `mandatory`, manual
-//! acknowledgement.
+//! Publishing to RabbitMQ, many messages together.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Mutex};
 
 use futures_util::{
     FutureExt, StreamExt,
@@ -13,120 +8,25 @@ use futures_util::{
     stream::BoxStream,
 };
 use lapin::{
-    BasicProperties, Channel, Confirmation, Connection, Event, ExchangeKind, PublisherConfirm,
-    options::{BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions},
+    BasicProperties, Channel, Confirmation, Connection, Event, PublisherConfirm,
+    options::{BasicPublishOptions, ConfirmSelectOptions},
     types::{AMQPValue, FieldTable},
 };
 
-use super::{
-    amqp_connection,
-    interface::{Broker, Decide, DeliveryOutcome, Down, Message, Publisher, Subscriber},
-    names::{EVENTS, TENANT},
-    rabbitmq_aside::Connector,
-    rabbitmq_dead_letters, rabbitmq_inbound,
-    rabbitmq_topology::{Queues, Told},
-};
+use super::connection::{ANSWER, PERSISTENT, answered, in_time};
 use crate::{
-    config::{CaFile, Secret},
+    broker::{
+        interface::{DeliveryOutcome, Down, Message, Publisher},
+        names::TENANT,
+    },
     telemetry::trace,
 };
 
-/// How long connecting may take.
-const CONNECT: Duration = Duration::from_secs(5);
-/// How long the broker may take to confirm a message, and to answer anything else.
-const CONFIRM: Duration = Duration::from_secs(10);
-/// The `delivery_mode` of messages that survive a restart of the broker.
-const PERSISTENT: u8 = 2;
 /// The code with which a message comes back that no queue is bound to.
 const NO_ROUTE: u16 = 312;
 
-/// RabbitMQ at an address.
-#[derive(Clone)]
-pub struct RabbitMq {
-    url: Secret,
-    ca_file: Option<CaFile>,
-    prefix: String,
-    /// What lasts longer than a connection.
-    told: Arc<Told>,
-}
-
-impl RabbitMq {
-    /// The broker at this address. `prefix` is put before the names of all exchanges and queues, so that tests have their own.
-    #[must_use]
-    pub fn new(url: Secret, prefix: String) -> Self {
-        Self { url, ca_file: None, prefix, told: Arc::default() }
-    }
-
-    /// The same broker, trusted by the certificates in this file rather than the system's.
-    #[must_use]
-    pub fn trusting(self, ca_file: Option<CaFile>) -> Self {
-        Self { ca_file, ..self }
-    }
-
-    fn name(&self, name: &str) -> String {
-        format!("{}{name}", self.prefix)
-    }
-
-    async fn connect(&self) -> lapin::Result<(Connection, Channel)> {
-        let connection = amqp_connection::open(&self.url, self.ca_file.as_ref()).await?;
-        let channel = connection.create_channel().await?;
-        channel.confirm_select(ConfirmSelectOptions::default()).await?;
-        Ok((connection, channel))
-    }
-
-    async fn publishing(&self) -> lapin::Result<RabbitPublisher> {
-        let (connection, channel) = self.connect().await?;
-        declare_exchange(&channel, &self.name(EVENTS)).await?;
-        let events = Mutex::new(connection.events_listener().boxed());
-        Ok(RabbitPublisher { connection, channel, exchange: self.name(EVENTS), events })
-    }
-
-    /// Where the platform's events come from and go to.
-    fn queues(&self) -> Queues {
-        Queues::named(|name| self.name(name))
-    }
-
-    /// Opens further connections like this one.
-    fn connector(&self) -> Connector {
-        let broker = self.clone();
-        Arc::new(move || {
-            let broker = broker.clone();
-            async move { broker.connect().await }.boxed()
-        })
-    }
-}
-
-impl Broker for RabbitMq {
-    fn publisher(&self) -> BoxFuture<'_, Result<Box<dyn Publisher>, Down>> {
-        async { Ok(Box::new(in_time(CONNECT, self.publishing()).await?) as Box<dyn Publisher>) }.boxed()
-    }
-
-    fn subscriber<'b>(
-        &'b self,
-        event_types: &'b [&'static str],
-        pause: Duration,
-    ) -> BoxFuture<'b, Result<Box<dyn Subscriber>, Down>> {
-        rabbitmq_inbound::subscribe(self.connector(), self.queues(), event_types, pause, &self.told).boxed()
-    }
-
-    fn dead_letters<'b>(&'b self, limit: u64, decide: &'b mut Decide<'_>) -> BoxFuture<'b, Result<u64, Down>> {
-        rabbitmq_dead_letters::visit(self.connector(), self.queues(), limit, decide).boxed()
-    }
-}
-
-async fn declare_exchange(channel: &Channel, name: &str) -> lapin::Result<()> {
-    let durable = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
-    channel.exchange_declare(name.into(), ExchangeKind::Topic, durable, FieldTable::default()).await
-}
-
-async fn in_time<T>(patience: Duration, work: impl Future<Output = lapin::Result<T>>) -> Result<T, Down> {
-    match tokio::time::timeout(patience, work).await {
-        Ok(outcome) => outcome.map_err(|error| Down(error.to_string())),
-        Err(_) => Err(Down("the broker did not answer in time".to_owned())),
-    }
-}
-
-struct RabbitPublisher {
+/// A connection that publishes.
+pub(super) struct RabbitPublisher {
     connection: Connection,
     channel: Channel,
     exchange: String,
@@ -135,6 +35,11 @@ struct RabbitPublisher {
 }
 
 impl RabbitPublisher {
+    pub fn new(connection: Connection, channel: Channel, exchange: String) -> Self {
+        let events = Mutex::new(connection.events_listener().boxed());
+        Self { connection, channel, exchange, events }
+    }
+
     /// The broker closes the channel over a message that it does not take, but not the connection.
     async fn open_channel(&mut self) -> lapin::Result<()> {
         if !self.channel.status().connected() {
@@ -166,7 +71,7 @@ impl RabbitPublisher {
 impl Publisher for RabbitPublisher {
     fn publish<'p>(&'p mut self, messages: &'p [Message]) -> BoxFuture<'p, Vec<DeliveryOutcome>> {
         async move {
-            if let Err(Down(reason)) = in_time(CONFIRM, self.open_channel()).await {
+            if let Err(Down(reason)) = answered(self.open_channel()).await {
                 return vec![DeliveryOutcome::Unanswered(reason); messages.len()];
             }
             // Sent together: the broker confirms many messages with one write to its disk.
@@ -199,14 +104,14 @@ impl Publisher for RabbitPublisher {
 /// The broker's answer to a message, or what it comes to that there is none. A closed channel is only put down to the
 /// message if it was the only one under way.
 async fn answer(sent: lapin::Result<PublisherConfirm>, alone: bool) -> Result<Confirmation, DeliveryOutcome> {
-    match tokio::time::timeout(CONFIRM, async { sent?.await }).await {
+    match in_time(ANSWER, async { sent?.await }).await {
         Ok(Ok(Confirmation::NotRequested)) => {
             Err(DeliveryOutcome::Unanswered("the broker does not confirm".to_owned()))
         }
         Ok(Ok(confirmation)) => Ok(confirmation),
         Ok(Err(error)) if alone && error.is_amqp_soft_error() => Err(DeliveryOutcome::Refused(error.to_string())),
         Ok(Err(error)) => Err(DeliveryOutcome::Unanswered(error.to_string())),
-        Err(_) => Err(DeliveryOutcome::Unanswered("the broker did not confirm in time".to_owned())),
+        Err(Down(reason)) => Err(DeliveryOutcome::Unanswered(reason)),
     }
 }
 

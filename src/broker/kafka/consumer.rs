@@ -1,5 +1,5 @@
 //! Consuming from Kafka: a consumer group, whose offsets are committed once all events before them are settled. An event that
-//! is put off waits in memory, and the offset of its partition with it: after a restart it comes again.
+//! is delayed waits in memory, and the offset of its partition with it: after a restart it comes again.
 
 use std::{
     sync::{
@@ -15,6 +15,7 @@ use rdkafka::{
     consumer::{Consumer, StreamConsumer},
     error::{KafkaError, RDKafkaErrorCode},
     message::{Header, Headers, OwnedHeaders, OwnedMessage},
+    metadata::MetadataTopic,
     producer::{FutureProducer, FutureRecord},
 };
 use tokio::{
@@ -23,9 +24,11 @@ use tokio::{
 };
 
 use super::{
+    client::{Closing, PLATFORM_TOPICS, down, is_refusal, of_any_size, senders},
+    offsets::{Assignments, Offsets},
+};
+use crate::broker::{
     interface::{Delivery, Down, Refusal, Settled, Settlement, Subscriber},
-    kafka_client::{Closing, PLATFORM_TOPICS, down, of_any_size},
-    kafka_offsets::{Assignments, Offsets},
     names::{DEAD_LETTERS, DEAD_SINCE, INBOUND, ORIGIN, REASON},
 };
 
@@ -35,8 +38,11 @@ const START: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(500);
 /// Maximum size of all events that wait to be tried again, in bytes. What is beyond is a dead letter at once.
 const WAITING: usize = 16 << 20;
+/// What one of them takes besides what it says, in bytes.
+const OVERHEAD: usize = 1024;
 
-/// Subscribes, with a client of this configuration.
+/// Subscribes, with a client of this configuration. That is done once there are partitions to take events from: a process
+/// for which none is left waits here.
 pub(super) async fn subscribe(
     client: ClientConfig,
     producer: ClientConfig,
@@ -48,8 +54,14 @@ pub(super) async fn subscribe(
     let (again, waited) = unbounded_channel();
     let (consumer, producer) = (Closing::new(Arc::new(consumer)), Closing::new(producer));
     let client = Arc::new(Client { consumer, producer, offsets, pause, waiting: AtomicUsize::new(0), again });
-    reach(Arc::clone(client.consumer.client()?)).await?;
-    Ok(Box::new(KafkaSubscriber { client, waited, works: true }))
+    check_topics(Arc::clone(client.consumer.client()?)).await?;
+    let offsets = Arc::clone(&client.offsets);
+    let mut subscriber = KafkaSubscriber { client, waited, first: None, works: true };
+    tokio::select! {
+        taken = subscriber.take() => subscriber.first = Some(taken?),
+        () = offsets.assigned() => {}
+    }
+    Ok(Box::new(subscriber))
 }
 
 fn consumer(mut config: ClientConfig, offsets: &Arc<Offsets>) -> Result<StreamConsumer<Assignments>, KafkaError> {
@@ -68,13 +80,20 @@ fn consumer(mut config: ClientConfig, offsets: &Arc<Offsets>) -> Result<StreamCo
     Ok(consumer)
 }
 
-/// Fails unless the brokers answer.
-async fn reach(consumer: Arc<StreamConsumer<Assignments>>) -> Result<(), Down> {
-    let asking = tokio::task::spawn_blocking(move || consumer.fetch_metadata(Some(DEAD_LETTERS), START).map(drop));
-    match asking.await {
-        Ok(answer) => answer.map_err(|error| Down(format!("cannot reach Kafka: {error}"))),
-        Err(error) => Err(Down(error.to_string())),
-    }
+/// Fails unless the brokers answer and have the topics, as far as this service may know.
+async fn check_topics(consumer: Arc<StreamConsumer<Assignments>>) -> Result<(), Down> {
+    let asking = tokio::task::spawn_blocking(move || {
+        for topic in PLATFORM_TOPICS.into_iter().chain([DEAD_LETTERS]) {
+            let metadata = consumer.fetch_metadata(Some(topic), START);
+            let metadata = metadata.map_err(|error| Down(format!("cannot reach Kafka: {error}")))?;
+            if let Some(error) = metadata.topics().iter().find_map(MetadataTopic::error) {
+                let reason = RDKafkaErrorCode::from(error);
+                return Err(Down(format!("cannot use the topic {topic}: {reason}")));
+            }
+        }
+        Ok(())
+    });
+    asking.await.map_err(|error| Down(error.to_string()))?
 }
 
 struct Client {
@@ -87,7 +106,7 @@ struct Client {
     again: UnboundedSender<Taken>,
 }
 
-/// An event, and how often it was put off.
+/// An event, and how often it was delayed.
 struct Taken {
     message: OwnedMessage,
     attempts: u32,
@@ -97,6 +116,8 @@ struct KafkaSubscriber {
     client: Arc<Client>,
     /// Events that have waited.
     waited: UnboundedReceiver<Taken>,
+    /// The event that came while it was waited for partitions.
+    first: Option<Taken>,
     /// Whether the last answer was not an error: trouble is logged once.
     works: bool,
 }
@@ -107,7 +128,7 @@ impl KafkaSubscriber {
         loop {
             let trouble = tokio::select! {
                 Some(taken) = self.waited.recv() => {
-                    self.client.waiting.fetch_sub(payload(&taken.message).len(), Ordering::Relaxed);
+                    self.client.waiting.fetch_sub(size(&taken.message), Ordering::Relaxed);
                     return Ok(taken);
                 }
                 received = consumer.recv() => match received {
@@ -140,6 +161,8 @@ fn is_fatal(error: &KafkaError) -> bool {
                     | Code::Authentication
                     | Code::SaslAuthenticationFailed
                     | Code::TopicAuthorizationFailed
+                    | Code::UnknownTopic
+                    | Code::UnknownTopicOrPartition
                     | Code::GroupAuthorizationFailed
                     | Code::ClusterAuthorizationFailed
             )
@@ -149,7 +172,11 @@ fn is_fatal(error: &KafkaError) -> bool {
 impl Subscriber for KafkaSubscriber {
     fn next(&mut self) -> BoxFuture<'_, Result<Box<dyn Delivery>, Down>> {
         async {
-            let Taken { message, attempts } = self.take().await?;
+            let first = self.first.take();
+            let Taken { message, attempts } = match first {
+                Some(taken) => taken,
+                None => self.take().await?,
+            };
             Ok(Box::new(KafkaDelivery { message, attempts, client: Arc::clone(&self.client) }) as Box<dyn Delivery>)
         }
         .boxed()
@@ -165,7 +192,7 @@ struct KafkaDelivery {
 impl KafkaDelivery {
     /// Whether there is room to wait; then it is taken.
     fn may_wait(&self) -> bool {
-        let size = payload(&self.message).len();
+        let size = size(&self.message);
         let fits = self.client.waiting.fetch_add(size, Ordering::Relaxed) + size <= WAITING;
         if !fits {
             self.client.waiting.fetch_sub(size, Ordering::Relaxed);
@@ -185,18 +212,18 @@ impl KafkaDelivery {
 
     /// The dead letter is confirmed before its event is done with. If the brokers take it neither with the sender's headers
     /// nor without, the event is left behind: it must not come for ever.
-    async fn bury(self, Refusal { reason, at }: Refusal) -> Result<Settled, Down> {
-        let since = at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
-        let further = [(REASON, reason.as_str()), (DEAD_SINCE, since.as_str()), (ORIGIN, self.message.topic())];
+    async fn dead_letter(self, refusal: Refusal) -> Result<Settled, Down> {
+        let since = refusal.since();
+        let further = [(REASON, refusal.reason.as_str()), (DEAD_SINCE, since.as_str()), (ORIGIN, self.message.topic())];
         let mut refused = String::new();
-        for headers in [passed_on(&self.message), OwnedHeaders::new()] {
+        for headers in [senders(&self.message), OwnedHeaders::new()] {
             let headers = further
                 .iter()
                 .fold(headers, |headers, (key, value)| headers.insert(Header { key, value: Some(*value) }));
             let record = FutureRecord::to(DEAD_LETTERS).headers(headers).payload(payload(&self.message));
             let record = record.key(self.message.key().unwrap_or_default());
             match self.client.producer.client()?.send(record, START).await {
-                Ok(_) => return self.done(Settled::Buried),
+                Ok(_) => return self.done(Settled::DeadLettered),
                 Err((error, _)) if is_refusal(&error) => refused = error.to_string(),
                 Err((error, _)) => return Err(down(error)),
             }
@@ -218,29 +245,11 @@ fn payload(message: &OwnedMessage) -> &[u8] {
     message.payload().unwrap_or_default()
 }
 
-/// The sender's headers.
-fn passed_on(message: &OwnedMessage) -> OwnedHeaders {
-    let ours = |key: &str| [REASON, DEAD_SINCE, ORIGIN].contains(&key);
+/// The memory that an event takes, in bytes.
+fn size(message: &OwnedMessage) -> usize {
     let headers = message.headers().into_iter().flat_map(Headers::iter);
-    headers.filter(|header| !ours(header.key)).fold(OwnedHeaders::new(), OwnedHeaders::insert)
-}
-
-/// Whether the brokers have answered that they do not take this message.
-fn is_refusal(error: &KafkaError) -> bool {
-    use RDKafkaErrorCode as Code;
-    matches!(
-        error.rdkafka_error_code(),
-        Some(
-            Code::MessageSizeTooLarge
-                | Code::InvalidMessage
-                | Code::InvalidMessageSize
-                | Code::InvalidRecord
-                | Code::PolicyViolation
-                | Code::TopicAuthorizationFailed
-                | Code::UnknownTopic
-                | Code::UnknownTopicOrPartition
-        )
-    )
+    let headers = headers.map(|header| header.key.len() + header.value.unwrap_or_default().len()).sum::<usize>();
+    payload(message).len() + message.key().unwrap_or_default().len() + headers + OVERHEAD
 }
 
 impl Delivery for KafkaDelivery {
@@ -262,9 +271,9 @@ impl Delivery for KafkaDelivery {
                 Settlement::Ack => self.done(Settled::Acked),
                 Settlement::Retry(_) if self.may_wait() => {
                     self.wait();
-                    Ok(Settled::PutOff)
+                    Ok(Settled::Delayed)
                 }
-                Settlement::Retry(refusal) | Settlement::Reject(refusal) => self.bury(refusal).await,
+                Settlement::Retry(refusal) | Settlement::Reject(refusal) => self.dead_letter(refusal).await,
             }
         }
         .boxed()

@@ -1,9 +1,10 @@
-//! Connections to RabbitMQ: with heartbeats, and with TLS where the address asks for it.
+//! Connections to RabbitMQ: with heartbeats, and with TLS where the address asks for it; and how long its answers may take.
 
 use std::{
     io,
     net::{Shutdown, TcpStream},
     os::fd::AsFd,
+    time::Duration,
 };
 
 use lapin::{
@@ -12,13 +13,35 @@ use lapin::{
     tcp::{RustlsConnector, RustlsConnectorConfig},
     uri::{AMQPScheme, AMQPUri},
 };
-use tokio::sync::watch;
+use tokio::{sync::watch, time::timeout};
 
-use crate::config::{CaFile, Secret};
+use crate::{
+    broker::interface::Down,
+    config::{CaFile, Secret},
+};
 
 /// How many seconds the broker may be silent before it is asked for a sign of life. After twice that it counts as gone, so a
 /// longer time in the address is cut short.
 const HEARTBEAT: u16 = 10;
+/// How long the broker may take to answer anything, and to confirm a message.
+pub(super) const ANSWER: Duration = Duration::from_secs(10);
+/// The `delivery_mode` of messages that survive a restart of the broker.
+pub(super) const PERSISTENT: u8 = 2;
+
+/// What the work comes to, if that does not take longer than this.
+pub(super) async fn in_time<T>(limit: Duration, work: impl Future<Output = T>) -> Result<T, Down> {
+    timeout(limit, work).await.map_err(|_| Down("the broker did not answer in time".to_owned()))
+}
+
+/// The broker's answer, if there is one in time that is not an error.
+pub(super) async fn answered<T>(work: impl Future<Output = lapin::Result<T>>) -> Result<T, Down> {
+    in_time(ANSWER, work).await?.map_err(down)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is passed to `map_err`")]
+pub(super) fn down(error: lapin::Error) -> Down {
+    Down(error.to_string())
+}
 
 /// Connects. Whoever drops this before it is done leaves neither a socket nor a thread behind.
 pub(super) async fn open(url: &Secret, ca_file: Option<&CaFile>) -> lapin::Result<Connection> {

@@ -10,10 +10,14 @@ use rdkafka::{
     ClientContext, Offset, TopicPartitionList,
     consumer::{BaseConsumer, ConsumerContext, Rebalance},
 };
+use tokio::sync::Notify;
 
 /// The offsets of the partitions that this process has.
 #[derive(Debug, Default)]
-pub(super) struct Offsets(Mutex<HashMap<(String, i32), Partition>>);
+pub(super) struct Offsets {
+    partitions: Mutex<HashMap<(String, i32), Partition>>,
+    assigned: Notify,
+}
 
 #[derive(Debug, Default)]
 struct Partition {
@@ -24,7 +28,7 @@ struct Partition {
 
 impl Offsets {
     fn partitions(&self) -> MutexGuard<'_, HashMap<(String, i32), Partition>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.partitions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn delivered(&self, topic: &str, partition: i32, offset: i64) {
@@ -48,6 +52,11 @@ impl Offsets {
         Some(list)
     }
 
+    /// Waits until this process has partitions.
+    pub async fn assigned(&self) {
+        self.assigned.notified().await;
+    }
+
     fn forget(&self, list: &TopicPartitionList) {
         let mut partitions = self.partitions();
         for element in list.elements() {
@@ -66,6 +75,14 @@ impl ConsumerContext for Assignments {
     fn pre_rebalance(&self, _consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         if let Rebalance::Assign(list) | Rebalance::Revoke(list) = rebalance {
             self.0.forget(list);
+        }
+    }
+
+    fn post_rebalance(&self, _consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        if let Rebalance::Assign(list) = rebalance
+            && list.count() > 0
+        {
+            self.0.assigned.notify_one();
         }
     }
 }

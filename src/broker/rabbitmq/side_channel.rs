@@ -1,18 +1,20 @@
-//! Where events are put that are not applied: a connection of its own, so that a message over which the broker closes it does
-//! not take the acknowledgements of others along.
+//! Where events are published that are not applied: a connection of its own, so that a message over which the broker closes it
+//! does not take the acknowledgements of others along.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use lapin::{
-    BasicProperties, Channel, Confirmation, Connection,
+    BasicProperties, Channel, Confirmation, Connection, Error, ErrorKind,
     message::Delivery,
     options::BasicPublishOptions,
+    protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError},
     types::{AMQPValue, FieldTable},
 };
-use tokio::{sync::RwLock, time::timeout};
+use tokio::sync::Mutex;
 
-use super::{
+use super::connection::{ANSWER, PERSISTENT, answered, down, in_time};
+use crate::broker::{
     interface::Down,
     names::{ATTEMPTS, DEAD_SINCE, ORIGIN, REASON},
 };
@@ -20,10 +22,8 @@ use super::{
 /// Opens a connection, and a channel of it that confirms.
 pub(super) type Connector = Arc<dyn Fn() -> BoxFuture<'static, lapin::Result<(Connection, Channel)>> + Send + Sync>;
 
-/// How long the broker may take to connect, and to confirm a message.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// The `delivery_mode` of messages that survive a restart of the broker.
-const PERSISTENT: u8 = 2;
+/// How many connections in a row may be lost while a message is under way, until that is put down to the message.
+const LOSSES: usize = 3;
 /// Maximum size of a header that is passed on, in bytes.
 const HEADER: usize = 1024;
 /// Maximum size of all that are passed on, in bytes, whatever the broker's frames may hold.
@@ -41,45 +41,41 @@ pub(super) enum Answer {
     Refused(String),
 }
 
-pub(super) struct Aside {
+pub(super) struct SideChannel {
     connect: Connector,
-    link: RwLock<Option<(Connection, Channel)>>,
+    link: Mutex<Option<(Connection, Channel)>>,
 }
 
-impl Aside {
+impl SideChannel {
     pub fn new(connect: Connector) -> Self {
-        Self { connect, link: RwLock::new(None) }
+        Self { connect, link: Mutex::new(None) }
     }
 
-    /// Publishes to a queue. First together with others, because the broker confirms many with one write to its disk; if that
-    /// fails, alone, because then a closed connection is the fault of this message.
+    /// Publishes to a queue, one message at a time: the library hands out a message that comes back with whichever
+    /// confirmation arrives next, and a closed connection tells nothing of which message it is the fault of.
     pub async fn publish(&self, queue: &str, data: &[u8], properties: BasicProperties) -> Result<Answer, Down> {
-        {
-            let link = self.link.read().await;
-            if let Some((_, channel)) = link.as_ref().filter(|(_, channel)| channel.status().connected())
-                && let Ok(confirmation) = in_time(send(channel, queue, data, properties.clone())).await?
-            {
-                return answer(queue, confirmation);
+        let mut link = self.link.lock().await;
+        let mut lost = String::new();
+        for _ in 0..LOSSES {
+            // Not put back unless there is an answer: a late one would be taken for that to the next message.
+            let (connection, channel) = match link.take().filter(|(_, channel)| channel.status().connected()) {
+                Some(open) => open,
+                None => answered((self.connect)()).await?,
+            };
+            match in_time(ANSWER, send(&channel, queue, data, properties.clone())).await? {
+                Ok(confirmation) => {
+                    *link = Some((connection, channel));
+                    return answer(queue, confirmation);
+                }
+                Err(error) => match blame(&error) {
+                    Blame::Message => return Ok(Answer::Refused(error.to_string())),
+                    Blame::Unclear => lost = error.to_string(),
+                    Blame::Broker => return Err(down(error)),
+                },
             }
         }
-        let mut link = self.link.write().await;
-        let open = link.take().filter(|(_, channel)| channel.status().connected());
-        let (connection, channel) = match open {
-            Some(open) => open,
-            None => in_time((self.connect)()).await?.map_err(|error| Down(error.to_string()))?,
-        };
-        match in_time(send(&channel, queue, data, properties)).await? {
-            Ok(confirmation) => {
-                *link = Some((connection, channel));
-                answer(queue, confirmation)
-            }
-            Err(error) => Ok(Answer::Refused(error.to_string())),
-        }
+        Ok(Answer::Refused(lost))
     }
-}
-
-async fn in_time<T>(work: impl Future<Output = T>) -> Result<T, Down> {
-    timeout(PATIENCE, work).await.map_err(|_| Down("the broker did not answer in time".to_owned()))
 }
 
 async fn send(channel: &Channel, queue: &str, data: &[u8], properties: BasicProperties) -> lapin::Result<Confirmation> {
@@ -87,12 +83,42 @@ async fn send(channel: &Channel, queue: &str, data: &[u8], properties: BasicProp
     channel.basic_publish("".into(), queue.into(), mandatory, data, properties).await?.await
 }
 
+/// What an error is put down to.
+enum Blame {
+    /// The broker says that it does not take this message.
+    Message,
+    /// The connection was lost: by chance, or because the broker no longer read when it said why.
+    Unclear,
+    /// It is about to stop, out of resources, or does not let this service in.
+    Broker,
+}
+
+fn blame(error: &Error) -> Blame {
+    use AMQPErrorKind::{Hard, Soft};
+    use AMQPHardError as Closing;
+    match error.kind() {
+        ErrorKind::ProtocolError(error) => match error.kind() {
+            Soft(AMQPSoftError::ACCESSREFUSED | AMQPSoftError::NOTFOUND | AMQPSoftError::RESOURCELOCKED) => {
+                Blame::Broker
+            }
+            Soft(_) | Hard(Closing::FRAMEERROR | Closing::NOTALLOWED | Closing::NOTIMPLEMENTED) => Blame::Message,
+            // It stumbled over something.
+            Hard(Closing::INTERNALERROR | Closing::SYNTAXERROR) => Blame::Unclear,
+            Hard(_) => Blame::Broker,
+        },
+        ErrorKind::IOError(_) | ErrorKind::InvalidChannelState(..) | ErrorKind::InvalidConnectionState(_) => {
+            Blame::Unclear
+        }
+        _ => Blame::Broker,
+    }
+}
+
 fn answer(queue: &str, confirmation: Confirmation) -> Result<Answer, Down> {
     match confirmation {
         Confirmation::Ack(None) => Ok(Answer::Taken),
-        // It was there at the start, and is declared again at the next.
-        Confirmation::Ack(Some(_)) => Err(Down(format!("the queue {queue} is gone"))),
-        Confirmation::Nack(_) => Ok(Answer::Refused("the broker would not keep it".to_owned())),
+        // It came back. The queue was there at the start, and is declared again at the next.
+        Confirmation::Ack(Some(_)) | Confirmation::Nack(Some(_)) => Err(Down(format!("the queue {queue} is gone"))),
+        Confirmation::Nack(None) => Ok(Answer::Refused("the broker would not keep it".to_owned())),
         Confirmation::NotRequested => Err(Down("the broker does not confirm".to_owned())),
     }
 }
@@ -106,7 +132,7 @@ pub(super) fn text<'d>(delivery: &'d Delivery, name: &str) -> Option<&'d str> {
     }
 }
 
-/// How often an event was put off.
+/// How often an event was delayed.
 pub(super) fn attempts(delivery: &Delivery) -> u32 {
     let headers = delivery.properties.headers().as_ref();
     match headers.and_then(|headers| headers.inner().get(ATTEMPTS)) {

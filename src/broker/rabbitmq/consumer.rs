@@ -12,18 +12,17 @@ use lapin::{
     options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions, BasicRejectOptions},
     types::{AMQPValue, FieldTable},
 };
-use tokio::time::timeout;
 
 use super::{
+    connection::{ANSWER, down, in_time},
+    side_channel::{Answer, Connector, Header, SideChannel, attempts, bare, header, properties, text},
+    topology::{Queues, SharedState, declare},
+    unreadable::{is_unreadable, take_out},
+};
+use crate::broker::{
     interface::{Delivery, Down, PREFETCH, Refusal, Settled, Settlement, Subscriber},
     names::{ATTEMPTS, DEAD_SINCE, ORIGIN, REASON},
-    rabbitmq_aside::{Answer, Aside, Connector, Header, attempts, bare, header, properties, text},
-    rabbitmq_topology::{Queues, Told, declare},
-    rabbitmq_unreadable::{is_unreadable, take_out},
 };
-
-/// How long a start may take.
-const START: Duration = Duration::from_secs(10);
 
 /// Declares what there is to declare, and subscribes.
 pub(super) async fn subscribe(
@@ -31,13 +30,12 @@ pub(super) async fn subscribe(
     queues: Queues,
     event_types: &[&'static str],
     pause: Duration,
-    told: &Arc<Told>,
+    shared: &Arc<SharedState>,
 ) -> Result<Box<dyn Subscriber>, Down> {
-    if told.unreadable.swap(false, Ordering::Relaxed) {
+    if shared.unreadable.swap(false, Ordering::Relaxed) {
         take_out(&connect, &queues.inbound).await?;
     }
-    let subscriber = timeout(START, start(connect, queues, event_types, pause, told)).await;
-    Ok(Box::new(subscriber.map_err(|_| Down("the broker did not answer in time".to_owned()))??))
+    Ok(Box::new(in_time(ANSWER, start(connect, queues, event_types, pause, shared)).await??))
 }
 
 async fn start(
@@ -45,10 +43,10 @@ async fn start(
     mut queues: Queues,
     event_types: &[&'static str],
     pause: Duration,
-    told: &Arc<Told>,
+    shared: &Arc<SharedState>,
 ) -> Result<RabbitSubscriber, Down> {
     let (connection, _) = connect().await.map_err(|error| Down(format!("cannot connect: {error}")))?;
-    declare(&connection, &mut queues, event_types, pause, told).await?;
+    declare(&connection, &mut queues, event_types, pause, shared).await?;
     let consuming = async {
         let channel = connection.create_channel().await?;
         channel.basic_qos(PREFETCH, BasicQosOptions::default()).await?;
@@ -57,14 +55,14 @@ async fn start(
     };
     let consumer: Consumer =
         consuming.await.map_err(|error: lapin::Error| Down(format!("cannot consume {}: {error}", queues.inbound)))?;
-    let elsewhere = Arc::new(Elsewhere { queues, aside: Aside::new(connect) });
-    Ok(RabbitSubscriber { _connection: connection, consumer, elsewhere, told: Arc::clone(told) })
+    let elsewhere = Arc::new(Elsewhere { queues, side_channel: SideChannel::new(connect) });
+    Ok(RabbitSubscriber { _connection: connection, consumer, elsewhere, shared: Arc::clone(shared) })
 }
 
 /// Where events go that are not applied.
 struct Elsewhere {
     queues: Queues,
-    aside: Aside,
+    side_channel: SideChannel,
 }
 
 struct RabbitSubscriber {
@@ -72,7 +70,7 @@ struct RabbitSubscriber {
     _connection: Connection,
     consumer: Consumer,
     elsewhere: Arc<Elsewhere>,
-    told: Arc<Told>,
+    shared: Arc<SharedState>,
 }
 
 impl Subscriber for RabbitSubscriber {
@@ -85,13 +83,21 @@ impl Subscriber for RabbitSubscriber {
                 }
                 Some(Err(error)) => {
                     // The next subscriber has to see to it first.
-                    self.told.unreadable.fetch_or(is_unreadable(&error), Ordering::Relaxed);
-                    Err(Down(error.to_string()))
+                    self.shared.unreadable.fetch_or(is_unreadable(&error), Ordering::Relaxed);
+                    Err(down(error))
                 }
                 None => Err(Down("the broker ended the subscription".to_owned())),
             }
         }
         .boxed()
+    }
+
+    /// An event that could not be settled any more may have told of the end first.
+    fn ended_over_message(&mut self) -> bool {
+        while let Some(Some(next)) = self.consumer.next().now_or_never() {
+            self.shared.unreadable.fetch_or(next.is_err_and(|error| is_unreadable(&error)), Ordering::Relaxed);
+        }
+        self.shared.unreadable.load(Ordering::Relaxed)
     }
 }
 
@@ -101,7 +107,7 @@ struct RabbitDelivery {
 }
 
 impl RabbitDelivery {
-    /// The routing key that the sender published it with. Only what comes from the platform's exchange, or was put aside by
+    /// The routing key that the sender published it with. Only what comes from the platform's exchange, or was published again by
     /// this service, is under the permissions of a sender.
     fn origin(&self) -> Option<&str> {
         match self.message.exchange.as_str() {
@@ -116,25 +122,24 @@ impl RabbitDelivery {
         self.origin().map(|origin| header(ORIGIN, origin))
     }
 
-    async fn put_off(&self) -> Result<Answer, Down> {
+    async fn delay(&self) -> Result<Answer, Down> {
         let attempts = (ATTEMPTS, AMQPValue::LongLongInt(i64::from(attempts(&self.message)) + 1));
         let properties = properties(&self.message, self.origin_header().into_iter().chain([attempts]));
-        let Elsewhere { queues, aside } = &*self.elsewhere;
-        aside.publish(&queues.retries, &self.message.data, properties).await
+        let Elsewhere { queues, side_channel } = &*self.elsewhere;
+        side_channel.publish(&queues.retries, &self.message.data, properties).await
     }
 
     /// The dead letter is confirmed before its event is acknowledged: a fault in between leaves two of them, but never none.
     /// If the broker takes it neither with what came along nor without, the event goes alone: it must not come for ever.
-    async fn bury(&self, Refusal { reason, at }: Refusal) -> Result<Settled, Down> {
-        let further = || {
-            let since = at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
-            self.origin_header().into_iter().chain([header(REASON, &reason), header(DEAD_SINCE, &since)])
-        };
-        let Elsewhere { queues, aside } = &*self.elsewhere;
+    async fn dead_letter(&self, refusal: Refusal) -> Result<Settled, Down> {
+        let since = refusal.since();
+        let further =
+            || self.origin_header().into_iter().chain([header(REASON, &refusal.reason), header(DEAD_SINCE, &since)]);
+        let Elsewhere { queues, side_channel } = &*self.elsewhere;
         let mut refused = String::new();
         for properties in [properties(&self.message, further()), bare(FieldTable::default(), further())] {
-            match aside.publish(&queues.dead_letters, &self.message.data, properties).await? {
-                Answer::Taken => return self.ack(Settled::Buried).await,
+            match side_channel.publish(&queues.dead_letters, &self.message.data, properties).await? {
+                Answer::Taken => return self.ack(Settled::DeadLettered).await,
                 Answer::Refused(reason) => refused = reason,
             }
         }
@@ -152,7 +157,7 @@ fn settled(answer: lapin::Result<bool>, outcome: Settled) -> Result<Settled, Dow
     match answer {
         Ok(true) => Ok(outcome),
         Ok(false) => Err(Down("the connection was lost before the event was settled".to_owned())),
-        Err(error) => Err(Down(error.to_string())),
+        Err(error) => Err(down(error)),
     }
 }
 
@@ -173,10 +178,10 @@ impl Delivery for RabbitDelivery {
         async move {
             match settlement {
                 Settlement::Ack => self.ack(Settled::Acked).await,
-                Settlement::Reject(refusal) => self.bury(refusal).await,
-                Settlement::Retry(refusal) => match self.put_off().await? {
-                    Answer::Taken => self.ack(Settled::PutOff).await,
-                    Answer::Refused(_) => self.bury(refusal).await,
+                Settlement::Reject(refusal) => self.dead_letter(refusal).await,
+                Settlement::Retry(refusal) => match self.delay().await? {
+                    Answer::Taken => self.ack(Settled::Delayed).await,
+                    Answer::Refused(_) => self.dead_letter(refusal).await,
                 },
             }
         }
