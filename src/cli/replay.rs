@@ -93,15 +93,20 @@ async fn send(database: &Database, broker: &dyn Broker, selection: Selection, ar
         report.sent, plan.count, report.unrouted
     ))?;
     let go_on = |position| format!("go on with: crm outbox replay --from {position}{}", filters(args));
+    for (position, reason) in &report.named {
+        print(&format!("left out, the event at position {position}: {reason}"))?;
+    }
     match report.stopped {
+        None if report.left_out > 0 => Err(format!(
+            "{} events were left out: those that are damaged or that the broker refused, and what comes after a refused one \
+             of the same resource",
+            report.left_out
+        )
+        .into()),
         None => Ok(()),
         Some(ReplayStop::Interrupted(position)) => Err(format!("interrupted; {}", go_on(position)).into()),
         Some(ReplayStop::Down(position, reason)) => {
             Err(format!("the broker is down: {reason}; {}", go_on(position)).into())
-        }
-        Some(ReplayStop::Refused(position, reason)) => {
-            let go_on = go_on(position + 1);
-            Err(format!("the event at position {position} cannot be sent: {reason}; to leave it out, {go_on}").into())
         }
         Some(ReplayStop::Deleted(count)) => {
             Err(format!("{count} events were deleted by the retention before they were sent again").into())

@@ -9,6 +9,7 @@ use std::collections::HashSet;
 use chrono::{DateTime, SecondsFormat, Utc};
 use sea_orm::{ConnectionTrait, Value};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::{
     backoff::RECONNECT,
@@ -26,6 +27,8 @@ use crate::{
 
 /// How often in a row the broker may be away before a replay ends.
 const MAX_FAILURES: u32 = 5;
+/// Maximum number of events that a report names.
+pub const NAMED: usize = 20;
 
 /// Which of the published events are sent again.
 #[derive(Debug, Clone)]
@@ -64,6 +67,10 @@ pub struct ReplayReport {
     pub sent: u64,
     /// How many of them no queue was bound to.
     pub unrouted: u64,
+    /// How many were left out: they are damaged, refused by the broker, or behind a refused one of the same resource.
+    pub left_out: u64,
+    /// The position of the first of them that are damaged or refused, at most [`NAMED`], and why.
+    pub named: Vec<(i64, String)>,
     /// Why it did not send all, if so.
     pub stopped: Option<ReplayStop>,
 }
@@ -75,8 +82,6 @@ pub enum ReplayStop {
     Interrupted(i64),
     /// The broker was away for too long, for this reason.
     Down(i64, String),
-    /// The event at this position cannot be sent, for this reason.
-    Refused(i64, String),
     /// So many events were deleted before it came to them: there is nothing to go on with.
     Deleted(u64),
 }
@@ -187,8 +192,8 @@ impl ReplayPlan {
     }
 }
 
-/// Sends what the plan holds, until all is confirmed or `stop` is cancelled. `progress` hears how many events were
-/// confirmed, and up to which position.
+/// Sends what the plan holds, until all is answered or `stop` is cancelled. `progress` hears how many events were sent
+/// or left out, and up to which position.
 ///
 /// # Errors
 /// A fault of the database: then the last position that `progress` heard tells where to go on.
@@ -199,12 +204,12 @@ pub async fn replay(
     progress: &(dyn Fn(u64, i64) + Sync),
     stop: &CancellationToken,
 ) -> Result<ReplayReport> {
-    let mut sender = Sender { broker, stop, publisher: None, window: 1, sent: 0, unrouted: 0 };
+    let mut sender = Sender::new(broker, stop);
     let mut next = plan.first;
     let stopped = 'all: loop {
         let page = plan.page(database, next).await?;
         if page.is_empty() {
-            let deleted = plan.count.saturating_sub(sender.sent);
+            let deleted = plan.count.saturating_sub(sender.sent + sender.left_out);
             break (deleted > 0).then_some(ReplayStop::Deleted(deleted));
         }
         for run in runs(page) {
@@ -213,10 +218,11 @@ pub async fn replay(
                 break 'all Some(stopped);
             }
             next = reached + 1;
-            progress(sender.sent, reached);
+            progress(sender.sent + sender.left_out, reached);
         }
     };
-    Ok(ReplayReport { sent: sender.sent, unrouted: sender.unrouted, stopped })
+    let Sender { sent, unrouted, left_out, named, .. } = sender;
+    Ok(ReplayReport { sent, unrouted, left_out, named, stopped })
 }
 
 /// Cuts a page where a resource comes again, as far as that can be read: the events of a run may be under way together.
@@ -245,29 +251,45 @@ struct Sender<'r> {
     window: usize,
     sent: u64,
     unrouted: u64,
+    left_out: u64,
+    named: Vec<(i64, String)>,
+    /// The resources of which the broker refused an event: those behind it would come without it.
+    refused: HashSet<(String, Uuid)>,
 }
 
-impl Sender<'_> {
-    /// Sends events of different resources, each until it is answered. A refused one ends the replay once the others are
-    /// through, so that none is left out before the position to go on from.
+impl<'r> Sender<'r> {
+    fn new(broker: &'r dyn Broker, stop: &'r CancellationToken) -> Self {
+        let (named, refused) = (Vec::new(), HashSet::new());
+        Self { broker, stop, publisher: None, window: 1, sent: 0, unrouted: 0, left_out: 0, named, refused }
+    }
+
+    fn leave_out(&mut self, position: i64, reason: String) {
+        self.left_out += 1;
+        if self.named.len() < NAMED {
+            self.named.push((position, reason));
+        }
+    }
+
+    /// Sends events of different resources, each until it is answered.
     async fn send_run(&mut self, run: Vec<StoredEvent>) -> std::result::Result<(), ReplayStop> {
-        let (mut waiting, mut refused, mut failures) = (Vec::new(), None, 0);
+        let (mut waiting, mut failures) = (Vec::new(), 0);
         for event in run {
             let position = event.position.unwrap_or_default();
+            if event.resource.as_ref().is_some_and(|resource| self.refused.contains(resource)) {
+                self.left_out += 1;
+                continue;
+            }
             match event.message() {
                 Ok(message) => waiting.push((position, message)),
-                Err(damage) => {
-                    refused.get_or_insert((position, damage));
-                }
+                Err(damage) => self.leave_out(position, damage),
             }
         }
-        while let Some(first) = waiting.first().map(|(position, _)| *position) {
-            let position = refused.as_ref().map_or(first, |(position, _): &(i64, String)| first.min(*position));
+        while let Some(position) = waiting.first().map(|(position, _)| *position) {
             if self.stop.is_cancelled() {
                 return Err(ReplayStop::Interrupted(position));
             }
             let before = waiting.len();
-            let trouble = self.try_send(&mut waiting, &mut refused).await.err();
+            let trouble = self.try_send(&mut waiting).await.err();
             failures = if waiting.len() < before { 0 } else { failures + 1 };
             let Some(Down(reason)) = trouble else { continue };
             (self.publisher, self.window) = (None, 1);
@@ -279,15 +301,11 @@ impl Sender<'_> {
                 () = tokio::time::sleep(RECONNECT.jittered_after(failures.max(1))) => {}
             }
         }
-        refused.map_or(Ok(()), |(position, reason)| Err(ReplayStop::Refused(position, reason)))
+        Ok(())
     }
 
     /// Sends a window of the waiting events and takes out those that were answered.
-    async fn try_send(
-        &mut self,
-        waiting: &mut Vec<(i64, Message)>,
-        refused: &mut Option<(i64, String)>,
-    ) -> std::result::Result<(), Down> {
+    async fn try_send(&mut self, waiting: &mut Vec<(i64, Message)>) -> std::result::Result<(), Down> {
         let publisher = match &mut self.publisher {
             Some(publisher) => publisher,
             none => none.insert(self.broker.publisher().await?),
@@ -296,7 +314,7 @@ impl Sender<'_> {
         let mut outcomes = publisher.publish(&messages).await;
         outcomes.resize(messages.len(), DeliveryOutcome::Unanswered("the broker gave no answer".to_owned()));
         let (mut outcomes, mut trouble) = (outcomes.into_iter(), Ok(()));
-        waiting.retain(|(position, _)| match outcomes.next() {
+        waiting.retain(|(position, message)| match outcomes.next() {
             Some(DeliveryOutcome::Confirmed) => {
                 self.sent += 1;
                 false
@@ -307,7 +325,8 @@ impl Sender<'_> {
                 false
             }
             Some(DeliveryOutcome::Refused(reason)) => {
-                refused.get_or_insert((*position, reason));
+                self.refused.insert((message.tenant.clone(), message.aggregate));
+                self.leave_out(*position, reason);
                 false
             }
             Some(DeliveryOutcome::Unanswered(reason)) => {
