@@ -68,7 +68,7 @@ impl RabbitMq {
 
     async fn publishing(&self) -> Result<RabbitPublisher, Down> {
         let (connection, channel) = self.connect().await.map_err(down)?;
-        declare_exchange(&connection, &self.name(EVENTS), &self.shared).await?;
+        declare_exchange(&connection, &channel, &self.name(EVENTS), &self.shared).await?;
         Ok(RabbitPublisher::new(connection, channel, self.name(EVENTS)))
     }
 

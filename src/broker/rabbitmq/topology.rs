@@ -57,9 +57,14 @@ impl SharedState {
     }
 }
 
-/// Declares an exchange, or finds it declared.
-pub(super) async fn declare_exchange(connection: &Connection, name: &str, shared: &SharedState) -> Result<(), Down> {
-    Declaring { connection, channel: channel(connection).await?, shared }.exchange(name).await
+/// Declares an exchange, or finds it declared; then the channel is closed.
+pub(super) async fn declare_exchange(
+    connection: &Connection,
+    channel: &Channel,
+    name: &str,
+    shared: &SharedState,
+) -> Result<(), Down> {
+    Declaring { connection, channel: channel.clone(), shared }.exchange(name).await
 }
 
 /// Declares and binds everything. `queues.retries` may become another one, which leads back for certain.
