@@ -132,7 +132,7 @@ test: ## Run all tests: on SQLite, and on PostgreSQL and with RabbitMQ where the
 	  echo "== SKIPPED: $$skipped tests on PostgreSQL, because nothing answers at TEST_POSTGRES_URL"; \
 	fi
 	@[ -z "$(AMQP)" ] || \
-	  echo "== SKIPPED: $$($(COUNT) | grep -cE '^broker::rabbitmq(_inbound)?::.*: test$$') tests with RabbitMQ, because nothing answers at TEST_AMQP_URL"
+	  echo "== SKIPPED: $$($(COUNT) | grep -cE '^broker::rabbitmq(_inbound|_losses)?::.*: test$$') tests with RabbitMQ, because nothing answers at TEST_AMQP_URL"
 	@[ -z "$(NODE)" ] || \
 	  echo "== SKIPPED: $$($(COUNT) | grep -c '^broker::rabbitmq_tls::.*: test$$') tests with a RabbitMQ of their own, because there is no $(TEST_RABBITMQ_SERVER)"
 	@[ -n "$(FEATURES)" ] || \
