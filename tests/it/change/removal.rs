@@ -160,8 +160,8 @@ async fn at_every_step_and_after_every_failure_a_deletion_is_seen_whole() {
                 let failing = random.below(12) as u64 + 1;
                 let steps = service.app.database().steps();
                 match random.below(3) {
-                    0 => steps.fail(failing..=failing, Failure::NotDone),
-                    1 => steps.fail(failing..=failing, Failure::AnswerLost),
+                    0 => steps.fail(failing..=u64::MAX, Failure::NotDone),
+                    1 => steps.fail(failing..=u64::MAX, Failure::AnswerLost),
                     _ => {}
                 }
                 let rows = random.below(4) as u64 + 1;
