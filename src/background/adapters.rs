@@ -16,7 +16,7 @@ use crate::{
     error::{Error, Result},
     events::{EventSignal, outbox, signal::Positions},
     inbound::Inbound,
-    relay::{Relay, Step},
+    relay::{Backoff, Relay, Step},
 };
 
 /// How long entries gather before they are written, to share a commit.
@@ -27,10 +27,8 @@ const REWRITE: Duration = Duration::from_secs(1);
 pub(super) const POLL: Duration = Duration::from_millis(250);
 /// How long the end of the service waits for events that the broker may still confirm: they are not sent again then.
 const CONFIRMATION: Duration = Duration::from_secs(3);
-/// The pause before the platform's events are asked for again; it doubles with each failure in a row.
-const RECONNECT: Duration = Duration::from_millis(500);
-/// The longest such pause.
-const LONGEST_RECONNECT: Duration = Duration::from_secs(20);
+/// Before the platform's events are asked for again.
+const RECONNECT: Backoff = Backoff { first: Duration::from_millis(500), longest: Duration::from_secs(20) };
 /// A connection that lasted for longer than this had worked.
 const STABLE: Duration = Duration::from_secs(30);
 
@@ -213,7 +211,7 @@ impl Task for Consume {
     }
 
     async fn pause(&mut self) {
-        sleep(RECONNECT.saturating_mul(1 << self.failures.saturating_sub(1).min(8)).min(LONGEST_RECONNECT)).await;
+        sleep(RECONNECT.after(self.failures)).await;
     }
 
     fn report(&self, error: &Error) {

@@ -68,7 +68,7 @@ impl Task for RemoveDeleted {
         for deletion in deletions {
             // One that fails must not keep the others.
             match self.changes.remove(deletion, ROWS).await {
-                Ok(RemovalStep::Removed(_) | RemovalStep::Done) => self.removed = true,
+                Ok(RemovalStep::Removed | RemovalStep::Done) => self.removed = true,
                 Ok(RemovalStep::Waiting | RemovalStep::Elsewhere) => {}
                 Err(error) => self.failure = Some(error),
             }

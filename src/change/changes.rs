@@ -108,6 +108,7 @@ impl Changes {
     }
 
     fn open<'t>(&'t self, transaction: &'t Transaction, intent: &'t Intent) -> Change<'t> {
+        let now = self.ids.now();
         Change {
             transaction,
             intent,
@@ -115,8 +116,8 @@ impl Changes {
             ids: &self.ids,
             default_currency: &self.default_currency,
             removals: &self.removals,
-            now: self.ids.now(),
-            kept_from: self.horizon.stamp(self.ids.now().0),
+            now,
+            kept_from: self.horizon.stamp(now.0),
             entries: Vec::new(),
             events: Vec::new(),
             marked: false,

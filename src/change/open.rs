@@ -57,8 +57,8 @@ pub struct Removal {
 /// What a step of a removal did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RemovalStep {
-    /// It deleted or cleared this many rows; there may be more.
-    Removed(u64),
+    /// It deleted or cleared rows; there may be more.
+    Removed,
     /// It did nothing: rows that were deleted before, by themselves, go first.
     Waiting,
     /// It did nothing: another process removes it, or has just done so.

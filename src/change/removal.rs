@@ -123,12 +123,12 @@ impl Change<'_> {
         };
         let rows = rows.order_by_asc(E::CREATED).order_by_asc(E::ID).limit(limit);
         let rows = rows.lock(LockType::Update).all(self.db()).await?;
-        match rows.len() as u64 {
-            // What was deleted before by itself has its own removal.
-            0 if !referring.limit(1).all(self.db()).await?.is_empty() => Ok(RemovalStep::Waiting),
-            0 => Ok(RemovalStep::Done),
-            removed => self.delete::<E>(rows).await.map(|()| RemovalStep::Removed(removed)),
+        if !rows.is_empty() {
+            return self.delete::<E>(rows).await.map(|()| RemovalStep::Removed);
         }
+        // What was deleted before by itself has its own removal.
+        let left = referring.limit(1).all(self.db()).await?;
+        Ok(if left.is_empty() { RemovalStep::Done } else { RemovalStep::Waiting })
     }
 
     /// Not with `ON DELETE SET NULL`: on a composite key it would clear the tenant too.
@@ -136,12 +136,12 @@ impl Change<'_> {
         let referring = E::stored_of(self.tenant()).filter(reference.column.eq(self.id()));
         let rows = referring.order_by_asc(E::CREATED).order_by_asc(E::ID).limit(limit);
         let rows = rows.lock(LockType::Update).all(self.db()).await?;
-        let cleared = rows.len() as u64;
+        let step = if rows.is_empty() { RemovalStep::Done } else { RemovalStep::Removed };
         for before in rows {
             let mut row = before.clone();
             row.try_set(reference.column, Value::Uuid(None))?;
             self.update::<E>(before, row).await?;
         }
-        Ok(if cleared == 0 { RemovalStep::Done } else { RemovalStep::Removed(cleared) })
+        Ok(step)
     }
 }

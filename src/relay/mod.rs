@@ -24,6 +24,7 @@ mod status;
 mod stored_event;
 mod worker;
 
+pub use backoff::Backoff;
 pub use ledger::MAX_ATTEMPTS;
 pub use replay::{ReplayFrom, ReplayPlan, ReplayReport, ReplayStop, Selection, plan, replay};
 pub use status::{ParkedEvent, RelayStatus, parked, retry, status};

@@ -95,7 +95,7 @@ impl Counts {
         while self.written.load(Ordering::Acquire) + self.dropped() < self.put.load(Ordering::Acquire)
             && Instant::now() < end
         {
-            // The process is ending: this thread has nothing else to do.
+            // The appender tells nobody that its queue is empty, and the process is ending: this thread may block.
             thread::sleep(Duration::from_millis(1));
         }
     }

@@ -18,12 +18,7 @@ use lapin::{
 use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
 
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-};
-
-use super::rabbitmq::{Namespace, PAUSE, header, url};
+use super::rabbitmq::{Namespace, PAUSE, header};
 use crate::harness::{DAY, Log, Service, UNKNOWN_ID, events::task_completed, id, sql::uuid_literal, within};
 
 /// In every value of every event that is not applied.
@@ -421,82 +416,5 @@ async fn dead_letters_are_listed_retried_and_dropped_and_none_is_lost() {
         .map(|event| id(&event, "eventId"))
         .collect();
     assert_eq!(arrived, kept.into_iter().collect());
-    rabbitmq.delete().await;
-}
-
-/// Publishes a message whose type is not UTF-8, which no client in Rust does: frame by frame.
-pub(super) async fn publish_unreadable(queue: &str) {
-    let uri: lapin::uri::AMQPUri = url().parse().unwrap();
-    let (user, server) = (uri.authority.userinfo, (uri.authority.host, uri.authority.port));
-    let mut stream = TcpStream::connect(server).await.unwrap();
-    let frame = |kind: u8, channel: u16, payload: &[u8]| {
-        let size = u32::try_from(payload.len()).unwrap().to_be_bytes();
-        [&[kind][..], &channel.to_be_bytes(), &size, payload, &[0xce]].concat()
-    };
-    let method = |channel: u16, class: u16, method: u16, arguments: &[u8]| {
-        frame(1, channel, &[&class.to_be_bytes()[..], &method.to_be_bytes(), arguments].concat())
-    };
-    let short = |text: &str| [&[u8::try_from(text.len()).unwrap()][..], text.as_bytes()].concat();
-    let long = |text: &str| [&u32::try_from(text.len()).unwrap().to_be_bytes()[..], text.as_bytes()].concat();
-    let plain = format!("\0{}\0{}", user.username, user.password);
-    let start_ok = [&[0; 4][..], &short("PLAIN"), &long(&plain), &short("en_US")].concat();
-    let tune_ok = [&8_u16.to_be_bytes()[..], &131_072_u32.to_be_bytes(), &0_u16.to_be_bytes()].concat();
-    let open = [short(&uri.vhost), vec![0, 0]].concat();
-    let published = [
-        method(1, 60, 40, &[&[0, 0][..], &short(""), &short(queue), &[0]].concat()),
-        // The type is flag 5.
-        frame(
-            2,
-            1,
-            &[&[0, 60, 0, 0][..], &2_u64.to_be_bytes(), &(1_u16 << 5).to_be_bytes(), &[2, 0xff, 0xfe]].concat(),
-        ),
-        frame(3, 1, b"{}"),
-        method(1, 20, 40, &[&200_u16.to_be_bytes()[..], &short(""), &[0; 4]].concat()),
-    ]
-    .concat();
-    // Each is sent once the broker has answered the one before.
-    for (sent, answers) in [
-        (b"AMQP\0\0\x09\x01".to_vec(), 1),
-        (method(0, 10, 11, &start_ok), 1),
-        ([method(0, 10, 31, &tune_ok), method(0, 10, 40, &open)].concat(), 1),
-        (method(1, 20, 10, &[0]), 1),
-        (published, 1),
-    ] {
-        stream.write_all(&sent).await.unwrap();
-        for _ in 0..answers {
-            let mut head = [0; 7];
-            stream.read_exact(&mut head).await.unwrap();
-            let size = u32::from_be_bytes(head[3..].try_into().unwrap());
-            let mut rest = vec![0; usize::try_from(size).unwrap() + 1];
-            stream.read_exact(&mut rest).await.unwrap();
-        }
-    }
-}
-
-#[tokio::test]
-async fn messages_that_no_client_can_read_do_not_stop_the_queue() {
-    let (log, _guard) = Log::of_this_thread("info", LogFormat::Json);
-    let service = Service::start().await;
-    let rabbitmq = Namespace::new().await;
-    let broker = rabbitmq.declare().await;
-    let customer = service.customer().await;
-    for number in 0..150 {
-        if number % 60 == 10 {
-            publish_unreadable(&rabbitmq.name(INBOUND)).await;
-        }
-        rabbitmq.send("oa.task.completed", task_completed(number, &customer).to_string().as_bytes()).await;
-    }
-    let total = async || service.read("/follow-ups?pageSize=1").await["total"] == 150;
-    let (mut ends, inbound) = (0, service.inbound());
-    while !total().await {
-        tokio::select! {
-            _given_up = inbound.consume(&*broker) => ends += 1,
-            () = within(60, "all are applied", total) => {}
-        }
-        assert!(ends < 10, "it does not come to an end");
-    }
-    assert_eq!(service.read("/follow-ups?pageSize=1").await["total"], 150);
-    let told = log.saying("an event of the platform is rejected: its properties are not UTF-8, and cannot be read");
-    assert_eq!(told.len(), 3);
     rabbitmq.delete().await;
 }
