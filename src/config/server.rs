@@ -42,7 +42,7 @@ impl Server {
 
 /// In bytes.
 pub(super) fn body_limit(env: &mut Variables<'_>) -> Option<usize> {
-    env.value("CRM_BODY_LIMIT", "262144", "largest request body in bytes", |text| match text.parse() {
+    env.value("CRM_BODY_LIMIT", "131072", "largest request body in bytes", |text| match text.parse() {
         Ok(limit @ 1024..=16_777_216) => Ok(limit),
         _ => Err("must be 1024 to 16777216 bytes".to_owned()),
     })

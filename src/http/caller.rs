@@ -58,6 +58,10 @@ pub struct CanWrite;
 #[derive(Debug, Clone)]
 pub struct CanAudit;
 
+/// The caller may erase personal data.
+#[derive(Debug, Clone)]
+pub struct CanErase;
+
 impl Access for CanRead {
     const SCOPE: &'static str = "crm:read";
 }
@@ -68,6 +72,10 @@ impl Access for CanWrite {
 
 impl Access for CanAudit {
     const SCOPE: &'static str = "crm:audit:read";
+}
+
+impl Access for CanErase {
+    const SCOPE: &'static str = "crm:pii:erase";
 }
 
 /// An authenticated caller with the access `A`.

@@ -1,6 +1,6 @@
 //! Error responses: [`ErrorResponse`], with the one body [`ErrorBody`].
 //!
-//! Every [`crate::error::Error`], and every error that HTTP itself raises, maps to one of eleven codes, each with one
+//! Every [`crate::error::Error`], and every error that HTTP itself raises, maps to one of fourteen codes, each with one
 //! status. Only the service stack renders error responses.
 
 use poem::{
@@ -35,14 +35,20 @@ pub enum ErrorCode {
     NotFound,
     /// 405
     MethodNotAllowed,
+    /// 408
+    RequestTimeout,
     /// 409
     IdempotentConflict,
     /// 413
     PayloadTooLarge,
+    /// 414
+    UriTooLong,
     /// 415
     UnsupportedMediaType,
     /// 429
     TooManyRequests,
+    /// 431
+    HeadersTooLarge,
     /// 500
     InternalError,
     /// 503
@@ -59,10 +65,13 @@ impl ErrorCode {
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::IdempotentConflict => StatusCode::CONFLICT,
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UriTooLong => StatusCode::URI_TOO_LONG,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
+            Self::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::InternalError => StatusCode::INTERNAL_SERVER_ERROR,
             Self::ServiceUnavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -76,10 +85,13 @@ impl ErrorCode {
             StatusCode::FORBIDDEN => Self::Forbidden,
             StatusCode::NOT_FOUND => Self::NotFound,
             StatusCode::METHOD_NOT_ALLOWED => Self::MethodNotAllowed,
+            StatusCode::REQUEST_TIMEOUT => Self::RequestTimeout,
             StatusCode::CONFLICT => Self::IdempotentConflict,
             StatusCode::PAYLOAD_TOO_LARGE => Self::PayloadTooLarge,
+            StatusCode::URI_TOO_LONG => Self::UriTooLong,
             StatusCode::UNSUPPORTED_MEDIA_TYPE => Self::UnsupportedMediaType,
             StatusCode::TOO_MANY_REQUESTS => Self::TooManyRequests,
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => Self::HeadersTooLarge,
             StatusCode::SERVICE_UNAVAILABLE => Self::ServiceUnavailable,
             status if status.is_client_error() => Self::BadRequest,
             _ => Self::InternalError,
@@ -95,10 +107,13 @@ impl ErrorCode {
             Self::Forbidden => "The token does not allow this.",
             Self::NotFound => "There is no such resource.",
             Self::MethodNotAllowed => "The resource does not support this method.",
+            Self::RequestTimeout => "The request did not arrive in time.",
             Self::IdempotentConflict => "A request with this X-Request-ID was already accepted.",
             Self::PayloadTooLarge => "The request body is too large.",
+            Self::UriTooLong => "The request's URL is too long.",
             Self::UnsupportedMediaType => "The request body must be application/json.",
             Self::TooManyRequests => "Too many requests; try again later.",
+            Self::HeadersTooLarge => "The request's headers are too large.",
             Self::InternalError => "The service failed to answer this request.",
             Self::ServiceUnavailable => "The service cannot answer right now; try again later.",
         }
@@ -196,6 +211,27 @@ impl ErrorResponse {
     #[must_use]
     pub fn unsupported_media_type() -> Self {
         Self::detailed(ErrorCode::UnsupportedMediaType, "Content-Type: must be application/json")
+    }
+
+    /// 408: the request, or a part of it, did not arrive in time.
+    pub fn request_timeout(details: impl Into<String>) -> Self {
+        Self::detailed(ErrorCode::RequestTimeout, details)
+    }
+
+    /// 414: the URL is longer than `limit` bytes.
+    #[must_use]
+    pub fn uri_too_long(limit: usize) -> Self {
+        Self::detailed(ErrorCode::UriTooLong, format!("the URL must not be longer than {limit} bytes"))
+    }
+
+    /// 429: `details` names the limit.
+    pub fn too_many_requests(details: impl Into<String>) -> Self {
+        Self::detailed(ErrorCode::TooManyRequests, details)
+    }
+
+    /// 431: `details` names the header, or the limit of all.
+    pub fn headers_too_large(details: impl Into<String>) -> Self {
+        Self::detailed(ErrorCode::HeadersTooLarge, details)
     }
 
     /// 503 of a probe: `details` says which part of the service is failing.

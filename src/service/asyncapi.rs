@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// The version of the events, which is not the program's: `openapi/README.md` says what raises it.
-pub const VERSION: &str = "1.2.0";
+pub const VERSION: &str = "1.3.0";
 
 /// Emits the document. Needs no environment, database or configuration.
 #[must_use]

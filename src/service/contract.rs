@@ -9,7 +9,7 @@ use super::{
 use crate::http::{BASE_PATH, contract::Contract, probes::ProbesApi};
 
 /// The version of the contract, which is not the program's: `openapi/README.md` says what raises it.
-pub const VERSION: &str = "1.3.0";
+pub const VERSION: &str = "1.4.0";
 
 const TITLE: &str = "CRM cell";
 /// The paths of the documents served alongside the operations.

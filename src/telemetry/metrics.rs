@@ -40,6 +40,68 @@ pub struct Metrics {
     pub inbound_connected: Gauge,
     /// Times that taking the platform's events could not start, or ended.
     pub inbound_failures: Counter,
+    /// Requests and connections refused because a limit was reached.
+    pub http_refused: Family<LimitLabels, Counter<u64, AtomicU64>>,
+}
+
+/// The labels of [`Metrics::http_refused`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct LimitLabels {
+    /// The limit that was reached.
+    pub limit: HttpLimit,
+}
+
+/// A limit of HTTP, as a label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[expect(non_camel_case_types, reason = "label values are written as they are named")]
+pub enum HttpLimit {
+    /// The size of a body.
+    body_size,
+    /// The time that a body may take to arrive.
+    body_time,
+    /// The requests per second of a caller.
+    caller_rate,
+    /// The connections of a peer.
+    connections_per_peer,
+    /// The connections in all: an idle one was closed for a new one.
+    connections,
+    /// The readers that wait for events.
+    event_waiters,
+    /// The size of a request's head.
+    head_size,
+    /// The time that a request's head may take to arrive.
+    head_time,
+    /// The time that a client may leave a reply unread.
+    reply_time,
+    /// The requests that are answered at once.
+    requests_in_flight,
+    /// The time that a request may take to be answered.
+    request_time,
+    /// The requests per second of a tenant.
+    tenant_rate,
+    /// The size of a token.
+    token_size,
+    /// The length of a URL.
+    url_size,
+}
+
+impl HttpLimit {
+    const ALL: [Self; 14] = [
+        Self::body_size,
+        Self::body_time,
+        Self::caller_rate,
+        Self::connections_per_peer,
+        Self::connections,
+        Self::event_waiters,
+        Self::head_size,
+        Self::head_time,
+        Self::reply_time,
+        Self::requests_in_flight,
+        Self::request_time,
+        Self::tenant_rate,
+        Self::token_size,
+        Self::url_size,
+    ];
 }
 
 /// The labels of [`Metrics::inbound`].
@@ -69,7 +131,7 @@ impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("crm");
         let mut new = Registrar(&mut registry);
-        Self {
+        let metrics = Self {
             published: new.metric("events_published", "Events that the broker confirmed"),
             unrouted: new.metric("events_unrouted", "Published events that no queue was bound to"),
             refused: new.metric("events_refused", "Refusals of events by the broker"),
@@ -86,8 +148,14 @@ impl Default for Metrics {
             inbound: new.metric("inbound_events", "Events of the platform, by outcome"),
             inbound_connected: new.metric("inbound_connected", "1 while the platform's events are taken, else 0"),
             inbound_failures: new.metric("inbound_failures", "Times taking the platform's events failed"),
+            http_refused: new.metric("http_refused", "Requests and connections refused, by the limit reached"),
             registry,
+        };
+        // Counters that are there from the start can be alerted on.
+        for limit in HttpLimit::ALL {
+            drop(metrics.http_refused.get_or_create(&LimitLabels { limit }));
         }
+        metrics
     }
 }
 
@@ -103,6 +171,11 @@ impl Registrar<'_> {
 }
 
 impl Metrics {
+    /// Counts a refusal because of a limit.
+    pub fn refuse(&self, limit: HttpLimit) {
+        self.http_refused.get_or_create(&LimitLabels { limit }).inc();
+    }
+
     /// All metrics, as text.
     #[must_use]
     pub fn text(&self) -> String {

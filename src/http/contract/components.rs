@@ -96,7 +96,7 @@ pub(super) fn headers() -> Value {
 /// One response per error code, referenced by every operation that can return it.
 pub(super) fn error_responses() -> Value {
     let example = Id::parse_or_nil(Id::EXAMPLE);
-    let errors: [(ErrorResponse, &str); 9] = [
+    let errors: [(ErrorResponse, &str); 13] = [
         (
             Error::invalid(format!("name: {}", NameRule::EXPECTED)).into(),
             "A header, a parameter or the body is invalid; `details` names it.",
@@ -111,8 +111,21 @@ pub(super) fn error_responses() -> Value {
             Error::duplicate_request("customers".to_owned(), example).into(),
             "A request with this `X-Request-ID` was already accepted; this one changed nothing.",
         ),
-        (ErrorResponse::payload_too_large(262_144), "The body exceeds the service's size limit (256 KiB by default)."),
+        (
+            ErrorResponse::request_timeout("the body did not arrive within 30 seconds"),
+            "The body did not arrive in time; nothing was changed. The connection is closed.",
+        ),
+        (ErrorResponse::payload_too_large(131_072), "The body exceeds the service's size limit (128 KiB by default)."),
+        (ErrorResponse::uri_too_long(16_384), "The URL is longer than 16 KiB."),
         (ErrorResponse::unsupported_media_type(), "The body is not `application/json`."),
+        (
+            ErrorResponse::too_many_requests("the tenant's rate of requests is exceeded"),
+            "The caller, or its tenant, sends too many requests, or has too many of them waiting.",
+        ),
+        (
+            ErrorResponse::headers_too_large("Authorization: the token must not be longer than 8192 bytes"),
+            "The token is longer than 8 KiB, or the head of the request than 32 KiB.",
+        ),
         (Error::internal("").into(), "The service failed; its log has the cause under the request id."),
         (
             Error::unavailable("").into(),
@@ -130,7 +143,9 @@ pub(super) fn error_responses() -> Value {
         match code {
             ErrorCode::Unauthorized => set(&mut headers, "WWW-Authenticate", reference("headers", "Authenticate")),
             ErrorCode::IdempotentConflict => set(&mut headers, "Location", reference("headers", "ConflictLocation")),
-            ErrorCode::ServiceUnavailable => set(&mut headers, "Retry-After", reference("headers", "RetryAfter")),
+            ErrorCode::TooManyRequests | ErrorCode::ServiceUnavailable => {
+                set(&mut headers, "Retry-After", reference("headers", "RetryAfter"));
+            }
             _ => {}
         }
         let example = error.body(request_id::EXAMPLE);

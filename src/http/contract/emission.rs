@@ -115,9 +115,13 @@ impl Traits {
             (ErrorCode::Unauthorized, self.is_secured),
             (ErrorCode::Forbidden, self.is_secured),
             (ErrorCode::NotFound, self.has_path_id),
+            (ErrorCode::RequestTimeout, self.has_body),
             (ErrorCode::IdempotentConflict, self.has_body),
             (ErrorCode::PayloadTooLarge, self.has_body),
+            (ErrorCode::UriTooLong, self.is_secured),
             (ErrorCode::UnsupportedMediaType, self.has_body),
+            (ErrorCode::TooManyRequests, self.is_secured),
+            (ErrorCode::HeadersTooLarge, true),
             (ErrorCode::InternalError, true),
             // Probes declare their own 503, which also reports health.
             (ErrorCode::ServiceUnavailable, self.is_secured),
