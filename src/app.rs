@@ -14,7 +14,7 @@ use crate::{
     config::Config,
     database::{Database, horizon::HorizonKeeper, read},
     error::Result,
-    events::EventSignal,
+    events::{EventSignal, WaiterLimits},
     http::caller::{Caller, CanRead},
     pii::{PiiCipher, PiiView, key_registry},
     resource::{Projection, Resource},
@@ -56,6 +56,7 @@ impl App {
         let keys = Arc::new(Keys::from_config(&config)?);
         let database = Database::open(&config, time_limit).await?;
         let cipher = key_registry::open(&config, &database, clock.now()).await?;
+        let waiters = WaiterLimits { total: config.event_waiters, per_tenant: config.event_waiters_per_tenant };
         let changes = Changes {
             database: Arc::new(database),
             cipher: Arc::new(cipher),
@@ -63,7 +64,7 @@ impl App {
             default_currency: config.default_currency.clone(),
             removals: removals.into(),
             audit_queue: Arc::new(audit_queue),
-            events: Arc::default(),
+            events: Arc::new(EventSignal::new(waiters)),
             deleted: Arc::default(),
             horizon: Arc::new(HorizonKeeper::start(clock.clone())),
         };
