@@ -133,14 +133,24 @@ fn has(headers: &HeaderMap, etag: &str) -> bool {
 /// The content security policy of a page (CSP Level 3): the scripts in it, by their hash, and styles, which Swagger UI makes
 /// as it goes.
 fn page_policy(html: &str) -> String {
-    let scripts = html.split("<script").skip(1).filter_map(|rest| {
-        let (_, script) = rest.split_once('>')?;
-        let (script, _) = script.split_once("</script>")?;
-        Some(format!(" 'sha256-{}'", STANDARD.encode(Sha256::digest(script))))
-    });
+    let mut scripts = String::new();
+    let mut rest = html;
+    // One after the other, because a script may well have `<script` in a text of its own.
+    while let Some((script, after)) = first_script(rest) {
+        // Browsers hash what the parser makes of it, which has no carriage returns.
+        let digest = Sha256::digest(script.replace("\r\n", "\n").replace('\r', "\n"));
+        scripts += &format!(" 'sha256-{}'", STANDARD.encode(digest));
+        rest = after;
+    }
     format!(
-        "default-src 'none'; script-src{}; style-src 'unsafe-inline'; img-src data:; font-src data:; connect-src 'self'; \
-         base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-        scripts.collect::<String>()
+        "default-src 'none'; script-src{scripts}; style-src 'unsafe-inline'; img-src data:; font-src data:; connect-src 'self'; \
+         base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
+}
+
+/// The text of the first script in a page, and what follows it.
+fn first_script(html: &str) -> Option<(&str, &str)> {
+    let (_, rest) = html.split_once("<script")?;
+    let (_, rest) = rest.split_once('>')?;
+    rest.split_once("</script>")
 }
