@@ -8,7 +8,10 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
-    audit::{AuditEntry, AuditQueue, reading::reading},
+    audit::{
+        AuditEntry, AuditQueue,
+        reading::{reading, search},
+    },
     auth::Keys,
     change::{Changes, Removal},
     config::Config,
@@ -179,6 +182,27 @@ impl App {
         let projected = page.try_map(|row| V::project(row, &view))?;
         self.audit_queue().record(reading);
         Ok(projected)
+    }
+
+    /// Begins a search by these fields with personal data, if any; returns them.
+    ///
+    /// # Errors
+    /// Forbidden, unless the caller sees personal data unmasked: a search confirms what it is given.
+    pub fn begin_search(&self, caller: &Caller<CanRead>, searched: Vec<&'static str>) -> Result<Vec<&'static str>> {
+        match searched.first() {
+            Some(field) => caller.sees_clear(&format!("{field}: searching by it")).map(|()| searched),
+            None => Ok(searched),
+        }
+    }
+
+    /// Records that a search by these fields found something, whichever page of it was asked for.
+    pub fn record_search<V: Projection>(
+        &self,
+        caller: &Caller<CanRead>,
+        searched: &[&'static str],
+        found: &List<Row<V>>,
+    ) {
+        self.audit_queue().record(search::<V::Entity>(self.ids(), &caller.actor, searched, found));
     }
 
     fn reading<E: Resource>(&self, caller: &Caller<CanRead>, rows: &[E::Model]) -> Option<AuditEntry> {

@@ -79,6 +79,13 @@ impl Access for CanErase {
     const SCOPE: &'static str = "crm:pii:erase";
 }
 
+/// The access of a caller who may change data.
+pub trait Changing: Access {}
+
+impl Changing for CanWrite {}
+
+impl Changing for CanErase {}
+
 /// An authenticated caller with the access `A`.
 #[derive(Debug, Clone)]
 pub struct Caller<A> {
@@ -119,6 +126,18 @@ impl<A> Caller<A> {
     #[must_use]
     pub fn tenant(&self) -> &Tenant {
         &self.actor.tenant
+    }
+
+    /// Whether the caller may do something that reveals personal data, such as `searching by phone`: a search confirms
+    /// what it is given.
+    ///
+    /// # Errors
+    /// Forbidden, unless the caller sees personal data unmasked.
+    pub fn sees_clear(&self, what: &str) -> Result<()> {
+        match self.visibility {
+            PiiVisibility::Clear => Ok(()),
+            PiiVisibility::Masked => Err(Error::forbidden(format!("{what} needs the scope {PII_SCOPE}"))),
+        }
     }
 }
 
