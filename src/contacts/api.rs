@@ -55,7 +55,9 @@ impl ContactsApi {
     ) -> Result<Found<List<Contact>>> {
         let filter = store::Filter { customer: customer.0, phone: phone.0, email: email.0 };
         let paging = Paging::new(page.0, page_size.0);
-        let rows = store::list(&app.database().read(), app.cipher(), caller.tenant(), filter, paging).await?;
+        let rows =
+            store::list(&app.database().read_for(caller.tenant()), app.cipher(), caller.tenant(), filter, paging)
+                .await?;
         Ok(Found(app.project_page(&caller, rows)?))
     }
 

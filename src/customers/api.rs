@@ -50,7 +50,9 @@ impl CustomersApi {
         page_size: Query<PageSize>,
     ) -> Result<Found<List<Customer>>> {
         let (filter, paging) = (store::Filter { phone: phone.0, email: email.0 }, Paging::new(page.0, page_size.0));
-        let rows = store::list(&app.database().read(), app.cipher(), caller.tenant(), filter, paging).await?;
+        let rows =
+            store::list(&app.database().read_for(caller.tenant()), app.cipher(), caller.tenant(), filter, paging)
+                .await?;
         Ok(Found(app.project_page(&caller, rows)?))
     }
 

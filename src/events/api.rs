@@ -61,7 +61,8 @@ impl EventsApi {
         // Before looking: what comes after that ends the wait.
         let mut watch = (wait.0 > 0).then(|| signal.watch(caller.tenant().as_str()));
         loop {
-            let page = feed::read(&database.read(), caller.tenant(), &filter, &signal.damage).await?;
+            let page =
+                feed::read(&database.read_for(caller.tenant()), caller.tenant(), &filter, &signal.damage).await?;
             let left = until.saturating_duration_since(Instant::now());
             let comes = match &mut watch {
                 Some(watch) if page.is_empty() => watch.comes(page.head, filter.types.as_deref(), left).await,

@@ -58,13 +58,17 @@ fn stack(
         .data(Arc::clone(app.database()))
         .data(Arc::clone(app.events()))
         .data(app.clone());
-    let (queue, ids) = (Arc::clone(app.audit_queue()), Arc::clone(app.ids()));
+    let (trail, metrics) = (Arc::clone(app.refusals()), Arc::clone(app.metrics()));
     ServiceStack {
         contract,
         documents,
         operations,
         ids: Arc::clone(app.ids()),
-        on_refusal: Box::new(move |refusal: &Refusal<'_>| queue.record(refusals::entry(&ids, refusal))),
+        on_refusal: Box::new(move |refusal: &Refusal<'_>| {
+            if let Some(refused) = refusals::refused(refusal) {
+                metrics.refusal(trail.record(refused));
+            }
+        }),
     }
 }
 
