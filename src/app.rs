@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::{
     audit::{
-        AuditEntry, AuditQueue,
+        AuditEntry, AuditQueue, Refusals,
         reading::{reading, search},
     },
     auth::Keys,
@@ -35,6 +35,7 @@ struct Parts {
     config: Config,
     keys: Arc<Keys>,
     changes: Changes,
+    refusals: Arc<Refusals>,
     clock: Clock,
     metrics: Arc<Metrics>,
     stopping: CancellationToken,
@@ -71,8 +72,9 @@ impl App {
             deleted: Arc::default(),
             horizon: Arc::new(HorizonKeeper::start(clock.clone())),
         };
+        let refusals = Arc::new(Refusals::new(Arc::clone(&changes.audit_queue), Arc::clone(&changes.ids)));
         let (metrics, stopping) = (Arc::default(), CancellationToken::new());
-        Ok(Self { parts: Arc::new(Parts { config, keys, changes, clock, metrics, stopping }) })
+        Ok(Self { parts: Arc::new(Parts { config, keys, changes, refusals, clock, metrics, stopping }) })
     }
 
     /// The configuration, as read at startup.
@@ -109,6 +111,12 @@ impl App {
     #[must_use]
     pub fn audit_queue(&self) -> &Arc<AuditQueue> {
         &self.parts.changes.audit_queue
+    }
+
+    /// The refusals of the last minute, for the audit trail.
+    #[must_use]
+    pub fn refusals(&self) -> &Arc<Refusals> {
+        &self.parts.refusals
     }
 
     /// Wakes tasks that wait for events.
@@ -165,7 +173,7 @@ impl App {
     /// # Errors
     /// Not found; internal, if its personal data cannot be decrypted; or a database error.
     pub async fn get<V: Projection>(&self, caller: &Caller<CanRead>, id: Uuid) -> Result<V> {
-        let row = read::one::<V::Entity>(&self.database().read(), caller.tenant(), id).await?;
+        let row = read::one::<V::Entity>(&self.database().read_for(caller.tenant()), caller.tenant(), id).await?;
         let reading = self.reading::<V::Entity>(caller, std::slice::from_ref(&row));
         let projected = V::project(row, &PiiView::new(self.cipher(), caller.visibility))?;
         self.audit_queue().record(reading);

@@ -65,7 +65,8 @@ impl EventsApi {
             metrics.refuse(HttpLimit::event_waiters);
         })?;
         loop {
-            let page = feed::read(&database.read(), caller.tenant(), &filter, &signal.damage).await?;
+            let page =
+                feed::read(&database.read_for(caller.tenant()), caller.tenant(), &filter, &signal.damage).await?;
             let left = until.saturating_duration_since(Instant::now());
             let comes = match &mut watch {
                 Some(watch) if page.is_empty() => watch.comes(page.head, filter.types.as_deref(), left).await,

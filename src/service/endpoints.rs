@@ -62,14 +62,18 @@ fn stack(
         .data(Arc::clone(app.metrics()))
         .data(Arc::new(RateLimits::new(config.tenant_rate, config.caller_rate, Arc::clone(app.metrics()))))
         .data(app.clone());
-    let (queue, ids) = (Arc::clone(app.audit_queue()), Arc::clone(app.ids()));
+    let (trail, metrics) = (Arc::clone(app.refusals()), Arc::clone(app.metrics()));
     ServiceStack {
         contract,
         documents,
         operations,
         cors_origins: config.cors_origins.clone(),
         ids: Arc::clone(app.ids()),
-        on_refusal: Box::new(move |refusal: &Refusal<'_>| queue.record(refusals::entry(&ids, refusal))),
+        on_refusal: Box::new(move |refusal: &Refusal<'_>| {
+            if let Some(refused) = refusals::refused(refusal) {
+                metrics.refusal(trail.record(refused));
+            }
+        }),
     }
 }
 
