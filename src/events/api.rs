@@ -18,6 +18,7 @@ use crate::{
     error::Result,
     http::{
         caller::{Caller, CanRead},
+        in_flight::InFlight,
         query::Query,
         reply::Found,
         tag::Tag,
@@ -47,6 +48,7 @@ impl EventsApi {
         caller: Caller<CanRead>,
         database: Data<&Arc<Database>>,
         signal: Data<&Arc<EventSignal>>,
+        in_flight: Data<&InFlight>,
         /// Only events after this cursor.
         after: Query<After>,
         /// Only events of these types, at most 20, separated by commas.
@@ -64,7 +66,10 @@ impl EventsApi {
             let page = feed::read(&database.read(), caller.tenant(), &filter, &signal.damage).await?;
             let left = until.saturating_duration_since(Instant::now());
             let comes = match &mut watch {
-                Some(watch) if page.is_empty() => watch.comes(page.head, filter.types.as_deref(), left).await,
+                Some(watch) if page.is_empty() => {
+                    in_flight.waits(left);
+                    watch.comes(page.head, filter.types.as_deref(), left).await
+                }
                 _ => false,
             };
             if !comes {

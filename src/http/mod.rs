@@ -1,17 +1,19 @@
 //! HTTP: the service stack, between the connection and the operations.
 //!
-//! [`stack`] defines the order in which a request passes through it. [`server`] listens; `connection` and
-//! `unread` are what lets a connection end well. Handler arguments: [`caller`],
+//! [`stack`] defines the order in which a request passes through it. [`server`] listens; [`limits`] are what both allow,
+//! [`head`] and [`in_flight`] apply some of them. Handler arguments: [`caller`],
 //! [`query`], [`request_id`], [`body`]; results: [`reply`], [`error`]. [`contract`] emits the OpenAPI document;
 //! [`probes`] are the operations without a tenant.
 
 pub mod base_path;
 pub mod body;
 pub mod caller;
-mod connection;
 pub mod contract;
 pub mod error;
+pub mod head;
 pub mod header;
+pub mod in_flight;
+pub mod limits;
 pub mod probes;
 pub mod query;
 pub mod reply;
@@ -19,6 +21,5 @@ pub mod request_id;
 pub mod server;
 pub mod stack;
 pub mod tag;
-mod unread;
 
 pub use base_path::BASE_PATH;

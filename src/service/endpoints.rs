@@ -11,6 +11,8 @@ use crate::{
         body::BodyLimit,
         caller::Authenticator,
         contract::Contract,
+        in_flight::InFlightLimit,
+        limits::RequestLimits,
         probes::Probed,
         stack::{Refusal, ServiceStack},
     },
@@ -64,6 +66,12 @@ fn stack(
         documents,
         operations,
         ids: Arc::clone(app.ids()),
+        in_flight: InFlightLimit::new(
+            app.config().requests_in_flight,
+            RequestLimits::default(),
+            Arc::clone(app.metrics()),
+        ),
+        metrics: Arc::clone(app.metrics()),
         on_refusal: Box::new(move |refusal: &Refusal<'_>| queue.record(refusals::entry(&ids, refusal))),
     }
 }
