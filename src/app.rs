@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::{
     audit::{AuditEntry, AuditQueue, reading::reading},
-    auth::Keys,
+    auth::TokenVerifier,
     change::{Changes, Removal},
     config::Config,
     database::{Database, horizon::HorizonKeeper, read},
@@ -30,7 +30,7 @@ pub struct App {
 
 struct Parts {
     config: Config,
-    keys: Arc<Keys>,
+    tokens: Arc<TokenVerifier>,
     changes: Changes,
     clock: Clock,
     metrics: Arc<Metrics>,
@@ -53,7 +53,8 @@ impl App {
         removals: Vec<Removal>,
         time_limit: Duration,
     ) -> std::result::Result<Self, Box<dyn StdError + Send + Sync>> {
-        let keys = Arc::new(Keys::from_config(&config)?);
+        let metrics: Arc<Metrics> = Arc::default();
+        let tokens = Arc::new(TokenVerifier::from_config(&config, &clock, &metrics)?);
         let database = Database::open(&config, time_limit).await?;
         let cipher = key_registry::open(&config, &database, clock.now()).await?;
         let changes = Changes {
@@ -67,8 +68,8 @@ impl App {
             deleted: Arc::default(),
             horizon: Arc::new(HorizonKeeper::start(clock.clone())),
         };
-        let (metrics, stopping) = (Arc::default(), CancellationToken::new());
-        Ok(Self { parts: Arc::new(Parts { config, keys, changes, clock, metrics, stopping }) })
+        let stopping = CancellationToken::new();
+        Ok(Self { parts: Arc::new(Parts { config, tokens, changes, clock, metrics, stopping }) })
     }
 
     /// The configuration, as read at startup.
@@ -77,10 +78,10 @@ impl App {
         &self.parts.config
     }
 
-    /// The keys that verify tokens.
+    /// What verifies tokens.
     #[must_use]
-    pub fn keys(&self) -> &Arc<Keys> {
-        &self.parts.keys
+    pub fn tokens(&self) -> &Arc<TokenVerifier> {
+        &self.parts.tokens
     }
 
     /// The database.

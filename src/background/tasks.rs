@@ -14,6 +14,8 @@ use crate::{app::App, audit::chain, broker, error::Result, pii::key_registry};
 const CHAIN: Duration = Duration::from_millis(400);
 /// How often the retention looks for what is due.
 const PURGE: Duration = Duration::from_secs(600);
+/// How often it is looked whether the keys of tokens are to be fetched.
+const REFRESH: Duration = Duration::from_secs(1);
 /// How often the sealing key is registered again.
 const REGISTER: Duration = Duration::from_secs(15);
 
@@ -40,6 +42,12 @@ impl Background {
         tasks.every(PURGE, "what is past its time cannot be deleted", |app| async move { purge(&app).await.map(drop) });
         tasks.every(REGISTER, "the sealing key cannot be registered", |app| async move {
             key_registry::register(app.database(), app.cipher(), app.now()).await
+        });
+        tasks.every(REFRESH, "the keys of tokens cannot be fetched", |app| async move {
+            tokio::select! {
+                fresh = app.tokens().keep_fresh() => fresh,
+                () = app.stopping().cancelled() => Ok(()),
+            }
         });
         tasks
     }

@@ -7,7 +7,10 @@
 use poem::{
     Request, RequestBody,
     error::ReadBodyError,
-    http::header::{CONTENT_LENGTH, CONTENT_TYPE},
+    http::{
+        Method,
+        header::{CONTENT_LENGTH, CONTENT_TYPE},
+    },
 };
 use poem_openapi::{
     ApiExtractor, ApiExtractorType, ExtractParamOptions,
@@ -17,6 +20,7 @@ use poem_openapi::{
 use serde::de::DeserializeOwned;
 
 use super::{
+    caller::{Access, CanRead, IdentifiedCaller},
     error::ErrorResponse,
     header::{Sent, sent, text},
 };
@@ -49,8 +53,18 @@ impl<T: DeserializeOwned> Body<T> {
             ReadBodyError::PayloadTooLarge => ErrorResponse::payload_too_large(limit),
             _ => Error::invalid("the body did not arrive whole").into(),
         })?;
+        let is_blind = request.extensions().get::<IdentifiedCaller>().is_some_and(IdentifiedCaller::is_blind);
+        if is_blind && request.method() == Method::PATCH && is_empty(&bytes) {
+            // It would change nothing and return the resource: that is reading.
+            return Err(Error::insufficient_scope(CanRead::SCOPE).into());
+        }
         Ok(Self(parse(&bytes)?))
     }
+}
+
+/// Whether the body is `{}`.
+fn is_empty(bytes: &[u8]) -> bool {
+    bytes.iter().filter(|byte| !byte.is_ascii_whitespace()).eq(b"{}")
 }
 
 fn check_content_type(request: &Request) -> std::result::Result<(), ErrorResponse> {

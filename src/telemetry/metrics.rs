@@ -5,8 +5,10 @@ use std::sync::atomic::AtomicU64;
 use prometheus_client::{
     encoding::{EncodeLabelSet, EncodeLabelValue, text},
     metrics::{counter::Counter, family::Family, gauge::Gauge},
-    registry::{Metric, Registry},
+    registry::Registry,
 };
+
+use super::{auth_metrics::AuthMetrics, registrar::Registrar};
 
 /// The media type of [`Metrics::text`].
 pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -42,6 +44,8 @@ pub struct Metrics {
     pub inbound_failures: Counter,
     /// Requests and connections refused because a limit was reached.
     pub http_refused: Family<LimitLabels, Counter<u64, AtomicU64>>,
+    /// About tokens.
+    pub auth: AuthMetrics,
 }
 
 /// The labels of [`Metrics::http_refused`].
@@ -149,6 +153,7 @@ impl Default for Metrics {
             inbound_connected: new.metric("inbound_connected", "1 while the platform's events are taken, else 0"),
             inbound_failures: new.metric("inbound_failures", "Times taking the platform's events failed"),
             http_refused: new.metric("http_refused", "Requests and connections refused, by the limit reached"),
+            auth: AuthMetrics::new(&mut new),
             registry,
         };
         // Counters that are there from the start can be alerted on.
@@ -156,17 +161,6 @@ impl Default for Metrics {
             drop(metrics.http_refused.get_or_create(&LimitLabels { limit }));
         }
         metrics
-    }
-}
-
-/// Makes metrics that the registry knows.
-struct Registrar<'r>(&'r mut Registry);
-
-impl Registrar<'_> {
-    fn metric<M: Metric + Default + Clone>(&mut self, name: &str, help: &str) -> M {
-        let metric = M::default();
-        self.0.register(name, help, metric.clone());
-        metric
     }
 }
 
