@@ -4,6 +4,7 @@
 
 use std::{error::Error as StdError, sync::Arc, time::Duration};
 
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -38,7 +39,11 @@ struct Parts {
     clock: Clock,
     metrics: Arc<Metrics>,
     stopping: CancellationToken,
+    exports: Arc<Semaphore>,
 }
+
+/// How many exports of a customer are under way at once: each has a connection that reads to itself.
+const EXPORTS: usize = 2;
 
 /// The row type of a projection.
 type Row<V> = <<V as Projection>::Entity as sea_orm::EntityTrait>::Model;
@@ -70,8 +75,9 @@ impl App {
             deleted: Arc::default(),
             horizon: Arc::new(HorizonKeeper::start(clock.clone())),
         };
+        let exports = Arc::new(Semaphore::new(EXPORTS));
         let (metrics, stopping) = (Arc::default(), CancellationToken::new());
-        Ok(Self { parts: Arc::new(Parts { config, keys, changes, clock, metrics, stopping }) })
+        Ok(Self { parts: Arc::new(Parts { config, keys, changes, clock, metrics, stopping, exports }) })
     }
 
     /// The configuration, as read at startup.
@@ -127,6 +133,12 @@ impl App {
     #[must_use]
     pub fn stopping(&self) -> &CancellationToken {
         &self.parts.stopping
+    }
+
+    /// The places of exports that are under way.
+    #[must_use]
+    pub fn exports(&self) -> &Arc<Semaphore> {
+        &self.parts.exports
     }
 
     /// The clock.

@@ -49,6 +49,17 @@ impl Executor {
         }
     }
 
+    /// Moves the whole write-ahead log of SQLite into the database file; `false` where that is not possible now. PostgreSQL
+    /// has a log of its own, which is the operator's.
+    pub(in crate::database) async fn empty_log(&self, deadline: Deadline) -> Result<bool> {
+        match self {
+            Self::Sqlite(executor) => {
+                timeout_at(deadline.for_answer(), executor.empty_log()).await.unwrap_or(Ok(false))
+            }
+            Self::Postgres(_) => Ok(true),
+        }
+    }
+
     /// Finishes what waits; accepts nothing more.
     pub(in crate::database) async fn close(&self) -> std::result::Result<(), DbErr> {
         match self {

@@ -20,6 +20,7 @@ use crate::{
 /// What commits changes on SQLite: puts them into the queue of the one writer.
 pub(in crate::database) struct SqliteExecutor {
     queue: Mutex<Option<mpsc::Sender<QueuedWork>>>,
+    log_emptying: mpsc::Sender<oneshot::Sender<bool>>,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -34,9 +35,10 @@ impl SqliteExecutor {
         health: Arc<Health>,
     ) -> Self {
         let (queue, receiver) = mpsc::channel(QUEUE_SIZE);
+        let (log_emptying, asked) = mpsc::channel(1);
         let maintenance = Maintenance::new(pool, readers, file, wal_guard, health);
-        let writer = tokio::spawn(Writer::new(maintenance, steps, receiver).run());
-        Self { queue: Some(queue).into(), writer: Some(writer).into() }
+        let writer = tokio::spawn(Writer::new(maintenance, steps, receiver, asked).run());
+        Self { queue: Some(queue).into(), log_emptying, writer: Some(writer).into() }
     }
 
     /// Puts a unit of work into the queue; its outcome goes to `sender`.
@@ -50,6 +52,16 @@ impl SqliteExecutor {
         let queue = queue.ok_or_else(|| Error::unavailable("the service stops"))?;
         let queued = QueuedWork::new(deadline, work, sender);
         queue.try_send(queued).map_err(|_| Error::unavailable("too many changes are waiting"))
+    }
+
+    /// Moves the whole write-ahead log into the database file; `false` where that is not possible now.
+    pub(in crate::database) async fn empty_log(&self) -> Result<bool> {
+        let (sender, receiver) = oneshot::channel();
+        // Whoever else asked is answered soon.
+        if self.log_emptying.try_send(sender).is_err() {
+            return Ok(false);
+        }
+        receiver.await.map_err(|_| Error::unavailable("the service stops"))
     }
 
     /// Finishes what waits; accepts nothing more.

@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, oneshot},
     time::{Instant, MissedTickBehavior, interval},
 };
 
@@ -27,13 +27,20 @@ pub(super) struct Writer {
     maintenance: Maintenance,
     steps: Arc<Steps>,
     queue: mpsc::Receiver<QueuedWork>,
+    /// Those who wait for the write-ahead log to be emptied.
+    log_emptying: mpsc::Receiver<oneshot::Sender<bool>>,
     /// Taken from the queue, and waiting for another process's lock to go.
     waiting: VecDeque<QueuedWork>,
 }
 
 impl Writer {
-    pub(super) fn new(maintenance: Maintenance, steps: Arc<Steps>, queue: mpsc::Receiver<QueuedWork>) -> Self {
-        Self { maintenance, steps, queue, waiting: VecDeque::new() }
+    pub(super) fn new(
+        maintenance: Maintenance,
+        steps: Arc<Steps>,
+        queue: mpsc::Receiver<QueuedWork>,
+        log_emptying: mpsc::Receiver<oneshot::Sender<bool>>,
+    ) -> Self {
+        Self { maintenance, steps, queue, log_emptying, waiting: VecDeque::new() }
     }
 
     /// Runs until the queue is closed and empty.
@@ -44,7 +51,8 @@ impl Writer {
             tokio::select! {
                 biased;
                 _ = ticks.tick() => self.maintain().await,
-                work = self.next() => match work {
+                Some(asked) = self.log_emptying.recv() => self.empty_log(asked).await,
+                work = next(&mut self.waiting, &mut self.queue) => match work {
                     Some(work) if self.maintenance.writes_fail() => work.refuse("the database cannot be written").await,
                     Some(work) => self.commit_together(work).await,
                     None => break,
@@ -57,11 +65,16 @@ impl Writer {
         self.maintenance.close().await;
     }
 
-    async fn next(&mut self) -> Option<QueuedWork> {
-        match self.waiting.pop_front() {
-            Some(work) => Some(work),
-            None => self.queue.recv().await,
+    async fn empty_log(&mut self, asked: oneshot::Sender<bool>) {
+        let emptied = match self.maintenance.writes_fail() {
+            true => Ok(false),
+            false => self.maintenance.empty_log().await,
+        };
+        if let Err(error) = &emptied {
+            self.fails(error).await;
         }
+        // Where nobody waits any more, it is emptied all the same.
+        let _gone = asked.send(emptied.unwrap_or(false));
     }
 
     async fn maintain(&mut self) {
@@ -164,5 +177,13 @@ impl Writer {
             work.refuse("a transaction cannot be begun").await;
         }
         self.maintenance.commit_failed().await;
+    }
+}
+
+/// The work that waits for longest.
+async fn next(waiting: &mut VecDeque<QueuedWork>, queue: &mut mpsc::Receiver<QueuedWork>) -> Option<QueuedWork> {
+    match waiting.pop_front() {
+        Some(work) => Some(work),
+        None => queue.recv().await,
     }
 }
