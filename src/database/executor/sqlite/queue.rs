@@ -20,7 +20,7 @@ use crate::{
 /// What commits changes on SQLite: puts them into the queue of the one writer.
 pub(in crate::database) struct SqliteExecutor {
     queue: Mutex<Option<mpsc::Sender<QueuedWork>>>,
-    log_emptying: mpsc::Sender<oneshot::Sender<bool>>,
+    log_emptying: mpsc::Sender<oneshot::Sender<Result<bool>>>,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -61,7 +61,7 @@ impl SqliteExecutor {
         if self.log_emptying.try_send(sender).is_err() {
             return Ok(false);
         }
-        receiver.await.map_err(|_| Error::unavailable("the service stops"))
+        receiver.await.unwrap_or_else(|_| Err(Error::unavailable("the service stops")))
     }
 
     /// Finishes what waits; accepts nothing more.

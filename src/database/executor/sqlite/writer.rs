@@ -28,7 +28,7 @@ pub(super) struct Writer {
     steps: Arc<Steps>,
     queue: mpsc::Receiver<QueuedWork>,
     /// Those who wait for the write-ahead log to be emptied.
-    log_emptying: mpsc::Receiver<oneshot::Sender<bool>>,
+    log_emptying: mpsc::Receiver<oneshot::Sender<Result<bool>>>,
     /// Taken from the queue, and waiting for another process's lock to go.
     waiting: VecDeque<QueuedWork>,
 }
@@ -38,7 +38,7 @@ impl Writer {
         maintenance: Maintenance,
         steps: Arc<Steps>,
         queue: mpsc::Receiver<QueuedWork>,
-        log_emptying: mpsc::Receiver<oneshot::Sender<bool>>,
+        log_emptying: mpsc::Receiver<oneshot::Sender<Result<bool>>>,
     ) -> Self {
         Self { maintenance, steps, queue, log_emptying, waiting: VecDeque::new() }
     }
@@ -65,16 +65,18 @@ impl Writer {
         self.maintenance.close().await;
     }
 
-    async fn empty_log(&mut self, asked: oneshot::Sender<bool>) {
+    async fn empty_log(&mut self, asked: oneshot::Sender<Result<bool>>) {
         let emptied = match self.maintenance.writes_fail() {
-            true => Ok(false),
+            true => Err(Error::unavailable("the database cannot be written")),
             false => self.maintenance.empty_log().await,
         };
-        if let Err(error) = &emptied {
+        if let Err(error) = &emptied
+            && !self.maintenance.writes_fail()
+        {
             self.fails(error).await;
         }
         // Where nobody waits any more, it is emptied all the same.
-        let _gone = asked.send(emptied.unwrap_or(false));
+        let _gone = asked.send(emptied);
     }
 
     async fn maintain(&mut self) {
