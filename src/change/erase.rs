@@ -31,26 +31,25 @@ impl<'t> Change<'t> {
         Ok(())
     }
 
-    /// Locks the row with this id whether callers can see it or not; returns whether there is one.
+    /// Locks the row with this id, if there is one, whether callers can see it or not.
     ///
     /// # Errors
     /// A database error.
-    pub async fn lock_stored<E: Erasable>(&self, id: Uuid) -> Result<bool> {
+    pub async fn lock_stored<E: Erasable>(&self, id: Uuid) -> Result<()> {
         let row = E::stored_of(self.tenant()).filter(E::ID.eq(id)).lock(LockType::Update);
-        Ok(!row.all(self.db()).await?.is_empty())
+        row.all(self.db()).await.map(drop).map_err(Into::into)
     }
 
-    /// Erases the row with this id, also where it holds no personal data; returns whether there is one.
+    /// Erases the row with this id, if there is one; one that callers can see also where it holds no personal data.
     ///
     /// # Errors
     /// A database error.
-    pub async fn erase_one<E: Erasable>(&mut self, id: Uuid) -> Result<bool> {
+    pub async fn erase_one<E: Erasable>(&mut self, id: Uuid) -> Result<()> {
         if let Some(row) = self.lock::<E>(id, LockType::Update).await? {
-            return self.erase_row::<E>(row).await.map(|()| true);
+            return self.erase_row::<E>(row).await;
         }
         let hidden = E::stored_of(self.tenant()).filter(E::ID.eq(id)).lock(LockType::Update).all(self.db()).await?;
-        self.clear_rows::<E>(&hidden).await?;
-        Ok(!hidden.is_empty())
+        self.clear_rows::<E>(&hidden).await
     }
 
     /// Erases at most `limit` of the customer's rows that hold personal data, and returns their ids. The customer must be

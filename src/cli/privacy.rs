@@ -1,18 +1,23 @@
 //! `crm privacy erase|clean`: erasing personal data, for operators, while the service runs or not.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
+use tokio::time::sleep;
 
 use super::context::{ExitOutcome, check_schema, fault, open, print};
 use crate::{
     app::App,
-    config::Config,
+    config::{Config, DatabaseUrl},
     database,
     privacy::{self, tenant, types::Erasure},
     values::{Id, Tenant},
 };
+
+/// How often the log is tried to be emptied, and the pause in between.
+const LOG_ATTEMPTS: u32 = 100;
+const LOG_PAUSE: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Task {
@@ -57,16 +62,32 @@ async fn erase(config: Config, args: EraseArgs) -> ExitOutcome {
     let customer = args.customer.as_deref().map(|id| Id::parse(id).ok_or("--customer must be the id of a customer"));
     let customer = customer.transpose()?;
     let url = config.database_url.clone();
+    let is_sqlite = matches!(url, DatabaseUrl::Sqlite(_));
     let app = open(config, database::COMMAND).await?;
     let outcome = match customer {
         Some(customer) => erase_customer(&app, &tenant, customer, args.follow_ups).await,
         None => erase_tenant(&app, &tenant).await,
     };
-    // The log is moved on closing.
+    let emptied = empty_log(&app).await;
     app.database().close().await?;
     let line = outcome?;
-    database::clean(&url).await?;
+    match is_sqlite {
+        // What is erased is overwritten at once.
+        true => emptied?,
+        false => database::clean(&url).await?,
+    }
     Ok(print(&line)?)
+}
+
+/// Readers of a running service may be in the way for a moment.
+async fn empty_log(app: &App) -> ExitOutcome {
+    for _ in 0..LOG_ATTEMPTS {
+        if app.database().empty_log().await.map_err(fault)? {
+            return Ok(());
+        }
+        sleep(LOG_PAUSE).await;
+    }
+    Err("all is erased, but readers kept the write-ahead log from being emptied: run `crm privacy clean`".into())
 }
 
 async fn erase_customer(

@@ -119,7 +119,8 @@ pub(crate) async fn erase_by_operator(
 /// The customer must be locked.
 async fn begin(change: &mut Change<'_>, with_follow_ups: bool) -> Result<Model> {
     let customer = change.id();
-    let customers = i64::from(change.erase_one::<customers::Entity>(customer).await?);
+    let customers = i64::from(change.is_unerased::<customers::Entity>().await?);
+    change.erase_one::<customers::Entity>(customer).await?;
     let contacts = change.erase_of_customer::<contacts::Entity>(customer, CONTACTS).await?.len();
     let Actor { tenant, name, client, request_id, trace_id } = change.actor().clone();
     let row = Model {
