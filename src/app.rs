@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::{
     audit::{
-        AuditEntry, AuditQueue,
+        AuditEntry, AuditQueue, Refusals,
         reading::{reading, search},
     },
     auth::Keys,
@@ -18,7 +18,7 @@ use crate::{
     config::Config,
     database::{Database, horizon::HorizonKeeper, read},
     error::Result,
-    events::EventSignal,
+    events::{EventSignal, WaiterLimits},
     http::caller::{Caller, CanRead},
     pii::{PiiCipher, PiiView, key_registry},
     resource::{Projection, Resource},
@@ -36,6 +36,7 @@ struct Parts {
     config: Config,
     keys: Arc<Keys>,
     changes: Changes,
+    refusals: Arc<Refusals>,
     clock: Clock,
     metrics: Arc<Metrics>,
     stopping: CancellationToken,
@@ -64,6 +65,7 @@ impl App {
         let keys = Arc::new(Keys::from_config(&config)?);
         let database = Database::open(&config, time_limit).await?;
         let cipher = key_registry::open(&config, &database, clock.now()).await?;
+        let waiters = WaiterLimits { total: config.event_waiters, per_tenant: config.event_waiters_per_tenant };
         let changes = Changes {
             database: Arc::new(database),
             cipher: Arc::new(cipher),
@@ -71,13 +73,14 @@ impl App {
             default_currency: config.default_currency.clone(),
             removals: removals.into(),
             audit_queue: Arc::new(audit_queue),
-            events: Arc::default(),
+            events: Arc::new(EventSignal::new(waiters)),
             deleted: Arc::default(),
             horizon: Arc::new(HorizonKeeper::start(clock.clone())),
         };
         let exports = Arc::new(Semaphore::new(EXPORTS));
+        let refusals = Arc::new(Refusals::new(Arc::clone(&changes.audit_queue), Arc::clone(&changes.ids)));
         let (metrics, stopping) = (Arc::default(), CancellationToken::new());
-        Ok(Self { parts: Arc::new(Parts { config, keys, changes, clock, metrics, stopping, exports }) })
+        Ok(Self { parts: Arc::new(Parts { config, keys, changes, refusals, clock, metrics, stopping, exports }) })
     }
 
     /// The configuration, as read at startup.
@@ -114,6 +117,12 @@ impl App {
     #[must_use]
     pub fn audit_queue(&self) -> &Arc<AuditQueue> {
         &self.parts.changes.audit_queue
+    }
+
+    /// The refusals of the last minute, for the audit trail.
+    #[must_use]
+    pub fn refusals(&self) -> &Arc<Refusals> {
+        &self.parts.refusals
     }
 
     /// Wakes tasks that wait for events.
@@ -176,7 +185,7 @@ impl App {
     /// # Errors
     /// Not found; internal, if its personal data cannot be decrypted; or a database error.
     pub async fn get<V: Projection>(&self, caller: &Caller<CanRead>, id: Uuid) -> Result<V> {
-        let row = read::one::<V::Entity>(&self.database().read(), caller.tenant(), id).await?;
+        let row = read::one::<V::Entity>(&self.database().read_for(caller.tenant()), caller.tenant(), id).await?;
         let reading = self.reading::<V::Entity>(caller, std::slice::from_ref(&row));
         let projected = V::project(row, &PiiView::new(self.cipher(), caller.visibility))?;
         self.audit_queue().record(reading);

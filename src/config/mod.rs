@@ -10,10 +10,12 @@
 //! | [`server`], [`logs`], [`defaults`] | where the service listens · what it logs · what stands in for what a request leaves out |
 //! | [`database`](mod@database), [`database_url`], [`retention`] | the database · its address · how long history is kept |
 //! | [`auth`], [`pii`], [`events`] | tokens · personal data · the broker |
+//! | [`rates`], [`browsers`] | how much a tenant and a caller may ask for · whose pages may ask |
 //! | [`events_url`], [`ca_file`] | the broker's address · whose certificates are trusted |
 //! | [`secret`], [`pii_keys`], [`country`], [`secret_file`] | the values in them · files that hold a secret |
 
 mod auth;
+mod browsers;
 mod ca_file;
 mod country;
 mod database;
@@ -24,6 +26,7 @@ mod events_url;
 mod logs;
 mod pii;
 mod pii_keys;
+mod rates;
 mod retention;
 mod secret;
 pub mod secret_file;
@@ -36,7 +39,10 @@ use std::{
     time::Duration,
 };
 
+use ipnet::IpNet;
+
 pub use auth::JwtKey;
+pub use browsers::CorsOrigins;
 pub use ca_file::CaFile;
 pub use country::Country;
 pub use database::{Migrate, Pooler, beside};
@@ -44,6 +50,7 @@ pub use database_url::DatabaseUrl;
 pub use events_url::{AmqpAddress, EventsUrl, KafkaAddress, KafkaLogin, KafkaTls};
 pub use pii::{PiiDisplay, PiiKeySource};
 pub use pii_keys::{KeyId, PiiKey, PiiKeys};
+pub use rates::Rate;
 pub use secret::Secret;
 pub use variables::{Mistakes, Variable};
 
@@ -63,6 +70,14 @@ pub struct Config {
     pub metrics_addr: Option<SocketAddr>,
     /// How long the service goes on serving, no longer ready, after it was told to stop.
     pub lame_duck: Duration,
+    /// How long a connection is kept between requests.
+    pub keep_alive: Duration,
+    /// The maximum number of connections of one address; where it is not set, a share of all.
+    pub connections_per_peer: Option<usize>,
+    /// Addresses without that limit.
+    pub trusted_proxies: Vec<IpNet>,
+    /// The maximum number of requests that are answered at once.
+    pub requests_in_flight: usize,
     /// The directory of the SQLite file and the development secret.
     pub data_dir: PathBuf,
     /// The database.
@@ -91,6 +106,16 @@ pub struct Config {
     pub log_format: LogFormat,
     /// The largest request body, in bytes.
     pub body_limit: usize,
+    /// Which pages may use the service from a browser.
+    pub cors_origins: CorsOrigins,
+    /// The requests that a tenant may send in a time; further ones are refused.
+    pub tenant_rate: Option<Rate>,
+    /// The same of a caller.
+    pub caller_rate: Option<Rate>,
+    /// How many readers may wait for events at once, in all.
+    pub event_waiters: usize,
+    /// The same of a tenant.
+    pub event_waiters_per_tenant: usize,
     /// What to do at start about a database that is behind.
     pub migrate: Migrate,
     /// Who sees phone numbers and e-mail addresses in clear.
@@ -144,6 +169,8 @@ impl Config {
         let auth = auth::Auth::read(env);
         let logs = logs::Logs::read(env);
         let body_limit = server::body_limit(env);
+        let cors_origins = browsers::cors_origins(env);
+        let rates = rates::Rates::read(env);
         let migrate = database::migrate(env);
         let pii = pii::Pii::read(env);
         let retention = retention::Retention::read(env);
@@ -157,6 +184,10 @@ impl Config {
             port: server.port?,
             metrics_addr: server.metrics_addr?,
             lame_duck: server.lame_duck?,
+            keep_alive: server.keep_alive?,
+            connections_per_peer: server.connections_per_peer,
+            trusted_proxies: server.trusted_proxies?,
+            requests_in_flight: server.requests_in_flight?,
             data_dir: database.data_dir?,
             database_url: database.url?,
             database_connections: database.connections?,
@@ -171,6 +202,11 @@ impl Config {
             log: logs.filter?,
             log_format: logs.format?,
             body_limit: body_limit?,
+            cors_origins: cors_origins?,
+            tenant_rate: rates.tenant?,
+            caller_rate: rates.caller?,
+            event_waiters: rates.event_waiters?,
+            event_waiters_per_tenant: rates.event_waiters_per_tenant?,
             migrate: migrate?,
             pii_display: pii.display?,
             pii_keys,

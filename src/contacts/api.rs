@@ -58,7 +58,8 @@ impl ContactsApi {
         let filter = store::Filter { customer: customer.0, phone: phone.0, email: email.0 };
         let paging = Paging::new(page.0, page_size.0);
         let searched = app.begin_search(&caller, filter.searched())?;
-        let rows = store::list(&app.database().read(), app.cipher(), caller.tenant(), filter, paging).await?;
+        let database = app.database().read_for(caller.tenant());
+        let rows = store::list(&database, app.cipher(), caller.tenant(), filter, paging).await?;
         app.record_search::<Contact>(&caller, &searched, &rows);
         Ok(Found(app.project_page(&caller, rows)?))
     }

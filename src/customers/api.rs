@@ -53,7 +53,8 @@ impl CustomersApi {
     ) -> Result<Found<List<Customer>>> {
         let (filter, paging) = (store::Filter { phone: phone.0, email: email.0 }, Paging::new(page.0, page_size.0));
         let searched = app.begin_search(&caller, filter.searched())?;
-        let rows = store::list(&app.database().read(), app.cipher(), caller.tenant(), filter, paging).await?;
+        let database = app.database().read_for(caller.tenant());
+        let rows = store::list(&database, app.cipher(), caller.tenant(), filter, paging).await?;
         app.record_search::<Customer>(&caller, &searched, &rows);
         Ok(Found(app.project_page(&caller, rows)?))
     }

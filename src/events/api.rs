@@ -18,10 +18,12 @@ use crate::{
     error::Result,
     http::{
         caller::{Caller, CanRead},
+        in_flight::InFlight,
         query::Query,
         reply::Found,
         tag::Tag,
     },
+    telemetry::metrics::{HttpLimit, Metrics},
 };
 
 const EVENTS: Tag = Tag { name: "Events", description: "What happened, for other services to follow." };
@@ -47,6 +49,8 @@ impl EventsApi {
         caller: Caller<CanRead>,
         database: Data<&Arc<Database>>,
         signal: Data<&Arc<EventSignal>>,
+        metrics: Data<&Arc<Metrics>>,
+        in_flight: Data<&InFlight>,
         /// Only events after this cursor.
         after: Query<After>,
         /// Only events of these types, at most 20, separated by commas.
@@ -59,12 +63,18 @@ impl EventsApi {
         let mut filter = Filter { after: after.0, types: types.0, limit: limit.0 };
         let until = Instant::now() + Duration::from_secs(wait.0);
         // Before looking: what comes after that ends the wait.
-        let mut watch = (wait.0 > 0).then(|| signal.watch(caller.tenant().as_str()));
+        let mut watch = (wait.0 > 0).then(|| signal.watch(caller.tenant().as_str())).transpose().inspect_err(|_| {
+            metrics.refuse(HttpLimit::event_waiters);
+        })?;
         loop {
-            let page = feed::read(&database.read(), caller.tenant(), &filter, &signal.damage).await?;
+            let page =
+                feed::read(&database.read_for(caller.tenant()), caller.tenant(), &filter, &signal.damage).await?;
             let left = until.saturating_duration_since(Instant::now());
             let comes = match &mut watch {
-                Some(watch) if page.is_empty() => watch.comes(page.head, filter.types.as_deref(), left).await,
+                Some(watch) if page.is_empty() => {
+                    in_flight.waits(left);
+                    watch.comes(page.head, filter.types.as_deref(), left).await
+                }
                 _ => false,
             };
             if !comes {

@@ -27,4 +27,4 @@ pub mod types;
 
 pub use api::EventsApi;
 pub(crate) use entity::Model;
-pub use signal::EventSignal;
+pub use signal::{EventSignal, WaiterLimits};

@@ -2,7 +2,7 @@
 //! operation except the probes. Writes require a `Caller<CanWrite>` and reads the caller's tenant, so neither check can
 //! be forgotten; tests walk the contract to make sure that no other operation answers anonymous requests.
 //!
-//! Order of checks: token (401), scope (403), tenant header (400), tenant allowed by the token (403).
+//! Order of checks: token (401), rate (429), scope (403), tenant header (400), tenant allowed by the token (403).
 
 use std::{
     marker::PhantomData,
@@ -20,6 +20,7 @@ use poem_openapi::{
 
 use super::{
     header::{Sent, sent, text},
+    rate::RateLimits,
     request_id::ReceivedRequestId,
 };
 use crate::{
@@ -148,6 +149,8 @@ impl<A: Access> Caller<A> {
         // If the request is rejected below, it is audited under this actor's tenant.
         let actor = authenticator.audited_actor(request, &claims.bearer);
         identify(request, &actor);
+        let caller = claims.bearer.subject.as_deref().or(claims.bearer.client.as_deref());
+        rates(request)?.admit(request, &actor.tenant, caller)?;
         authorize(&claims, A::SCOPE)?;
         let tenant = authenticator.tenant(&claims.bearer, request.headers())?;
         let visibility = authenticator.visibility(&claims);
@@ -228,6 +231,11 @@ impl Authenticator {
             PiiDisplay::Scoped => PiiVisibility::Masked,
         }
     }
+}
+
+fn rates(request: &Request) -> Result<&RateLimits> {
+    let rates = request.data::<Arc<RateLimits>>().ok_or_else(|| Error::internal("the service has no rates"))?;
+    Ok(rates)
 }
 
 /// Records the caller for the service stack and the log.

@@ -17,6 +17,7 @@ use serde::Serialize;
 use super::{base_path::address, request_id};
 use crate::{
     error::{Error, ErrorKind},
+    telemetry::metrics::HttpLimit,
     values::Nullable,
 };
 
@@ -190,11 +191,13 @@ pub struct ErrorResponse {
     cause: Option<String>,
     /// Whether this is the response of a probe, which also reports health.
     down: bool,
+    /// The limit that was reached.
+    limit: Option<HttpLimit>,
 }
 
 impl ErrorResponse {
     fn new(code: ErrorCode) -> Self {
-        Self { code, details: None, location: None, cause: None, down: false }
+        Self { code, details: None, location: None, cause: None, down: false, limit: None }
     }
 
     fn detailed(code: ErrorCode, details: impl Into<String>) -> Self {
@@ -204,7 +207,8 @@ impl ErrorResponse {
     /// 413: the body is larger than `limit` bytes.
     #[must_use]
     pub fn payload_too_large(limit: usize) -> Self {
-        Self::detailed(ErrorCode::PayloadTooLarge, format!("the body must not be larger than {limit} bytes"))
+        let details = format!("the body must not be larger than {limit} bytes");
+        Self::detailed(ErrorCode::PayloadTooLarge, details).because_of(HttpLimit::body_size)
     }
 
     /// 415: the body is not `application/json`.
@@ -221,17 +225,19 @@ impl ErrorResponse {
     /// 414: the URL is longer than `limit` bytes.
     #[must_use]
     pub fn uri_too_long(limit: usize) -> Self {
-        Self::detailed(ErrorCode::UriTooLong, format!("the URL must not be longer than {limit} bytes"))
-    }
-
-    /// 429: `details` names the limit.
-    pub fn too_many_requests(details: impl Into<String>) -> Self {
-        Self::detailed(ErrorCode::TooManyRequests, details)
+        let details = format!("the URL must not be longer than {limit} bytes");
+        Self::detailed(ErrorCode::UriTooLong, details).because_of(HttpLimit::url_size)
     }
 
     /// 431: `details` names the header, or the limit of all.
     pub fn headers_too_large(details: impl Into<String>) -> Self {
         Self::detailed(ErrorCode::HeadersTooLarge, details)
+    }
+
+    /// The same error, which the service stack counts as a refusal by this limit.
+    #[must_use]
+    pub fn because_of(self, limit: HttpLimit) -> Self {
+        Self { limit: Some(limit), ..self }
     }
 
     /// 503 of a probe: `details` says which part of the service is failing.
@@ -251,6 +257,12 @@ impl ErrorResponse {
     #[must_use]
     pub fn code(&self) -> ErrorCode {
         self.code
+    }
+
+    /// The limit that was reached, if the service stack is to count it.
+    #[must_use]
+    pub fn limit(&self) -> Option<HttpLimit> {
+        self.limit
     }
 
     /// The details for the client.
@@ -324,6 +336,7 @@ impl From<Error> for ErrorResponse {
             ErrorKind::Forbidden => ErrorCode::Forbidden,
             ErrorKind::NotFound => ErrorCode::NotFound,
             ErrorKind::Duplicate => ErrorCode::IdempotentConflict,
+            ErrorKind::TooMany => ErrorCode::TooManyRequests,
             ErrorKind::Internal => ErrorCode::InternalError,
             ErrorKind::Unavailable => ErrorCode::ServiceUnavailable,
         };
@@ -338,7 +351,7 @@ impl From<Error> for ErrorResponse {
             }
             None => error.details().map(str::to_owned),
         };
-        Self { code, details, location, cause: error.cause().map(str::to_owned), down: false }
+        Self { code, details, location, cause: error.cause().map(str::to_owned), down: false, limit: None }
     }
 }
 

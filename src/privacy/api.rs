@@ -82,7 +82,8 @@ impl PrivacyApi {
         /// The customer's id.
         customer_id: Path<PathId>,
     ) -> Result<Found<Erasure>> {
-        let last = request::last(&app.database().read(), caller.tenant(), customer_id.0.uuid()).await?;
+        let last =
+            request::last(&app.database().read_for(caller.tenant()), caller.tenant(), customer_id.0.uuid()).await?;
         last.map(|row| Found(Erasure::from_row(row))).ok_or_else(Error::not_found)
     }
 

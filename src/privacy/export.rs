@@ -71,7 +71,7 @@ struct Export {
 pub(super) async fn export(app: &App, caller: &Caller<CanRead>, customer: Uuid) -> Result<Exported> {
     let place = app.exports().clone().try_acquire_owned();
     let place = place.map_err(|_| Error::unavailable("as many exports as may be are under way"))?;
-    let snapshot = app.database().snapshot().await?;
+    let snapshot = app.database().snapshot_for(caller.tenant()).await?;
     let row = read::one::<customers::Entity>(&snapshot, caller.tenant(), customer).await?;
     let head = Head {
         exported_at: app.now(),

@@ -48,7 +48,7 @@ pub(crate) async fn check(
     customer: Uuid,
     follow_ups: bool,
 ) -> Result<Option<Checked>> {
-    let db = database.read();
+    let db = database.read_for(tenant);
     let last = last(&db, tenant, customer).await?.filter(|last| covers(last, follow_ups));
     let Some((last, until)) = last.and_then(|last| last.events_until.map(|until| (last, until))) else {
         return Ok(None);

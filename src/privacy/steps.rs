@@ -145,7 +145,7 @@ pub(super) async fn complete(changes: &Changes, mut row: Model, progress: &dyn F
 /// Takes the next step, and gives what the erasure's row is then.
 async fn step(changes: &Changes, erasure: &Model) -> Result<(ErasureStep, Model)> {
     let actor = erasure.actor();
-    let db = changes.database.read();
+    let db = changes.database.read_for(&actor.tenant);
     let stored = entity::Entity::of(&actor.tenant).filter(Column::ErasureId.eq(erasure.erasure_id));
     let Some(row) = stored.all(&db).await?.pop() else { return Ok((ErasureStep::Done, done(erasure))) };
     let window = match row.events_until {

@@ -42,8 +42,33 @@ pub struct Metrics {
     pub inbound_connected: Gauge,
     /// Times that taking the platform's events could not start, or ended.
     pub inbound_failures: Counter,
+    /// Open connections.
+    pub connections: Gauge,
+    /// Requests that are being answered.
+    pub requests_in_flight: Gauge,
     /// Requests and connections refused because a limit was reached.
     pub http_refused: Family<LimitLabels, Counter<u64, AtomicU64>>,
+    /// Requests that a caller was refused (403, 409), by what the audit trail has of them.
+    pub audit_refusals: Family<RefusalLabels, Counter<u64, AtomicU64>>,
+}
+
+/// The labels of [`Metrics::audit_refusals`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RefusalLabels {
+    /// What the audit trail has of it.
+    pub outcome: RefusalOutcome,
+}
+
+/// What the audit trail has of a refusal, as a label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[expect(non_camel_case_types, reason = "label values are written as they are named")]
+pub enum RefusalOutcome {
+    /// An entry of its own.
+    recorded,
+    /// An entry that counts it together with others.
+    collapsed,
+    /// Nothing: too many tenants had refusals at once.
+    dropped,
 }
 
 /// The labels of [`Metrics::http_refused`].
@@ -151,12 +176,18 @@ impl Default for Metrics {
             inbound: new.metric("inbound_events", "Events of the platform, by outcome"),
             inbound_connected: new.metric("inbound_connected", "1 while the platform's events are taken, else 0"),
             inbound_failures: new.metric("inbound_failures", "Times taking the platform's events failed"),
+            connections: new.metric("http_connections", "Open connections, those of the private listener included"),
+            requests_in_flight: new.metric("http_requests_in_flight", "Requests that are being answered"),
             http_refused: new.metric("http_refused", "Requests and connections refused, by the limit reached"),
+            audit_refusals: new.metric("audit_refusals", "Requests refused, by what the audit trail has of them"),
             registry,
         };
         // Counters that are there from the start can be alerted on.
         for limit in HttpLimit::ALL {
             drop(metrics.http_refused.get_or_create(&LimitLabels { limit }));
+        }
+        for outcome in [RefusalOutcome::recorded, RefusalOutcome::collapsed, RefusalOutcome::dropped] {
+            drop(metrics.audit_refusals.get_or_create(&RefusalLabels { outcome }));
         }
         metrics
     }
@@ -177,6 +208,11 @@ impl Metrics {
     /// Counts a refusal because of a limit.
     pub fn refuse(&self, limit: HttpLimit) {
         self.http_refused.get_or_create(&LimitLabels { limit }).inc();
+    }
+
+    /// Counts a request that a caller was refused.
+    pub fn refusal(&self, outcome: RefusalOutcome) {
+        self.audit_refusals.get_or_create(&RefusalLabels { outcome }).inc();
     }
 
     /// All metrics, as text.

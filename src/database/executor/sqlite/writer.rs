@@ -1,15 +1,15 @@
 //! The one task that writes.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use tokio::{
     sync::{mpsc, oneshot},
     time::{Instant, MissedTickBehavior, interval},
 };
 
-use super::{DISK_TIMEOUT, LOCKED, QUEUE_SIZE, group::Group, maintenance::Maintenance, queued_work::QueuedWork};
+use super::{DISK_TIMEOUT, LOCKED, group::Group, maintenance::Maintenance, queue::WorkQueue, queued_work::QueuedWork};
 use crate::{
-    database::{fault::db_error, pool::PooledConnection, steps::Steps},
+    database::{fault::db_error, party::Party, pool::PooledConnection, steps::Steps},
     error::{Error, Result},
 };
 
@@ -17,6 +17,8 @@ use crate::{
 const MAX_GROUP: usize = 128;
 /// How long a group takes in further work: the first one in it waits for all of them.
 const GATHERING_TIME: Duration = Duration::from_millis(100);
+/// The same where several tenants are in the group: one with little work is not to wait for another's that has much.
+const SHARED_GATHERING_TIME: Duration = Duration::from_millis(10);
 /// How long work waits for another process's lock before it is refused.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often the file is checked, and a commit tried while commits fail.
@@ -26,21 +28,21 @@ const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(1);
 pub(super) struct Writer {
     maintenance: Maintenance,
     steps: Arc<Steps>,
-    queue: mpsc::Receiver<QueuedWork>,
+    queue: Arc<WorkQueue>,
     /// Those who wait for the write-ahead log to be emptied.
     log_emptying: mpsc::Receiver<oneshot::Sender<Result<bool>>>,
-    /// Taken from the queue, and waiting for another process's lock to go.
-    waiting: VecDeque<QueuedWork>,
+    /// Taken from the queue, and waiting for a transaction to begin.
+    first: Option<(Party, QueuedWork)>,
 }
 
 impl Writer {
     pub(super) fn new(
         maintenance: Maintenance,
         steps: Arc<Steps>,
-        queue: mpsc::Receiver<QueuedWork>,
+        queue: Arc<WorkQueue>,
         log_emptying: mpsc::Receiver<oneshot::Sender<Result<bool>>>,
     ) -> Self {
-        Self { maintenance, steps, queue, log_emptying, waiting: VecDeque::new() }
+        Self { maintenance, steps, queue, log_emptying, first: None }
     }
 
     /// Runs until the queue is closed and empty.
@@ -52,8 +54,8 @@ impl Writer {
                 biased;
                 _ = ticks.tick() => self.maintain().await,
                 Some(asked) = self.log_emptying.recv() => self.empty_log(asked).await,
-                work = next(&mut self.waiting, &mut self.queue) => match work {
-                    Some(work) if self.maintenance.writes_fail() => work.refuse("the database cannot be written").await,
+                next = self.queue.next() => match next {
+                    Some((_, work)) if self.maintenance.writes_fail() => work.refuse("the database cannot be written").await,
                     Some(work) => self.commit_together(work).await,
                     None => break,
                 },
@@ -88,8 +90,8 @@ impl Writer {
     }
 
     /// Runs this unit of work and what else waits in one transaction, commits it, and answers.
-    async fn commit_together(&mut self, first: QueuedWork) {
-        self.waiting.push_front(first);
+    async fn commit_together(&mut self, first: (Party, QueuedWork)) {
+        self.first = Some(first);
         self.maintenance.log_grows();
         self.maintenance.health().writer_is_busy(true);
         match self.transaction().await {
@@ -105,13 +107,14 @@ impl Writer {
         let Some(connection) = self.begin().await? else { return Ok(false) };
         let group = Group::new(connection, Arc::clone(&self.steps));
         let began = Instant::now();
-        let mut replies = Vec::new();
+        let (mut replies, mut tenants) = (Vec::new(), Tenants::default());
         while replies.len() < MAX_GROUP
-            && began.elapsed() < GATHERING_TIME
+            && began.elapsed() < tenants.gathering_time()
             && group.is_sound().await
-            && let Some(work) = self.waiting.pop_front().or_else(|| self.queue.try_recv().ok())
+            && let Some((party, work)) = self.first.take().or_else(|| self.queue.try_next())
         {
             self.maintenance.health().writer_is_busy(true);
+            tenants.note(party);
             replies.push(work.run(&group).await);
         }
         let committed = self.commit(&group).await;
@@ -134,15 +137,12 @@ impl Writer {
             if !connection.is_trusted() {
                 return Err(error.into());
             }
-            while self.waiting.len() < QUEUE_SIZE
-                && let Ok(work) = self.queue.try_recv()
-            {
-                self.waiting.push_back(work);
-            }
-            while let Some(work) = self.waiting.pop_front_if(|work| work.waited() >= LOCK_TIMEOUT) {
+            let is_late = |work: &QueuedWork| work.waited() >= LOCK_TIMEOUT;
+            if let Some((_, work)) = self.first.take_if(|(_, work)| is_late(work)) {
                 work.refuse(LOCKED).await;
             }
-            if self.waiting.is_empty() {
+            self.queue.refuse_locked(is_late);
+            if self.first.is_none() && self.queue.is_empty() {
                 return Ok(None);
             }
         }
@@ -174,18 +174,32 @@ impl Writer {
 
     async fn fails(&mut self, error: &Error) {
         tracing::error!(cause = error.cause(), "a transaction failed");
-        // Where it could not even be begun, they waited for it.
-        for work in std::mem::take(&mut self.waiting) {
+        // Where it could not even be begun, this waited for it; what is behind it is tried, or refused, by itself.
+        if let Some((_, work)) = self.first.take() {
             work.refuse("a transaction cannot be begun").await;
         }
         self.maintenance.commit_failed().await;
     }
 }
 
-/// The work that waits for longest.
-async fn next(waiting: &mut VecDeque<QueuedWork>, queue: &mut mpsc::Receiver<QueuedWork>) -> Option<QueuedWork> {
-    match waiting.pop_front() {
-        Some(work) => Some(work),
-        None => queue.recv().await,
+/// Whether a group has work of more than one tenant.
+#[derive(Default)]
+struct Tenants {
+    first: Option<Party>,
+    several: bool,
+}
+
+impl Tenants {
+    /// Work of this party is in the group. The service's own is waited for by nobody.
+    fn note(&mut self, party: Party) {
+        match (&self.first, party) {
+            (_, Party::Service) => {}
+            (None, tenant) => self.first = Some(tenant),
+            (Some(first), tenant) => self.several |= *first != tenant,
+        }
+    }
+
+    fn gathering_time(&self) -> Duration {
+        if self.several { SHARED_GATHERING_TIME } else { GATHERING_TIME }
     }
 }
