@@ -5,8 +5,8 @@ use std::{error::Error, fmt::Write as _, process::ExitCode};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use super::{
-    audit, context::ExitOutcome, healthcheck, inbound, keygen, keys, migrate, openapi, outbox, relay, retention, serve,
-    token,
+    audit, context::ExitOutcome, healthcheck, inbound, keygen, keys, migrate, openapi, outbox, privacy, relay,
+    retention, serve, token,
 };
 use crate::{
     config::Config,
@@ -53,6 +53,9 @@ enum Command {
     /// Verify or export the audit trail
     #[command(subcommand)]
     Audit(audit::Task),
+    /// Erase personal data
+    #[command(subcommand)]
+    Privacy(privacy::Task),
     /// Manage what the retention takes for the time
     #[command(subcommand)]
     Retention(retention::Task),
@@ -100,6 +103,7 @@ fn run(command: Command, stderr: &StandardError) -> ExitOutcome {
         Command::Outbox(task) => wait(outbox::run(log_warnings()?, task)),
         Command::Inbound(task) => wait(inbound::run(log_warnings()?, task)),
         Command::Audit(task) => wait(audit::run(log_warnings()?, task)),
+        Command::Privacy(task) => wait(privacy::run(log_warnings()?, task)),
         Command::Retention(task) => wait(retention::run(log_warnings()?, task)),
     }
 }

@@ -26,6 +26,7 @@ mod events;
 mod http;
 mod inbound;
 mod pii;
+mod privacy;
 mod relay;
 mod resources;
 mod service;

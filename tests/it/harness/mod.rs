@@ -204,7 +204,7 @@ impl Service {
     pub fn call(&self, method: Method, path: &str) -> Call<'_> {
         let request = Request::builder().method(method).uri_str(format!("/api/v1/crm{path}")).finish();
         Call { service: self, request }
-            .token(&token(json!({ "scope": "crm:read crm:write crm:pii:read crm:audit:read" })))
+            .token(&token(json!({ "scope": "crm:read crm:write crm:pii:read crm:pii:erase crm:audit:read" })))
     }
 
     pub async fn create(&self, path: &str, body: Value) -> Value {
@@ -355,6 +355,13 @@ impl Call<'_> {
         let text = response.take_body().into_string().await.unwrap();
         let body = serde_json::from_str(&text).unwrap_or(Value::Null);
         Reply { status: response.status(), headers: response.headers().clone(), text, body }
+    }
+
+    /// Sends the request; the text of the reply, or that it broke off.
+    pub async fn stream(self) -> (Response, Result<String, String>) {
+        let mut response = self.service.endpoint.get_response(self.request).await;
+        let text = response.take_body().into_string().await.map_err(|error| error.to_string());
+        (response, text)
     }
 
     /// Sends the request, and drops it after a number of polls, as when the client disconnects.

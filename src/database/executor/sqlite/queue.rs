@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sea_orm::DbErr;
 use tokio::{
-    sync::{Notify, oneshot},
+    sync::{Notify, mpsc, oneshot},
     task::JoinHandle,
 };
 
@@ -29,6 +29,7 @@ const TOO_MANY: &str = "too many changes are waiting";
 /// What commits changes on SQLite: puts them into the queue of the one writer.
 pub(in crate::database) struct SqliteExecutor {
     queue: Arc<WorkQueue>,
+    log_emptying: mpsc::Sender<oneshot::Sender<Result<bool>>>,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -54,9 +55,10 @@ impl SqliteExecutor {
         health: Arc<Health>,
     ) -> Self {
         let queue = Arc::new(WorkQueue::new());
+        let (log_emptying, asked) = mpsc::channel(1);
         let maintenance = Maintenance::new(pool, readers, file, wal_guard, health);
-        let writer = tokio::spawn(Writer::new(maintenance, steps, Arc::clone(&queue)).run());
-        Self { queue, writer: Some(writer).into() }
+        let writer = tokio::spawn(Writer::new(maintenance, steps, Arc::clone(&queue), asked).run());
+        Self { queue, log_emptying, writer: Some(writer).into() }
     }
 
     /// Puts a unit of work into the queue; its outcome goes to `sender`.
@@ -67,6 +69,16 @@ impl SqliteExecutor {
         sender: oneshot::Sender<Result<T>>,
     ) -> Result<()> {
         self.queue.push(&scope.party, QueuedWork::new(scope.deadline, work, sender))
+    }
+
+    /// Moves the whole write-ahead log into the database file; `false` where that is not possible now.
+    pub(in crate::database) async fn empty_log(&self) -> Result<bool> {
+        let (sender, receiver) = oneshot::channel();
+        // Whoever else asked is answered soon.
+        if self.log_emptying.try_send(sender).is_err() {
+            return Ok(false);
+        }
+        receiver.await.unwrap_or_else(|_| Err(Error::unavailable("the service stops")))
     }
 
     /// Finishes what waits; accepts nothing more.
