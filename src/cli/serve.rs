@@ -12,7 +12,7 @@ use crate::{
     app::App,
     background::{Background, retention},
     config::{Config, JwtKey, Migrate},
-    database::{self, migrate, reach::reach},
+    database::{self, migrate, permissions, reach::reach},
     http::server::{self, Limits},
     service::{private::PrivateListener, service},
 };
@@ -93,6 +93,7 @@ async fn start(config: Config) -> Result<App, Box<dyn Error + Send + Sync>> {
         ),
         _ => {}
     }
+    permissions::warn_of_others(&app.config().database_url);
     retention::begin(&app).await;
     Ok(app)
 }

@@ -17,6 +17,7 @@
 //! | [`reach`], [`migrate`], [`retry`] | waiting for PostgreSQL at start · the schema · what both retry by |
 //! | [`roles`] | the rights of the service's role on PostgreSQL |
 //! | [`horizon`] | what the retention takes for the time |
+//! | [`permissions`] | who else on this machine may open the SQLite file |
 //! | [`vacuum`] | removing deleted data from the files |
 //! | [`tenancy`], [`read`], [`decode`] | how a query stays within its tenant · how a row and a page are read · what may be damaged |
 
@@ -33,6 +34,7 @@ mod health;
 pub mod horizon;
 pub mod migrate;
 mod party;
+pub mod permissions;
 mod pool;
 mod probe;
 pub mod reach;
