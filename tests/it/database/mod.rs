@@ -1,6 +1,7 @@
 //! SQLite and PostgreSQL: the schema, and the service while they fail.
 
 mod disks;
+mod fairness;
 mod files;
 mod horizon;
 mod hot_rows;

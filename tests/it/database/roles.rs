@@ -37,7 +37,6 @@ async fn the_services_role_can_change_nothing_of_the_audit_trail() {
             format!("DROP TABLE {table} CASCADE"),
             format!("CREATE INDEX ON {table} ({column})"),
             format!("ALTER TABLE {table} OWNER TO crm_test_service"),
-            format!("GRANT ALL ON {table} TO crm_test_service"),
         ]);
     }
     let no_hash = "repeat('a', 64)";
