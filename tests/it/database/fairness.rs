@@ -15,7 +15,7 @@ use serde_json::json;
 use crate::harness::{Service, within};
 
 /// A query that takes long, and reads no table.
-const HEAVY: &str = "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 2000000) \
+const HEAVY: &str = "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 400000) \
                      SELECT count(*) FROM n";
 
 fn tenant(name: &str) -> Tenant {
