@@ -4,6 +4,7 @@ mod bodies;
 mod connections;
 mod errors;
 mod headers;
+mod in_flight;
 mod keep_alive;
 mod lists;
 mod probes;
