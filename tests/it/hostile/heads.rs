@@ -140,7 +140,10 @@ async fn a_head_has_ten_seconds_from_its_first_byte_however_it_drips() {
         let mut received = Vec::new();
         // HTTP/2 greets.
         loop {
-            let _closed = connection.try_write(b"x");
+            // The preface has no room for it.
+            if !begins.ends_with(b"HTTP/2.0\r\n") {
+                let _closed = connection.try_write(b"x");
+            }
             match timeout(Duration::from_millis(500), connection.read_buf(&mut received)).await {
                 Ok(Ok(0) | Err(_)) => break,
                 Ok(Ok(_)) => {}
