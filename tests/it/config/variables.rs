@@ -20,6 +20,8 @@ fn an_empty_environment_gives_the_defaults() {
     assert_eq!(config.default_currency.code(), "CNY");
     assert_eq!(config.auth.keys, TokenKeys::Development);
     assert_eq!(config.body_limit, 128 * 1024);
+    assert_eq!((config.keep_alive, config.requests_in_flight), (Duration::from_secs(75), 1024));
+    assert!(config.connections_per_peer.is_none() && config.trusted_proxies.is_empty());
     assert_eq!((config.migrate, config.pii_display), (Migrate::Auto, PiiDisplay::Scoped));
 }
 
@@ -37,12 +39,23 @@ fn variables_are_read_and_empty_ones_are_unset() {
 }
 
 #[test]
+fn trusted_proxies_are_addresses_and_networks() {
+    let config = read(&[("CRM_TRUSTED_PROXIES", "10.0.0.1, 10.1.0.0/16,2001:db8::/32,")]).unwrap();
+    let proxies: Vec<String> = config.trusted_proxies.iter().map(ToString::to_string).collect();
+    assert_eq!(proxies, ["10.0.0.1/32", "10.1.0.0/16", "2001:db8::/32"]);
+}
+
+#[test]
 fn all_invalid_variables_are_reported_by_name_without_their_values() {
     let invalid = [
         ("CRM_HOST", "nowhere"),
         ("CRM_PORT", "70000"),
         ("CRM_METRICS_ADDR", "nowhere:9464"),
         ("CRM_LAME_DUCK", "11m"),
+        ("CRM_KEEP_ALIVE", "2h"),
+        ("CRM_CONNECTIONS_PER_PEER", "0"),
+        ("CRM_TRUSTED_PROXIES", "10.0.0.1,secret"),
+        ("CRM_REQUESTS_IN_FLIGHT", "none"),
         ("CRM_DATABASE_URL", "mysql://secret@x/y"),
         ("CRM_MIGRATE_URL", "sqlite://secret.db"),
         ("CRM_DATABASE_WAIT", "a while"),
