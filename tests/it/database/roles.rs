@@ -13,16 +13,8 @@ use crate::harness::{
 
 const DELIVERY: &str = include_str!("../../../delivery/README.md");
 
-#[tokio::test]
-async fn the_services_role_can_change_nothing_of_the_audit_trail() {
-    if !on_postgres() {
-        return;
-    }
-    let service = Service::start().await;
-    create_customers(&service, "default", 3).await;
-    chain::link_entries(service.app.database()).await.unwrap();
-    create_customers(&service, "default", 1).await;
-    let role = Database::connect(service.database.service_url()).await.unwrap();
+/// What a role without rights cannot do to the tables of the trail.
+fn of_each_table() -> Vec<String> {
     let mut tried = Vec::new();
     for table in ["audit_logs", "audit_queue", "audit_chain", "audit_heads", "seaql_migrations"] {
         let column = if table == "seaql_migrations" { "version" } else { "tenant_id" };
@@ -39,36 +31,44 @@ async fn the_services_role_can_change_nothing_of_the_audit_trail() {
             format!("ALTER TABLE {table} OWNER TO crm_test_service"),
         ]);
     }
+    tried
+}
+
+/// What it cannot do around them, and what the function that purges refuses.
+fn around_them() -> Vec<String> {
+    [
+        "INSERT INTO audit_heads VALUES ('x', 1, '', 0, '')",
+        "INSERT INTO audit_chain SELECT tenant_id, 9, audit_log_id, '' FROM audit_queue",
+        "INSERT INTO audit_logs SELECT * FROM audit_logs ON CONFLICT (tenant_id, audit_log_id) DO UPDATE SET actor = 'x'",
+        "INSERT INTO seaql_migrations VALUES ('m20270101_000001_x', 0)",
+        "DROP TRIGGER audit_logs_delete ON audit_logs",
+        "CREATE OR REPLACE FUNCTION audit_truncate() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
+        "DROP FUNCTION audit_purge_entries",
+        "ALTER FUNCTION audit_purge_entries SECURITY INVOKER",
+        "CREATE TABLE another (id INT)",
+        "CREATE SCHEMA another",
+        "DROP SCHEMA public CASCADE",
+        "SET session_replication_role = replica",
+        "SET ROLE postgres",
+        "COPY audit_logs FROM '/etc/hosts'",
+        // Too early, beyond the chain, and back.
+        "SELECT audit_purge_entries('default', 1, now())",
+        "SELECT audit_purge_entries('default', 3, 'infinity')",
+        "SELECT audit_purge_entries('default', 9, 'infinity')",
+        "SELECT audit_purge_entries('default', 0, 'infinity')",
+        "SELECT audit_purge_entries('nobody', 1, 'infinity')",
+        "SELECT audit_purge_entries(NULL, NULL, NULL)",
+    ]
+    .map(str::to_owned)
+    .to_vec()
+}
+
+/// What the function that chains refuses.
+fn of_the_chain() -> Vec<String> {
     let no_hash = "repeat('a', 64)";
-    tried.extend(
-        [
-            "INSERT INTO audit_heads VALUES ('x', 1, '', 0, '')",
-            "INSERT INTO audit_chain SELECT tenant_id, 9, audit_log_id, '' FROM audit_queue",
-            "INSERT INTO audit_logs SELECT * FROM audit_logs ON CONFLICT (tenant_id, audit_log_id) DO UPDATE SET actor = 'x'",
-            "INSERT INTO seaql_migrations VALUES ('m20270101_000001_x', 0)",
-            "DROP TRIGGER audit_logs_delete ON audit_logs",
-            "CREATE OR REPLACE FUNCTION audit_truncate() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
-            "DROP FUNCTION audit_purge_entries",
-            "ALTER FUNCTION audit_purge_entries SECURITY INVOKER",
-            "CREATE TABLE another (id INT)",
-            "CREATE SCHEMA another",
-            "DROP SCHEMA public CASCADE",
-            "SET session_replication_role = replica",
-            "SET ROLE postgres",
-            "COPY audit_logs FROM '/etc/hosts'",
-            // Too early, beyond the chain, and back.
-            "SELECT audit_purge_entries('default', 1, now())",
-            "SELECT audit_purge_entries('default', 3, 'infinity')",
-            "SELECT audit_purge_entries('default', 9, 'infinity')",
-            "SELECT audit_purge_entries('default', 0, 'infinity')",
-            "SELECT audit_purge_entries('nobody', 1, 'infinity')",
-            "SELECT audit_purge_entries(NULL, NULL, NULL)",
-        ]
-        .map(str::to_owned),
-    );
     let entry = "(SELECT array_agg(audit_log_id) FROM audit_queue)";
     let chained = "(SELECT array_agg(audit_log_id) FROM audit_chain WHERE sequence = 1)";
-    tried.extend([
+    vec![
         // Behind another head, without a hash, an entry that is chained, one that is not there, none.
         format!("SELECT audit_chain_entries('default', 2, {entry}, ARRAY[{no_hash}])"),
         format!("SELECT audit_chain_entries('default', 3, {entry}, ARRAY['x'])"),
@@ -77,8 +77,20 @@ async fn the_services_role_can_change_nothing_of_the_audit_trail() {
         format!("SELECT audit_chain_entries('default', 3, {chained}, ARRAY[{no_hash}])"),
         format!("SELECT audit_chain_entries('default', 3, ARRAY[gen_random_uuid()], ARRAY[{no_hash}])"),
         "SELECT audit_chain_entries('default', 3, ARRAY[]::uuid[], ARRAY[]::text[])".to_owned(),
-    ]);
-    for sql in tried {
+    ]
+}
+
+#[tokio::test]
+async fn the_services_role_can_change_nothing_of_the_audit_trail() {
+    if !on_postgres() {
+        return;
+    }
+    let service = Service::start().await;
+    create_customers(&service, "default", 3).await;
+    chain::link_entries(service.app.database()).await.unwrap();
+    create_customers(&service, "default", 1).await;
+    let role = Database::connect(service.database.service_url()).await.unwrap();
+    for sql in [of_each_table(), around_them(), of_the_chain()].concat() {
         let tampered = role.execute_unprepared(&sql).await;
         assert!(tampered.is_err(), "{sql}");
     }
