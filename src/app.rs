@@ -13,7 +13,7 @@ use crate::{
         AuditEntry, AuditQueue, Refusals,
         reading::{reading, search},
     },
-    auth::Keys,
+    auth::TokenVerifier,
     change::{Changes, Removal},
     config::Config,
     database::{Database, horizon::HorizonKeeper, read},
@@ -34,7 +34,7 @@ pub struct App {
 
 struct Parts {
     config: Config,
-    keys: Arc<Keys>,
+    tokens: Arc<TokenVerifier>,
     changes: Changes,
     refusals: Arc<Refusals>,
     clock: Clock,
@@ -62,7 +62,8 @@ impl App {
         removals: Vec<Removal>,
         time_limit: Duration,
     ) -> std::result::Result<Self, Box<dyn StdError + Send + Sync>> {
-        let keys = Arc::new(Keys::from_config(&config)?);
+        let metrics: Arc<Metrics> = Arc::default();
+        let tokens = Arc::new(TokenVerifier::from_config(&config, &clock, &metrics)?);
         let database = Database::open(&config, time_limit).await?;
         let cipher = key_registry::open(&config, &database, clock.now()).await?;
         let waiters = WaiterLimits { total: config.event_waiters, per_tenant: config.event_waiters_per_tenant };
@@ -79,8 +80,8 @@ impl App {
         };
         let exports = Arc::new(Semaphore::new(EXPORTS));
         let refusals = Arc::new(Refusals::new(Arc::clone(&changes.audit_queue), Arc::clone(&changes.ids)));
-        let (metrics, stopping) = (Arc::default(), CancellationToken::new());
-        Ok(Self { parts: Arc::new(Parts { config, keys, changes, refusals, clock, metrics, stopping, exports }) })
+        let stopping = CancellationToken::new();
+        Ok(Self { parts: Arc::new(Parts { config, tokens, changes, refusals, clock, metrics, stopping, exports }) })
     }
 
     /// The configuration, as read at startup.
@@ -89,10 +90,10 @@ impl App {
         &self.parts.config
     }
 
-    /// The keys that verify tokens.
+    /// What verifies tokens.
     #[must_use]
-    pub fn keys(&self) -> &Arc<Keys> {
-        &self.parts.keys
+    pub fn tokens(&self) -> &Arc<TokenVerifier> {
+        &self.parts.tokens
     }
 
     /// The database.

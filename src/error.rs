@@ -29,6 +29,17 @@ pub enum ErrorKind {
     Internal,
     /// The service cannot do it now, but may be able to later.
     Unavailable,
+    /// The token is too long to be looked at.
+    TokenTooLarge,
+}
+
+/// What the caller is told about its credentials besides the status (RFC 6750, section 3.1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Challenge {
+    /// The token is not accepted, for this reason.
+    InvalidToken(String),
+    /// The token lacks this scope.
+    InsufficientScope(&'static str),
 }
 
 /// Why an operation was rejected or failed.
@@ -39,6 +50,7 @@ pub struct Error {
     /// For a duplicate request: the collection and id of the resource that the first one created or changed.
     resource: Option<(String, Uuid)>,
     cause: Option<String>,
+    challenge: Option<Challenge>,
     missing_reference: bool,
     contention: bool,
     outcome_unknown: bool,
@@ -51,6 +63,7 @@ impl Error {
             details: None,
             resource: None,
             cause: None,
+            challenge: None,
             missing_reference: false,
             contention: false,
             outcome_unknown: false,
@@ -80,6 +93,27 @@ impl Error {
     /// `details` says what is missing or wrong with the credentials, without repeating them.
     pub fn unauthenticated(details: impl Into<String>) -> Self {
         Self::detailed(ErrorKind::Unauthenticated, details)
+    }
+
+    /// The token is not accepted; `reason` repeats nothing of it.
+    pub fn invalid_token(reason: impl Into<String>) -> Self {
+        let reason = reason.into();
+        let details = format!("Authorization: {reason}");
+        Self { challenge: Some(Challenge::InvalidToken(reason)), ..Self::unauthenticated(details) }
+    }
+
+    /// The token is longer than `limit` bytes.
+    #[must_use]
+    pub fn token_too_large(limit: usize) -> Self {
+        let details = format!("Authorization: the token must not be longer than {limit} bytes");
+        Self::detailed(ErrorKind::TokenTooLarge, details)
+    }
+
+    /// The token lacks this scope.
+    #[must_use]
+    pub fn insufficient_scope(scope: &'static str) -> Self {
+        let details = format!("the token lacks the scope {scope}");
+        Self { challenge: Some(Challenge::InsufficientScope(scope)), ..Self::forbidden(details) }
     }
 
     /// `details` names the missing permission.
@@ -154,6 +188,12 @@ impl Error {
     #[must_use]
     pub fn cause(&self) -> Option<&str> {
         self.cause.as_deref()
+    }
+
+    /// What the caller is told about its credentials.
+    #[must_use]
+    pub fn challenge(&self) -> Option<&Challenge> {
+        self.challenge.as_ref()
     }
 
     /// Whether a resource is missing that may yet be created: an id of the right form that the tenant has no resource for.

@@ -45,10 +45,10 @@ pub fn sign(
     let expires = issued.saturating_add(i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX));
     let mut claims = json!({ "sub": "developer", "client_id": "crm-token", "iat": issued, "exp": expires });
     for (name, value) in [
-        ("tenant_id", tenant),
+        (config.auth.tenant_claim.as_str(), tenant),
         ("scope", scope),
-        ("iss", config.jwt_issuer.as_deref()),
-        ("aud", config.jwt_audience.as_deref()),
+        ("iss", config.auth.issuer.as_deref()),
+        ("aud", config.auth.audience.as_deref()),
     ] {
         if let (Some(value), Some(claims)) = (value, claims.as_object_mut()) {
             claims.insert(name.to_owned(), Value::from(value));

@@ -17,6 +17,8 @@ const CHAIN: Duration = Duration::from_millis(400);
 const PURGE: Duration = Duration::from_secs(600);
 /// How often it is looked for refusals whose minute is over.
 const REFUSALS: Duration = Duration::from_secs(5);
+/// How often it is looked whether the keys of tokens are to be fetched.
+const REFRESH: Duration = Duration::from_secs(1);
 /// How often the sealing key is registered again.
 const REGISTER: Duration = Duration::from_secs(15);
 
@@ -48,6 +50,12 @@ impl Background {
         tasks.every(PURGE, "what is past its time cannot be deleted", |app| async move { purge(&app).await.map(drop) });
         tasks.every(REGISTER, "the sealing key cannot be registered", |app| async move {
             key_registry::register(app.database(), app.cipher(), app.now()).await
+        });
+        tasks.every(REFRESH, "the keys of tokens cannot be fetched", |app| async move {
+            tokio::select! {
+                fresh = app.tokens().keep_fresh() => fresh,
+                () = app.stopping().cancelled() => Ok(()),
+            }
         });
         tasks
     }

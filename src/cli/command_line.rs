@@ -84,6 +84,7 @@ fn run(command: Command, stderr: &StandardError) -> ExitOutcome {
     let log = |only: Option<&str>| -> Result<Config, Box<dyn Error + Send + Sync>> {
         let config = Config::from_env()?;
         telemetry::start(only.unwrap_or(&config.log), config.log_format, stderr);
+        config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         Ok(config)
     };
     let log_all = || log(None);

@@ -11,7 +11,7 @@ use super::context::{ExitOutcome, StopSignal, check_schema, fault, open};
 use crate::{
     app::App,
     background::{Background, retention},
-    config::{Config, JwtKey, Migrate},
+    config::{Config, Migrate, ScopePolicy, Tenancy, TokenKeys},
     database::{self, migrate, reach::reach},
     http::{
         limits::Limits,
@@ -21,11 +21,7 @@ use crate::{
 };
 
 pub(super) async fn run(config: Config) -> ExitOutcome {
-    if config.jwt_key == JwtKey::Development {
-        let file = config.data_dir.join("jwt_secret");
-        let message = "no CRM_JWT_SECRET or CRM_JWT_PUBLIC_KEY_FILE: tokens are verified with a development secret";
-        tracing::warn!(file = %file.display(), "{message}");
-    }
+    say_what_is_trusted(&config);
     let (mut stop_signal, lame_duck) = (StopSignal::listen()?, config.lame_duck);
     let connections = most_connections(config.database_connections);
     let address = config.address();
@@ -68,6 +64,30 @@ pub(super) async fn run(config: Config) -> ExitOutcome {
     finished.map_err(fault)?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Says what whoever can reach the service may do, where that is more than a token says.
+fn say_what_is_trusted(config: &Config) {
+    let auth = &config.auth;
+    if auth.keys == TokenKeys::Development {
+        let file = config.data_dir.join("jwt_secret");
+        let message =
+            "no key for tokens is configured, CRM_JWT_SECRET or another: they are verified with a development secret";
+        tracing::warn!(file = %file.display(), "{message}");
+    }
+    if config.host.is_loopback() {
+        return;
+    }
+    if auth.tenancy == Tenancy::Header {
+        tracing::warn!(
+            "CRM_TENANCY=header: a token without the claim {} may act for any tenant that X-Tenant-Id names; the gateway \
+             must set that header",
+            auth.tenant_claim
+        );
+    }
+    if auth.scopes == ScopePolicy::Optional {
+        tracing::warn!("CRM_SCOPES=optional: a token that names no crm: scope may read and write");
+    }
 }
 
 /// Binds the port without listening on it: connections are refused until the service can answer.

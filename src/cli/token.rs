@@ -7,13 +7,13 @@ use clap::Args;
 use super::context::{ExitOutcome, print};
 use crate::{
     auth::{development_secret, sign},
-    config::{Config, JwtKey},
+    config::{Config, TokenKeys},
     values::{Clock, Tenant},
 };
 
 #[derive(Debug, Args)]
 pub(super) struct TokenArgs {
-    /// Limit the token to this tenant; by default it is not limited to any
+    /// Limit the token to this tenant, in the claim that CRM_TENANT_CLAIM names; by default it is not limited to any
     #[arg(long)]
     tenant: Option<String>,
     /// Limit the token to these scopes, separated by spaces; by default it may read and write, and sees personal data
@@ -26,11 +26,17 @@ pub(super) struct TokenArgs {
 }
 
 pub(super) fn run(config: &Config, args: &TokenArgs) -> ExitOutcome {
-    let secret = match &config.jwt_key {
-        JwtKey::Secret(secret) => secret.clone(),
-        JwtKey::Development => development_secret(&config.data_dir)?,
-        JwtKey::PublicKeyFile(_) => {
-            return Err("tokens are signed by whoever holds the private key of CRM_JWT_PUBLIC_KEY_FILE".into());
+    let secret = match &config.auth.keys {
+        TokenKeys::Secret(secret) => secret.clone(),
+        TokenKeys::Development => development_secret(&config.data_dir)?,
+        TokenKeys::PublicKeyFile(_)
+        | TokenKeys::JwksFile(_)
+        | TokenKeys::JwksUrl(_)
+        | TokenKeys::Issuer(_)
+        | TokenKeys::None => {
+            return Err("tokens are signed by the platform, which holds the private key: here only a shared secret can sign one \
+                        (CRM_JWT_SECRET)"
+                .into());
         }
     };
     if let Some(tenant) = &args.tenant

@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     database_url::DatabaseUrl,
-    variables::{Variables, duration, path},
+    variables::{SecretName, Variables, duration, path},
 };
 
 const MAX_DATABASE_WAIT: Duration = Duration::from_secs(3600);
@@ -58,8 +58,8 @@ impl Database {
         let default_file = data_dir.as_deref().unwrap_or(Path::new("data")).join("crm.db");
         Self {
             data_dir,
-            url: env.value(
-                "CRM_DATABASE_URL",
+            url: env.secret_or(
+                SecretName { name: "CRM_DATABASE_URL", file: "CRM_DATABASE_URL_FILE" },
                 &format!("sqlite://{}", default_file.display()),
                 "database: sqlite://FILE or postgres://USER@HOST/NAME",
                 str::parse,
@@ -77,8 +77,8 @@ impl Database {
                  transaction-prepared (from 1.21 on, with max_prepared_statements)",
                 pooler,
             ),
-            migrate_url: env.optional(
-                "CRM_MIGRATE_URL",
+            migrate_url: env.secret(
+                SecretName { name: "CRM_MIGRATE_URL", file: "CRM_MIGRATE_URL_FILE" },
                 "PostgreSQL database for migrations, where CRM_DATABASE_URL leads through PgBouncer",
                 migrate_url,
             ),

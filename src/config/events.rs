@@ -3,7 +3,7 @@
 use super::{
     ca_file::CaFile,
     events_url::EventsUrl,
-    variables::{Variables, on_or_off},
+    variables::{SecretName, Variables, on_or_off},
 };
 
 /// As read: `None` after a mistake.
@@ -15,8 +15,8 @@ pub(super) struct Events {
 
 impl Events {
     pub(super) fn read(env: &mut Variables<'_>) -> Self {
-        let url = env.optional(
-            "CRM_EVENTS_URL",
+        let url = env.secret(
+            SecretName { name: "CRM_EVENTS_URL", file: "CRM_EVENTS_URL_FILE" },
             "broker for events: amqp://USER:PASSWORD@HOST/VHOST or kafka://HOST:PORT, with TLS amqps:// or \
              kafka+ssl://USER:PASSWORD@HOST:PORT; without it they are read over HTTP",
             str::parse::<EventsUrl>,

@@ -9,7 +9,8 @@
 //! | [`variables`] | how a variable is read, listed and found wrong |
 //! | [`server`], [`logs`], [`defaults`] | where the service listens · what it logs · what stands in for what a request leaves out |
 //! | [`database`](mod@database), [`database_url`], [`retention`] | the database · its address · how long history is kept |
-//! | [`auth`], [`pii`], [`events`] | tokens · personal data · the broker |
+//! | [`auth`], [`platform`] | how tokens are verified · how the platform is asked about them |
+//! | [`pii`], [`events`] | personal data · the broker |
 //! | [`rates`], [`browsers`] | how much a tenant and a caller may ask for · whose pages may ask |
 //! | [`events_url`], [`ca_file`] | the broker's address · whose certificates are trusted |
 //! | [`secret`], [`pii_keys`], [`country`], [`secret_file`] | the values in them · files that hold a secret |
@@ -26,6 +27,7 @@ mod events_url;
 mod logs;
 mod pii;
 mod pii_keys;
+mod platform;
 mod rates;
 mod retention;
 mod secret;
@@ -41,7 +43,7 @@ use std::{
 
 use ipnet::IpNet;
 
-pub use auth::JwtKey;
+pub use auth::{AuthConfig, ScopePolicy, Tenancy, TokenKeys};
 pub use browsers::CorsOrigins;
 pub use ca_file::CaFile;
 pub use country::Country;
@@ -50,6 +52,7 @@ pub use database_url::DatabaseUrl;
 pub use events_url::{AmqpAddress, EventsUrl, KafkaAddress, KafkaLogin, KafkaTls};
 pub use pii::{PiiDisplay, PiiKeySource};
 pub use pii_keys::{KeyId, PiiKey, PiiKeys};
+pub use platform::{Introspection, PlatformAccess, is_allowed};
 pub use rates::Rate;
 pub use secret::Secret;
 pub use variables::{Mistakes, Variable};
@@ -94,12 +97,8 @@ pub struct Config {
     pub default_tenant: Tenant,
     /// The currency of an amount that names none.
     pub default_currency: Currency,
-    /// What tokens are signed with.
-    pub jwt_key: JwtKey,
-    /// The `iss` that a token must have.
-    pub jwt_issuer: Option<String>,
-    /// The `aud` that a token must name.
-    pub jwt_audience: Option<String>,
+    /// How tokens are verified.
+    pub auth: AuthConfig,
     /// What is logged: a filter by level and module.
     pub log: String,
     /// How log events are written.
@@ -136,6 +135,8 @@ pub struct Config {
     pub events_relay: bool,
     /// How many days the request ids of accepted requests are kept.
     pub idempotency_retention_days: u16,
+    /// What does not keep the service from starting, but should be looked at.
+    pub warnings: Vec<String>,
 }
 
 impl Config {
@@ -177,8 +178,8 @@ impl Config {
         let events = events::Events::read(env);
 
         database.check(env);
-        let pii_keys = pii.key_source(env, database.url.as_ref());
-        let jwt_key = auth.key(env, server.host);
+        let pii_keys = pii.key_source(database.url.as_ref());
+        let auth = auth.check(env, server.host);
         Some(Self {
             host: server.host?,
             port: server.port?,
@@ -196,9 +197,7 @@ impl Config {
             database_wait: database.wait?,
             default_tenant: defaults.tenant?,
             default_currency: defaults.currency?,
-            jwt_key: jwt_key?,
-            jwt_issuer: auth.issuer,
-            jwt_audience: auth.audience,
+            auth: auth?,
             log: logs.filter?,
             log_format: logs.format?,
             body_limit: body_limit?,
@@ -217,6 +216,7 @@ impl Config {
             events_url: events.url,
             events_relay: events.relay?,
             idempotency_retention_days: retention.idempotency?,
+            warnings: env.warnings(),
         })
     }
 

@@ -7,7 +7,7 @@ use super::{
     database::beside,
     database_url::DatabaseUrl,
     pii_keys::PiiKeys,
-    variables::{Variables, on_or_off, path},
+    variables::{SecretName, Variables, on_or_off},
 };
 
 /// Who sees phone numbers and e-mail addresses in clear.
@@ -22,10 +22,8 @@ pub enum PiiDisplay {
 /// Where the keys come from that personal data is sealed with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PiiKeySource {
-    /// The environment.
+    /// The environment, or a file that it names.
     Given(PiiKeys),
-    /// A file.
-    File(PathBuf),
     /// Nothing is configured: a file beside the embedded database, made when missing.
     Embedded(PathBuf),
     /// Nothing is configured, and the database is not the embedded one.
@@ -37,8 +35,6 @@ pub(super) struct Pii {
     pub(super) display: Option<PiiDisplay>,
     /// Also `None` where it is not set.
     keys: Option<PiiKeys>,
-    /// `None` where it is not set.
-    keys_file: Option<PathBuf>,
     pub(super) encryption: Option<bool>,
     pub(super) phone_country: Option<Country>,
 }
@@ -52,12 +48,11 @@ impl Pii {
                 "phones and e-mails in replies: masked without the scope crm:pii:read (scoped), or never (clear)",
                 display,
             ),
-            keys: env.optional(
-                "CRM_PII_KEYS",
+            keys: env.secret(
+                SecretName { name: "CRM_PII_KEYS", file: "CRM_PII_KEYS_FILE" },
                 "keys that phones and e-mails are sealed with, id:base64, …: the first seals, all open",
                 str::parse,
             ),
-            keys_file: env.optional("CRM_PII_KEYS_FILE", "file with these keys", path),
             encryption: env.value(
                 "CRM_PII_ENCRYPTION",
                 "on",
@@ -73,15 +68,11 @@ impl Pii {
         }
     }
 
-    pub(super) fn key_source(&self, env: &mut Variables<'_>, database: Option<&DatabaseUrl>) -> PiiKeySource {
-        if self.keys.is_some() && self.keys_file.is_some() {
-            env.mistake("CRM_PII_KEYS, CRM_PII_KEYS_FILE: set one of the two, not both");
-        }
-        match (&self.keys, &self.keys_file, database) {
-            (Some(keys), ..) => PiiKeySource::Given(keys.clone()),
-            (None, Some(file), _) => PiiKeySource::File(file.clone()),
-            (None, None, Some(DatabaseUrl::Sqlite(file))) => PiiKeySource::Embedded(beside(file, ".keys")),
-            (None, None, _) => PiiKeySource::NotConfigured,
+    pub(super) fn key_source(&self, database: Option<&DatabaseUrl>) -> PiiKeySource {
+        match (&self.keys, database) {
+            (Some(keys), _) => PiiKeySource::Given(keys.clone()),
+            (None, Some(DatabaseUrl::Sqlite(file))) => PiiKeySource::Embedded(beside(file, ".keys")),
+            (None, _) => PiiKeySource::NotConfigured,
         }
     }
 }

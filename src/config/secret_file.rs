@@ -4,6 +4,7 @@ use std::{
     ffi::OsString,
     fs,
     io::{self, Write},
+    os::unix::fs::PermissionsExt as _,
     path::Path,
 };
 
@@ -39,11 +40,32 @@ fn make(file: &Path, secret: impl FnOnce() -> io::Result<Zeroizing<String>>) -> 
     }
 }
 
+/// What others may do with a file that holds a secret: nothing. The group may read, because that is how an orchestrator gives
+/// a file to one user and one service.
+const OTHERS: u32 = 0o027;
+
+/// The largest file that is read: far larger than any secret.
+const LARGEST: u64 = 1024 * 1024;
+
 /// Reads the file.
 ///
 /// # Errors
-/// A file that cannot be read; the message names it.
+/// A file that cannot be read, that is no file of text, or that others may read or write; the message names it.
 pub fn read(file: &Path) -> io::Result<Zeroizing<String>> {
+    let mode = |metadata: &fs::Metadata| metadata.permissions().mode() & 0o777;
+    let refused = |mode: u32| mode & OTHERS != 0;
+    match fs::metadata(file) {
+        Err(error) => return Err(about(file, &error.to_string())),
+        Ok(metadata) if !metadata.is_file() => return Err(about(file, "is not a file")),
+        Ok(metadata) if metadata.len() > LARGEST => return Err(about(file, "is too large")),
+        Ok(metadata) if refused(mode(&metadata)) => {
+            let mode = mode(&metadata);
+            let message =
+                format!("has the mode {mode:04o}: secrets that others may read or write are refused (chmod 600)");
+            return Err(about(file, &message));
+        }
+        Ok(_) => {}
+    }
     fs::read_to_string(file).map(Zeroizing::new).map_err(|error| about(file, &error.to_string()))
 }
 

@@ -9,7 +9,10 @@ use std::task::Poll;
 use poem::{
     Request, RequestBody,
     error::ReadBodyError,
-    http::header::{CONTENT_LENGTH, CONTENT_TYPE},
+    http::{
+        Method,
+        header::{CONTENT_LENGTH, CONTENT_TYPE},
+    },
 };
 use poem_openapi::{
     ApiExtractor, ApiExtractorType, ExtractParamOptions,
@@ -19,6 +22,7 @@ use poem_openapi::{
 use serde::de::DeserializeOwned;
 
 use super::{
+    caller::{Access, CanRead, IdentifiedCaller},
     error::ErrorResponse,
     header::{Sent, sent, text},
     in_flight,
@@ -52,6 +56,11 @@ impl<T: DeserializeOwned> Body<T> {
             ReadBodyError::PayloadTooLarge => ErrorResponse::payload_too_large(limit),
             _ => Error::invalid("the body did not arrive whole").into(),
         })?;
+        let is_blind = request.extensions().get::<IdentifiedCaller>().is_some_and(IdentifiedCaller::is_blind);
+        if is_blind && request.method() == Method::PATCH && is_empty(&bytes) {
+            // It would change nothing and return the resource: that is reading.
+            return Err(Error::insufficient_scope(CanRead::SCOPE).into());
+        }
         Ok(Self(parse(&bytes)?))
     }
 }
@@ -63,6 +72,11 @@ async fn arrived<T>(request: &Request, body: impl Future<Output = T>) -> std::re
         Poll::Ready(body) => Ok(body),
         Poll::Pending => in_flight::of(request)?.arrival(body).await,
     }
+}
+
+/// Whether the body is `{}`.
+fn is_empty(bytes: &[u8]) -> bool {
+    bytes.iter().filter(|byte| !byte.is_ascii_whitespace()).eq(b"{}")
 }
 
 fn check_content_type(request: &Request) -> std::result::Result<(), ErrorResponse> {

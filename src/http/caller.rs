@@ -24,12 +24,15 @@ use super::{
     request_id::ReceivedRequestId,
 };
 use crate::{
-    auth::{Actor, Bearer, Claims, Keys},
-    config::PiiDisplay,
+    auth::{Actor, Bearer, Claims, MAX_TOKEN, Rejection, TokenVerifier},
+    config::{PiiDisplay, ScopePolicy, Tenancy},
     error::{Error, Result},
     pii::PiiVisibility,
-    telemetry::trace::Trace,
-    values::{Clock, Tenant},
+    telemetry::{
+        metrics::{HttpLimit, Metrics},
+        trace::Trace,
+    },
+    values::Tenant,
 };
 
 /// The tenant header, as spelled in the contract.
@@ -43,8 +46,10 @@ const PII_SCOPE: &str = "crm:pii:read";
 
 /// The access that an operation requires.
 pub trait Access: Send + Sync + 'static {
-    /// The required scope, unless the token has no `crm:` scope at all.
+    /// The required scope.
     const SCOPE: &'static str;
+    /// Whether a token must name it, also one that names no `crm:` scope at all.
+    const MUST_BE_NAMED: bool = false;
 }
 
 /// The caller may read.
@@ -73,10 +78,12 @@ impl Access for CanWrite {
 
 impl Access for CanAudit {
     const SCOPE: &'static str = "crm:audit:read";
+    const MUST_BE_NAMED: bool = true;
 }
 
 impl Access for CanErase {
     const SCOPE: &'static str = "crm:pii:erase";
+    const MUST_BE_NAMED: bool = true;
 }
 
 /// The access of a caller who may change data.
@@ -99,25 +106,43 @@ pub struct Caller<A> {
 /// Authenticates and authorizes callers. Attached to every request.
 #[derive(Clone)]
 pub struct Authenticator {
-    /// The keys that verify tokens.
-    pub keys: Arc<Keys>,
-    /// The clock that token lifetimes are checked against.
-    pub clock: Clock,
+    /// What verifies tokens.
+    pub tokens: Arc<TokenVerifier>,
+    /// Counts tokens that are too long.
+    pub metrics: Arc<Metrics>,
+    /// Who says for which tenant a request is.
+    pub tenancy: Tenancy,
+    /// What a token may do that names no `crm:` scope.
+    pub scopes: ScopePolicy,
     /// The tenant if neither header nor token names one.
     pub default_tenant: Tenant,
     /// Who sees phone numbers and e-mail addresses unmasked.
     pub pii_display: PiiDisplay,
 }
 
-/// The caller, once its token has identified it, for auditing rejected requests.
+/// The caller, once its token has identified it: for auditing rejected requests, and for what the rest of the request must
+/// know of it.
 #[derive(Debug, Clone, Default)]
-pub struct IdentifiedCaller(Arc<OnceLock<Actor>>);
+pub struct IdentifiedCaller(Arc<Identity>);
+
+#[derive(Debug, Default)]
+struct Identity {
+    actor: OnceLock<Actor>,
+    /// Set where the caller may write, but not read.
+    is_blind: OnceLock<()>,
+}
 
 impl IdentifiedCaller {
     /// The actor, if known.
     #[must_use]
     pub fn actor(&self) -> Option<&Actor> {
-        self.0.get()
+        self.0.actor.get()
+    }
+
+    /// Whether the caller may write, but not read.
+    #[must_use]
+    pub fn is_blind(&self) -> bool {
+        self.0.is_blind.get().is_some()
     }
 }
 
@@ -142,50 +167,79 @@ impl<A> Caller<A> {
 }
 
 impl<A: Access> Caller<A> {
-    fn of(request: &Request) -> Result<Self> {
+    async fn of(request: &Request) -> Result<Self> {
         let authenticator =
             request.data::<Authenticator>().ok_or_else(|| Error::internal("the service has no authenticator"))?;
-        let claims = authenticator.authenticate(request)?;
+        let claims = authenticator.authenticate(request).await?;
         // If the request is rejected below, it is audited under this actor's tenant.
         let actor = authenticator.audited_actor(request, &claims.bearer);
-        identify(request, &actor);
+        identify(request, actor.as_ref());
         let caller = claims.bearer.subject.as_deref().or(claims.bearer.client.as_deref());
-        rates(request)?.admit(request, &actor.tenant, caller)?;
-        authorize(&claims, A::SCOPE)?;
+        rates(request)?.admit(request, actor.as_ref().map(|actor| &actor.tenant), caller)?;
+        authenticator.authorize::<A>(&claims)?;
+        let may_read = authenticator.authorize::<CanRead>(&claims).is_ok();
+        if let (false, Some(identified)) = (may_read, request.extensions().get::<IdentifiedCaller>()) {
+            let _first_wins = identified.0.is_blind.set(());
+        }
         let tenant = authenticator.tenant(&claims.bearer, request.headers())?;
-        let visibility = authenticator.visibility(&claims);
-        Ok(Self { actor: Actor { tenant, ..actor }, visibility, access: PhantomData })
+        let visibility = authenticator.visibility(&claims, may_read);
+        let actor = authenticator.actor(request, &claims.bearer, tenant);
+        Ok(Self { actor, visibility, access: PhantomData })
     }
 }
 
 impl Authenticator {
     /// Verifies the bearer token. The `Authorization` header must be sent exactly once.
-    fn authenticate(&self, request: &Request) -> Result<Claims> {
+    async fn authenticate(&self, request: &Request) -> Result<Claims> {
         let value = match sent(request.headers(), AUTHORIZATION) {
             Sent::Once(value) => text(value).unwrap_or_default(),
-            Sent::Repeatedly => return Err(Error::unauthenticated("Authorization: must be sent once")),
+            Sent::Repeatedly => return Err(Error::invalid_token("must be sent once")),
             Sent::Never => return Err(Error::unauthenticated("Authorization: is required")),
         };
-        match value.split_once(' ') {
-            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
-                self.keys.verify(token.trim(), self.clock.now()).map_err(|refused| {
-                    // An expired token still identifies its bearer.
-                    if let Some(bearer) = refused.bearer.filter(|bearer| bearer.subject.is_some()) {
-                        identify(request, &self.audited_actor(request, &bearer));
-                    }
-                    Error::unauthenticated(format!("Authorization: {}", refused.refusal.0))
-                })
+        let token = match value.split_once(' ') {
+            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim(),
+            _ => return Err(Error::unauthenticated("Authorization: must be Bearer and a token")),
+        };
+        self.tokens.verify(token).await.map_err(|rejection| match rejection {
+            Rejection::Refused(refused) => {
+                // An expired token still identifies its bearer.
+                if let Some(bearer) = refused.bearer.filter(|bearer| bearer.subject.is_some()) {
+                    identify(request, self.audited_actor(request, &bearer).as_ref());
+                }
+                Error::invalid_token(refused.refusal.text)
             }
-            _ => Err(Error::unauthenticated("Authorization: must be Bearer and a token")),
+            Rejection::TooLarge => {
+                self.metrics.refuse(HttpLimit::token_size);
+                Error::token_too_large(MAX_TOKEN)
+            }
+            Rejection::Unavailable(cause) => Error::unavailable(cause),
+        })
+    }
+
+    /// A token with any `crm:` scope is limited to the scopes it has; one without was authorized by the platform, unless
+    /// scopes are required. In whatever case a scope is written, it limits; what it allows is written as it is.
+    fn authorize<A: Access>(&self, claims: &Claims) -> Result<()> {
+        let is_ours = |scope: &String| scope.get(..4).is_some_and(|prefix| prefix.eq_ignore_ascii_case("crm:"));
+        let is_limited = A::MUST_BE_NAMED || self.scopes == ScopePolicy::Required || claims.scopes.iter().any(is_ours);
+        match is_limited && !claims.scopes.iter().any(|held| held == A::SCOPE) {
+            true => Err(Error::insufficient_scope(A::SCOPE)),
+            false => Ok(()),
         }
     }
 
     /// The actor, with the tenant whose audit trail records a rejection. This is never a tenant that only the header
-    /// names: a caller could fill another tenant's trail.
-    fn audited_actor(&self, request: &Request, bearer: &Bearer) -> Actor {
+    /// names: a caller could fill another tenant's trail. Nobody's, where the token may act for no tenant.
+    fn audited_actor(&self, request: &Request, bearer: &Bearer) -> Option<Actor> {
         let requested = self.tenant(bearer, request.headers()).ok();
-        let own = || bearer.tenants.iter().flatten().find_map(|name| Tenant::parse(name));
-        let tenant = requested.or_else(own).unwrap_or_else(|| self.default_tenant.clone());
+        let own = || match &bearer.tenants {
+            Some(named) => named.iter().find_map(|name| Tenant::parse(name)),
+            None if self.tenancy == Tenancy::Token => None,
+            None => Some(self.default_tenant.clone()),
+        };
+        requested.or_else(own).map(|tenant| self.actor(request, bearer, tenant))
+    }
+
+    fn actor(&self, request: &Request, bearer: &Bearer, tenant: Tenant) -> Actor {
         let Bearer { subject, client, .. } = bearer.clone();
         let extensions = request.extensions();
         Actor {
@@ -209,6 +263,7 @@ impl Authenticator {
             ),
         };
         match (requested, bearer.tenants.as_deref()) {
+            (_, None) if self.tenancy == Tenancy::Token => Err(Error::forbidden("the token names no tenant")),
             (Some(requested), None) => Ok(requested),
             (None, None) => Ok(self.default_tenant.clone()),
             (Some(requested), Some(named)) if named.iter().any(|named| named == requested.as_str()) => Ok(requested),
@@ -216,7 +271,7 @@ impl Authenticator {
                 Err(Error::forbidden(format!("{TENANT_HEADER}: the token does not name this tenant")))
             }
             (None, Some([named])) => Tenant::parse(named)
-                .ok_or_else(|| Error::unauthenticated(format!("the claim tenant_id {}", Tenant::EXPECTED))),
+                .ok_or_else(|| Error::invalid_token(format!("the tenant that the token names {}", Tenant::EXPECTED))),
             (None, Some([])) => Err(Error::forbidden("the token names no tenant")),
             (None, Some(_)) => {
                 Err(Error::invalid(format!("{TENANT_HEADER}: is required, because the token names several tenants")))
@@ -224,10 +279,13 @@ impl Authenticator {
         }
     }
 
-    fn visibility(&self, claims: &Claims) -> PiiVisibility {
+    /// Who may not read sees in the reply to a write no more than what it wrote.
+    fn visibility(&self, claims: &Claims, may_read: bool) -> PiiVisibility {
         match self.pii_display {
             PiiDisplay::Clear => PiiVisibility::Clear,
-            PiiDisplay::Scoped if claims.scopes.iter().any(|scope| scope == PII_SCOPE) => PiiVisibility::Clear,
+            PiiDisplay::Scoped if may_read && claims.scopes.iter().any(|scope| scope == PII_SCOPE) => {
+                PiiVisibility::Clear
+            }
             PiiDisplay::Scoped => PiiVisibility::Masked,
         }
     }
@@ -239,20 +297,12 @@ fn rates(request: &Request) -> Result<&RateLimits> {
 }
 
 /// Records the caller for the service stack and the log.
-fn identify(request: &Request, actor: &Actor) {
+fn identify(request: &Request, actor: Option<&Actor>) {
+    let Some(actor) = actor else { return };
     tracing::Span::current().record("tenant_id", actor.tenant.as_str()).record("actor", &actor.name);
     if let Some(identified) = request.extensions().get::<IdentifiedCaller>() {
-        let _first_wins = identified.0.set(actor.clone());
+        let _first_wins = identified.0.actor.set(actor.clone());
     }
-}
-
-/// A token with any `crm:` scope is limited to the scopes it has; a token without one was authorized by the platform.
-fn authorize(claims: &Claims, scope: &str) -> Result<()> {
-    let held = claims.scopes.iter().any(|scope| scope.starts_with("crm:"));
-    if held && !claims.scopes.iter().any(|held| held == scope) {
-        return Err(Error::forbidden(format!("the token lacks the scope {scope}")));
-    }
-    Ok(())
 }
 
 impl<'a, A: Access> ApiExtractor<'a> for Caller<A> {
@@ -266,11 +316,13 @@ impl<'a, A: Access> ApiExtractor<'a> for Caller<A> {
             MetaSecurityScheme {
                 ty: "http",
                 description: Some(
-                    "A JSON Web Token issued by the platform. A token without any `crm:` scope may read and write its \
-                     tenant and read its audit trail; a token with one is limited to the scopes it has: `crm:read` for GET, `crm:write` for \
-                     POST, PATCH and DELETE, `crm:pii:read` to see phone numbers and e-mail addresses unmasked, \
-                     `crm:audit:read` for the audit trail. A token with the claim `tenant_id` (a string or an array of \
-                     strings) is limited to those tenants.",
+                    "A JSON Web Token issued by the platform, or an opaque token that the platform knows. Scopes: `crm:read` \
+                     for GET, `crm:write` for POST, PATCH and DELETE, `crm:pii:read` to see phone numbers and e-mail \
+                     addresses unmasked and to search by them, `crm:pii:erase` to erase personal data, `crm:audit:read` for \
+                     the audit trail. The last three must always be named. A token that names no `crm:` scope may \
+                     read and write its tenant, unless the service is configured to require scopes; one that names any is \
+                     limited to the scopes it has. A token with the claim `tenant_id` (a string or an array of strings; \
+                     the service may be configured for another name) is limited to those tenants.",
                 ),
                 name: None,
                 key_in: None,
@@ -291,6 +343,6 @@ impl<'a, A: Access> ApiExtractor<'a> for Caller<A> {
         _body: &mut RequestBody,
         _options: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
-        Ok(Self::of(request)?)
+        Ok(Self::of(request).await?)
     }
 }

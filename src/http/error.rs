@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use super::{base_path::address, request_id};
 use crate::{
-    error::{Error, ErrorKind},
+    error::{Challenge, Error, ErrorKind},
     telemetry::metrics::HttpLimit,
     values::Nullable,
 };
@@ -189,6 +189,8 @@ pub struct ErrorResponse {
     location: Option<String>,
     /// For the log only: the client must not see it.
     cause: Option<String>,
+    /// What `WWW-Authenticate` says, where it says more than the scheme.
+    challenge: Option<String>,
     /// Whether this is the response of a probe, which also reports health.
     down: bool,
     /// The limit that was reached.
@@ -197,7 +199,7 @@ pub struct ErrorResponse {
 
 impl ErrorResponse {
     fn new(code: ErrorCode) -> Self {
-        Self { code, details: None, location: None, cause: None, down: false, limit: None }
+        Self { code, details: None, location: None, cause: None, challenge: None, down: false, limit: None }
     }
 
     fn detailed(code: ErrorCode, details: impl Into<String>) -> Self {
@@ -296,10 +298,14 @@ impl ErrorResponse {
         let body = body.unwrap_or_default();
         let mut response = Response::builder().status(self.code.status()).content_type("application/json").body(body);
         let headers = response.headers_mut();
+        let challenge = match self.code {
+            ErrorCode::Unauthorized => Some(self.challenge.as_deref().unwrap_or("Bearer")),
+            _ => self.challenge.as_deref(),
+        };
+        if let Some(challenge) = challenge.and_then(|challenge| HeaderValue::try_from(challenge).ok()) {
+            headers.insert(header::WWW_AUTHENTICATE, challenge);
+        }
         match self.code {
-            ErrorCode::Unauthorized => {
-                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-            }
             ErrorCode::TooManyRequests | ErrorCode::ServiceUnavailable => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }
@@ -339,6 +345,7 @@ impl From<Error> for ErrorResponse {
             ErrorKind::TooMany => ErrorCode::TooManyRequests,
             ErrorKind::Internal => ErrorCode::InternalError,
             ErrorKind::Unavailable => ErrorCode::ServiceUnavailable,
+            ErrorKind::TokenTooLarge => ErrorCode::HeadersTooLarge,
         };
         let header = request_id::HEADER;
         let location = error.resource().map(|(collection, id)| address(collection, id));
@@ -351,7 +358,20 @@ impl From<Error> for ErrorResponse {
             }
             None => error.details().map(str::to_owned),
         };
-        Self { code, details, location, cause: error.cause().map(str::to_owned), down: false, limit: None }
+        let challenge = error.challenge().map(describe);
+        Self { code, details, location, cause: error.cause().map(str::to_owned), challenge, down: false, limit: None }
+    }
+}
+
+/// The value of `WWW-Authenticate` (RFC 6750, section 3).
+fn describe(challenge: &Challenge) -> String {
+    match challenge {
+        Challenge::InvalidToken(reason) => {
+            let may_be_quoted = |c: &char| matches!(c, ' '..='~') && !matches!(c, '"' | '\\');
+            let reason: String = reason.chars().filter(may_be_quoted).collect();
+            format!(r#"Bearer error="invalid_token", error_description="{reason}""#)
+        }
+        Challenge::InsufficientScope(scope) => format!(r#"Bearer error="insufficient_scope", scope="{scope}""#),
     }
 }
 

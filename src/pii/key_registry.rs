@@ -185,7 +185,6 @@ fn read_keys(config: &Config, registered: &[entity::Model]) -> std::result::Resu
     };
     match &config.pii_keys {
         PiiKeySource::Given(keys) => Ok(keys.as_slice().to_vec()),
-        PiiKeySource::File(file) => in_file(file),
         PiiKeySource::NotConfigured if !config.pii_encryption => Ok(Vec::new()),
         PiiKeySource::NotConfigured => Err(KeyError::NotConfigured),
         PiiKeySource::Embedded(file) if !file.exists() => {

@@ -90,8 +90,10 @@ fn stack(
 pub fn authenticator(app: &App) -> Authenticator {
     let config = app.config();
     Authenticator {
-        keys: Arc::clone(app.keys()),
-        clock: app.clock().clone(),
+        tokens: Arc::clone(app.tokens()),
+        metrics: Arc::clone(app.metrics()),
+        tenancy: config.auth.tenancy,
+        scopes: config.auth.scopes,
         default_tenant: config.default_tenant.clone(),
         pii_display: config.pii_display,
     }

@@ -5,8 +5,10 @@ use std::sync::atomic::AtomicU64;
 use prometheus_client::{
     encoding::{EncodeLabelSet, EncodeLabelValue, text},
     metrics::{counter::Counter, family::Family, gauge::Gauge},
-    registry::{Metric, Registry},
+    registry::Registry,
 };
+
+use super::{auth_metrics::AuthMetrics, registrar::Registrar};
 
 /// The media type of [`Metrics::text`].
 pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -50,6 +52,8 @@ pub struct Metrics {
     pub http_refused: Family<LimitLabels, Counter<u64, AtomicU64>>,
     /// Requests that a caller was refused (403, 409), by what the audit trail has of them.
     pub audit_refusals: Family<RefusalLabels, Counter<u64, AtomicU64>>,
+    /// About tokens.
+    pub auth: AuthMetrics,
 }
 
 /// The labels of [`Metrics::audit_refusals`].
@@ -180,6 +184,7 @@ impl Default for Metrics {
             requests_in_flight: new.metric("http_requests_in_flight", "Requests that are being answered"),
             http_refused: new.metric("http_refused", "Requests and connections refused, by the limit reached"),
             audit_refusals: new.metric("audit_refusals", "Requests refused, by what the audit trail has of them"),
+            auth: AuthMetrics::new(&mut new),
             registry,
         };
         // Counters that are there from the start can be alerted on.
@@ -190,17 +195,6 @@ impl Default for Metrics {
             drop(metrics.audit_refusals.get_or_create(&RefusalLabels { outcome }));
         }
         metrics
-    }
-}
-
-/// Makes metrics that the registry knows.
-struct Registrar<'r>(&'r mut Registry);
-
-impl Registrar<'_> {
-    fn metric<M: Metric + Default + Clone>(&mut self, name: &str, help: &str) -> M {
-        let metric = M::default();
-        self.0.register(name, help, metric.clone());
-        metric
     }
 }
 

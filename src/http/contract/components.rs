@@ -73,10 +73,15 @@ pub(super) fn headers() -> Value {
             "example": 0.84,
         },
         "Authenticate": {
-            "description": "How to authenticate.",
+            "description": "How to authenticate, and why the token was not accepted (RFC 6750).",
             "required": true,
             "schema": { "type": "string" },
-            "example": "Bearer",
+            "example": r#"Bearer error="invalid_token", error_description="the token has expired""#,
+        },
+        "MissingScope": {
+            "description": "The scope that the token lacks, where that is the reason (RFC 6750).",
+            "schema": { "type": "string" },
+            "example": r#"Bearer error="insufficient_scope", scope="crm:write""#,
         },
         "RetryAfter": {
             "description": "Seconds to wait before retrying.",
@@ -113,7 +118,7 @@ pub(super) fn error_responses() -> Value {
         ),
         (Error::unauthenticated("Authorization: is required").into(), "The token is missing or invalid."),
         (
-            Error::forbidden("the token lacks the scope crm:write").into(),
+            Error::insufficient_scope("crm:write").into(),
             "The token lacks the required scope, or does not allow the tenant.",
         ),
         (Error::not_found().into(), "The tenant has no resource with this id."),
@@ -152,6 +157,7 @@ pub(super) fn error_responses() -> Value {
         });
         match code {
             ErrorCode::Unauthorized => set(&mut headers, "WWW-Authenticate", reference("headers", "Authenticate")),
+            ErrorCode::Forbidden => set(&mut headers, "WWW-Authenticate", reference("headers", "MissingScope")),
             ErrorCode::IdempotentConflict => set(&mut headers, "Location", reference("headers", "ConflictLocation")),
             ErrorCode::TooManyRequests => {
                 set(&mut headers, "Retry-After", reference("headers", "RetryAfter"));

@@ -1,6 +1,9 @@
 //! Bearer tokens (RFC 6750), which are JSON Web Tokens (RFC 7519, RFC 8725). The key pairs in `keys/` exist for these
 //! tests only.
 
+use std::sync::Arc;
+
+use crm::{auth::TokenVerifier, config::Config, values::Clock};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
 
@@ -14,7 +17,8 @@ fn claims() -> Value {
 
 async fn refused(service: &Service, token: &str, details: &str) {
     let reply = service.get("/customers").token(token).send().await.refused(401, details);
-    assert_eq!(reply.header("WWW-Authenticate"), "Bearer");
+    let challenge = reply.header("WWW-Authenticate");
+    assert!(challenge.starts_with(r#"Bearer error="invalid_token", error_description=""#), "{challenge}");
     assert_eq!(reply.body["code"], "UNAUTHORIZED");
 }
 
@@ -49,7 +53,8 @@ async fn a_claim_of_the_wrong_type_is_401() {
         ("iss", json!(["a"])),
         ("aud", json!({})),
         ("aud", json!([1])),
-        ("scope", json!(["crm:read"])),
+        ("scope", json!({ "crm:read": true })),
+        ("scope", json!(["crm:read", 1])),
         ("scp", json!(1)),
         ("scp", json!(["crm:read", 1])),
         ("tenant_id", json!(1)),
@@ -118,7 +123,8 @@ async fn only_the_algorithms_of_the_configured_key_are_accepted() {
         ("rsa", sign(Algorithm::PS256, &rsa)),
         ("ec", sign(Algorithm::ES256, &ec)),
         ("ed", sign(Algorithm::EdDSA, &ed)),
-        ("none", sign(Algorithm::RS512, &rsa)),
+        ("rsa", sign(Algorithm::RS512, &rsa)),
+        ("rsa", sign(Algorithm::PS384, &rsa)),
         ("none", token(json!({}))),
     ];
     for key in ["rsa", "ec", "ed"] {
@@ -137,14 +143,23 @@ async fn only_the_algorithms_of_the_configured_key_are_accepted() {
     }
 }
 
+fn verifier(variable: &str, value: &str) -> std::io::Result<TokenVerifier> {
+    let config = Config::read(&|name| (name == variable).then(|| value.to_owned())).0.unwrap();
+    TokenVerifier::from_config(&config, &Clock::System, &Arc::default())
+}
+
 #[test]
 fn an_unusable_public_key_is_refused_at_start() {
-    use crm::{auth::Keys, config::Config};
-    for file in ["ec384.pub.pem", "../tokens.rs", "missing.pem"] {
+    for (file, why) in [
+        ("ec384.pub.pem", "number 1 in it is no key of type RSA, EC P-256 or Ed25519"),
+        ("rsa.pem", "number 1 in it is a private key"),
+        ("ed.pem", "number 1 in it is a private key"),
+        ("../tokens.rs", "holds no public key in the form of PEM"),
+        ("missing.pem", "No such file"),
+    ] {
         let file = format!("{}/tests/it/auth/keys/{file}", env!("CARGO_MANIFEST_DIR"));
-        let config = Config::read(&|name| (name == "CRM_JWT_PUBLIC_KEY_FILE").then(|| file.clone())).0.unwrap();
-        let error = Keys::from_config(&config).err().unwrap().to_string();
-        assert!(error.contains(&file), "{error}");
+        let error = verifier("CRM_JWT_PUBLIC_KEY_FILE", &file).err().unwrap().to_string();
+        assert!(error.contains(&file) && error.contains(why), "{error}");
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::harness::{
     CommandOutput, Service, TestDatabase,
     audit::{copy_entry, drop_triggers},
-    command, id, on_postgres, run_crm, start_and_stop,
+    command, id, on_postgres, run_crm, start_and_stop, write_secret,
 };
 
 #[test]
@@ -157,18 +157,18 @@ async fn serve_creates_a_key_beside_the_sqlite_file_and_never_replaces_it() {
     assert!(!file.exists(), "a lost key was replaced");
 
     let bytes = "YWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWE=";
-    std::fs::write(&file, format!("{}:{bytes}\n", key.id)).unwrap();
+    write_secret(&file, &format!("{}:{bytes}\n", key.id));
     let wrong = start_and_stop(&variables);
     assert_eq!(wrong.code, Some(1), "{wrong:?}");
     assert!(wrong.stderr.contains(&format!("CRM_PII_KEYS: the key {} is not the one", key.id)), "{wrong:?}");
     assert!(!wrong.stderr.contains(bytes), "the key was logged");
 
-    std::fs::write(&file, "no key\n").unwrap();
+    write_secret(&file, "no key\n");
     let malformed = start_and_stop(&variables);
     assert_eq!(malformed.code, Some(1), "{malformed:?}");
     assert!(malformed.stderr.contains("crm.db.keys: key 1 must be id:base64"), "{malformed:?}");
 
-    std::fs::write(&file, written).unwrap();
+    write_secret(&file, &written);
     let last = start_and_stop(&variables);
     assert_eq!(last.code, Some(0), "{last:?}");
     drop(database);
@@ -215,7 +215,7 @@ async fn keys_are_read_from_a_file() {
     let variables = [("CRM_PII_KEYS", ""), ("CRM_PII_KEYS_FILE", file.to_str().unwrap())];
     let mut database = with_encrypted_phone(TestDatabase::new().await, &[("CRM_PII_KEYS", a)]).await;
     for separator in [",", "\n", ",\n\n"] {
-        std::fs::write(&file, format!("{b}{separator}{a}\n")).unwrap();
+        write_secret(&file, &format!("{b}{separator}{a}\n"));
         let service = Service::on(database, &variables).await;
         let customer = id(&service.read("/customers").await["data"][0], "customerId");
         let seen = service.read(&format!("/customers/{customer}")).await;

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, net::IpAddr, path::Path, time::Duration};
 
-use crm::config::{Config, DatabaseUrl, JwtKey, Migrate, Mistakes, PiiDisplay, PiiKeySource};
+use crm::config::{Config, DatabaseUrl, Migrate, Mistakes, PiiDisplay, PiiKeySource, TokenKeys};
 
 use crate::harness::certificates::Authority;
 
@@ -18,7 +18,7 @@ fn an_empty_environment_gives_the_defaults() {
     assert_eq!(config.database_url, DatabaseUrl::Sqlite("data/crm.db".into()));
     assert_eq!(config.default_tenant.as_str(), "default");
     assert_eq!(config.default_currency.code(), "CNY");
-    assert_eq!(config.jwt_key, JwtKey::Development);
+    assert_eq!(config.auth.keys, TokenKeys::Development);
     assert_eq!(config.body_limit, 128 * 1024);
     assert_eq!((config.migrate, config.pii_display), (Migrate::Auto, PiiDisplay::Scoped));
 }
@@ -203,7 +203,7 @@ fn invalid_postgres_urls_are_reported_without_their_content() {
 fn outside_loopback_a_key_is_required() {
     for host in ["0.0.0.0", "192.168.0.1", "::"] {
         let message = read(&[("CRM_HOST", host)]).unwrap_err().to_string();
-        assert!(message.contains("CRM_JWT_SECRET or CRM_JWT_PUBLIC_KEY_FILE"), "{message}");
+        assert!(message.contains("CRM_OIDC_ISSUER or PLATFORM_AUTH_URL: one is needed"), "{message}");
         read(&[("CRM_HOST", host), ("CRM_JWT_SECRET", &"x".repeat(32))]).unwrap();
     }
     for host in ["127.0.0.1", "127.1.2.3", "::1", "localhost"] {
@@ -218,7 +218,7 @@ fn a_secret_that_is_short_a_public_key_or_not_alone_is_refused() {
     assert!(read(&[("CRM_JWT_SECRET", &"x".repeat(31))]).is_err());
     let both = [("CRM_JWT_SECRET", "x".repeat(32)), ("CRM_JWT_PUBLIC_KEY_FILE", "k.pem".to_owned())];
     let both: Vec<_> = both.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    assert!(read(&both).unwrap_err().to_string().contains("not both"));
+    assert!(read(&both).unwrap_err().to_string().contains("set one of them, not several"));
 }
 
 #[test]
@@ -286,8 +286,6 @@ fn pii_keys_default_to_a_file_beside_sqlite_and_to_nothing_elsewhere() {
     assert_eq!(read(&url).unwrap().pii_keys, PiiKeySource::Embedded("/var/x.db.keys".into()));
     let url = [("CRM_DATABASE_URL", "postgres://crm@127.0.0.1/crm")];
     assert_eq!(read(&url).unwrap().pii_keys, PiiKeySource::NotConfigured);
-    let file = [("CRM_PII_KEYS_FILE", "/run/keys")];
-    assert_eq!(read(&file).unwrap().pii_keys, PiiKeySource::File("/run/keys".into()));
 }
 
 #[test]

@@ -1,0 +1,193 @@
+//! Asks the platform over HTTP: never for longer than [`BUDGET`], never following a redirect, never taking more than
+//! [`MAX_REPLY`].
+
+use std::{io, sync::Arc, time::Duration};
+
+use reqwest::{Certificate, Client, RequestBuilder, Response, StatusCode, Url, header::CONTENT_TYPE, redirect::Policy};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, timeout, timeout_at},
+};
+
+use super::breaker::Breaker;
+use crate::{
+    config::{PlatformAccess, is_allowed},
+    telemetry::{auth_metrics::AuthEndpoint, metrics::Metrics},
+    values::Clock,
+};
+
+/// How long an answer is waited for, all attempts together.
+const BUDGET: Duration = Duration::from_secs(5);
+/// How long one attempt may take.
+const ATTEMPT: Duration = Duration::from_secs(3);
+/// How long a connection may take to be made.
+const CONNECT: Duration = Duration::from_secs(2);
+/// How often a question is asked again.
+const RETRIES: u32 = 2;
+/// The pause before that, at least; as much again is left to chance.
+const PAUSE: Duration = Duration::from_millis(50);
+/// The longest reply, in bytes.
+const MAX_REPLY: usize = 256 * 1024;
+/// How many questions are asked at once.
+const AT_ONCE: usize = 32;
+
+/// Asks the platform at one endpoint.
+pub(super) struct PlatformClient {
+    http: Client,
+    plain_http: bool,
+    breaker: Breaker,
+    at_once: Semaphore,
+}
+
+/// The platform did not answer, or what it answered is none. For the log.
+#[derive(Debug, Clone)]
+pub(super) struct Away(pub(super) String);
+
+/// Why one attempt came to nothing.
+struct Failure {
+    cause: String,
+    /// Whether it says that the platform is away, rather than that it did not like this question.
+    is_outage: bool,
+}
+
+impl PlatformClient {
+    /// # Errors
+    /// Certificates that cannot be read.
+    pub(super) fn new(
+        access: &PlatformAccess,
+        endpoint: AuthEndpoint,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+    ) -> io::Result<Self> {
+        let mut http = Client::builder()
+            .redirect(Policy::none())
+            .referer(false)
+            .no_proxy()
+            .connect_timeout(CONNECT)
+            .timeout(ATTEMPT)
+            .pool_max_idle_per_host(AT_ONCE)
+            .pool_idle_timeout(Duration::from_secs(30))
+            .user_agent(concat!("crm/", env!("CARGO_PKG_VERSION")));
+        if let Some(file) = &access.ca_file {
+            let certificates = file.certificates()?.into_iter().map(|der| Certificate::from_der(&der));
+            http = http.tls_certs_only(certificates.collect::<Result<Vec<_>, _>>().map_err(io::Error::other)?);
+        }
+        let http =
+            http.build().map_err(|error| io::Error::other(format!("TLS to the platform: {}", describe(&error))))?;
+        let breaker = Breaker::new(endpoint, clock, metrics);
+        Ok(Self { http, plain_http: access.plain_http, breaker, at_once: Semaphore::new(AT_ONCE) })
+    }
+
+    /// The bytes at an address.
+    pub(super) async fn get(&self, url: &str) -> Result<Vec<u8>, Away> {
+        let url: Url = url.parse().map_err(|_| Away("is no address".to_owned()))?;
+        if !is_allowed(&url, self.plain_http) {
+            return Err(Away("an address without TLS, which is not allowed".to_owned()));
+        }
+        self.ask(|http| http.get(url.clone()).header("Accept", "application/json"), false).await
+    }
+
+    /// The reply of JSON to a question.
+    pub(super) async fn post(&self, question: impl Fn(&Client) -> RequestBuilder) -> Result<Vec<u8>, Away> {
+        self.ask(question, true).await
+    }
+
+    async fn ask(&self, question: impl Fn(&Client) -> RequestBuilder, json: bool) -> Result<Vec<u8>, Away> {
+        let deadline = Instant::now() + BUDGET;
+        let late = |_| Away("too many questions wait for the platform".to_owned());
+        let turn = timeout_at(deadline, self.at_once.acquire()).await.map_err(late)?;
+        let _turn = turn.map_err(|_| Away("the service stops".to_owned()))?;
+        let mut away = Away("it counts as away".to_owned());
+        for attempt in 0..=RETRIES {
+            if attempt > 0 {
+                let pause = pause(attempt);
+                if Instant::now() + pause >= deadline {
+                    break;
+                }
+                tokio::time::sleep(pause).await;
+            }
+            let Some(permit) = self.breaker.admit() else { break };
+            let left = deadline.saturating_duration_since(Instant::now()).min(ATTEMPT);
+            let answer = timeout(left, answer(question(&self.http), json)).await;
+            match answer.unwrap_or_else(|_| Err(Failure::outage("no answer in time"))) {
+                Ok(reply) => {
+                    permit.succeeded();
+                    return Ok(reply);
+                }
+                Err(failure) if failure.is_outage => {
+                    permit.failed(&failure.cause);
+                    away = Away(failure.cause);
+                }
+                Err(failure) => {
+                    permit.refused();
+                    return Err(Away(failure.cause));
+                }
+            }
+        }
+        Err(away)
+    }
+}
+
+impl Failure {
+    fn outage(cause: impl Into<String>) -> Self {
+        Self { cause: cause.into(), is_outage: true }
+    }
+}
+
+async fn answer(question: RequestBuilder, json: bool) -> Result<Vec<u8>, Failure> {
+    let response = question.send().await.map_err(|error| Failure::outage(describe(&error)))?;
+    let status = response.status();
+    if status != StatusCode::OK {
+        // What it says about one question must not keep others from being asked: anybody may send a token.
+        let is_outage = !status.is_client_error() || status == StatusCode::TOO_MANY_REQUESTS;
+        return Err(Failure { cause: format!("it answered {}", status.as_u16()), is_outage });
+    }
+    if json && !is_json(&response) {
+        return Err(Failure::outage("its answer is not application/json"));
+    }
+    read(response).await
+}
+
+fn is_json(response: &Response) -> bool {
+    let media_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    media_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json")
+}
+
+async fn read(mut response: Response) -> Result<Vec<u8>, Failure> {
+    let too_large = || Failure::outage(format!("its answer is larger than {MAX_REPLY} bytes"));
+    if response.content_length().is_some_and(|length| length > MAX_REPLY as u64) {
+        return Err(too_large());
+    }
+    let mut reply = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| Failure::outage(describe(&error)))? {
+        if reply.len() + chunk.len() > MAX_REPLY {
+            return Err(too_large());
+        }
+        reply.extend_from_slice(&chunk);
+    }
+    Ok(reply)
+}
+
+/// An error and its causes, without the address: that may be long, and the log names the endpoint.
+fn describe(error: &reqwest::Error) -> String {
+    let mut text = match error {
+        error if error.is_timeout() => "no answer in time".to_owned(),
+        error if error.is_connect() => "not reached".to_owned(),
+        _ => "the connection broke, or the answer is no HTTP".to_owned(),
+    };
+    let mut cause = std::error::Error::source(error);
+    while let Some(deeper) = cause {
+        text = format!("{text}: {deeper}");
+        cause = deeper.source();
+    }
+    text
+}
+
+/// The pause before an attempt: longer each time, and never the same for all who wait.
+fn pause(attempt: u32) -> Duration {
+    let mut chance = [0_u8; 1];
+    let _as_good_as_chance = getrandom::fill(&mut chance);
+    let [chance] = chance;
+    let pause = PAUSE.saturating_mul(attempt);
+    pause + pause.mul_f64(f64::from(chance) / 255.0)
+}
