@@ -219,7 +219,7 @@ async fn a_large_erasure_goes_on_in_steps_and_hides_the_customer_at_once() {
     // Each step of it fails from the first one behind the request's own on.
     let steps = service.app.database().steps();
     let connection = service.database.connect().await;
-    for failing in 180.. {
+    for failing in (200..).step_by(5) {
         steps.fail(failing..=u64::MAX, Failure::NotDone);
         let reply = service.post(&format!("/customers/{erased}/erasure"), json!({ "followUps": "erase" })).send().await;
         steps.stop_failing();
