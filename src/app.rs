@@ -216,14 +216,24 @@ impl App {
         }
     }
 
-    /// Records that a search by these fields found something, whichever page of it was asked for.
-    pub fn record_search<V: Projection>(
+    /// Projects the page that a caller requests of what a search by these fields found.
+    ///
+    /// # Errors
+    /// As for [`Self::project_page`].
+    pub fn project_found<V: Projection>(
         &self,
         caller: &Caller<CanRead>,
         searched: &[&'static str],
-        found: &List<Row<V>>,
-    ) {
-        self.audit_queue().record(search::<V::Entity>(self.ids(), &caller.actor, searched, found));
+        page: List<Row<V>>,
+    ) -> Result<List<V>> {
+        if searched.is_empty() {
+            return self.project_page(caller, page);
+        }
+        let entry = search::<V::Entity>(self.ids(), &caller.actor, searched, &page);
+        let view = PiiView::new(self.cipher(), caller.visibility);
+        let projected = page.try_map(|row| V::project(row, &view))?;
+        self.audit_queue().record(entry);
+        Ok(projected)
     }
 
     fn reading<E: Resource>(&self, caller: &Caller<CanRead>, rows: &[E::Model]) -> Option<AuditEntry> {

@@ -49,7 +49,7 @@ pub fn reading<E: Resource>(
 }
 
 /// The entry about `actor` finding rows by these fields, without what was searched for; `None` if nothing was found, or
-/// by no such field. A page past the last one shows no row, but its total confirms too.
+/// by no such field.
 #[must_use]
 pub fn search<E: Resource>(
     ids: &IdSource,
@@ -61,11 +61,19 @@ pub fn search<E: Resource>(
         return None;
     }
     let fields = searched.join(" and ");
-    let (id, summary) = match (found.total, found.data.as_slice()) {
-        (1, [row]) => (Some(E::id(row)), format!("found the {} by its {fields}", E::KIND.name)),
-        (total, _) => (None, format!("found {total} {} by {fields}", E::KIND.collection)),
+    let (id, what) = match (found.total, found.data.as_slice()) {
+        (1, [row]) => (Some(E::id(row)), format!("the {}", E::KIND.name)),
+        // A page past the last one shows no row, but its total confirms too.
+        (total, _) => (None, format!("{total} of the {}", E::KIND.collection)),
     };
-    entry::<E>(ids, actor, searched, id, summary)
+    let ids_shown: Vec<String> = found.data.iter().map(|row| E::id(row).to_string()).collect();
+    let shown =
+        if id.is_some() || ids_shown.is_empty() { String::new() } else { format!(": {}", ids_shown.join(", ")) };
+    let mut seen: Vec<&'static str> =
+        found.data.iter().flat_map(sealed_fields::<E>).chain(searched.iter().copied()).collect();
+    seen.sort_unstable();
+    seen.dedup();
+    entry::<E>(ids, actor, &seen, id, format!("found {what} in clear, by {fields}{shown}"))
 }
 
 fn entry<E: Resource>(

@@ -55,8 +55,7 @@ impl CustomersApi {
         let searched = app.begin_search(&caller, filter.searched())?;
         let database = app.database().read_for(caller.tenant());
         let rows = store::list(&database, app.cipher(), caller.tenant(), filter, paging).await?;
-        app.record_search::<Customer>(&caller, &searched, &rows);
-        Ok(Found(app.project_page(&caller, rows)?))
+        Ok(Found(app.project_found(&caller, &searched, rows)?))
     }
 
     /// Create a customer

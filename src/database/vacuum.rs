@@ -15,7 +15,9 @@ pub async fn clean(url: &DatabaseUrl) -> Result<(), DbErr> {
         DatabaseUrl::Sqlite(file) => connect::sqlite_session(file).await?,
         DatabaseUrl::Postgres(url) => connect::postgres_session(url).await?,
     };
-    connection.execute_unprepared("VACUUM").await?;
+    // The planner's statistics of PostgreSQL hold values too.
+    let vacuum = if matches!(url, DatabaseUrl::Postgres(_)) { "VACUUM (ANALYZE)" } else { "VACUUM" };
+    connection.execute_unprepared(vacuum).await?;
     if let DatabaseUrl::Sqlite(_) = url {
         connection.execute_unprepared("PRAGMA wal_checkpoint(TRUNCATE)").await?;
     }

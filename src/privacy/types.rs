@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use poem_openapi::{
     Object,
-    registry::{MetaSchema, MetaSchemaRef},
+    registry::{MetaSchema, MetaSchemaRef, Registry},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -44,11 +44,16 @@ impl ContractValue for FollowUpTexts {
     }
 
     fn schema_ref() -> MetaSchemaRef {
-        MetaSchemaRef::Inline(Box::new(MetaSchema {
+        MetaSchemaRef::Reference(<Self as ContractValue>::name().into_owned())
+    }
+
+    fn register(registry: &mut Registry) {
+        registry.create_schema::<Self, _>(<Self as ContractValue>::name().into_owned(), |_| MetaSchema {
+            description: Some("What becomes of the texts of follow-ups: they stay, or are erased."),
             enum_items: vec!["keep".into(), "erase".into()],
             example: Some("erase".into()),
             ..MetaSchema::new("string")
-        }))
+        });
     }
 
     fn from_value(value: Value) -> Result<Self, Violation> {

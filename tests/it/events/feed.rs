@@ -74,6 +74,8 @@ async fn every_event_type_occurs_and_conforms_to_its_schema() {
         let body = changing_body(&service, operation, &ids);
         service.patch(&path(operation, &ids), body).send().await.expect(200);
     }
+    let erasure = format!("/customers/{}/erasure", ids["customerId"]);
+    service.post(&erasure, json!({})).send().await.expect(201);
     for kind in resources().iter().rev().map(|resource| resource.kind) {
         let id = &ids[&format!("{}Id", kind.name)];
         service.delete(&format!("/{}/{id}", kind.collection)).send().await.expect(204);

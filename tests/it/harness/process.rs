@@ -231,6 +231,12 @@ impl Client {
         Some(Self { address: address.to_owned(), sender, token })
     }
 
+    /// The same with these scopes named in the token.
+    pub fn scoped(self, scope: &str) -> Self {
+        let token = sign_hs256(&json!({ "exp": 4_000_000_000_u64, "scope": scope }), SECRET);
+        Self { token, ..self }
+    }
+
     async fn open(address: &str) -> Option<http1::SendRequest<Full<Bytes>>> {
         let stream = TcpStream::connect(address).await.ok()?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;

@@ -215,15 +215,21 @@ async fn a_search_that_finds_is_in_the_trail_without_its_value() {
     }
     assert_eq!(searches(&service).await, Vec::<String>::new());
     service.get("/customers?contactPhone=13812345678").send().await.expect(200);
-    assert_eq!(searches(&service).await, ["found the customer by its contactPhone"]);
+    assert_eq!(searches(&service).await, ["found the customer in clear, by contactPhone"]);
     let of_customer = service.trail(&format!("action=read&resourceId={one}")).await;
     assert!(of_customer.iter().any(|entry| entry["changes"][0]["field"] == "contactPhone"), "{of_customer:?}");
     // What a page past the end says of the total confirms too.
     service.get("/contacts?phone=13812345678&email=A@b.cc&page=9").send().await.expect(200);
-    customer(&service, phone).await;
+    let two = customer(&service, phone).await;
     service.get("/customers?contactPhone=%2B8613812345678").send().await.expect(200);
     let found = searches(&service).await;
-    assert_eq!(found[..2], ["found 2 customers by contactPhone", "found 1 contacts by phone and email"]);
+    assert_eq!(
+        found[..2],
+        [
+            format!("found 2 of the customers in clear, by contactPhone: {two}, {one}"),
+            "found 1 of the contacts in clear, by phone and email".to_owned(),
+        ]
+    );
     let trail = service.trail("").await;
     assert!(trail.iter().all(|entry| !entry.to_string().contains("12345678")), "{trail:?}");
 }
@@ -234,5 +240,5 @@ async fn where_display_is_clear_every_reader_may_search() {
     customer(&service, json!({ "name": "x", "contactPhone": "13812345678" })).await;
     let call = service.get("/customers?contactPhone=13812345678").claims(json!({ "scope": "crm:read" }));
     assert_eq!(call.send().await.expect(200).body["data"][0]["contactPhone"], "13812345678");
-    assert_eq!(searches(&service).await, ["found the customer by its contactPhone"]);
+    assert_eq!(searches(&service).await, ["found the customer in clear, by contactPhone"]);
 }

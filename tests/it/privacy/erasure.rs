@@ -5,13 +5,15 @@ use crm::{
     privacy::{self, ErasureStep},
     service::asyncapi,
 };
+use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Service, UNKNOWN_ID,
+    Process, Service, TestDatabase, UNKNOWN_ID,
     events::assert_event_schema,
-    id,
+    id, on_postgres,
     sql::{column, scalar},
+    within,
 };
 
 /// Goes on with the erasures that are under way, as the service does in the background.
@@ -217,7 +219,7 @@ async fn a_large_erasure_goes_on_in_steps_and_hides_the_customer_at_once() {
     // Each step of it fails from the first one behind the request's own on.
     let steps = service.app.database().steps();
     let connection = service.database.connect().await;
-    for failing in 180.. {
+    for failing in (200..).step_by(5) {
         steps.fail(failing..=u64::MAX, Failure::NotDone);
         let reply = service.post(&format!("/customers/{erased}/erasure"), json!({ "followUps": "erase" })).send().await;
         steps.stop_failing();
@@ -254,4 +256,51 @@ async fn a_large_erasure_goes_on_in_steps_and_hides_the_customer_at_once() {
             format!("began to erase the personal data of customer {erased}"),
         ]
     );
+}
+
+#[tokio::test]
+async fn a_killed_service_takes_its_erasure_up_again() {
+    const COUNT: i64 = 1_000;
+    let database = TestDatabase::new().await;
+    let mut process = Process::start(&database);
+    let client = async |process: &Process| process.client().await.scoped("crm:read crm:write crm:pii:erase");
+    let mut first = client(&process).await;
+    let body = json!({ "name": "Li Lei" });
+    let customer = id(&first.call("POST", "/customers", "customer", &body).await.body, "customerId");
+    let (numbers, new_id) = match on_postgres() {
+        true => (format!("SELECT generate_series(1, {COUNT}) AS n"), "gen_random_uuid()"),
+        false => (
+            format!(
+                "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < {COUNT}) SELECT n FROM c"
+            ),
+            "randomblob(16)",
+        ),
+    };
+    let fill = format!(
+        "INSERT INTO follow_ups (tenant_id, follow_up_id, customer_id, content, follow_up_type, created_at, updated_at, \
+         version) SELECT c.tenant_id, {new_id}, c.customer_id, 'Li Lei called', 'note', c.created_at, c.updated_at, 1 \
+         FROM customers c CROSS JOIN ({numbers}) AS numbers"
+    );
+    let connection = database.connect().await;
+    connection.execute_unprepared(&fill).await.unwrap();
+
+    let path = format!("/customers/{customer}/erasure");
+    let left = "SELECT count(*) FROM follow_ups WHERE content <> 'erased'";
+    let body = json!({ "followUps": "erase" });
+    let accepted = async || scalar::<i64>(&connection, "SELECT count(*) FROM erasures").await == 1;
+    let kill = async {
+        within(60, "the erasure is accepted", accepted).await;
+        process.signal("-KILL");
+    };
+    let (_cut_off, ()) = tokio::join!(first.ask("POST", &path, "erasure", &body), kill);
+    process.child.wait().unwrap();
+    assert!(scalar::<i64>(&connection, left).await > 0, "nothing is left to do");
+
+    process = Process::start(&database);
+    let mut second = client(&process).await;
+    within(300, "the erasure is complete", async || second.get(&path).await.body["completedAt"].is_string()).await;
+    assert_eq!(second.get(&path).await.body["counts"]["followUps"], COUNT);
+    assert_eq!(scalar::<i64>(&connection, left).await, 0);
+    let events = "SELECT count(*) FROM outbox WHERE event_type = 'crm.followup.updated'";
+    assert_eq!(scalar::<i64>(&connection, events).await, COUNT, "each was erased once");
 }
