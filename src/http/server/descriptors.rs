@@ -6,7 +6,7 @@ use crate::http::limits::MOST_CONNECTIONS;
 /// the broker, the runtimes. PostgreSQL sessions come on top.
 const RESERVED: usize = 160;
 /// What a service on SQLite opens at least.
-const LEAST_RESERVED: usize = 64;
+const LEAST_RESERVED: usize = 48;
 /// The usual soft limit on file descriptors.
 const USUAL_LIMIT: u64 = 1024;
 

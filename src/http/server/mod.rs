@@ -145,7 +145,8 @@ impl<E: Endpoint<Output = Response> + 'static> Connections<E> {
         let ended = async {
             for _ in 0..BACKLOG {
                 let Ok((stream, remote)) = listener.accept() else { break };
-                let Some(permit) = self.server.places.free().await else { break };
+                // Those that are open end by themselves now.
+                let Some(permit) = self.server.places.next().await else { break };
                 let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
                 match stream {
                     Ok(stream) => self.open(stream, remote, permit),

@@ -23,8 +23,10 @@ use crate::{
 
 /// The share of the places that is kept free.
 const SPARE: usize = 64;
-/// How long a connection may wait for its client in any case, and how often a place is looked for.
-const PATIENCE: Duration = Duration::from_millis(100);
+/// How often a place is looked for.
+const TICK: Duration = Duration::from_millis(100);
+/// How long a connection may wait for its client in any case: a new one was not looked at yet, perhaps.
+const GRACE: Duration = Duration::from_millis(500);
 /// How often a peer with too many connections is told of in the log.
 const REPEAT: Duration = Duration::from_secs(60);
 
@@ -67,13 +69,18 @@ impl Places {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for a free place. `None` is never returned while the service runs.
+    /// Waits until a place is free, and closes nothing for it.
+    pub(super) async fn next(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.permits).acquire_owned().await.ok()
+    }
+
+    /// Waits for a free place, and makes room if there are few. `None` is never returned while the service runs.
     pub(super) async fn free(&self) -> Option<OwnedSemaphorePermit> {
         loop {
             if self.permits.available_permits() < self.spare {
                 self.make_room();
             }
-            if let Ok(permit) = timeout(PATIENCE, Arc::clone(&self.permits).acquire_owned()).await {
+            if let Ok(permit) = timeout(TICK, Arc::clone(&self.permits).acquire_owned()).await {
                 return permit.ok();
             }
         }
@@ -84,7 +91,7 @@ impl Places {
         let connections: Vec<_> = self.open().connections.values().map(Arc::clone).collect();
         let waiting = connections.into_iter().filter_map(|connection| Some((connection.waiting()?, connection)));
         let mut waiting: Vec<(Waiting, Arc<Activity>)> =
-            waiting.filter(|((_, since), _)| since.elapsed() >= PATIENCE).collect();
+            waiting.filter(|((_, since), _)| since.elapsed() >= GRACE).collect();
         if waiting.len() > self.spare {
             waiting.select_nth_unstable_by_key(self.spare, |(waiting, _)| *waiting);
         }
