@@ -183,10 +183,18 @@ disks: ## Fill disks and let them fail under the running service (takes about th
 outages: ## Freeze, cut off, lock and restart a PostgreSQL of its own under the service (takes about six minutes)
 	cargo test $(FEATURES) --test it -- --include-ignored --nocapture --test-threads=1 database::outages:: database::hot_rows:: database::pooler::
 
+# A quarter of the time each.
+MINUTES ?= 4
 .PHONY: fuzz
-fuzz: build ## Fuzz a service of its own with Schemathesis, by its contract
+fuzz: build ## Fuzz services of its own for MINUTES (4): by their contract and beneath HTTP, on SQLite and PostgreSQL
 	@$(call python-tool,$(SCHEMATHESIS))
-	tests/fuzz/api
+	@databases=sqlite; \
+	if .ci/answers "$$TEST_POSTGRES_URL" 5432; then databases="sqlite postgres"; \
+	else echo "== SKIPPED: PostgreSQL, because nothing answers at TEST_POSTGRES_URL"; fi; \
+	for database in $$databases; do \
+	  TEST_DATABASE=$$database tests/fuzz/api --max-time $$(($(MINUTES) * 15)); \
+	  TEST_DATABASE=$$database tests/fuzz/sockets $$(($(MINUTES) * 15)); \
+	done
 
 .PHONY: bench
 bench: ## Measure what sealing personal data costs, as a ratio (needs wrk; builds a release)

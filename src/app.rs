@@ -8,13 +8,16 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
-    audit::{AuditEntry, AuditQueue, reading::reading},
+    audit::{
+        AuditEntry, AuditQueue, Refusals,
+        reading::{reading, search},
+    },
     auth::TokenVerifier,
     change::{Changes, Removal},
     config::Config,
     database::{Database, horizon::HorizonKeeper, read},
     error::Result,
-    events::EventSignal,
+    events::{EventSignal, WaiterLimits},
     http::caller::{Caller, CanRead},
     pii::{PiiCipher, PiiView, key_registry},
     resource::{Projection, Resource},
@@ -32,6 +35,7 @@ struct Parts {
     config: Config,
     tokens: Arc<TokenVerifier>,
     changes: Changes,
+    refusals: Arc<Refusals>,
     clock: Clock,
     metrics: Arc<Metrics>,
     stopping: CancellationToken,
@@ -57,6 +61,7 @@ impl App {
         let tokens = Arc::new(TokenVerifier::from_config(&config, &clock, &metrics)?);
         let database = Database::open(&config, time_limit).await?;
         let cipher = key_registry::open(&config, &database, clock.now()).await?;
+        let waiters = WaiterLimits { total: config.event_waiters, per_tenant: config.event_waiters_per_tenant };
         let changes = Changes {
             database: Arc::new(database),
             cipher: Arc::new(cipher),
@@ -64,12 +69,13 @@ impl App {
             default_currency: config.default_currency.clone(),
             removals: removals.into(),
             audit_queue: Arc::new(audit_queue),
-            events: Arc::default(),
+            events: Arc::new(EventSignal::new(waiters)),
             deleted: Arc::default(),
             horizon: Arc::new(HorizonKeeper::start(clock.clone())),
         };
+        let refusals = Arc::new(Refusals::new(Arc::clone(&changes.audit_queue), Arc::clone(&changes.ids)));
         let stopping = CancellationToken::new();
-        Ok(Self { parts: Arc::new(Parts { config, tokens, changes, clock, metrics, stopping }) })
+        Ok(Self { parts: Arc::new(Parts { config, tokens, changes, refusals, clock, metrics, stopping }) })
     }
 
     /// The configuration, as read at startup.
@@ -106,6 +112,12 @@ impl App {
     #[must_use]
     pub fn audit_queue(&self) -> &Arc<AuditQueue> {
         &self.parts.changes.audit_queue
+    }
+
+    /// The refusals of the last minute, for the audit trail.
+    #[must_use]
+    pub fn refusals(&self) -> &Arc<Refusals> {
+        &self.parts.refusals
     }
 
     /// Wakes tasks that wait for events.
@@ -162,7 +174,7 @@ impl App {
     /// # Errors
     /// Not found; internal, if its personal data cannot be decrypted; or a database error.
     pub async fn get<V: Projection>(&self, caller: &Caller<CanRead>, id: Uuid) -> Result<V> {
-        let row = read::one::<V::Entity>(&self.database().read(), caller.tenant(), id).await?;
+        let row = read::one::<V::Entity>(&self.database().read_for(caller.tenant()), caller.tenant(), id).await?;
         let reading = self.reading::<V::Entity>(caller, std::slice::from_ref(&row));
         let projected = V::project(row, &PiiView::new(self.cipher(), caller.visibility))?;
         self.audit_queue().record(reading);
@@ -179,6 +191,27 @@ impl App {
         let projected = page.try_map(|row| V::project(row, &view))?;
         self.audit_queue().record(reading);
         Ok(projected)
+    }
+
+    /// Begins a search by these fields with personal data, if any; returns them.
+    ///
+    /// # Errors
+    /// Forbidden, unless the caller sees personal data unmasked: a search confirms what it is given.
+    pub fn begin_search(&self, caller: &Caller<CanRead>, searched: Vec<&'static str>) -> Result<Vec<&'static str>> {
+        match searched.first() {
+            Some(field) => caller.sees_clear(&format!("{field}: searching by it")).map(|()| searched),
+            None => Ok(searched),
+        }
+    }
+
+    /// Records that a search by these fields found something, whichever page of it was asked for.
+    pub fn record_search<V: Projection>(
+        &self,
+        caller: &Caller<CanRead>,
+        searched: &[&'static str],
+        found: &List<Row<V>>,
+    ) {
+        self.audit_queue().record(search::<V::Entity>(self.ids(), &caller.actor, searched, found));
     }
 
     fn reading<E: Resource>(&self, caller: &Caller<CanRead>, rows: &[E::Model]) -> Option<AuditEntry> {

@@ -23,6 +23,8 @@ pub enum ErrorKind {
     NotFound,
     /// The request or event was already accepted.
     Duplicate,
+    /// The caller asks for more than it may at once.
+    TooMany,
     /// The service failed.
     Internal,
     /// The service cannot do it now, but may be able to later.
@@ -135,6 +137,11 @@ impl Error {
     #[must_use]
     pub fn duplicate_event() -> Self {
         Self::new(ErrorKind::Duplicate)
+    }
+
+    /// `details` names the limit that the caller exceeds.
+    pub fn too_many(details: impl Into<String>) -> Self {
+        Self::detailed(ErrorKind::TooMany, details)
     }
 
     /// The service failed; `cause` is for the log.

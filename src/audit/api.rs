@@ -71,7 +71,7 @@ impl AuditLogsApi {
             to: to.0,
         };
         let paging = Paging::new(page.0, page_size.0);
-        let entries = store::list(&database.read(), caller.tenant(), filter, paging).await?;
+        let entries = store::list(&database.read_for(caller.tenant()), caller.tenant(), filter, paging).await?;
         Ok(Found(entries.try_map(AuditLog::from_row)?))
     }
 }

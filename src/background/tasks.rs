@@ -16,6 +16,8 @@ const CHAIN: Duration = Duration::from_millis(400);
 const PURGE: Duration = Duration::from_secs(600);
 /// How often it is looked whether the keys of tokens are to be fetched.
 const REFRESH: Duration = Duration::from_secs(1);
+/// How often it is looked for refusals whose minute is over.
+const REFUSALS: Duration = Duration::from_secs(5);
 /// How often the sealing key is registered again.
 const REGISTER: Duration = Duration::from_secs(15);
 
@@ -38,6 +40,10 @@ impl Background {
         }
         tasks.every(CHAIN, "the audit trail cannot be chained", |app| async move {
             chain::link_entries(app.database()).await.map(drop)
+        });
+        tasks.every(REFUSALS, "refusals cannot be recorded", |app| async move {
+            app.refusals().write_due();
+            Ok(())
         });
         tasks.every(PURGE, "what is past its time cannot be deleted", |app| async move { purge(&app).await.map(drop) });
         tasks.every(REGISTER, "the sealing key cannot be registered", |app| async move {
@@ -91,6 +97,7 @@ impl Background {
     /// A fault of the database.
     pub async fn finish(self) -> Result<()> {
         self.supervisor.stop().await;
+        self.app.refusals().write_all();
         while self.app.audit_queue().flush(self.app.database()).await? > 0 {}
         chain::link_entries(self.app.database()).await.map(drop)
     }

@@ -54,11 +54,11 @@ impl Changes {
         T: Send + 'static,
         F: for<'c, 't> Fn(&'c mut Change<'t>) -> BoxFuture<'c, Result<T>> + Send + Sync + 'static,
     {
-        let (_, resource) = intent.resource;
+        let ((_, resource), tenant) = (intent.resource, intent.actor.tenant.clone());
         let shared = Arc::new((self.clone(), intent, apply));
         let (value, marked, readings) = self
             .database
-            .transact_on(resource, move |transaction: &Transaction| {
+            .transact_for(&tenant, resource, move |transaction: &Transaction| {
                 let shared = Arc::clone(&shared);
                 async move {
                     let (changes, intent, apply) = &*shared;

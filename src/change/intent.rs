@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use crate::{
     auth::Actor,
-    http::caller::{Caller, CanWrite},
+    http::caller::{Caller, CanWrite, Changing},
     pii::PiiVisibility,
     resource::Kind,
     values::RequestId,
@@ -49,7 +49,7 @@ pub struct EventClaim {
 impl Intent {
     /// A change that is applied once per request id: POST and PATCH.
     #[must_use]
-    pub fn once(caller: Caller<CanWrite>, request_id: RequestId, kind: Kind, id: Uuid) -> Self {
+    pub fn once(caller: Caller<impl Changing>, request_id: RequestId, kind: Kind, id: Uuid) -> Self {
         Self::of(caller, kind, id, Idempotency::Request(request_id))
     }
 
@@ -67,14 +67,14 @@ impl Intent {
         Self { actor, visibility: PiiVisibility::Masked, resource: (kind, id), idempotency }
     }
 
-    /// A change that is the rest of one that this actor made.
+    /// A change that is the rest of one that this actor made, or that an operator makes.
     #[must_use]
-    pub(super) fn on_behalf_of(actor: Actor, kind: Kind, id: Uuid) -> Self {
+    pub fn on_behalf_of(actor: Actor, kind: Kind, id: Uuid) -> Self {
         let idempotency = Idempotency::Inherent;
         Self { actor, visibility: PiiVisibility::Masked, resource: (kind, id), idempotency }
     }
 
-    fn of(caller: Caller<CanWrite>, kind: Kind, id: Uuid, idempotency: Idempotency) -> Self {
+    fn of(caller: Caller<impl Changing>, kind: Kind, id: Uuid, idempotency: Idempotency) -> Self {
         let Caller { actor, visibility, .. } = caller;
         Self { actor, visibility, resource: (kind, id), idempotency }
     }

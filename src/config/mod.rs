@@ -11,10 +11,12 @@
 //! | [`database`](mod@database), [`database_url`], [`retention`] | the database · its address · how long history is kept |
 //! | [`auth`], [`platform`] | how tokens are verified · how the platform is asked about them |
 //! | [`pii`], [`events`] | personal data · the broker |
+//! | [`rates`], [`browsers`] | how much a tenant and a caller may ask for · whose pages may ask |
 //! | [`events_url`], [`ca_file`] | the broker's address · whose certificates are trusted |
 //! | [`secret`], [`pii_keys`], [`country`], [`secret_file`] | the values in them · files that hold a secret |
 
 mod auth;
+mod browsers;
 mod ca_file;
 mod country;
 mod database;
@@ -26,6 +28,7 @@ mod logs;
 mod pii;
 mod pii_keys;
 mod platform;
+mod rates;
 mod retention;
 mod secret;
 pub mod secret_file;
@@ -39,6 +42,7 @@ use std::{
 };
 
 pub use auth::{AuthConfig, ScopePolicy, Tenancy, TokenKeys};
+pub use browsers::CorsOrigins;
 pub use ca_file::CaFile;
 pub use country::Country;
 pub use database::{Migrate, Pooler, beside};
@@ -47,6 +51,7 @@ pub use events_url::{AmqpAddress, EventsUrl, KafkaAddress, KafkaLogin, KafkaTls}
 pub use pii::{PiiDisplay, PiiKeySource};
 pub use pii_keys::{KeyId, PiiKey, PiiKeys};
 pub use platform::{Introspection, PlatformAccess, is_allowed};
+pub use rates::Rate;
 pub use secret::Secret;
 pub use variables::{Mistakes, Variable};
 
@@ -90,6 +95,16 @@ pub struct Config {
     pub log_format: LogFormat,
     /// The largest request body, in bytes.
     pub body_limit: usize,
+    /// Which pages may use the service from a browser.
+    pub cors_origins: CorsOrigins,
+    /// The requests that a tenant may send in a time; further ones are refused.
+    pub tenant_rate: Option<Rate>,
+    /// The same of a caller.
+    pub caller_rate: Option<Rate>,
+    /// How many readers may wait for events at once, in all.
+    pub event_waiters: usize,
+    /// The same of a tenant.
+    pub event_waiters_per_tenant: usize,
     /// What to do at start about a database that is behind.
     pub migrate: Migrate,
     /// Who sees phone numbers and e-mail addresses in clear.
@@ -145,6 +160,8 @@ impl Config {
         let auth = auth::Auth::read(env);
         let logs = logs::Logs::read(env);
         let body_limit = server::body_limit(env);
+        let cors_origins = browsers::cors_origins(env);
+        let rates = rates::Rates::read(env);
         let migrate = database::migrate(env);
         let pii = pii::Pii::read(env);
         let retention = retention::Retention::read(env);
@@ -170,6 +187,11 @@ impl Config {
             log: logs.filter?,
             log_format: logs.format?,
             body_limit: body_limit?,
+            cors_origins: cors_origins?,
+            tenant_rate: rates.tenant?,
+            caller_rate: rates.caller?,
+            event_waiters: rates.event_waiters?,
+            event_waiters_per_tenant: rates.event_waiters_per_tenant?,
             migrate: migrate?,
             pii_display: pii.display?,
             pii_keys,

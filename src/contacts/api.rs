@@ -33,7 +33,8 @@ impl ContactsApi {
     /// List contacts
     ///
     /// The tenant's contacts, newest first, optionally only those of one customer, or with a phone number or e-mail
-    /// address.
+    /// address. Searching by one needs the scope `crm:pii:read` (403 without it), unless the service shows personal data to
+    /// everybody.
     #[oai(path = "/contacts", method = "get", operation_id = "listContacts")]
     #[expect(clippy::too_many_arguments, reason = "each is a parameter of the contract")]
     async fn list(
@@ -43,9 +44,10 @@ impl ContactsApi {
         /// Only contacts of this customer.
         #[oai(name = "customerId")]
         customer: Query<IdFilter>,
-        /// Only contacts with this phone number, in any notation.
+        /// Only contacts with this phone number, in any notation. Needs the scope `crm:pii:read`, because an answer
+        /// confirms the number; what is found is noted in the audit trail.
         phone: Query<PiiFilter<PhoneRule>>,
-        /// Only contacts with this e-mail address, regardless of case.
+        /// Only contacts with this e-mail address, regardless of case. Needs the scope `crm:pii:read`, likewise.
         email: Query<PiiFilter<EmailRule>>,
         /// Page number, starting at 1.
         page: Query<PageNumber>,
@@ -55,7 +57,10 @@ impl ContactsApi {
     ) -> Result<Found<List<Contact>>> {
         let filter = store::Filter { customer: customer.0, phone: phone.0, email: email.0 };
         let paging = Paging::new(page.0, page_size.0);
-        let rows = store::list(&app.database().read(), app.cipher(), caller.tenant(), filter, paging).await?;
+        let searched = app.begin_search(&caller, filter.searched())?;
+        let database = app.database().read_for(caller.tenant());
+        let rows = store::list(&database, app.cipher(), caller.tenant(), filter, paging).await?;
+        app.record_search::<Contact>(&caller, &searched, &rows);
         Ok(Found(app.project_page(&caller, rows)?))
     }
 

@@ -30,6 +30,14 @@ pub struct Filter {
     pub email: Option<Email>,
 }
 
+impl Filter {
+    /// The fields with personal data that are searched by.
+    pub fn searched(&self) -> Vec<&'static str> {
+        let fields = [("phone", self.phone.is_some()), ("email", self.email.is_some())];
+        fields.into_iter().filter_map(|(field, is_searched)| is_searched.then_some(field)).collect()
+    }
+}
+
 /// A page of the tenant's contacts.
 ///
 /// # Errors

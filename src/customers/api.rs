@@ -31,16 +31,18 @@ pub(crate) struct CustomersApi;
 impl CustomersApi {
     /// List customers
     ///
-    /// The tenant's customers, newest first, optionally only those with a phone number or e-mail address.
+    /// The tenant's customers, newest first, optionally only those with a phone number or e-mail address. Searching by one
+    /// needs the scope `crm:pii:read` (403 without it), unless the service shows personal data to everybody.
     #[oai(path = "/customers", method = "get", operation_id = "listCustomers")]
     async fn list(
         &self,
         caller: Caller<CanRead>,
         app: Data<&App>,
-        /// Only customers with this phone number, in any notation.
+        /// Only customers with this phone number, in any notation. Needs the scope `crm:pii:read`, because an answer
+        /// confirms the number; what is found is noted in the audit trail.
         #[oai(name = "contactPhone")]
         phone: Query<PiiFilter<PhoneRule>>,
-        /// Only customers with this e-mail address, regardless of case.
+        /// Only customers with this e-mail address, regardless of case. Needs the scope `crm:pii:read`, likewise.
         #[oai(name = "contactEmail")]
         email: Query<PiiFilter<EmailRule>>,
         /// Page number, starting at 1.
@@ -50,7 +52,10 @@ impl CustomersApi {
         page_size: Query<PageSize>,
     ) -> Result<Found<List<Customer>>> {
         let (filter, paging) = (store::Filter { phone: phone.0, email: email.0 }, Paging::new(page.0, page_size.0));
-        let rows = store::list(&app.database().read(), app.cipher(), caller.tenant(), filter, paging).await?;
+        let searched = app.begin_search(&caller, filter.searched())?;
+        let database = app.database().read_for(caller.tenant());
+        let rows = store::list(&database, app.cipher(), caller.tenant(), filter, paging).await?;
+        app.record_search::<Customer>(&caller, &searched, &rows);
         Ok(Found(app.project_page(&caller, rows)?))
     }
 

@@ -9,10 +9,11 @@ use uuid::Uuid;
 use super::{
     connect::{Connector, SQLITE_READERS},
     deadline::{Deadline, REQUEST, timed_out},
-    executor::{Executor, PostgresExecutor, SqliteExecutor, UnitOfWork},
+    executor::{Executor, PostgresExecutor, Scope, SqliteExecutor, UnitOfWork},
     fault::db_error,
     file::DatabaseFile,
     health::Health,
+    party::Party,
     pool::Pool,
     probe,
     reader::{ReadSource, Reader},
@@ -23,6 +24,7 @@ use super::{
 use crate::{
     config::{Config, DatabaseUrl, Pooler, Secret},
     error::{ErrorKind, Result},
+    values::Tenant,
 };
 
 /// How long a database that does not answer may keep the service from ending.
@@ -55,7 +57,7 @@ impl Database {
         let deadline = Deadline::within(time_limit.min(REQUEST));
         let file = Arc::new(DatabaseFile::at(path).map_err(db_error)?);
         let writer = Pool::new(Connector::SqliteWriter(Arc::clone(&file)), 1)?;
-        drop(writer.get(deadline.for_statements()).await?);
+        drop(writer.get(&Party::Service, deadline.for_statements()).await?);
         let mut wal_guard = WalGuard::new(Arc::clone(&file));
         wal_guard.open().await?;
         let readers = Pool::new(Connector::SqliteReader(Arc::clone(&file)), SQLITE_READERS)?;
@@ -87,7 +89,7 @@ impl Database {
         let reading = (connections / 3).max(1);
         let writing = connections - reading;
         let (readers, writers) = (Pool::new(connector(true)?, reading)?, Pool::new(connector(false)?, writing)?);
-        drop(readers.get(deadline.for_statements()).await?);
+        drop(readers.get(&Party::Service, deadline.for_statements()).await?);
         let pools = [readers.clone(), writers.clone()];
         let probe = tokio::spawn(probe::run(connector(false)?, pools, Arc::clone(&health)));
         let executor = PostgresExecutor::new(writers, writing, Arc::clone(&steps), Arc::clone(&health));
@@ -115,17 +117,39 @@ impl Database {
         &self.steps
     }
 
-    /// Reads, from now on until the time limit: never sees half a change, and cannot write.
+    /// Reads for the service itself, from now on until the time limit: never sees half a change, and cannot write.
     #[must_use]
     pub fn read(&self) -> Reader<'_> {
-        Reader { source: &self.reads, deadline: Deadline::within(self.time_limit) }
+        self.reader(Party::Service)
     }
 
-    /// A read-only transaction that sees the database as it was at one instant.
+    /// The same for a tenant's request: however many tenants read, each has its turn.
+    #[must_use]
+    pub fn read_for(&self, tenant: &Tenant) -> Reader<'_> {
+        self.reader(tenant.into())
+    }
+
+    fn reader(&self, party: Party) -> Reader<'_> {
+        Reader { source: &self.reads, party, deadline: Deadline::within(self.time_limit) }
+    }
+
+    /// A read-only transaction for the service itself, that sees the database as it was at one instant.
     ///
     /// # Errors
     /// A fault of the database.
     pub async fn snapshot(&self) -> Result<Transaction> {
+        self.snapshot_of(&Party::Service).await
+    }
+
+    /// The same for a tenant's request. It holds one of the tenant's connections for reading until it is dropped.
+    ///
+    /// # Errors
+    /// A fault of the database.
+    pub async fn snapshot_for(&self, tenant: &Tenant) -> Result<Transaction> {
+        self.snapshot_of(&tenant.into()).await
+    }
+
+    async fn snapshot_of(&self, party: &Party) -> Result<Transaction> {
         let deadline = Deadline::within(self.time_limit);
         let backend = self.backend();
         let begin = match backend {
@@ -133,27 +157,44 @@ impl Database {
             // On SQLite every transaction sees one instant.
             _ => "BEGIN",
         };
-        let mut connection = self.reads.pool.get(deadline.for_statements()).await?;
+        let mut connection = self.reads.pool.get(party, deadline.for_statements()).await?;
         connection.begin(begin, deadline.for_statements(), &Steps::default()).await?;
         let connection = Arc::new(tokio::sync::Mutex::new(connection));
         Ok(Transaction { connection, backend, deadline, steps: Arc::default() })
     }
 
-    /// Runs `work` in a transaction: either it returned `Ok` and is committed and safe on disk, or nothing of it is.
-    /// Goes on to its end even if the caller stops waiting, but not beyond its deadline. It may be run again from the start.
+    /// Runs the service's own `work` in a transaction: either it returned `Ok` and is committed and safe on disk, or nothing
+    /// of it is. Goes on to its end even if the caller stops waiting, but not beyond its deadline. It may be run again from
+    /// the start.
     ///
     /// # Errors
     /// What `work` returned, or a failure to commit.
     pub(crate) async fn transact<T: Send + 'static>(&self, work: impl UnitOfWork<T>) -> Result<T> {
-        self.reported(self.executor.transact(None, Deadline::within(self.time_limit), work).await)
+        self.run(Party::Service, None, work).await
     }
 
-    /// The same for work that changes this resource: it waits for earlier work on the same one.
+    /// The same for work of a tenant that changes this resource: it has its turn among those of other tenants, and waits for
+    /// earlier work on the same resource.
     ///
     /// # Errors
     /// What `work` returned, or a failure to commit.
-    pub(crate) async fn transact_on<T: Send + 'static>(&self, resource: Uuid, work: impl UnitOfWork<T>) -> Result<T> {
-        self.reported(self.executor.transact(Some(resource), Deadline::within(self.time_limit), work).await)
+    pub(crate) async fn transact_for<T: Send + 'static>(
+        &self,
+        tenant: &Tenant,
+        resource: Uuid,
+        work: impl UnitOfWork<T>,
+    ) -> Result<T> {
+        self.run(tenant.into(), Some(resource), work).await
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        party: Party,
+        resource: Option<Uuid>,
+        work: impl UnitOfWork<T>,
+    ) -> Result<T> {
+        let scope = Scope { party, resource, deadline: Deadline::within(self.time_limit) };
+        self.reported(self.executor.transact(scope, work).await)
     }
 
     fn reported<T>(&self, outcome: Result<T>) -> Result<T> {

@@ -9,6 +9,7 @@
 //! | [`handle`] | [`Database`]: opening, reading, writing, closing |
 //! | [`executor`] | how a unit of work becomes a committed transaction |
 //! | [`transaction`], [`reader`] | what statements run through |
+//! | [`party`], [`fair_queue`], [`turns`] | for whom the database works · a queue served in turn · connections in turn |
 //! | [`connection`], [`pool`], [`connect`] | one connection and whether it is trusted · the pool · how one is opened |
 //! | [`deadline`], [`fault`], [`steps`] | time limits · what an error means · fault injection for tests |
 //! | [`health`], [`probe`] | what is known without asking · the health check of PostgreSQL |
@@ -23,12 +24,14 @@ mod connection;
 mod deadline;
 pub(crate) mod decode;
 mod executor;
+mod fair_queue;
 mod fault;
 mod file;
 mod handle;
 mod health;
 pub mod horizon;
 pub mod migrate;
+mod party;
 mod pool;
 mod probe;
 pub mod reach;
@@ -38,6 +41,7 @@ mod retry;
 mod steps;
 pub mod tenancy;
 mod transaction;
+mod turns;
 mod vacuum;
 mod wal_guard;
 

@@ -1,4 +1,5 @@
-//! The pool of connections: bounded in number, tested before they are used again, and dropped without waiting for them.
+//! The pool of connections: bounded in number, lent in turn ([`super::turns`]), tested before they are used again, and
+//! dropped without waiting for them.
 //!
 //! Connections have generations. Where one turns out to be lost (the server was restarted, the network swallows what is
 //! sent), all that are as old are retired: a new generation begins, and none of the old one is used again. So an outage costs
@@ -14,7 +15,13 @@ use deadpool::managed::{self, Manager, Metrics, Object, PoolError, QueueMode, Re
 use sea_orm::{DbErr, RuntimeErr, sqlx};
 use tokio::{sync::watch, time::Instant};
 
-use super::{connect::Connector, connection::Connection, deadline::timed_out};
+use super::{
+    connect::Connector,
+    connection::Connection,
+    deadline::timed_out,
+    party::Party,
+    turns::{Turn, Turns},
+};
 
 /// How long a connection may be idle before it is tested.
 const IDLE_BEFORE_PING: Duration = Duration::from_secs(1);
@@ -24,8 +31,12 @@ const PING_TIMEOUT: Duration = Duration::from_secs(1);
 /// A bounded number of connections.
 #[derive(Clone)]
 pub(super) struct Pool {
-    connections: managed::Pool<ConnectionManager, PooledConnection>,
+    connections: managed::Pool<ConnectionManager>,
+    turns: Turns,
 }
+
+/// A connection that is out.
+type Loan = Object<ConnectionManager>;
 
 /// Opens connections, and tests those that were used before.
 struct ConnectionManager {
@@ -36,7 +47,11 @@ struct ConnectionManager {
 }
 
 /// A connection on loan: returned to the pool, or dropped where it is not trusted or in the middle of a transaction.
-pub(super) struct PooledConnection(Object<ConnectionManager>);
+pub(super) struct PooledConnection {
+    connection: Loan,
+    /// Dropped after the connection: the next one finds it in the pool.
+    _turn: Turn,
+}
 
 impl Pool {
     /// At most `size` connections; none is opened yet.
@@ -44,13 +59,15 @@ impl Pool {
         let (generation, discarded) = (AtomicU64::new(1), watch::Sender::new(0));
         let manager = ConnectionManager { connector, generation, discarded };
         let connections = managed::Pool::builder(manager).max_size(size).queue_mode(QueueMode::Lifo).build();
-        connections.map(|connections| Self { connections }).map_err(|error| DbErr::Custom(error.to_string()))
+        let turns = Turns::of(size);
+        connections.map(|connections| Self { connections, turns }).map_err(|error| DbErr::Custom(error.to_string()))
     }
 
-    /// A connection, waited for no longer than `until`.
-    pub(super) async fn get(&self, until: Instant) -> Result<PooledConnection, DbErr> {
+    /// A connection for this party, waited for no longer than `until`.
+    pub(super) async fn get(&self, party: &Party, until: Instant) -> Result<PooledConnection, DbErr> {
+        let _turn = self.turns.take(party, until).await?;
         let connection = match tokio::time::timeout_at(until, self.connections.get()).await {
-            Ok(Ok(connection)) => return Ok(connection),
+            Ok(Ok(connection)) => return Ok(PooledConnection { connection, _turn }),
             Ok(Err(PoolError::Backend(error))) => Err(error),
             Ok(Err(PoolError::Closed)) => Err(sqlx::Error::PoolClosed),
             Ok(Err(_)) => Err(sqlx::Error::PoolTimedOut),
@@ -120,30 +137,24 @@ fn retire(generation: &AtomicU64, lost: u64) {
     let _begun_already = generation.compare_exchange(lost, lost + 1, Ordering::SeqCst, Ordering::SeqCst);
 }
 
-impl From<Object<ConnectionManager>> for PooledConnection {
-    fn from(connection: Object<ConnectionManager>) -> Self {
-        Self(connection)
-    }
-}
-
 impl Deref for PooledConnection {
     type Target = Connection;
 
     fn deref(&self) -> &Connection {
-        &self.0
+        &self.connection
     }
 }
 
 impl DerefMut for PooledConnection {
     fn deref_mut(&mut self) -> &mut Connection {
-        &mut self.0
+        &mut self.connection
     }
 }
 
 impl Drop for PooledConnection {
     fn drop(&mut self) {
         if !self.is_trusted()
-            && let Some(pool) = Object::pool(&self.0)
+            && let Some(pool) = Object::pool(&self.connection)
         {
             retire(&pool.manager().generation, self.generation);
         }

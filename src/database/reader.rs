@@ -11,6 +11,7 @@ use super::{
     fault::{Fault, db_error, driver_error},
     file::{DatabaseFile, not_in_place},
     health::Health,
+    party::Party,
     pool::Pool,
     steps::Steps,
 };
@@ -29,6 +30,7 @@ pub(super) struct ReadSource {
 /// Reads: never sees half a change, and cannot write. All that is read through it shares a deadline.
 pub struct Reader<'d> {
     pub(super) source: &'d ReadSource,
+    pub(super) party: Party,
     pub(super) deadline: Deadline,
 }
 
@@ -52,7 +54,7 @@ impl Reader<'_> {
             return Err(db_error(not_in_place()));
         }
         let until = self.deadline.for_statements();
-        let mut connection = source.pool.get(until).await?;
+        let mut connection = source.pool.get(&self.party, until).await?;
         if !source.pooler.shares_sessions() {
             return connection.query(statement, until).await;
         }

@@ -22,6 +22,7 @@ use crate::{
         reply::Found,
         tag::Tag,
     },
+    telemetry::metrics::{HttpLimit, Metrics},
 };
 
 const EVENTS: Tag = Tag { name: "Events", description: "What happened, for other services to follow." };
@@ -47,6 +48,7 @@ impl EventsApi {
         caller: Caller<CanRead>,
         database: Data<&Arc<Database>>,
         signal: Data<&Arc<EventSignal>>,
+        metrics: Data<&Arc<Metrics>>,
         /// Only events after this cursor.
         after: Query<After>,
         /// Only events of these types, at most 20, separated by commas.
@@ -59,9 +61,12 @@ impl EventsApi {
         let mut filter = Filter { after: after.0, types: types.0, limit: limit.0 };
         let until = Instant::now() + Duration::from_secs(wait.0);
         // Before looking: what comes after that ends the wait.
-        let mut watch = (wait.0 > 0).then(|| signal.watch(caller.tenant().as_str()));
+        let mut watch = (wait.0 > 0).then(|| signal.watch(caller.tenant().as_str())).transpose().inspect_err(|_| {
+            metrics.refuse(HttpLimit::event_waiters);
+        })?;
         loop {
-            let page = feed::read(&database.read(), caller.tenant(), &filter, &signal.damage).await?;
+            let page =
+                feed::read(&database.read_for(caller.tenant()), caller.tenant(), &filter, &signal.damage).await?;
             let left = until.saturating_duration_since(Instant::now());
             let comes = match &mut watch {
                 Some(watch) if page.is_empty() => watch.comes(page.head, filter.types.as_deref(), left).await,

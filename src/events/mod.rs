@@ -26,4 +26,4 @@ pub mod types;
 
 pub use api::EventsApi;
 pub(crate) use entity::Model;
-pub use signal::EventSignal;
+pub use signal::{EventSignal, WaiterLimits};

@@ -1,7 +1,7 @@
 //! What a process knows of events without asking the database: that there are new ones, and who waits for them.
 //!
 //! A reader who waits is notified of its tenant's events alone, and compares in memory: it asks the database only for an event
-//! that it wants. A tenant without waiting readers is not known here.
+//! that it wants. A tenant without waiting readers is not known here. How many may wait is bounded, in all and for a tenant.
 
 use std::{
     collections::HashMap,
@@ -13,12 +13,23 @@ use tokio::{sync::watch, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::damage::DamageLog;
+use crate::error::{Error, Result};
 
 /// How many types of events are distinguished for a tenant.
 const TYPES: usize = 100;
 
+/// How many readers may wait at once.
+#[derive(Debug, Clone, Copy)]
+pub struct WaiterLimits {
+    /// In all.
+    pub total: usize,
+    /// Of one tenant.
+    pub per_tenant: usize,
+}
+
 /// Wakes tasks that wait for events.
 pub struct EventSignal {
+    limits: WaiterLimits,
     /// Counts commits.
     committed: watch::Sender<u64>,
     /// The last position of the outbox.
@@ -32,7 +43,14 @@ pub struct EventSignal {
     pub(super) damage: DamageLog,
 }
 
-type Waiting = Mutex<HashMap<String, watch::Sender<Newest>>>;
+type Waiting = Mutex<Readers>;
+
+/// The readers who wait.
+#[derive(Debug, Default)]
+struct Readers {
+    by_tenant: HashMap<String, watch::Sender<Newest>>,
+    total: usize,
+}
 
 /// What waiting tasks watch.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -57,9 +75,12 @@ pub(super) struct FeedUpdate {
     pub position: i64,
 }
 
-impl Default for EventSignal {
-    fn default() -> Self {
+impl EventSignal {
+    /// A signal for so many readers.
+    #[must_use]
+    pub fn new(limits: WaiterLimits) -> Self {
         Self {
+            limits,
             committed: watch::Sender::new(0),
             positions: watch::Sender::new(Positions::default()),
             waiting: Arc::default(),
@@ -68,9 +89,7 @@ impl Default for EventSignal {
             damage: DamageLog::default(),
         }
     }
-}
 
-impl EventSignal {
     /// Signals that a change was committed.
     pub(crate) fn committed(&self) {
         self.committed.send_modify(|count| *count += 1);
@@ -99,17 +118,31 @@ impl EventSignal {
     }
 
     /// Watches for new events of a tenant. To be called before querying for events, so that none is missed in between.
-    #[must_use]
-    pub fn watch(&self, tenant: &str) -> Watch {
-        let newest = locked(&self.waiting).entry(tenant.to_owned()).or_default().subscribe();
+    ///
+    /// # Errors
+    /// Too many, if as many readers wait as may.
+    pub fn watch(&self, tenant: &str) -> Result<Watch> {
+        let mut waiting = locked(&self.waiting);
+        if waiting.total >= self.limits.total {
+            return Err(Error::too_many("too many readers wait for events"));
+        }
+        let own = waiting.by_tenant.get(tenant).map_or(0, watch::Sender::receiver_count);
+        if own >= self.limits.per_tenant {
+            return Err(Error::too_many(format!(
+                "at most {} readers of a tenant may wait for events",
+                self.limits.per_tenant
+            )));
+        }
+        waiting.total += 1;
+        let newest = waiting.by_tenant.entry(tenant.to_owned()).or_default().subscribe();
         let (waiting, stopping) = (Arc::clone(&self.waiting), self.stopping.clone());
-        Watch { tenant: tenant.to_owned(), newest: Some(newest), waiting, stopping }
+        Ok(Watch { tenant: tenant.to_owned(), newest: Some(newest), waiting, stopping })
     }
 
     /// The tenants whose readers wait.
     #[must_use]
     pub fn waiting_tenants(&self) -> Vec<String> {
-        locked(&self.waiting).keys().cloned().collect()
+        locked(&self.waiting).by_tenant.keys().cloned().collect()
     }
 
     /// Up to which position of the outbox waiting readers were notified.
@@ -121,7 +154,7 @@ impl EventSignal {
     pub(super) fn notify(&self, updates: Vec<FeedUpdate>, up_to: i64) {
         let waiting = locked(&self.waiting);
         for FeedUpdate { tenant, event_type, position } in updates {
-            if let Some(newest) = waiting.get(&tenant) {
+            if let Some(newest) = waiting.by_tenant.get(&tenant) {
                 newest.send_modify(|newest| newest.add(event_type, position));
             }
         }
@@ -177,8 +210,9 @@ impl Drop for Watch {
     fn drop(&mut self) {
         let mut waiting = locked(&self.waiting);
         self.newest = None;
-        if waiting.get(&self.tenant).is_some_and(|newest| newest.receiver_count() == 0) {
-            waiting.remove(&self.tenant);
+        waiting.total -= 1;
+        if waiting.by_tenant.get(&self.tenant).is_some_and(|newest| newest.receiver_count() == 0) {
+            waiting.by_tenant.remove(&self.tenant);
         }
     }
 }

@@ -51,7 +51,7 @@ impl FollowUpsApi {
     ) -> Result<Found<List<FollowUp>>> {
         let filter = store::Filter { customer: customer.0, opportunity: opportunity.0 };
         let paging = Paging::new(page.0, page_size.0);
-        let rows = store::list(&app.database().read(), caller.tenant(), filter, paging).await?;
+        let rows = store::list(&app.database().read_for(caller.tenant()), caller.tenant(), filter, paging).await?;
         Ok(Found(app.project_page(&caller, rows)?))
     }
 

@@ -2,7 +2,7 @@
 //! operation except the probes. Writes require a `Caller<CanWrite>` and reads the caller's tenant, so neither check can
 //! be forgotten; tests walk the contract to make sure that no other operation answers anonymous requests.
 //!
-//! Order of checks: token (401), scope (403), tenant header (400), tenant allowed by the token (403).
+//! Order of checks: token (401), rate (429), scope (403), tenant header (400), tenant allowed by the token (403).
 
 use std::{
     marker::PhantomData,
@@ -20,6 +20,7 @@ use poem_openapi::{
 
 use super::{
     header::{Sent, sent, text},
+    rate::RateLimits,
     request_id::ReceivedRequestId,
 };
 use crate::{
@@ -42,6 +43,9 @@ pub const SECURITY_SCHEME: &str = "bearerAuth";
 
 /// The scope for seeing phone numbers and e-mail addresses unmasked.
 const PII_SCOPE: &str = "crm:pii:read";
+
+/// What stands before a token.
+const SCHEME: &str = "Bearer ";
 
 /// The access that an operation requires.
 pub trait Access: Send + Sync + 'static {
@@ -84,6 +88,13 @@ impl Access for CanErase {
     const SCOPE: &'static str = "crm:pii:erase";
     const MUST_BE_NAMED: bool = true;
 }
+
+/// The access of a caller who may change data.
+pub trait Changing: Access {}
+
+impl Changing for CanWrite {}
+
+impl Changing for CanErase {}
 
 /// An authenticated caller with the access `A`.
 #[derive(Debug, Clone)]
@@ -144,6 +155,18 @@ impl<A> Caller<A> {
     pub fn tenant(&self) -> &Tenant {
         &self.actor.tenant
     }
+
+    /// Whether the caller may do something that reveals personal data, such as `searching by phone`: a search confirms
+    /// what it is given.
+    ///
+    /// # Errors
+    /// Forbidden, unless the caller sees personal data unmasked.
+    pub fn sees_clear(&self, what: &str) -> Result<()> {
+        match self.visibility {
+            PiiVisibility::Clear => Ok(()),
+            PiiVisibility::Masked => Err(Error::forbidden(format!("{what} needs the scope {PII_SCOPE}"))),
+        }
+    }
 }
 
 impl<A: Access> Caller<A> {
@@ -153,7 +176,13 @@ impl<A: Access> Caller<A> {
         let claims = authenticator.authenticate(request).await?;
         // If the request is rejected below, it is audited under this actor's tenant.
         let actor = authenticator.audited_actor(request, &claims.bearer);
-        identify(request, actor.as_ref());
+        let Some(actor) = actor else {
+            let why = authenticator.tenant(&claims.bearer, request.headers()).err();
+            return Err(why.unwrap_or_else(|| Error::forbidden("the token names no tenant")));
+        };
+        identify(request, &actor);
+        let caller = claims.bearer.subject.as_deref().or(claims.bearer.client.as_deref());
+        rates(request)?.admit(request, &actor.tenant, caller)?;
         authenticator.authorize::<A>(&claims)?;
         let may_read = authenticator.authorize::<CanRead>(&claims).is_ok();
         if let (false, Some(identified)) = (may_read, request.extensions().get::<IdentifiedCaller>()) {
@@ -161,8 +190,7 @@ impl<A: Access> Caller<A> {
         }
         let tenant = authenticator.tenant(&claims.bearer, request.headers())?;
         let visibility = authenticator.visibility(&claims, may_read);
-        let actor = authenticator.actor(request, &claims.bearer, tenant);
-        Ok(Self { actor, visibility, access: PhantomData })
+        Ok(Self { actor: Actor { tenant, ..actor }, visibility, access: PhantomData })
     }
 }
 
@@ -170,6 +198,7 @@ impl Authenticator {
     /// Verifies the bearer token. The `Authorization` header must be sent exactly once.
     async fn authenticate(&self, request: &Request) -> Result<Claims> {
         let value = match sent(request.headers(), AUTHORIZATION) {
+            Sent::Once(value) if value.len() > MAX_TOKEN + SCHEME.len() => return Err(self.too_large()),
             Sent::Once(value) => text(value).unwrap_or_default(),
             Sent::Repeatedly => return Err(Error::invalid_token("must be sent once")),
             Sent::Never => return Err(Error::unauthenticated("Authorization: is required")),
@@ -181,17 +210,20 @@ impl Authenticator {
         self.tokens.verify(token).await.map_err(|rejection| match rejection {
             Rejection::Refused(refused) => {
                 // An expired token still identifies its bearer.
-                if let Some(bearer) = refused.bearer.filter(|bearer| bearer.subject.is_some()) {
-                    identify(request, self.audited_actor(request, &bearer).as_ref());
+                let bearer = refused.bearer.filter(|bearer| bearer.subject.is_some());
+                if let Some(actor) = bearer.and_then(|bearer| self.audited_actor(request, &bearer)) {
+                    identify(request, &actor);
                 }
                 Error::invalid_token(refused.refusal.text)
             }
-            Rejection::TooLarge => {
-                self.metrics.refuse(HttpLimit::token_size);
-                Error::token_too_large(MAX_TOKEN)
-            }
+            Rejection::TooLarge => self.too_large(),
             Rejection::Unavailable(cause) => Error::unavailable(cause),
         })
+    }
+
+    fn too_large(&self) -> Error {
+        self.metrics.refuse(HttpLimit::token_size);
+        Error::token_too_large(MAX_TOKEN)
     }
 
     /// A token with any `crm:` scope is limited to the scopes it has; one without was authorized by the platform, unless
@@ -269,9 +301,13 @@ impl Authenticator {
     }
 }
 
+fn rates(request: &Request) -> Result<&RateLimits> {
+    let rates = request.data::<Arc<RateLimits>>().ok_or_else(|| Error::internal("the service has no rates"))?;
+    Ok(rates)
+}
+
 /// Records the caller for the service stack and the log.
-fn identify(request: &Request, actor: Option<&Actor>) {
-    let Some(actor) = actor else { return };
+fn identify(request: &Request, actor: &Actor) {
     tracing::Span::current().record("tenant_id", actor.tenant.as_str()).record("actor", &actor.name);
     if let Some(identified) = request.extensions().get::<IdentifiedCaller>() {
         let _first_wins = identified.0.actor.set(actor.clone());

@@ -226,11 +226,6 @@ impl ErrorResponse {
         Self::detailed(ErrorCode::UriTooLong, format!("the URL must not be longer than {limit} bytes"))
     }
 
-    /// 429: `details` names the limit.
-    pub fn too_many_requests(details: impl Into<String>) -> Self {
-        Self::detailed(ErrorCode::TooManyRequests, details)
-    }
-
     /// 431: `details` names the header, or the limit of all.
     pub fn headers_too_large(details: impl Into<String>) -> Self {
         Self::detailed(ErrorCode::HeadersTooLarge, details)
@@ -330,6 +325,7 @@ impl From<Error> for ErrorResponse {
             ErrorKind::Forbidden => ErrorCode::Forbidden,
             ErrorKind::NotFound => ErrorCode::NotFound,
             ErrorKind::Duplicate => ErrorCode::IdempotentConflict,
+            ErrorKind::TooMany => ErrorCode::TooManyRequests,
             ErrorKind::Internal => ErrorCode::InternalError,
             ErrorKind::Unavailable => ErrorCode::ServiceUnavailable,
             ErrorKind::TokenTooLarge => ErrorCode::HeadersTooLarge,

@@ -2,7 +2,8 @@
 //!
 //! [`stack`] defines the order in which a request passes through it. [`server`] listens; `connection` and
 //! `unread` are what lets a connection end well. Handler arguments: [`caller`],
-//! [`query`], [`request_id`], [`body`]; results: [`reply`], [`error`]. [`contract`] emits the OpenAPI document;
+//! [`query`], [`request_id`], [`body`]; results: [`reply`], [`error`]. [`rate`] bounds how much a caller and a tenant ask;
+//! `cors` lets pages of other origins ask. [`contract`] emits the OpenAPI document, [`document`] serves it;
 //! [`probes`] are the operations without a tenant.
 
 pub mod base_path;
@@ -10,10 +11,13 @@ pub mod body;
 pub mod caller;
 mod connection;
 pub mod contract;
+mod cors;
+pub mod document;
 pub mod error;
 pub mod header;
 pub mod probes;
 pub mod query;
+pub mod rate;
 pub mod reply;
 pub mod request_id;
 pub mod server;

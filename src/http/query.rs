@@ -1,5 +1,7 @@
 //! Query parameters: [`Query<T>`] is an optional parameter that may be sent only once.
 
+use std::sync::{Arc, OnceLock};
+
 use poem::{Request, RequestBody};
 use poem_openapi::{
     ApiExtractor, ApiExtractorType, ExtractParamOptions,
@@ -11,12 +13,21 @@ use crate::{
     values::query::QueryValue,
 };
 
+/// The parameters of a request, parsed by the first who wants to know. Put into each request.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Parameters(Arc<OnceLock<Option<Vec<(String, String)>>>>);
+
 /// An optional query parameter, rejected if sent more than once. Unknown parameters are ignored.
 pub struct Query<T: QueryValue>(pub T::Value);
 
 impl<T: QueryValue> Query<T> {
     fn of(request: &Request, name: &str) -> Result<Self> {
-        let all: Vec<(String, String)> = request.params().map_err(|_| Error::invalid("the query is malformed"))?;
+        let parameters = request
+            .extensions()
+            .get::<Parameters>()
+            .ok_or_else(|| Error::internal("an operation was reached around the service stack"))?;
+        let all = parameters.0.get_or_init(|| request.params().ok());
+        let all = all.as_ref().ok_or_else(|| Error::invalid("the query is malformed"))?;
         let mut values = all.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str());
         let value = values.next();
         if values.next().is_some() {

@@ -1,19 +1,23 @@
 //! The order in which a request passes through the service, the same for all operations.
 //!
 //! In: the request id is read or generated ([`request_id`]) · the trace is continued or started · the gateway's prefix
-//! is removed, so that one router serves requests with and without it · the router · the operation's arguments in
+//! is removed, so that one router serves requests with and without it · a browser's preflight is answered · the router · the operation's arguments in
 //! order: the caller ([`super::caller`]: 401, 403), headers and query (400), the body ([`super::body`]: 415, 413, 400)
 //! · the operation.
 //!
 //! Out: a panic becomes a 500 · every error gets the one error body ([`super::error`]), and is audited if the caller is
-//! known and was rejected · request id, trace and response time are set · one log line is written.
+//! known and was rejected · what browsers, caches and the caller's pace need to know is set · request id, trace and response
+//! time are set · one log line is written.
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
 
 use futures_util::FutureExt;
 use poem::{
     Endpoint, Request, Response, Route,
-    http::{HeaderName, HeaderValue, Method, header::ALLOW},
+    http::{
+        HeaderMap, HeaderName, HeaderValue, Method,
+        header::{ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, X_CONTENT_TYPE_OPTIONS},
+    },
 };
 use tracing::{Instrument, field::Empty};
 
@@ -21,12 +25,16 @@ use super::{
     base_path,
     caller::IdentifiedCaller,
     contract::Contract,
+    cors::Cors,
     error::{ErrorCode, ErrorResponse},
     header,
+    query::Parameters,
+    rate::RateReport,
     request_id::{self, ReceivedRequestId},
 };
 use crate::{
     auth::Actor,
+    config::CorsOrigins,
     error::Error,
     telemetry::trace::{self, Trace},
     values::IdSource,
@@ -54,6 +62,8 @@ pub struct ServiceStack<O> {
     pub documents: Route,
     /// The operations.
     pub operations: O,
+    /// The origins whose pages may read replies.
+    pub cors_origins: CorsOrigins,
     /// The source of request and trace ids.
     pub ids: Arc<IdSource>,
     /// Called for each rejected or failed request with a known caller.
@@ -72,8 +82,12 @@ impl<O: Endpoint> Endpoint for ServiceStack<O> {
         request.extensions_mut().insert(received);
         request.extensions_mut().insert(trace.clone());
         request.extensions_mut().insert(identified.clone());
+        let rates = RateReport::default();
+        request.extensions_mut().insert(rates.clone());
+        request.extensions_mut().insert(Parameters::default());
         base_path::strip(&mut request);
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let cors = Cors::of(&self.cors_origins, &method, request.headers());
         // At ERROR level, so that the span stays enabled under every log filter and errors keep their context.
         let span = tracing::error_span!(
             "request",
@@ -85,7 +99,10 @@ impl<O: Endpoint> Endpoint for ServiceStack<O> {
         );
 
         let answer = async {
-            let handled = AssertUnwindSafe(self.route(request)).catch_unwind().await;
+            let handled = match cors.preflight(self.contract.allowed(&path)) {
+                Some(response) => Ok(response),
+                None => AssertUnwindSafe(self.route(request)).catch_unwind().await,
+            };
             let response = handled.unwrap_or_else(|_| poem::Error::from(Error::internal("a panic")).into_response());
             let route = self.contract.route(&path).unwrap_or("none");
             let mut response = match ErrorResponse::of(&response) {
@@ -98,6 +115,9 @@ impl<O: Endpoint> Endpoint for ServiceStack<O> {
                 }
                 None => response,
             };
+            cors.set_headers(response.headers_mut());
+            rates.set_headers(response.headers_mut());
+            secure(response.headers_mut());
             set_header(&mut response, request_id::HEADER, &request_id);
             set_header(&mut response, trace::HEADER, &trace.traceparent());
             let millis = started.elapsed().as_secs_f64() * 1000.0;
@@ -128,6 +148,16 @@ impl<O: Endpoint> ServiceStack<O> {
         }
         response
     }
+}
+
+/// Tells browsers and caches what not to do with a reply: guess its type, keep it, run or frame anything in it. A document
+/// has a policy of its own.
+fn secure(headers: &mut HeaderMap) {
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers
+        .entry(CONTENT_SECURITY_POLICY)
+        .or_insert(HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"));
 }
 
 fn set_header(response: &mut Response, name: &str, value: &str) {

@@ -47,7 +47,7 @@ impl OpportunitiesApi {
         page_size: Query<PageSize>,
     ) -> Result<Found<List<Opportunity>>> {
         let paging = Paging::new(page.0, page_size.0);
-        let rows = store::list(&app.database().read(), caller.tenant(), customer.0, paging).await?;
+        let rows = store::list(&app.database().read_for(caller.tenant()), caller.tenant(), customer.0, paging).await?;
         Ok(Found(app.project_page(&caller, rows)?))
     }
 

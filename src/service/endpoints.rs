@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use poem::{Endpoint, EndpointExt, IntoEndpoint, Response, Route, endpoint::make_sync, get, web::Html};
+use poem::{Endpoint, EndpointExt, IntoEndpoint, Response, Route, endpoint::make_sync, get};
 
 use super::{contract, refusals};
 use crate::{
@@ -11,7 +11,9 @@ use crate::{
         body::BodyLimit,
         caller::Authenticator,
         contract::Contract,
+        document::Document,
         probes::Probed,
+        rate::RateLimits,
         stack::{Refusal, ServiceStack},
     },
     telemetry::metrics,
@@ -26,11 +28,10 @@ pub fn service(app: &App) -> impl Endpoint<Output = Response> + 'static {
 /// The service stack with `operations` in place of its own.
 pub fn service_with(app: &App, operations: impl Endpoint + 'static) -> impl Endpoint<Output = Response> + 'static {
     let contract = contract::contract();
-    let (json, yaml, docs) = (contract.json(), contract.yaml(), contract::swagger_ui(&contract));
     let documents = Route::new()
-        .at("/openapi.json", get(make_sync(move |_| document("application/json", &json))))
-        .at("/openapi.yaml", get(make_sync(move |_| document("application/yaml", &yaml))))
-        .at("/docs", get(make_sync(move |_| Html(docs.clone()))));
+        .at("/openapi.json", get(Document::new("application/json", || contract::contract().json())))
+        .at("/openapi.yaml", get(Document::new("application/yaml", || contract::contract().yaml())))
+        .at("/docs", get(Document::page(|| contract::swagger_ui(&contract::contract()))));
     stack(app, contract, documents, operations)
 }
 
@@ -38,7 +39,7 @@ pub fn service_with(app: &App, operations: impl Endpoint + 'static) -> impl Endp
 #[must_use]
 pub fn private_service(app: &App) -> impl Endpoint<Output = Response> + 'static {
     let metrics = Arc::clone(app.metrics());
-    let text = move |_| document(metrics::MEDIA_TYPE, &metrics.text());
+    let text = move |_| Response::builder().content_type(metrics::MEDIA_TYPE).body(metrics.text());
     let documents = Route::new().at("/metrics", get(make_sync(text)));
     stack(app, contract::private_contract(), documents, contract::probes().into_endpoint())
 }
@@ -50,21 +51,29 @@ fn stack(
     documents: Route,
     operations: impl Endpoint + 'static,
 ) -> impl Endpoint<Output = Response> + 'static {
+    let config = app.config();
     let probed = Probed { database: Arc::clone(app.database().health()), stopping: app.stopping().clone() };
     let operations = operations
-        .data(BodyLimit(app.config().body_limit))
+        .data(BodyLimit(config.body_limit))
         .data(authenticator(app))
         .data(probed)
         .data(Arc::clone(app.database()))
         .data(Arc::clone(app.events()))
+        .data(Arc::clone(app.metrics()))
+        .data(Arc::new(RateLimits::new(config.tenant_rate, config.caller_rate, Arc::clone(app.metrics()))))
         .data(app.clone());
-    let (queue, ids) = (Arc::clone(app.audit_queue()), Arc::clone(app.ids()));
+    let (trail, metrics) = (Arc::clone(app.refusals()), Arc::clone(app.metrics()));
     ServiceStack {
         contract,
         documents,
         operations,
+        cors_origins: config.cors_origins.clone(),
         ids: Arc::clone(app.ids()),
-        on_refusal: Box::new(move |refusal: &Refusal<'_>| queue.record(refusals::entry(&ids, refusal))),
+        on_refusal: Box::new(move |refusal: &Refusal<'_>| {
+            if let Some(refused) = refusals::refused(refusal) {
+                metrics.refusal(trail.record(refused));
+            }
+        }),
     }
 }
 
@@ -80,8 +89,4 @@ pub fn authenticator(app: &App) -> Authenticator {
         default_tenant: config.default_tenant.clone(),
         pii_display: config.pii_display,
     }
-}
-
-fn document(media_type: &'static str, text: &str) -> Response {
-    Response::builder().content_type(media_type).body(text.to_owned())
 }

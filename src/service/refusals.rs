@@ -1,31 +1,34 @@
-//! Audit entries about rejected requests.
+//! Which rejected requests the audit trail is told of.
 
 use poem::http::StatusCode;
 use uuid::Uuid;
 
 use super::resources::resources;
 use crate::{
-    audit::{AuditAction, AuditEntry, AuditedAction},
+    audit::Refused,
     http::{BASE_PATH, error::ErrorCode, stack::Refusal},
     resource::Kind,
-    values::{Id, IdSource},
+    values::Id,
 };
 
-/// The audit entry about a rejected request of a known caller (401, 403 or 409); `None` for any other error.
+/// What the audit trail is told of a rejected request: that a caller with a valid token may not do this, or has done it
+/// already (403, 409). Nothing of any other error: with an invalid token, also an expired one, anybody could fill the trail.
 #[must_use]
-pub fn entry(ids: &IdSource, refusal: &Refusal<'_>) -> Option<AuditEntry> {
+pub fn refused(refusal: &Refusal<'_>) -> Option<Refused> {
     let Refusal { actor, method, route, path, error } = refusal;
-    let (ErrorCode::Unauthorized | ErrorCode::Forbidden | ErrorCode::IdempotentConflict) = error.code() else {
+    let (ErrorCode::Forbidden | ErrorCode::IdempotentConflict) = error.code() else {
         return None;
     };
     // A conflict is about the resource of the first request.
     let target = error.location().and_then(|location| location.strip_prefix(BASE_PATH)).unwrap_or(path);
-    let (kind, id) = resource_at(target);
     let status: StatusCode = error.code().status();
-    let reason = error.details().unwrap_or_default();
-    let summary = format!("was refused {method} {route}: {} {reason}", status.as_u16());
-    let action = AuditedAction { action: AuditAction::Refuse, kind, id, changes: Vec::new(), summary };
-    AuditEntry::new(ids, actor, action).ok()
+    Some(Refused {
+        actor: (*actor).clone(),
+        operation: format!("{method} {route}"),
+        status: status.as_u16(),
+        reason: error.details().unwrap_or_default().to_owned(),
+        resource: resource_at(target),
+    })
 }
 
 /// The resource type and id in a path without [`BASE_PATH`], such as `/customers/{customer_id}`.

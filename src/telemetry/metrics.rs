@@ -46,6 +46,27 @@ pub struct Metrics {
     pub http_refused: Family<LimitLabels, Counter<u64, AtomicU64>>,
     /// About tokens.
     pub auth: AuthMetrics,
+    /// Requests that a caller was refused (403, 409), by what the audit trail has of them.
+    pub audit_refusals: Family<RefusalLabels, Counter<u64, AtomicU64>>,
+}
+
+/// The labels of [`Metrics::audit_refusals`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RefusalLabels {
+    /// What the audit trail has of it.
+    pub outcome: RefusalOutcome,
+}
+
+/// What the audit trail has of a refusal, as a label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[expect(non_camel_case_types, reason = "label values are written as they are named")]
+pub enum RefusalOutcome {
+    /// An entry of its own.
+    recorded,
+    /// An entry that counts it together with others.
+    collapsed,
+    /// Nothing: too many tenants had refusals at once.
+    dropped,
 }
 
 /// The labels of [`Metrics::http_refused`].
@@ -154,11 +175,15 @@ impl Default for Metrics {
             inbound_failures: new.metric("inbound_failures", "Times taking the platform's events failed"),
             http_refused: new.metric("http_refused", "Requests and connections refused, by the limit reached"),
             auth: AuthMetrics::new(&mut new),
+            audit_refusals: new.metric("audit_refusals", "Requests refused, by what the audit trail has of them"),
             registry,
         };
         // Counters that are there from the start can be alerted on.
         for limit in HttpLimit::ALL {
             drop(metrics.http_refused.get_or_create(&LimitLabels { limit }));
+        }
+        for outcome in [RefusalOutcome::recorded, RefusalOutcome::collapsed, RefusalOutcome::dropped] {
+            drop(metrics.audit_refusals.get_or_create(&RefusalLabels { outcome }));
         }
         metrics
     }
@@ -168,6 +193,11 @@ impl Metrics {
     /// Counts a refusal because of a limit.
     pub fn refuse(&self, limit: HttpLimit) {
         self.http_refused.get_or_create(&LimitLabels { limit }).inc();
+    }
+
+    /// Counts a request that a caller was refused.
+    pub fn refusal(&self, outcome: RefusalOutcome) {
+        self.audit_refusals.get_or_create(&RefusalLabels { outcome }).inc();
     }
 
     /// All metrics, as text.

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::{ContractValue, Violation, contract_type};
 
 /// A tenant's name.
-#[derive(Clone, PartialEq, Eq, Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(transparent)]
 pub struct Tenant(String);
 

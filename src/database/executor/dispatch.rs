@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use sea_orm::DbErr;
 use tokio::{sync::oneshot, time::timeout_at};
-use uuid::Uuid;
 
-use super::{postgres::PostgresExecutor, sqlite::SqliteExecutor, unit_of_work::UnitOfWork};
-use crate::{
-    database::deadline::Deadline,
-    error::{Error, Result},
+use super::{
+    postgres::PostgresExecutor,
+    sqlite::SqliteExecutor,
+    unit_of_work::{Scope, UnitOfWork},
 };
+use crate::error::{Error, Result};
 
 /// What commits changes.
 pub(in crate::database) enum Executor {
@@ -25,24 +25,24 @@ impl Executor {
     /// same resource is done in the order in which it comes.
     pub(in crate::database) async fn transact<T: Send + 'static>(
         &self,
-        resource: Option<Uuid>,
-        deadline: Deadline,
+        scope: Scope,
         work: impl UnitOfWork<T>,
     ) -> Result<T> {
         let (sender, receiver) = oneshot::channel();
+        let answer = scope.deadline.for_answer();
         match self {
-            Self::Sqlite(executor) => executor.enqueue(deadline, work, sender)?,
+            Self::Sqlite(executor) => executor.enqueue(&scope, work, sender)?,
             Self::Postgres(executor) => {
                 let executor = Arc::clone(executor);
                 // A task of its own: a client that hangs up leaves all of it or nothing, and blocks nobody.
                 tokio::spawn(async move {
-                    let outcome = executor.transact(resource, deadline, work).await;
+                    let outcome = executor.transact(&scope, work).await;
                     // Where nobody waits any more, the change stands all the same.
                     let _gone = sender.send(outcome);
                 });
             }
         }
-        match timeout_at(deadline.for_answer(), receiver).await {
+        match timeout_at(answer, receiver).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => Err(Error::internal("a change panicked")),
             Err(_) => Err(Error::outcome_unknown("the change was not answered in time")),

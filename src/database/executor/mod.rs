@@ -29,4 +29,4 @@ mod unit_of_work;
 pub(super) use dispatch::Executor;
 pub(super) use postgres::PostgresExecutor;
 pub(super) use sqlite::SqliteExecutor;
-pub(super) use unit_of_work::UnitOfWork;
+pub(super) use unit_of_work::{Scope, UnitOfWork};

@@ -2,16 +2,20 @@
 
 use std::{sync::Arc, time::Duration};
 
-use sea_orm::DbBackend;
+use sea_orm::{DbBackend, DbErr, sqlx};
 use tokio::{
     sync::{Mutex, Semaphore},
     time::{sleep, timeout_at},
 };
-use uuid::Uuid;
 
-use super::{resource_locks::ResourceLocks, unit_of_work::UnitOfWork};
+use super::{
+    resource_locks::ResourceLocks,
+    unit_of_work::{Scope, UnitOfWork},
+};
 use crate::{
-    database::{deadline::Deadline, health::Health, pool::Pool, steps::Steps, transaction::Transaction},
+    database::{
+        deadline::Deadline, fault::driver_error, health::Health, pool::Pool, steps::Steps, transaction::Transaction,
+    },
     error::{Error, Result},
 };
 
@@ -57,12 +61,8 @@ impl PostgresExecutor {
     }
 
     /// Runs work until it is committed or refused, or its time is over.
-    pub(super) async fn transact<T: Send + 'static>(
-        &self,
-        resource: Option<Uuid>,
-        deadline: Deadline,
-        work: impl UnitOfWork<T>,
-    ) -> Result<T> {
+    pub(super) async fn transact<T: Send + 'static>(&self, scope: &Scope, work: impl UnitOfWork<T>) -> Result<T> {
+        let Scope { resource, deadline, .. } = *scope;
         let until = deadline.for_statements();
         let _lock = match resource {
             Some(resource) => Some(in_time(timeout_at(until, self.resource_locks.lock(resource)).await)?),
@@ -72,7 +72,7 @@ impl PostgresExecutor {
         loop {
             attempts += 1;
             let lock_timeout = if permit.is_some() { FURTHER_LOCK_TIMEOUT } else { FIRST_LOCK_TIMEOUT };
-            let error = match self.attempt(deadline, lock_timeout, &work).await {
+            let error = match self.attempt(scope, lock_timeout, &work).await {
                 Ok(value) => return Ok(value),
                 Err(error) => error,
             };
@@ -96,12 +96,14 @@ impl PostgresExecutor {
     /// One transaction. `Ok` means that COMMIT returned.
     async fn attempt<T: Send + 'static>(
         &self,
-        deadline: Deadline,
+        scope: &Scope,
         lock_timeout: Duration,
         work: &impl UnitOfWork<T>,
     ) -> std::result::Result<T, AttemptError> {
-        let until = deadline.for_statements();
-        let mut connection = self.pool.get(until).await.map_err(|error| AttemptError::Final(error.into()))?;
+        let Scope { party, deadline, .. } = scope;
+        let (deadline, until) = (*deadline, deadline.for_statements());
+        let mut connection =
+            self.pool.get(party, until).await.map_err(|error| AttemptError::Final(no_connection(error)))?;
         let begun = connection.begin(&begin(deadline, lock_timeout), until, &self.steps).await;
         begun.map_err(|error| AttemptError::ConnectionLost(error.into()))?;
 
@@ -141,6 +143,14 @@ impl PostgresExecutor {
 impl AttemptError {
     fn of(error: Error) -> Self {
         if error.is_contention() { Self::Contention(error) } else { Self::Final(error) }
+    }
+}
+
+/// That too many wait for a connection says nothing of the database.
+fn no_connection(error: DbErr) -> Error {
+    match driver_error(&error) {
+        Some(sqlx::Error::PoolTimedOut) => Error::contention("too many changes are waiting"),
+        _ => error.into(),
     }
 }
 

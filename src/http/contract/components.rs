@@ -89,6 +89,16 @@ pub(super) fn headers() -> Value {
             "schema": { "type": "integer", "format": "int32", "minimum": 0 },
             "example": 1,
         },
+        "RateLimit": {
+            "description": "What is left of each rate that is configured: requests (`r`), and seconds until more come back (`t`).",
+            "schema": { "type": "string" },
+            "example": "\"tenant\";r=0;t=1",
+        },
+        "RateLimitPolicy": {
+            "description": "The rates that are configured: requests (`q`) in a number of seconds (`w`).",
+            "schema": { "type": "string" },
+            "example": "\"tenant\";q=100;w=1",
+        },
         "ConflictLocation": {
             "description": "The URL of the resource that the accepted request created or changed.",
             "required": true,
@@ -124,7 +134,7 @@ pub(super) fn error_responses() -> Value {
         (ErrorResponse::uri_too_long(16_384), "The URL is longer than 16 KiB."),
         (ErrorResponse::unsupported_media_type(), "The body is not `application/json`."),
         (
-            ErrorResponse::too_many_requests("the tenant's rate of requests is exceeded"),
+            Error::too_many("the tenant may send 100 requests per second").into(),
             "The caller, or its tenant, sends too many requests, or has too many of them waiting.",
         ),
         (
@@ -149,9 +159,12 @@ pub(super) fn error_responses() -> Value {
             ErrorCode::Unauthorized => set(&mut headers, "WWW-Authenticate", reference("headers", "Authenticate")),
             ErrorCode::Forbidden => set(&mut headers, "WWW-Authenticate", reference("headers", "MissingScope")),
             ErrorCode::IdempotentConflict => set(&mut headers, "Location", reference("headers", "ConflictLocation")),
-            ErrorCode::TooManyRequests | ErrorCode::ServiceUnavailable => {
+            ErrorCode::TooManyRequests => {
                 set(&mut headers, "Retry-After", reference("headers", "RetryAfter"));
+                set(&mut headers, "RateLimit", reference("headers", "RateLimit"));
+                set(&mut headers, "RateLimit-Policy", reference("headers", "RateLimitPolicy"));
             }
+            ErrorCode::ServiceUnavailable => set(&mut headers, "Retry-After", reference("headers", "RetryAfter")),
             _ => {}
         }
         let example = error.body(request_id::EXAMPLE);

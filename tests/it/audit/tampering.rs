@@ -71,7 +71,9 @@ async fn a_claim_with_control_characters_is_401() {
     let service = Service::start().await;
     for claim in ["sub", "client_id", "azp"] {
         let call = service.post("/customers", json!({ "name": "x" })).claims(json!({ claim: "a\u{0}b" }));
-        call.send().await.refused(401, &format!("the claim {claim} must be a string of at most 255 characters, none of them"));
+        call.send()
+            .await
+            .refused(401, &format!("the claim {claim} must be a string of at most 255 characters, none of them"));
     }
 }
 

@@ -19,7 +19,7 @@ fn an_empty_environment_gives_the_defaults() {
     assert_eq!(config.default_tenant.as_str(), "default");
     assert_eq!(config.default_currency.code(), "CNY");
     assert_eq!(config.auth.keys, TokenKeys::Development);
-    assert_eq!(config.body_limit, 256 * 1024);
+    assert_eq!(config.body_limit, 128 * 1024);
     assert_eq!((config.migrate, config.pii_display), (Migrate::Auto, PiiDisplay::Scoped));
 }
 

@@ -14,6 +14,7 @@ pub mod disk;
 mod durability;
 pub mod events;
 mod log;
+pub mod platform;
 pub mod postgres;
 mod process;
 mod proxy;
@@ -38,7 +39,10 @@ use crm::{
     broker::RetryPolicy,
     config::Config,
     database::{REQUEST, migrate},
-    http::caller::{Caller, CanWrite},
+    http::{
+        caller::{Caller, CanWrite},
+        rate::RateLimits,
+    },
     inbound::Inbound,
     service::{self, authenticator, resources::removals},
     values::{Clock, IdSource, ManualClock},
@@ -405,6 +409,7 @@ pub async fn caller(service: &Service) -> Caller<CanWrite> {
     let call = service.get("/customers");
     let mut request = call.request;
     request.set_data(authenticator(&service.app));
+    request.set_data(Arc::new(RateLimits::new(None, None, Arc::clone(service.app.metrics()))));
     let (request, mut body) = request.split();
     Caller::from_request(&request, &mut body, ExtractParamOptions::default()).await.unwrap()
 }

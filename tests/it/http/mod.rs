@@ -1,10 +1,13 @@
 //! What holds for every request, whatever the resource.
 
 mod bodies;
+mod browsers;
 mod connections;
+mod documents;
 mod errors;
 mod headers;
 mod keep_alive;
 mod lists;
 mod probes;
+mod rates;
 mod restarts;

@@ -170,10 +170,69 @@ async fn a_malformed_phone_or_email_parameter_is_400_by_name() {
     }
 }
 
+/// What the trail says of searches; readings are queued beside the requests.
+async fn searches(service: &Service) -> Vec<String> {
+    service.app.audit_queue().flush(service.app.database()).await.unwrap();
+    let entries = service.trail("action=read").await;
+    let summaries = entries.iter().map(|entry| entry["summary"].as_str().unwrap().to_owned());
+    summaries.filter(|summary| summary.starts_with("found")).collect()
+}
+
 #[tokio::test]
-async fn without_pii_scope_a_search_finds_and_masks() {
+async fn a_masked_value_cannot_be_walked_by_searching() {
     let service = Service::start().await;
+    let with_both = json!({ "name": "x", "contactPhone": "13812345678", "contactEmail": "a@b.cc" });
+    let customer = customer(&service, with_both).await;
+    contact(&service, &customer, "13812345678", "a@b.cc").await;
+    let reader = json!({ "scope": "crm:read crm:write" });
+    let shown = service.get(&format!("/customers/{customer}")).claims(reader.clone()).send().await.expect(200).body;
+    assert_eq!(shown["contactPhone"], "138****5678");
+    for (list, phone, email) in [("/customers", "contactPhone", "contactEmail"), ("/contacts", "phone", "email")] {
+        // The right value, a wrong one, and one behind a filter or on a page that show nothing: all the same.
+        for (field, query) in [
+            (phone, format!("{phone}=13812345678")),
+            (phone, format!("{phone}=13800005678")),
+            (email, format!("{email}=a@b.cc")),
+            (phone, format!("{email}=a@b.cc&{phone}=13812345678&page=7")),
+        ] {
+            let reply = service.get(&format!("{list}?{query}")).claims(reader.clone()).send().await;
+            let reply = reply.refused(403, &format!("{field}: searching by it needs the scope crm:pii:read"));
+            assert!(!reply.text.contains("5678") && !reply.text.contains("b.cc"), "{}", reply.text);
+        }
+        service.get(list).claims(reader.clone()).send().await.expect(200);
+    }
+    assert_eq!(searches(&service).await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_search_that_finds_is_in_the_trail_without_its_value() {
+    let service = Service::start().await;
+    let phone = json!({ "name": "x", "contactPhone": "13812345678" });
+    let one = customer(&service, phone.clone()).await;
+    contact(&service, &one, "13812345678", "a@b.cc").await;
+    for nothing in ["/customers?contactPhone=13812345679", "/contacts?email=b@b.cc", "/customers", "/contacts?page=2"] {
+        service.get(nothing).send().await.expect(200);
+    }
+    assert_eq!(searches(&service).await, Vec::<String>::new());
+    service.get("/customers?contactPhone=13812345678").send().await.expect(200);
+    assert_eq!(searches(&service).await, ["found the customer by its contactPhone"]);
+    let of_customer = service.trail(&format!("action=read&resourceId={one}")).await;
+    assert!(of_customer.iter().any(|entry| entry["changes"][0]["field"] == "contactPhone"), "{of_customer:?}");
+    // What a page past the end says of the total confirms too.
+    service.get("/contacts?phone=13812345678&email=A@b.cc&page=9").send().await.expect(200);
+    customer(&service, phone).await;
+    service.get("/customers?contactPhone=%2B8613812345678").send().await.expect(200);
+    let found = searches(&service).await;
+    assert_eq!(found[..2], ["found 2 customers by contactPhone", "found 1 contacts by phone and email"]);
+    let trail = service.trail("").await;
+    assert!(trail.iter().all(|entry| !entry.to_string().contains("12345678")), "{trail:?}");
+}
+
+#[tokio::test]
+async fn where_display_is_clear_every_reader_may_search() {
+    let service = Service::with(&[("CRM_PII_DISPLAY", "clear")]).await;
     customer(&service, json!({ "name": "x", "contactPhone": "13812345678" })).await;
     let call = service.get("/customers?contactPhone=13812345678").claims(json!({ "scope": "crm:read" }));
-    assert_eq!(call.send().await.expect(200).body["data"][0]["contactPhone"], "138****5678");
+    assert_eq!(call.send().await.expect(200).body["data"][0]["contactPhone"], "13812345678");
+    assert_eq!(searches(&service).await, ["found the customer by its contactPhone"]);
 }

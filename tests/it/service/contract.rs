@@ -140,10 +140,13 @@ fn error_codes_are_one_named_enum() {
             "FORBIDDEN",
             "NOT_FOUND",
             "METHOD_NOT_ALLOWED",
+            "REQUEST_TIMEOUT",
             "IDEMPOTENT_CONFLICT",
             "PAYLOAD_TOO_LARGE",
+            "URI_TOO_LONG",
             "UNSUPPORTED_MEDIA_TYPE",
             "TOO_MANY_REQUESTS",
+            "HEADERS_TOO_LARGE",
             "INTERNAL_ERROR",
             "SERVICE_UNAVAILABLE"
         ])

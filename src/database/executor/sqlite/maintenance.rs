@@ -12,6 +12,7 @@ use crate::{
         fault::{Fault, db_error, driver_error, is_read_only},
         file::{DatabaseFile, FileState, NOT_IN_PLACE, not_in_place},
         health::Health,
+        party::Party,
         pool::{Pool, PooledConnection},
         steps::Steps,
         wal_guard::WalGuard,
@@ -57,7 +58,7 @@ impl Maintenance {
 
     /// The connection that writes.
     pub(super) async fn connection(&self) -> Result<PooledConnection> {
-        Ok(self.pool.get(Instant::now() + DISK_TIMEOUT).await?)
+        Ok(self.pool.get(&Party::Service, Instant::now() + DISK_TIMEOUT).await?)
     }
 
     /// Whether the last commit failed.
@@ -179,7 +180,8 @@ impl Maintenance {
             return Ok(());
         }
         let until = Instant::now() + DISK_TIMEOUT;
-        let rows = self.pool.get(until).await?.query(&pragma("wal_checkpoint(TRUNCATE)"), until).await?;
+        let rows =
+            self.pool.get(&Party::Service, until).await?.query(&pragma("wal_checkpoint(TRUNCATE)"), until).await?;
         match rows.first().map(|row| row.try_get_by_index::<i32>(0)).transpose()? {
             Some(0) => self.file.remember_written().map_err(db_error),
             _ => Err(DbErr::Custom("readers are in the way of the write-ahead log".to_owned())),
@@ -189,7 +191,7 @@ impl Maintenance {
     /// Commits something that means nothing: the number that SQLite keeps for the application.
     async fn trial_commit(&self) -> std::result::Result<(), DbErr> {
         let until = Instant::now() + DISK_TIMEOUT;
-        let mut connection = self.pool.get(until).await?;
+        let mut connection = self.pool.get(&Party::Service, until).await?;
         connection.begin("BEGIN IMMEDIATE", until, &Steps::default()).await?;
         let number = connection.query(&pragma("user_version"), until).await?;
         let number = number.first().map(|row| row.try_get_by_index::<i32>(0)).transpose()?.unwrap_or_default();

@@ -70,4 +70,11 @@ impl QueuedWork {
     pub(super) async fn refuse(self, cause: &'static str) {
         (self.run)(Err(Error::unavailable(cause))).await(Ok(()));
     }
+
+    /// The same where nothing can be awaited: without a group there is nothing to wait for.
+    pub(super) fn refuse_at_once(self, error: Error) {
+        if let Some(reply) = (self.run)(Err(error)).now_or_never() {
+            reply(Ok(()));
+        }
+    }
 }

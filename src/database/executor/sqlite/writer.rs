@@ -1,15 +1,12 @@
 //! The one task that writes.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use tokio::{
-    sync::mpsc,
-    time::{Instant, MissedTickBehavior, interval},
-};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::{DISK_TIMEOUT, LOCKED, QUEUE_SIZE, group::Group, maintenance::Maintenance, queued_work::QueuedWork};
+use super::{DISK_TIMEOUT, LOCKED, group::Group, maintenance::Maintenance, queue::WorkQueue, queued_work::QueuedWork};
 use crate::{
-    database::{fault::db_error, pool::PooledConnection, steps::Steps},
+    database::{fault::db_error, party::Party, pool::PooledConnection, steps::Steps},
     error::{Error, Result},
 };
 
@@ -17,6 +14,8 @@ use crate::{
 const MAX_GROUP: usize = 128;
 /// How long a group takes in further work: the first one in it waits for all of them.
 const GATHERING_TIME: Duration = Duration::from_millis(100);
+/// The same where several tenants are in the group: one with little work is not to wait for another's that has much.
+const SHARED_GATHERING_TIME: Duration = Duration::from_millis(10);
 /// How long work waits for another process's lock before it is refused.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often the file is checked, and a commit tried while commits fail.
@@ -26,14 +25,14 @@ const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(1);
 pub(super) struct Writer {
     maintenance: Maintenance,
     steps: Arc<Steps>,
-    queue: mpsc::Receiver<QueuedWork>,
-    /// Taken from the queue, and waiting for another process's lock to go.
-    waiting: VecDeque<QueuedWork>,
+    queue: Arc<WorkQueue>,
+    /// Taken from the queue, and waiting for a transaction to begin.
+    first: Option<(Party, QueuedWork)>,
 }
 
 impl Writer {
-    pub(super) fn new(maintenance: Maintenance, steps: Arc<Steps>, queue: mpsc::Receiver<QueuedWork>) -> Self {
-        Self { maintenance, steps, queue, waiting: VecDeque::new() }
+    pub(super) fn new(maintenance: Maintenance, steps: Arc<Steps>, queue: Arc<WorkQueue>) -> Self {
+        Self { maintenance, steps, queue, first: None }
     }
 
     /// Runs until the queue is closed and empty.
@@ -44,8 +43,8 @@ impl Writer {
             tokio::select! {
                 biased;
                 _ = ticks.tick() => self.maintain().await,
-                work = self.next() => match work {
-                    Some(work) if self.maintenance.writes_fail() => work.refuse("the database cannot be written").await,
+                next = self.queue.next() => match next {
+                    Some((_, work)) if self.maintenance.writes_fail() => work.refuse("the database cannot be written").await,
                     Some(work) => self.commit_together(work).await,
                     None => break,
                 },
@@ -57,13 +56,6 @@ impl Writer {
         self.maintenance.close().await;
     }
 
-    async fn next(&mut self) -> Option<QueuedWork> {
-        match self.waiting.pop_front() {
-            Some(work) => Some(work),
-            None => self.queue.recv().await,
-        }
-    }
-
     async fn maintain(&mut self) {
         self.maintenance.health().writer_is_busy(true);
         if let Err(error) = self.maintenance.tick().await {
@@ -73,8 +65,8 @@ impl Writer {
     }
 
     /// Runs this unit of work and what else waits in one transaction, commits it, and answers.
-    async fn commit_together(&mut self, first: QueuedWork) {
-        self.waiting.push_front(first);
+    async fn commit_together(&mut self, first: (Party, QueuedWork)) {
+        self.first = Some(first);
         self.maintenance.log_grows();
         self.maintenance.health().writer_is_busy(true);
         match self.transaction().await {
@@ -90,13 +82,14 @@ impl Writer {
         let Some(connection) = self.begin().await? else { return Ok(false) };
         let group = Group::new(connection, Arc::clone(&self.steps));
         let began = Instant::now();
-        let mut replies = Vec::new();
+        let (mut replies, mut tenants) = (Vec::new(), Tenants::default());
         while replies.len() < MAX_GROUP
-            && began.elapsed() < GATHERING_TIME
+            && began.elapsed() < tenants.gathering_time()
             && group.is_sound().await
-            && let Some(work) = self.waiting.pop_front().or_else(|| self.queue.try_recv().ok())
+            && let Some((party, work)) = self.first.take().or_else(|| self.queue.try_next())
         {
             self.maintenance.health().writer_is_busy(true);
+            tenants.note(party);
             replies.push(work.run(&group).await);
         }
         let committed = self.commit(&group).await;
@@ -119,15 +112,12 @@ impl Writer {
             if !connection.is_trusted() {
                 return Err(error.into());
             }
-            while self.waiting.len() < QUEUE_SIZE
-                && let Ok(work) = self.queue.try_recv()
-            {
-                self.waiting.push_back(work);
-            }
-            while let Some(work) = self.waiting.pop_front_if(|work| work.waited() >= LOCK_TIMEOUT) {
+            let is_late = |work: &QueuedWork| work.waited() >= LOCK_TIMEOUT;
+            if let Some((_, work)) = self.first.take_if(|(_, work)| is_late(work)) {
                 work.refuse(LOCKED).await;
             }
-            if self.waiting.is_empty() {
+            self.queue.refuse_locked(is_late);
+            if self.first.is_none() && self.queue.is_empty() {
                 return Ok(None);
             }
         }
@@ -159,10 +149,32 @@ impl Writer {
 
     async fn fails(&mut self, error: &Error) {
         tracing::error!(cause = error.cause(), "a transaction failed");
-        // Where it could not even be begun, they waited for it.
-        for work in std::mem::take(&mut self.waiting) {
+        // Where it could not even be begun, this waited for it; what is behind it is tried, or refused, by itself.
+        if let Some((_, work)) = self.first.take() {
             work.refuse("a transaction cannot be begun").await;
         }
         self.maintenance.commit_failed().await;
+    }
+}
+
+/// Whether a group has work of more than one tenant.
+#[derive(Default)]
+struct Tenants {
+    first: Option<Party>,
+    several: bool,
+}
+
+impl Tenants {
+    /// Work of this party is in the group. The service's own is waited for by nobody.
+    fn note(&mut self, party: Party) {
+        match (&self.first, party) {
+            (_, Party::Service) => {}
+            (None, tenant) => self.first = Some(tenant),
+            (Some(first), tenant) => self.several |= *first != tenant,
+        }
+    }
+
+    fn gathering_time(&self) -> Duration {
+        if self.several { SHARED_GATHERING_TIME } else { GATHERING_TIME }
     }
 }
