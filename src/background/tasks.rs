@@ -14,10 +14,10 @@ use crate::{app::App, audit::chain, broker, error::Result, pii::key_registry};
 const CHAIN: Duration = Duration::from_millis(400);
 /// How often the retention looks for what is due.
 const PURGE: Duration = Duration::from_secs(600);
-/// How often it is looked whether the keys of tokens are to be fetched.
-const REFRESH: Duration = Duration::from_secs(1);
 /// How often it is looked for refusals whose minute is over.
 const REFUSALS: Duration = Duration::from_secs(5);
+/// How often it is looked whether the keys of tokens are to be fetched.
+const REFRESH: Duration = Duration::from_secs(1);
 /// How often the sealing key is registered again.
 const REGISTER: Duration = Duration::from_secs(15);
 

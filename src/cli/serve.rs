@@ -3,7 +3,7 @@
 //! The port is bound first: if it is taken, the database stays untouched. Listening begins last, when requests can be
 //! answered: until then connections are refused, and do not hang.
 
-use std::{error::Error, io, net::SocketAddr};
+use std::{error::Error, io, net::SocketAddr, sync::Arc};
 
 use tokio::net::TcpSocket;
 
@@ -13,14 +13,17 @@ use crate::{
     background::{Background, retention},
     config::{Config, Migrate, ScopePolicy, Tenancy, TokenKeys},
     database::{self, migrate, reach::reach},
-    http::server::{self, Limits},
+    http::{
+        limits::Limits,
+        server::{self, descriptors::most_connections},
+    },
     service::{private::PrivateListener, service},
 };
 
 pub(super) async fn run(config: Config) -> ExitOutcome {
     say_what_is_trusted(&config);
     let (mut stop_signal, lame_duck) = (StopSignal::listen()?, config.lame_duck);
-    let connections = server::most_connections(config.database_connections);
+    let connections = most_connections(config.database_connections);
     let address = config.address();
     let taken = |error| format!("cannot listen on {address}: {error}");
     let port = take_port(address).map_err(taken)?;
@@ -51,8 +54,8 @@ pub(super) async fn run(config: Config) -> ExitOutcome {
         stopping.events().stop_waiting();
     };
     let background = Background::start(&app);
-    let limits = Limits { connections, idle: server::IDLE, body: app.config().body_limit };
-    server::serve(listener, service(&app), app.stopping().clone(), stop, limits).await?;
+    let (limits, metrics) = (Limits::of(app.config(), connections), Arc::clone(app.metrics()));
+    server::serve(listener, service(&app), app.stopping().clone(), stop, limits, metrics).await?;
     let finished = background.finish().await;
     app.database().close().await?;
     if let Some(private) = private {

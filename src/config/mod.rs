@@ -41,6 +41,8 @@ use std::{
     time::Duration,
 };
 
+use ipnet::IpNet;
+
 pub use auth::{AuthConfig, ScopePolicy, Tenancy, TokenKeys};
 pub use browsers::CorsOrigins;
 pub use ca_file::CaFile;
@@ -71,6 +73,14 @@ pub struct Config {
     pub metrics_addr: Option<SocketAddr>,
     /// How long the service goes on serving, no longer ready, after it was told to stop.
     pub lame_duck: Duration,
+    /// How long a connection is kept between requests.
+    pub keep_alive: Duration,
+    /// The maximum number of connections of one address; where it is not set, a share of all.
+    pub connections_per_peer: Option<usize>,
+    /// Addresses without that limit.
+    pub trusted_proxies: Vec<IpNet>,
+    /// The maximum number of requests that are answered at once.
+    pub requests_in_flight: usize,
     /// The directory of the SQLite file and the development secret.
     pub data_dir: PathBuf,
     /// The database.
@@ -175,6 +185,10 @@ impl Config {
             port: server.port?,
             metrics_addr: server.metrics_addr?,
             lame_duck: server.lame_duck?,
+            keep_alive: server.keep_alive?,
+            connections_per_peer: server.connections_per_peer,
+            trusted_proxies: server.trusted_proxies?,
+            requests_in_flight: server.requests_in_flight?,
             data_dir: database.data_dir?,
             database_url: database.url?,
             database_connections: database.connections?,

@@ -5,9 +5,12 @@ use std::{
     time::Duration,
 };
 
+use ipnet::IpNet;
+
 use super::variables::{Variables, duration};
 
 const MAX_LAME_DUCK: Duration = Duration::from_secs(600);
+const MAX_KEEP_ALIVE: Duration = Duration::from_secs(3600);
 
 /// As read: `None` after a mistake.
 pub(super) struct Server {
@@ -15,6 +18,10 @@ pub(super) struct Server {
     pub(super) port: Option<u16>,
     pub(super) metrics_addr: Option<Option<SocketAddr>>,
     pub(super) lame_duck: Option<Duration>,
+    pub(super) keep_alive: Option<Duration>,
+    pub(super) connections_per_peer: Option<usize>,
+    pub(super) trusted_proxies: Option<Vec<IpNet>>,
+    pub(super) requests_in_flight: Option<usize>,
 }
 
 impl Server {
@@ -36,6 +43,29 @@ impl Server {
                 "how long to go on serving, no longer ready, once told to stop",
                 |text| duration(text, MAX_LAME_DUCK),
             ),
+            keep_alive: env.value(
+                "CRM_KEEP_ALIVE",
+                "75s",
+                "how long a connection is kept between requests: longer than a load balancer keeps it",
+                keep_alive,
+            ),
+            connections_per_peer: env.optional(
+                "CRM_CONNECTIONS_PER_PEER",
+                "most connections of one address, an eighth of all where it is not set",
+                |text| at_least_one(text, 1_000_000),
+            ),
+            trusted_proxies: env.value(
+                "CRM_TRUSTED_PROXIES",
+                "",
+                "addresses and networks without that limit, separated by commas: the gateway's",
+                networks,
+            ),
+            requests_in_flight: env.value(
+                "CRM_REQUESTS_IN_FLIGHT",
+                "1024",
+                "most requests that are answered at once; further ones get 503",
+                |text| at_least_one(text, 65_536),
+            ),
         }
     }
 }
@@ -46,6 +76,24 @@ pub(super) fn body_limit(env: &mut Variables<'_>) -> Option<usize> {
         Ok(limit @ 1024..=16_777_216) => Ok(limit),
         _ => Err("must be 1024 to 16777216 bytes".to_owned()),
     })
+}
+
+fn keep_alive(text: &str) -> Result<Duration, String> {
+    match duration(text, MAX_KEEP_ALIVE) {
+        Ok(time) if time < Duration::from_secs(1) => Err("must be at least 1s".to_owned()),
+        time => time,
+    }
+}
+
+fn at_least_one(text: &str, most: usize) -> Result<usize, String> {
+    text.parse().ok().filter(|count| (1..=most).contains(count)).ok_or_else(|| format!("must be 1 to {most}"))
+}
+
+fn networks(text: &str) -> Result<Vec<IpNet>, String> {
+    let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+    let network = |name: &str| name.parse().ok().or_else(|| Some(IpNet::from(name.parse::<IpAddr>().ok()?)));
+    let networks: Option<Vec<IpNet>> = names.map(network).collect();
+    networks.ok_or_else(|| "must be IP addresses or networks like 10.0.0.0/8, separated by commas".to_owned())
 }
 
 fn host(text: &str) -> Result<IpAddr, String> {

@@ -18,6 +18,7 @@ use crate::{
     error::Result,
     http::{
         caller::{Caller, CanRead},
+        in_flight::InFlight,
         query::Query,
         reply::Found,
         tag::Tag,
@@ -49,6 +50,7 @@ impl EventsApi {
         database: Data<&Arc<Database>>,
         signal: Data<&Arc<EventSignal>>,
         metrics: Data<&Arc<Metrics>>,
+        in_flight: Data<&InFlight>,
         /// Only events after this cursor.
         after: Query<After>,
         /// Only events of these types, at most 20, separated by commas.
@@ -69,7 +71,10 @@ impl EventsApi {
                 feed::read(&database.read_for(caller.tenant()), caller.tenant(), &filter, &signal.damage).await?;
             let left = until.saturating_duration_since(Instant::now());
             let comes = match &mut watch {
-                Some(watch) if page.is_empty() => watch.comes(page.head, filter.types.as_deref(), left).await,
+                Some(watch) if page.is_empty() => {
+                    in_flight.waits(left);
+                    watch.comes(page.head, filter.types.as_deref(), left).await
+                }
                 _ => false,
             };
             if !comes {

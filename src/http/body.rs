@@ -4,6 +4,8 @@
 //! unknown, duplicate, missing or ill-typed fields (400, naming the field but never echoing its value). Size and
 //! nesting depth are limited while reading.
 
+use std::task::Poll;
+
 use poem::{
     Request, RequestBody,
     error::ReadBodyError,
@@ -23,6 +25,7 @@ use super::{
     caller::{Access, CanRead, IdentifiedCaller},
     error::ErrorResponse,
     header::{Sent, sent, text},
+    in_flight,
 };
 use crate::{
     error::{Error, Result},
@@ -49,7 +52,7 @@ impl<T: DeserializeOwned> Body<T> {
         if declared.is_some_and(|declared| declared > limit) {
             return Err(ErrorResponse::payload_too_large(limit));
         }
-        let bytes = body.into_bytes_limit(limit).await.map_err(|error| match error {
+        let bytes = arrived(request, body.into_bytes_limit(limit)).await?.map_err(|error| match error {
             ReadBodyError::PayloadTooLarge => ErrorResponse::payload_too_large(limit),
             _ => Error::invalid("the body did not arrive whole").into(),
         })?;
@@ -59,6 +62,15 @@ impl<T: DeserializeOwned> Body<T> {
             return Err(Error::insufficient_scope(CanRead::SCOPE).into());
         }
         Ok(Self(parse(&bytes)?))
+    }
+}
+
+/// Waits for the body; one that is there already keeps the request's place.
+async fn arrived<T>(request: &Request, body: impl Future<Output = T>) -> std::result::Result<T, ErrorResponse> {
+    tokio::pin!(body);
+    match futures_util::poll!(body.as_mut()) {
+        Poll::Ready(body) => Ok(body),
+        Poll::Pending => in_flight::of(request)?.arrival(body).await,
     }
 }
 

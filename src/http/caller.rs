@@ -176,13 +176,9 @@ impl<A: Access> Caller<A> {
         let claims = authenticator.authenticate(request).await?;
         // If the request is rejected below, it is audited under this actor's tenant.
         let actor = authenticator.audited_actor(request, &claims.bearer);
-        let Some(actor) = actor else {
-            let why = authenticator.tenant(&claims.bearer, request.headers()).err();
-            return Err(why.unwrap_or_else(|| Error::forbidden("the token names no tenant")));
-        };
-        identify(request, &actor);
+        identify(request, actor.as_ref());
         let caller = claims.bearer.subject.as_deref().or(claims.bearer.client.as_deref());
-        rates(request)?.admit(request, &actor.tenant, caller)?;
+        rates(request)?.admit(request, actor.as_ref().map(|actor| &actor.tenant), caller)?;
         authenticator.authorize::<A>(&claims)?;
         let may_read = authenticator.authorize::<CanRead>(&claims).is_ok();
         if let (false, Some(identified)) = (may_read, request.extensions().get::<IdentifiedCaller>()) {
@@ -190,7 +186,8 @@ impl<A: Access> Caller<A> {
         }
         let tenant = authenticator.tenant(&claims.bearer, request.headers())?;
         let visibility = authenticator.visibility(&claims, may_read);
-        Ok(Self { actor: Actor { tenant, ..actor }, visibility, access: PhantomData })
+        let actor = authenticator.actor(request, &claims.bearer, tenant);
+        Ok(Self { actor, visibility, access: PhantomData })
     }
 }
 
@@ -210,9 +207,8 @@ impl Authenticator {
         self.tokens.verify(token).await.map_err(|rejection| match rejection {
             Rejection::Refused(refused) => {
                 // An expired token still identifies its bearer.
-                let bearer = refused.bearer.filter(|bearer| bearer.subject.is_some());
-                if let Some(actor) = bearer.and_then(|bearer| self.audited_actor(request, &bearer)) {
-                    identify(request, &actor);
+                if let Some(bearer) = refused.bearer.filter(|bearer| bearer.subject.is_some()) {
+                    identify(request, self.audited_actor(request, &bearer).as_ref());
                 }
                 Error::invalid_token(refused.refusal.text)
             }
@@ -307,7 +303,8 @@ fn rates(request: &Request) -> Result<&RateLimits> {
 }
 
 /// Records the caller for the service stack and the log.
-fn identify(request: &Request, actor: &Actor) {
+fn identify(request: &Request, actor: Option<&Actor>) {
+    let Some(actor) = actor else { return };
     tracing::Span::current().record("tenant_id", actor.tenant.as_str()).record("actor", &actor.name);
     if let Some(identified) = request.extensions().get::<IdentifiedCaller>() {
         let _first_wins = identified.0.actor.set(actor.clone());

@@ -17,6 +17,7 @@ use serde::Serialize;
 use super::{base_path::address, request_id};
 use crate::{
     error::{Challenge, Error, ErrorKind},
+    telemetry::metrics::HttpLimit,
     values::Nullable,
 };
 
@@ -192,11 +193,13 @@ pub struct ErrorResponse {
     challenge: Option<String>,
     /// Whether this is the response of a probe, which also reports health.
     down: bool,
+    /// The limit that was reached.
+    limit: Option<HttpLimit>,
 }
 
 impl ErrorResponse {
     fn new(code: ErrorCode) -> Self {
-        Self { code, details: None, location: None, cause: None, challenge: None, down: false }
+        Self { code, details: None, location: None, cause: None, challenge: None, down: false, limit: None }
     }
 
     fn detailed(code: ErrorCode, details: impl Into<String>) -> Self {
@@ -206,7 +209,8 @@ impl ErrorResponse {
     /// 413: the body is larger than `limit` bytes.
     #[must_use]
     pub fn payload_too_large(limit: usize) -> Self {
-        Self::detailed(ErrorCode::PayloadTooLarge, format!("the body must not be larger than {limit} bytes"))
+        let details = format!("the body must not be larger than {limit} bytes");
+        Self::detailed(ErrorCode::PayloadTooLarge, details).because_of(HttpLimit::body_size)
     }
 
     /// 415: the body is not `application/json`.
@@ -223,12 +227,19 @@ impl ErrorResponse {
     /// 414: the URL is longer than `limit` bytes.
     #[must_use]
     pub fn uri_too_long(limit: usize) -> Self {
-        Self::detailed(ErrorCode::UriTooLong, format!("the URL must not be longer than {limit} bytes"))
+        let details = format!("the URL must not be longer than {limit} bytes");
+        Self::detailed(ErrorCode::UriTooLong, details).because_of(HttpLimit::url_size)
     }
 
     /// 431: `details` names the header, or the limit of all.
     pub fn headers_too_large(details: impl Into<String>) -> Self {
         Self::detailed(ErrorCode::HeadersTooLarge, details)
+    }
+
+    /// The same error, which the service stack counts as a refusal by this limit.
+    #[must_use]
+    pub fn because_of(self, limit: HttpLimit) -> Self {
+        Self { limit: Some(limit), ..self }
     }
 
     /// 503 of a probe: `details` says which part of the service is failing.
@@ -248,6 +259,12 @@ impl ErrorResponse {
     #[must_use]
     pub fn code(&self) -> ErrorCode {
         self.code
+    }
+
+    /// The limit that was reached, if the service stack is to count it.
+    #[must_use]
+    pub fn limit(&self) -> Option<HttpLimit> {
+        self.limit
     }
 
     /// The details for the client.
@@ -342,7 +359,7 @@ impl From<Error> for ErrorResponse {
             None => error.details().map(str::to_owned),
         };
         let challenge = error.challenge().map(describe);
-        Self { code, details, location, cause: error.cause().map(str::to_owned), challenge, down: false }
+        Self { code, details, location, cause: error.cause().map(str::to_owned), challenge, down: false, limit: None }
     }
 }
 

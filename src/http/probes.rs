@@ -23,6 +23,9 @@ use super::{
 };
 use crate::database;
 
+/// Where they are.
+pub const PATHS: [&str; 3] = ["/health", "/livez", "/readyz"];
+
 const HEALTH: Tag = Tag { name: "Health", description: "The state of the service, for gateways and operators." };
 
 /// The state that the probes report. Attached to every request.

@@ -81,12 +81,12 @@ impl RateLimits {
         }
     }
 
-    /// Counts a request of a caller, which may have no name, for a tenant.
+    /// Counts a request of a caller for a tenant; neither need be known.
     ///
     /// # Errors
     /// Too many, if a rate is exceeded.
-    pub fn admit(&self, request: &Request, tenant: &Tenant, caller: Option<&str>) -> Result<()> {
-        let tenant = self.tenant.as_ref().map(|limit| (limit, tenant.as_str()));
+    pub fn admit(&self, request: &Request, tenant: Option<&Tenant>, caller: Option<&str>) -> Result<()> {
+        let tenant = self.tenant.as_ref().zip(tenant.map(Tenant::as_str));
         let caller = self.caller.as_ref().zip(caller);
         let mut report = Vec::new();
         let mut refused = None;

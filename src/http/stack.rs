@@ -27,7 +27,10 @@ use super::{
     contract::Contract,
     cors::Cors,
     error::{ErrorCode, ErrorResponse},
+    head::Refused,
     header,
+    in_flight::InFlightLimit,
+    probes,
     query::Parameters,
     rate::RateReport,
     request_id::{self, ReceivedRequestId},
@@ -36,7 +39,10 @@ use crate::{
     auth::Actor,
     config::CorsOrigins,
     error::Error,
-    telemetry::trace::{self, Trace},
+    telemetry::{
+        metrics::Metrics,
+        trace::{self, Trace},
+    },
     values::IdSource,
 };
 
@@ -66,6 +72,10 @@ pub struct ServiceStack<O> {
     pub cors_origins: CorsOrigins,
     /// The source of request and trace ids.
     pub ids: Arc<IdSource>,
+    /// How many requests are answered at once; probes and documents always are.
+    pub in_flight: InFlightLimit,
+    /// Counts what is refused because of a limit.
+    pub metrics: Arc<Metrics>,
     /// Called for each rejected or failed request with a known caller.
     pub on_refusal: Box<dyn Fn(&Refusal<'_>) + Send + Sync>,
 }
@@ -108,6 +118,7 @@ impl<O: Endpoint> Endpoint for ServiceStack<O> {
             let mut response = match ErrorResponse::of(&response) {
                 Some(error) => {
                     error.log();
+                    error.limit().into_iter().for_each(|limit| self.metrics.refuse(limit));
                     if let Some(actor) = identified.actor() {
                         (self.on_refusal)(&Refusal { actor, method: &method, route, path: &path, error: &error });
                     }
@@ -131,12 +142,26 @@ impl<O: Endpoint> Endpoint for ServiceStack<O> {
 }
 
 impl<O: Endpoint> ServiceStack<O> {
-    async fn route(&self, request: Request) -> Response {
-        if self.contract.has_document(request.uri().path()) {
-            self.documents.get_response(request).await
-        } else {
-            self.operations.get_response(request).await
+    async fn route(&self, mut request: Request) -> Response {
+        if let Some(Refused(error)) = request.extensions_mut().remove() {
+            return poem::Error::from(error).into_response();
         }
+        let path = request.uri().path();
+        if self.contract.has_document(path) {
+            return self.documents.get_response(request).await;
+        }
+        if probes::PATHS.contains(&path) {
+            return self.operations.get_response(request).await;
+        }
+        let in_flight = match self.in_flight.begin() {
+            Ok(in_flight) => in_flight,
+            Err(error) => return poem::Error::from(error).into_response(),
+        };
+        request.extensions_mut().insert(in_flight.clone());
+        let changes = !request.method().is_safe();
+        let mut response = in_flight.answered(changes, self.operations.get_response(request)).await;
+        response.extensions_mut().insert(in_flight);
+        response
     }
 
     /// Renders an error in the one shape, whoever created it.

@@ -12,6 +12,8 @@ use crate::{
         caller::Authenticator,
         contract::Contract,
         document::Document,
+        in_flight::InFlightLimit,
+        limits::RequestLimits,
         probes::Probed,
         rate::RateLimits,
         stack::{Refusal, ServiceStack},
@@ -74,6 +76,12 @@ fn stack(
                 metrics.refusal(trail.record(refused));
             }
         }),
+        in_flight: InFlightLimit::new(
+            app.config().requests_in_flight,
+            RequestLimits::default(),
+            Arc::clone(app.metrics()),
+        ),
+        metrics: Arc::clone(app.metrics()),
     }
 }
 

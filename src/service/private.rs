@@ -5,6 +5,7 @@
 
 use std::{
     io, net,
+    sync::Arc,
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -15,13 +16,11 @@ use tokio::{net::TcpListener, runtime, sync::oneshot};
 use super::endpoints::private_service;
 use crate::{
     app::App,
-    http::server::{self, Limits},
+    http::{limits::Limits, server},
 };
 
 /// How long requests in flight may take to finish after shutdown begins.
 const DRAIN: Duration = Duration::from_secs(1);
-/// Maximum number of concurrent connections: there are few clients, and the file descriptors are for requests.
-const MOST_CONNECTIONS: usize = 64;
 
 /// The running listener.
 pub struct PrivateListener {
@@ -54,15 +53,14 @@ impl PrivateListener {
         let address = listener.local_addr()?;
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
         let (endpoint, stopping) = (private_service(app), app.stopping().clone());
-        let body = app.config().body_limit;
-        let limits = Limits { connections: MOST_CONNECTIONS, idle: server::IDLE, body };
+        let (limits, metrics) = (Limits::of_private_listener(app.config()), Arc::clone(app.metrics()));
         let (stop, stopped) = oneshot::channel();
         // An error means that the sender was dropped.
         let stopped = stopped.map(drop).shared();
         let serve = async move {
             let serving = async {
                 let listener = TcpListener::from_std(listener)?;
-                server::serve(listener, endpoint, stopping, stopped.clone(), limits).await
+                server::serve(listener, endpoint, stopping, stopped.clone(), limits, metrics).await
             };
             let end = async {
                 stopped.clone().await;

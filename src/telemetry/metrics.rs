@@ -42,12 +42,16 @@ pub struct Metrics {
     pub inbound_connected: Gauge,
     /// Times that taking the platform's events could not start, or ended.
     pub inbound_failures: Counter,
+    /// Open connections.
+    pub connections: Gauge,
+    /// Requests that are being answered.
+    pub requests_in_flight: Gauge,
     /// Requests and connections refused because a limit was reached.
     pub http_refused: Family<LimitLabels, Counter<u64, AtomicU64>>,
-    /// About tokens.
-    pub auth: AuthMetrics,
     /// Requests that a caller was refused (403, 409), by what the audit trail has of them.
     pub audit_refusals: Family<RefusalLabels, Counter<u64, AtomicU64>>,
+    /// About tokens.
+    pub auth: AuthMetrics,
 }
 
 /// The labels of [`Metrics::audit_refusals`].
@@ -173,9 +177,11 @@ impl Default for Metrics {
             inbound: new.metric("inbound_events", "Events of the platform, by outcome"),
             inbound_connected: new.metric("inbound_connected", "1 while the platform's events are taken, else 0"),
             inbound_failures: new.metric("inbound_failures", "Times taking the platform's events failed"),
+            connections: new.metric("http_connections", "Open connections, those of the private listener included"),
+            requests_in_flight: new.metric("http_requests_in_flight", "Requests that are being answered"),
             http_refused: new.metric("http_refused", "Requests and connections refused, by the limit reached"),
-            auth: AuthMetrics::new(&mut new),
             audit_refusals: new.metric("audit_refusals", "Requests refused, by what the audit trail has of them"),
+            auth: AuthMetrics::new(&mut new),
             registry,
         };
         // Counters that are there from the start can be alerted on.

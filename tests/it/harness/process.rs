@@ -128,11 +128,13 @@ impl Process {
         started(Self::launch(command(&[name], &[]), ready, &database.url(), variables))
     }
 
-    /// Starts the service and its private listener under these limits of file descriptors: `soft:hard`.
+    /// Starts the service and its private listener under these limits of file descriptors, `soft:hard`. This machine may have
+    /// as many connections as it likes.
     pub fn limited(descriptors: &str, database: &TestDatabase) -> Self {
         let mut program = Command::new("prlimit");
         program.arg(format!("--nofile={descriptors}")).args([env!("CARGO_BIN_EXE_crm"), "serve"]).env_clear();
-        started(Self::launch(program, "serving", &database.url(), &[("CRM_METRICS_ADDR", "127.0.0.1:0")]))
+        let variables = [("CRM_METRICS_ADDR", "127.0.0.1:0"), ("CRM_TRUSTED_PROXIES", "127.0.0.0/8")];
+        started(Self::launch(program, "serving", &database.url(), &variables))
     }
 
     fn launch(

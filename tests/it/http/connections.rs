@@ -3,11 +3,15 @@
 use std::{
     future::{Future, pending},
     net::SocketAddr,
+    sync::Arc,
     time::Duration,
 };
 
 use crm::{
-    http::server::{self, Limits},
+    http::{
+        limits::{Limits, MOST_CONNECTIONS},
+        server,
+    },
     service::service as endpoint,
 };
 use serde_json::json;
@@ -17,7 +21,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::harness::{Client, Process, Service, TestDatabase};
+use crate::harness::{Client, Process, Service, TestDatabase, within};
 
 /// Only a connection that is never closed or served takes longer.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -34,9 +38,14 @@ async fn idle(address: &str, count: usize) -> Vec<TcpStream> {
     connections
 }
 
+/// Whether the service has not closed it.
+fn is_open(connection: &TcpStream) -> bool {
+    connection.try_read(&mut [0]).is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
+}
+
 /// Serves on a port of its own, with a short idle timeout.
 async fn serve(service: &Service) -> SocketAddr {
-    serve_until(service, server::MOST_CONNECTIONS, pending()).await
+    serve_until(service, MOST_CONNECTIONS, pending()).await
 }
 
 /// Serves until told to close, as many connections at once.
@@ -48,8 +57,10 @@ async fn serve_until(
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let endpoint = endpoint(&service.app);
-    let limits = Limits { connections, idle: Duration::from_millis(200), body: 1024 };
-    tokio::spawn(server::serve(listener, endpoint, service.app.stopping().clone(), close, limits));
+    let short = Duration::from_millis(200);
+    let limits = Limits { connections, keep_alive: short, head_time: short, body_size: 1024, ..Limits::default() };
+    let (stopping, metrics) = (service.app.stopping().clone(), Arc::clone(service.app.metrics()));
+    tokio::spawn(server::serve(listener, endpoint, stopping, close, limits, metrics));
     address
 }
 
@@ -92,15 +103,18 @@ async fn an_incomplete_body_changes_nothing_and_blocks_no_other_write() {
 }
 
 #[tokio::test]
-async fn idle_connections_leave_descriptors_for_probes_and_earlier_clients() {
+async fn idle_connections_leave_descriptors_and_places_for_others() {
     let database = TestDatabase::new().await;
     let process = Process::limited("300:300", &database);
     let mut before = process.client().await;
     before.get("/livez").await;
     let idle = idle(&process.address, 400).await;
-    // Beyond the limit of connections a client waits to be accepted.
+    // Beyond the limit of connections, one that is idle is closed.
     let mut late = process.client().await;
-    assert!(timeout(AT_ONCE, late.get("/livez")).await.is_err(), "the number of connections is not limited");
+    let answer = late.get("/livez").await;
+    assert!(answer.status == 200 && answer.took < AT_ONCE, "{answer:?}");
+    let closed = idle.iter().filter(|idle| !is_open(idle)).count();
+    assert!((200..=400).contains(&closed), "{closed} of 400 are closed");
 
     for write in ["one", "two", "three"] {
         let mut probe = Client::connect(&process.private).await.unwrap();
@@ -124,9 +138,10 @@ async fn idle_connections_leave_descriptors_for_probes_and_earlier_clients() {
 async fn the_soft_descriptor_limit_is_raised_to_the_hard_one() {
     let database = TestDatabase::new().await;
     let process = Process::limited("160:1000", &database);
-    let _idle = idle(&process.address, 400).await;
+    let idle = idle(&process.address, 400).await;
     let answer = process.client().await.get("/customers").await;
     assert!(answer.status == 200 && answer.took < AT_ONCE, "{answer:?}");
+    assert!(idle.iter().all(is_open), "more are open than the soft limit allows");
 }
 
 #[tokio::test]
@@ -139,11 +154,14 @@ async fn connections_that_wait_to_be_accepted_are_answered_before_the_end() {
         stopping.cancel();
     };
     let address = serve_until(&service, 1, close_or_end).await.to_string();
-    // The only place is taken, once this is accepted.
+    // The only place is taken for a while, once this is accepted.
     let request = b"GET /livez HTTP/1.1\r\nHost: crm\r\n\r\n";
+    let token = crate::harness::token(json!({}));
+    let waits = format!("GET /events?wait=2 HTTP/1.1\r\nHost: crm\r\nAuthorization: Bearer {token}\r\n\r\n");
     let mut first = TcpStream::connect(&address).await.unwrap();
-    first.write_all(request).await.unwrap();
-    first.read_exact(&mut [0; 12]).await.unwrap();
+    first.write_all(waits.as_bytes()).await.unwrap();
+    let metrics = service.app.metrics();
+    within(30, "the first is accepted", || async { metrics.connections.get() == 1 }).await;
     let mut waiting = idle(&address, 20).await;
     for connection in &mut waiting {
         connection.write_all(request).await.unwrap();

@@ -14,6 +14,8 @@ use std::{
 use http_body_util::combinators::BoxBody;
 use hyper::body::{Body, Bytes, Frame, SizeHint};
 
+use super::activity::Exchange;
+
 /// How long the rest of a body may take to arrive.
 const ARRIVAL: Duration = Duration::from_secs(2);
 
@@ -28,11 +30,14 @@ struct State {
     broken: bool,
     /// Whether anybody asked for it: a client that waits for `100 Continue` got it then.
     asked_for: bool,
+    /// Is told when it is complete.
+    exchange: Arc<Exchange>,
 }
 
 impl SharedBody {
-    pub(super) fn new(body: poem::Body) -> Self {
-        Self(Arc::new(Mutex::new(State { body: body.into(), read: 0, broken: false, asked_for: false })))
+    pub(super) fn new(body: poem::Body, exchange: Arc<Exchange>) -> Self {
+        let state = State { body: body.into(), read: 0, broken: false, asked_for: false, exchange };
+        Self(Arc::new(Mutex::new(state)))
     }
 
     /// The same body, for the operation.
@@ -78,6 +83,9 @@ impl State {
             self.read = self.read.saturating_add(u64::try_from(length).unwrap_or(u64::MAX));
         }
         self.broken |= matches!(polled, Poll::Ready(Some(Err(_))));
+        if self.broken || self.body.is_end_stream() || matches!(polled, Poll::Ready(None)) {
+            self.exchange.arrived();
+        }
         polled
     }
 }

@@ -1,0 +1,148 @@
+//! How many requests are answered at once, and how long each may take: [`InFlightLimit`], [`InFlight`].
+//!
+//! A request has a place while the service works for it: not while its body is on its way, nor while it waits for something to
+//! happen, which cost no more than their connection.
+
+use std::{
+    future::Future,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use poem::{Request, Response};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Duration, Instant, timeout_at},
+};
+
+use super::{error::ErrorResponse, limits::RequestLimits};
+use crate::{
+    error::Error,
+    telemetry::metrics::{HttpLimit, Metrics},
+};
+
+/// The places for requests.
+#[derive(Clone)]
+pub struct InFlightLimit {
+    places: Arc<Semaphore>,
+    limits: RequestLimits,
+    metrics: Arc<Metrics>,
+}
+
+/// A request that is being answered, until its reply is sent. Attached to the request, then to the response.
+#[derive(Clone)]
+pub struct InFlight(Arc<Answering>);
+
+struct Answering {
+    limit: InFlightLimit,
+    began: Instant,
+    state: Mutex<State>,
+}
+
+struct State {
+    place: Option<Place>,
+    /// When it must be answered.
+    deadline: Instant,
+}
+
+/// Counted as long as it is held.
+struct Place {
+    metrics: Arc<Metrics>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.metrics.requests_in_flight.dec();
+    }
+}
+
+impl InFlightLimit {
+    /// So many requests at once.
+    #[must_use]
+    pub fn new(requests: usize, limits: RequestLimits, metrics: Arc<Metrics>) -> Self {
+        Self { places: Arc::new(Semaphore::new(requests)), limits, metrics }
+    }
+
+    /// Begins to answer a request.
+    ///
+    /// # Errors
+    /// 503 if too many are being answered.
+    pub fn begin(&self) -> Result<InFlight, ErrorResponse> {
+        let (place, began) = (self.place()?, Instant::now());
+        let state = Mutex::new(State { place: Some(place), deadline: began + self.limits.request_time });
+        Ok(InFlight(Arc::new(Answering { limit: self.clone(), began, state })))
+    }
+
+    fn place(&self) -> Result<Place, ErrorResponse> {
+        let permit = Arc::clone(&self.places).try_acquire_owned().map_err(|_| {
+            let error = ErrorResponse::from(Error::unavailable("too many requests are being answered"));
+            error.because_of(HttpLimit::requests_in_flight)
+        })?;
+        self.metrics.requests_in_flight.inc();
+        Ok(Place { metrics: Arc::clone(&self.metrics), _permit: permit })
+    }
+}
+
+impl InFlight {
+    /// Has it answered by its deadline, or refused with 503; of one that `changes` something it is not known then whether it did.
+    pub(super) async fn answered(&self, changes: bool, answer: impl Future<Output = Response>) -> Response {
+        tokio::pin!(answer);
+        loop {
+            let deadline = self.state().deadline;
+            if let Ok(response) = timeout_at(deadline, answer.as_mut()).await {
+                return response;
+            }
+            // It may have been moved meanwhile.
+            if self.state().deadline <= Instant::now() {
+                let make = if changes { Error::outcome_unknown } else { Error::unavailable };
+                let error = ErrorResponse::from(make("a request was not answered in time"));
+                return poem::Error::from(error.because_of(HttpLimit::request_time)).into_response();
+            }
+        }
+    }
+
+    /// From now on the request waits, so long at most, for something that is not the service's work: it gives its place back,
+    /// and its deadline is that much later. What it does afterwards must be little.
+    pub fn waits(&self, at_most: Duration) {
+        let mut state = self.state();
+        state.deadline = Instant::now() + at_most + self.0.limit.limits.request_time;
+        state.place = None;
+    }
+
+    /// Waits for the rest of the request's body, without a place.
+    ///
+    /// # Errors
+    /// 408 if it does not arrive in time, 503 if there is no place any more.
+    pub(super) async fn arrival<T>(&self, body: impl Future<Output = T>) -> Result<T, ErrorResponse> {
+        let RequestLimits { body_time, request_time } = self.0.limit.limits;
+        let end = self.0.began + body_time;
+        {
+            let mut state = self.state();
+            state.deadline = end + request_time;
+            state.place = None;
+        }
+        let late = |_| {
+            let details = format!("the body did not arrive within {} seconds", body_time.as_secs());
+            ErrorResponse::request_timeout(details).because_of(HttpLimit::body_time)
+        };
+        let body = timeout_at(end, body).await.map_err(late)?;
+        let place = self.0.limit.place()?;
+        let mut state = self.state();
+        state.deadline = Instant::now() + request_time;
+        state.place = Some(place);
+        Ok(body)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The request as one that is being answered.
+///
+/// # Errors
+/// The request did not come through the service stack.
+pub fn of(request: &Request) -> Result<&InFlight, Error> {
+    let in_flight = request.extensions().get::<InFlight>();
+    in_flight.ok_or_else(|| Error::internal("an operation was reached around the service stack"))
+}

@@ -1,0 +1,156 @@
+//! The connections that are open, and who may have how many: [`Places`].
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv6Addr},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, timeout},
+};
+
+use super::activity::{Activity, Waiting};
+use crate::{
+    http::limits::Limits,
+    telemetry::metrics::{HttpLimit, Metrics},
+};
+
+/// The share of the places that is kept free.
+const SPARE: usize = 64;
+/// How long a connection may wait for its client in any case, and how often a place is looked for.
+const PATIENCE: Duration = Duration::from_millis(100);
+/// How often a peer with too many connections is told of in the log.
+const REPEAT: Duration = Duration::from_secs(60);
+
+/// The places of connections.
+pub(super) struct Places {
+    limits: Arc<Limits>,
+    metrics: Arc<Metrics>,
+    permits: Arc<Semaphore>,
+    /// How many are kept free.
+    spare: usize,
+    numbers: AtomicU64,
+    open: Mutex<Open>,
+}
+
+#[derive(Default)]
+struct Open {
+    connections: HashMap<u64, Arc<Activity>>,
+    peers: HashMap<IpAddr, usize>,
+    /// When a peer with too many was told of.
+    told: Option<Instant>,
+}
+
+/// The place of a connection, until it is closed.
+pub(super) struct Place {
+    places: Arc<Places>,
+    number: u64,
+    /// Whose connections are counted.
+    peer: Option<IpAddr>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Places {
+    pub(super) fn new(limits: Arc<Limits>, metrics: Arc<Metrics>) -> Self {
+        let spare = (limits.connections / SPARE).max(1);
+        let permits = Arc::new(Semaphore::new(limits.connections));
+        Self { limits, metrics, permits, spare, numbers: AtomicU64::new(0), open: Mutex::default() }
+    }
+
+    fn open(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for a free place. `None` is never returned while the service runs.
+    pub(super) async fn free(&self) -> Option<OwnedSemaphorePermit> {
+        loop {
+            if self.permits.available_permits() < self.spare {
+                self.make_room();
+            }
+            if let Ok(permit) = timeout(PATIENCE, Arc::clone(&self.permits).acquire_owned()).await {
+                return permit.ok();
+            }
+        }
+    }
+
+    /// Closes those connections that wait longest for their clients: several at once, because looking for them takes time.
+    pub(super) fn make_room(&self) {
+        let connections: Vec<_> = self.open().connections.values().map(Arc::clone).collect();
+        let waiting = connections.into_iter().filter_map(|connection| Some((connection.waiting()?, connection)));
+        let mut waiting: Vec<(Waiting, Arc<Activity>)> =
+            waiting.filter(|((_, since), _)| since.elapsed() >= PATIENCE).collect();
+        if waiting.len() > self.spare {
+            waiting.select_nth_unstable_by_key(self.spare, |(waiting, _)| *waiting);
+        }
+        for (_, connection) in waiting.into_iter().take(self.spare) {
+            connection.evict();
+        }
+    }
+
+    /// Opens a connection, or refuses one more of the same peer.
+    pub(super) fn enter(
+        self: &Arc<Self>,
+        permit: OwnedSemaphorePermit,
+        address: IpAddr,
+        activity: Arc<Activity>,
+    ) -> Option<Place> {
+        let address = address.to_canonical();
+        let trusted = self.limits.trusted_proxies.iter().any(|proxy| proxy.contains(&address));
+        let peer = (!trusted).then(|| network(address));
+        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+        let mut open = self.open();
+        if let Some(peer) = peer {
+            let count = open.peers.entry(peer).or_default();
+            if *count >= self.limits.connections_per_peer {
+                self.refuse(&mut open);
+                return None;
+            }
+            *count += 1;
+        }
+        open.connections.insert(number, activity);
+        self.metrics.connections.inc();
+        Some(Place { places: Arc::clone(self), number, peer, _permit: permit })
+    }
+
+    fn refuse(&self, open: &mut Open) {
+        self.metrics.refuse(HttpLimit::connections_per_peer);
+        if open.told.is_none_or(|told| told.elapsed() >= REPEAT) {
+            open.told = Some(Instant::now());
+            tracing::warn!(
+                limit = self.limits.connections_per_peer,
+                "a peer has too many connections, further ones are closed: if it is the gateway, name it in \
+                 CRM_TRUSTED_PROXIES, or raise CRM_CONNECTIONS_PER_PEER"
+            );
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut open = self.places.open();
+        open.connections.remove(&self.number);
+        if let Some(peer) = self.peer
+            && let Some(count) = open.peers.get_mut(&peer)
+        {
+            *count -= 1;
+            if *count == 0 {
+                open.peers.remove(&peer);
+            }
+        }
+        self.places.metrics.connections.dec();
+    }
+}
+
+/// By what a peer is told apart: whoever has an address of IPv6 has 2^64 of them.
+fn network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
+    }
+}
