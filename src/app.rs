@@ -4,6 +4,7 @@
 
 use std::{error::Error as StdError, sync::Arc, time::Duration};
 
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -39,7 +40,11 @@ struct Parts {
     clock: Clock,
     metrics: Arc<Metrics>,
     stopping: CancellationToken,
+    exports: Arc<Semaphore>,
 }
+
+/// How many exports of a customer are under way at once: each has a connection that reads to itself.
+const EXPORTS: usize = 2;
 
 /// The row type of a projection.
 type Row<V> = <<V as Projection>::Entity as sea_orm::EntityTrait>::Model;
@@ -73,9 +78,10 @@ impl App {
             deleted: Arc::default(),
             horizon: Arc::new(HorizonKeeper::start(clock.clone())),
         };
+        let exports = Arc::new(Semaphore::new(EXPORTS));
         let refusals = Arc::new(Refusals::new(Arc::clone(&changes.audit_queue), Arc::clone(&changes.ids)));
         let stopping = CancellationToken::new();
-        Ok(Self { parts: Arc::new(Parts { config, tokens, changes, refusals, clock, metrics, stopping }) })
+        Ok(Self { parts: Arc::new(Parts { config, tokens, changes, refusals, clock, metrics, stopping, exports }) })
     }
 
     /// The configuration, as read at startup.
@@ -137,6 +143,12 @@ impl App {
     #[must_use]
     pub fn stopping(&self) -> &CancellationToken {
         &self.parts.stopping
+    }
+
+    /// The places of exports that are under way.
+    #[must_use]
+    pub fn exports(&self) -> &Arc<Semaphore> {
+        &self.parts.exports
     }
 
     /// The clock.

@@ -43,6 +43,8 @@ pub mod customers;
 pub mod follow_ups;
 pub mod opportunities;
 
+pub mod privacy;
+
 pub mod broker;
 
 pub mod inbound;

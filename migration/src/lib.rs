@@ -31,6 +31,8 @@ mod m20261126_000011_inbox_senders;
 mod m20261126_000012_feed_positions;
 mod m20261126_000013_deletions;
 mod m20261126_000014_retention_horizon;
+mod m20261126_000015_erasures;
+mod m20261126_000017_audit_functions;
 
 /// All migrations, oldest first.
 #[derive(Debug)]
@@ -53,6 +55,8 @@ impl MigratorTrait for Migrator {
             Box::new(m20261126_000012_feed_positions::Migration),
             Box::new(m20261126_000013_deletions::Migration),
             Box::new(m20261126_000014_retention_horizon::Migration),
+            Box::new(m20261126_000015_erasures::Migration),
+            Box::new(m20261126_000017_audit_functions::Migration),
         ]
     }
 }

@@ -47,6 +47,14 @@ impl AuditedAction {
         Self::to::<E>(AuditAction::Update, after, changes, sentence::<E>(before, after))
     }
 
+    /// Personal data of a resource was erased. It is a change for the trail: the release before this one cannot read
+    /// entries of an action that it does not know, and would chain nothing any more.
+    #[must_use]
+    pub fn erased<E: Resource>(before: &E::Model, after: &E::Model) -> Self {
+        let summary = format!("erased the personal data of the {}", E::KIND.name);
+        Self::to::<E>(AuditAction::Update, after, changes::<E>(Some(before), Some(after)), summary)
+    }
+
     /// A resource was deleted.
     #[must_use]
     pub fn deleted<E: Resource>(row: &E::Model) -> Self {

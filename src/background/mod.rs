@@ -2,9 +2,10 @@
 //! consumed, what belongs to deleted resources is removed, old data is deleted.
 //!
 //! Reading order: `tasks` which tasks a process runs · `adapters` what a task does in a step, and when it takes the next ·
-//! [`remove_deleted`] likewise · `supervisor` the loop that all of them run in · [`retention`] what is past its time.
+//! [`remove_deleted`] and [`erase`] likewise · `supervisor` the loop that all of them run in · [`retention`] what is past its time.
 
 mod adapters;
+mod erase;
 mod remove_deleted;
 pub mod retention;
 mod supervisor;

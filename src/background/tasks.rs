@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     adapters::{AssignPositions, Consume, Every, Publish, WriteAuditEntries},
+    erase::Erase,
     remove_deleted::RemoveDeleted,
     retention::purge,
     supervisor::Supervisor,
@@ -35,6 +36,7 @@ impl Background {
         tasks.supervisor.spawn(WriteAuditEntries::new(app));
         tasks.assign_positions();
         tasks.supervisor.spawn(RemoveDeleted::new(app));
+        tasks.supervisor.spawn(Erase::new(app));
         if app.config().events_relay {
             tasks.relay_events();
         }

@@ -9,10 +9,11 @@
 //!    ([`crate::events`]);
 //! 4. it commits. A rejection or failure on the way leaves nothing behind, not even the claim.
 //!
-//! Reading order: [`intent`] · [`changes`] · [`claim`] · [`open`] · [`write`](mod@write) · [`removal`].
+//! Reading order: [`intent`] · [`changes`] · [`claim`] · [`open`] · [`write`](mod@write) · [`removal`] · [`erase`].
 
 mod changes;
 mod claim;
+mod erase;
 mod idempotent;
 mod inbox;
 mod inbox_event;

@@ -111,7 +111,7 @@ impl Change<'_> {
 
     /// Writes what differs between two versions of a row. A reference to what is deleted is not in the version that was
     /// read: it is left to the steps that clear it, unless another reference changes, whose constraints include it.
-    async fn store<E: Published>(&self, before: &E::Model, row: &E::Model) -> Result<()> {
+    pub(super) async fn store<E: Published>(&self, before: &E::Model, row: &E::Model) -> Result<()> {
         let mut changed = before.clone().into_active_model();
         for column in E::Column::iter() {
             changed.set_if_not_equals(column, row.get(column));
@@ -127,12 +127,12 @@ impl Change<'_> {
     }
 
     /// The new `updatedAt` of a row last changed at `before`: now, but always later than `before`.
-    fn after(&self, before: DateTime<Utc>) -> DateTime<Utc> {
+    pub(super) fn after(&self, before: DateTime<Utc>) -> DateTime<Utc> {
         self.now.0.max(before + TimeDelta::milliseconds(1))
     }
 
     /// Records what was done, to be written at the end of the change. `version` is that of the row's last event.
-    fn record<E: Published>(
+    pub(super) fn record<E: Published>(
         &mut self,
         done: AuditedAction,
         row: &E::Model,

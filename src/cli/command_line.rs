@@ -3,10 +3,11 @@
 use std::{error::Error, fmt::Write as _, process::ExitCode};
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use rustix::{fs::Mode, process::umask};
 
 use super::{
-    audit, context::ExitOutcome, healthcheck, inbound, keygen, keys, migrate, openapi, outbox, relay, retention, serve,
-    token,
+    audit, context::ExitOutcome, healthcheck, inbound, keygen, keys, migrate, openapi, outbox, privacy, relay,
+    retention, serve, token,
 };
 use crate::{
     config::Config,
@@ -53,6 +54,9 @@ enum Command {
     /// Verify or export the audit trail
     #[command(subcommand)]
     Audit(audit::Task),
+    /// Erase personal data
+    #[command(subcommand)]
+    Privacy(privacy::Task),
     /// Manage what the retention takes for the time
     #[command(subcommand)]
     Retention(retention::Task),
@@ -66,6 +70,8 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(usage) => usage.exit(),
     };
+    // What this process makes is for its owner alone: databases, keys, secrets, directories.
+    umask(Mode::RWXG | Mode::RWXO);
     // Dropped last, even on panic: dropping it flushes the log.
     let stderr = StandardError::start();
     match run(cli.command.unwrap_or(Command::Serve), &stderr) {
@@ -100,6 +106,7 @@ fn run(command: Command, stderr: &StandardError) -> ExitOutcome {
         Command::Outbox(task) => wait(outbox::run(log_warnings()?, task)),
         Command::Inbound(task) => wait(inbound::run(log_warnings()?, task)),
         Command::Audit(task) => wait(audit::run(log_warnings()?, task)),
+        Command::Privacy(task) => wait(privacy::run(log_warnings()?, task)),
         Command::Retention(task) => wait(retention::run(log_warnings()?, task)),
     }
 }

@@ -10,6 +10,7 @@ mod keys;
 mod migrate;
 mod openapi;
 mod outbox;
+mod privacy;
 mod relay;
 mod replay;
 mod retention;

@@ -1,12 +1,12 @@
 //! The `contacts` table.
 
-use sea_orm::entity::prelude::*;
+use sea_orm::{Condition, entity::prelude::*};
 
 use crate::{
     customers,
     http::tag::Tag,
     pii::{BlindIndex, EmailRule, PhoneRule, PiiColumn, PiiTable, Sealed},
-    resource::{AuditField, Kind, OfCustomer, OnDelete, Reference, Resource},
+    resource::{AuditField, ERASED, Erasable, Kind, OfCustomer, OnDelete, PersonalField, Reference, Resource},
 };
 
 /// The resource type.
@@ -96,6 +96,22 @@ impl Resource for Entity {
 
 impl OfCustomer for Entity {
     const CUSTOMER: Column = Column::CustomerId;
+}
+
+impl Erasable for Entity {
+    const PERSONAL: &'static [PersonalField] =
+        &[PersonalField::Text("name"), PersonalField::Optional("phone"), PersonalField::Optional("email")];
+
+    fn unerased() -> Condition {
+        let sealed = [Column::Phone, Column::PhoneIndex, Column::Email, Column::EmailIndex];
+        sealed.iter().fold(Condition::any().add(Column::Name.ne(ERASED)), |any, column| any.add(column.is_not_null()))
+    }
+
+    fn erase(row: &mut Model) {
+        ERASED.clone_into(&mut row.name);
+        (row.phone, row.phone_index) = (None, None);
+        (row.email, row.email_index) = (None, None);
+    }
 }
 
 /// The columns of the phone number.

@@ -1,12 +1,12 @@
 //! The `customers` table.
 
-use sea_orm::entity::prelude::*;
+use sea_orm::{Condition, entity::prelude::*};
 
 use super::status::CustomerStatus;
 use crate::{
     http::tag::Tag,
     pii::{BlindIndex, EmailRule, PhoneRule, PiiColumn, PiiTable, Sealed},
-    resource::{AuditField, Kind, Resource},
+    resource::{Action, AuditField, ERASED, Erasable, Kind, PersonalField, Resource},
 };
 
 /// The resource type.
@@ -82,6 +82,26 @@ impl Resource for Entity {
             AuditField::Sealed("contactEmail", contact_email.as_ref()),
             AuditField::Plain("status", Some(format!("{status:?}"))),
         ]
+    }
+}
+
+impl Erasable for Entity {
+    const ERASURE: Action = Action::Erased;
+    const PERSONAL: &'static [PersonalField] = &[
+        PersonalField::Text("name"),
+        PersonalField::Optional("contactPhone"),
+        PersonalField::Optional("contactEmail"),
+    ];
+
+    fn unerased() -> Condition {
+        let sealed = [Column::ContactPhone, Column::ContactPhoneIndex, Column::ContactEmail, Column::ContactEmailIndex];
+        sealed.iter().fold(Condition::any().add(Column::Name.ne(ERASED)), |any, column| any.add(column.is_not_null()))
+    }
+
+    fn erase(row: &mut Model) {
+        ERASED.clone_into(&mut row.name);
+        (row.contact_phone, row.contact_phone_index) = (None, None);
+        (row.contact_email, row.contact_email_index) = (None, None);
     }
 }
 

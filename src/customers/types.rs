@@ -10,7 +10,7 @@ use super::{
 use crate::{
     error::Result,
     pii::{DisplayedPii, Email, EmailRule, Phone, PhoneRule, PiiLocation, PiiView},
-    resource::{Projection, Published},
+    resource::{Action, Projection, Published},
     values::{Clearable, Field, Id, Name, Nullable, Tenant, Timestamp, integer_enum::names},
 };
 
@@ -106,4 +106,6 @@ impl Projection for Customer {
 
 impl Published for Entity {
     type Projection = Customer;
+
+    const ACTIONS: &'static [Action] = &[Action::Created, Action::Updated, Action::Erased, Action::Deleted];
 }

@@ -129,6 +129,8 @@ fn sqlite_writer(file: &Path, busy_timeout: Duration) -> SqliteConnectOptions {
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(busy_timeout)
+        // What is deleted or erased is overwritten, in the pages of rows and indexes and in free ones.
+        .pragma("secure_delete", "ON")
         // Checkpoints make writers wait; the default of 1,000 pages is reached within a burst.
         .pragma("wal_autocheckpoint", "10000")
         .disable_statement_logging()

@@ -197,6 +197,15 @@ impl Database {
         self.reported(self.executor.transact(scope, work).await)
     }
 
+    /// Moves the whole write-ahead log of SQLite into the database file, so that nothing of what was erased is left in it;
+    /// `false` where readers are in the way. On PostgreSQL there is nothing to do here.
+    ///
+    /// # Errors
+    /// Unavailable, if the service stops.
+    pub async fn empty_log(&self) -> Result<bool> {
+        self.executor.empty_log(Deadline::within(self.time_limit)).await
+    }
+
     fn reported<T>(&self, outcome: Result<T>) -> Result<T> {
         if let Err(error) = &outcome
             && error.kind() == ErrorKind::Unavailable

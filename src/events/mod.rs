@@ -11,12 +11,13 @@
 //!
 //! `relay` sends them to a broker; `inbound` consumes the platform's own.
 //!
-//! Reading order: [`event`] · [`outbox`] · [`signal`] · [`cursor`] · [`feed`] · [`api`] and [`types`].
+//! Reading order: [`event`] · [`outbox`] · [`signal`] · [`cursor`] · [`feed`] · [`api`] and [`types`] · [`erasure`].
 
 pub mod api;
 pub mod cursor;
 mod damage;
 mod entity;
+pub(crate) mod erasure;
 pub mod event;
 mod feed;
 mod list;

@@ -1,12 +1,12 @@
 //! The `follow_ups` table.
 
-use sea_orm::entity::prelude::*;
+use sea_orm::{Condition, entity::prelude::*};
 
 use crate::{
     contacts, customers,
     http::tag::Tag,
     opportunities,
-    resource::{AuditField, Kind, OfCustomer, OnDelete, Reference, Resource},
+    resource::{AuditField, ERASED, Erasable, Kind, OfCustomer, OnDelete, PersonalField, Reference, Resource},
 };
 
 /// The resource type.
@@ -92,4 +92,18 @@ impl Resource for Entity {
 
 impl OfCustomer for Entity {
     const CUSTOMER: Column = Column::CustomerId;
+}
+
+impl Erasable for Entity {
+    /// The type is in the tenant's own words, like the content.
+    const PERSONAL: &'static [PersonalField] = &[PersonalField::Text("content"), PersonalField::Text("followUpType")];
+
+    fn unerased() -> Condition {
+        Condition::any().add(Column::Content.ne(ERASED)).add(Column::FollowUpType.ne(ERASED))
+    }
+
+    fn erase(row: &mut Model) {
+        ERASED.clone_into(&mut row.content);
+        ERASED.clone_into(&mut row.follow_up_type);
+    }
 }

@@ -5,11 +5,13 @@
 //! | [`Resource`] | what the rows of all resources have in common, and what the audit trail may record of them |
 //! | [`Reference`] | what the rows refer to, and what becomes of them when that is deleted |
 //! | [`OfCustomer`] | that the resource belongs to a customer |
+//! | [`Erasable`] | which personal data can be erased |
 //! | [`Published`] | which events are published about a change |
 //! | [`Projection`] | how a row becomes what callers see |
 
 mod audit_field;
 pub(crate) mod deletion;
+mod erasable;
 mod finder;
 mod kind;
 mod projection;
@@ -17,6 +19,7 @@ mod published;
 mod row;
 
 pub use audit_field::AuditField;
+pub use erasable::{ERASED, Erasable, PersonalData, PersonalField};
 pub use kind::Kind;
 pub use projection::Projection;
 pub use published::{Action, Published};

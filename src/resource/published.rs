@@ -16,6 +16,8 @@ pub enum Action {
     Closed,
     /// A won or lost opportunity is open again.
     Reopened,
+    /// Its personal data was erased: whoever holds a copy erases that too.
+    Erased,
     /// Deleted.
     Deleted,
 }
@@ -29,6 +31,7 @@ impl Action {
             Self::Updated => "updated",
             Self::Closed => "closed",
             Self::Reopened => "reopened",
+            Self::Erased => "erased",
             Self::Deleted => "deleted",
         }
     }

@@ -133,6 +133,7 @@ fn past(action: Action) -> &'static str {
         Action::Updated => "changed",
         Action::Closed => "won or lost",
         Action::Reopened => "reopened",
+        Action::Erased => "erased: its personal data is gone, and whoever holds a copy erases that too",
         Action::Deleted => "deleted",
     }
 }

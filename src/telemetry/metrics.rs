@@ -34,6 +34,8 @@ pub struct Metrics {
     pub parked: Gauge,
     /// Deleted resources whose rows are still there; at most 20 are counted.
     pub deletions_pending: Gauge,
+    /// Erasures that are not complete yet.
+    pub erasures_pending: Gauge,
     /// Seconds by which the clock is ahead of what the retention believes, while that waits to be confirmed, else 0.
     pub retention_waiting: Gauge,
     /// Events of the platform, by outcome.
@@ -170,6 +172,7 @@ impl Default for Metrics {
             blocked: new.metric("events_blocked", "Events refused, or waiting behind a refused one"),
             parked: new.metric("events_parked", "Events refused too often to be tried again"),
             deletions_pending: new.metric("deletions_pending", "Deleted resources with rows left, up to 20"),
+            erasures_pending: new.metric("erasures_pending", "Erasures that are not complete yet"),
             retention_waiting: new.metric(
                 "retention_waiting_seconds",
                 "How far the clock is ahead of the retention while that waits to be confirmed, else 0",

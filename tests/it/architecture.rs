@@ -28,6 +28,7 @@ const ROWS: &[&[&str]] = &[
     &["customers"],
     &["contacts", "opportunities"],
     &["follow_ups"],
+    &["privacy"],
     &["broker"],
     &["relay", "inbound"],
     &["background"],

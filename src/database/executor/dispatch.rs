@@ -10,7 +10,10 @@ use super::{
     sqlite::SqliteExecutor,
     unit_of_work::{Scope, UnitOfWork},
 };
-use crate::error::{Error, Result};
+use crate::{
+    database::deadline::Deadline,
+    error::{Error, Result},
+};
 
 /// What commits changes.
 pub(in crate::database) enum Executor {
@@ -46,6 +49,17 @@ impl Executor {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => Err(Error::internal("a change panicked")),
             Err(_) => Err(Error::outcome_unknown("the change was not answered in time")),
+        }
+    }
+
+    /// Moves the whole write-ahead log of SQLite into the database file; `false` where that is not possible now. PostgreSQL
+    /// has a log of its own, which is the operator's.
+    pub(in crate::database) async fn empty_log(&self, deadline: Deadline) -> Result<bool> {
+        match self {
+            Self::Sqlite(executor) => {
+                timeout_at(deadline.for_answer(), executor.empty_log()).await.unwrap_or(Ok(false))
+            }
+            Self::Postgres(_) => Ok(true),
         }
     }
 

@@ -25,6 +25,11 @@ impl Operation {
         !self.definition["requestBody"].is_null()
     }
 
+    /// Whether it creates a resource of the list at its path.
+    pub fn creates(&self) -> bool {
+        self.method == Method::POST && !self.template.contains('{')
+    }
+
     /// The name of its body's schema.
     pub fn body_schema(&self) -> &str {
         let path = self.definition["requestBody"]["content"]["application/json"]["schema"]["$ref"].as_str().unwrap();
@@ -32,10 +37,14 @@ impl Operation {
     }
 
     pub fn success(&self) -> u16 {
-        let mut statuses = self.definition["responses"].as_object().unwrap().keys().filter(|key| key.starts_with('2'));
-        let status = statuses.next().unwrap().parse().unwrap();
-        assert_eq!(statuses.next(), None, "one 2xx status per operation: {self:?}");
-        status
+        let statuses = self.definition["responses"].as_object().unwrap().keys().filter(|key| key.starts_with('2'));
+        let statuses: Vec<&str> = statuses.map(String::as_str).collect();
+        match statuses.as_slice() {
+            [status] => status.parse().unwrap(),
+            // The first creates, a further one finds.
+            ["200", "201"] => 201,
+            _ => panic!("one 2xx status per operation: {self:?}"),
+        }
     }
 }
 

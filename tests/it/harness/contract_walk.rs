@@ -17,7 +17,7 @@ pub type ResourceIds = HashMap<String, String>;
 /// Makes one resource of each kind, in the order of the contract.
 pub async fn create_resources(service: &Service) -> ResourceIds {
     let mut ids = ResourceIds::new();
-    for operation in service.contract.operations().iter().filter(|operation| operation.method == Method::POST) {
+    for operation in service.contract.operations().iter().filter(|operation| operation.creates()) {
         let body = body(service, operation, &ids);
         let created = service.create(&operation.template, body).await;
         let id_field = entries(&created).keys().next().unwrap().clone();
@@ -57,9 +57,15 @@ pub fn lower_camel(name: &str) -> String {
     parts.fold(first, |camel, part| camel + &part[..1].to_uppercase() + &part[1..])
 }
 
+/// What a token needs besides [`required_scope`].
+pub fn further_scope(operation: &Operation) -> Option<&'static str> {
+    operation.template.ends_with("/export").then_some("crm:pii:read")
+}
+
 pub fn required_scope(operation: &Operation) -> &'static str {
     match operation.method {
         _ if operation.template == "/audit-logs" => "crm:audit:read",
+        _ if operation.template.ends_with("/erasure") => "crm:pii:erase",
         Method::GET => "crm:read",
         _ => "crm:write",
     }

@@ -38,7 +38,7 @@ use crm::{
     audit::AuditQueue,
     broker::RetryPolicy,
     config::Config,
-    database::{REQUEST, migrate},
+    database::REQUEST,
     http::{
         caller::{Caller, CanWrite},
         rate::RateLimits,
@@ -132,7 +132,7 @@ impl Service {
         first_id: u64,
     ) -> Self {
         let config = config(&database, variables);
-        migrate::up(&config.database_url, None, config.database_wait).await.unwrap();
+        database.migrate().await;
         let app = app(config, clock.clone(), audit_queue, first_id).await;
         let endpoint = Arc::new(ToDynEndpoint(service::service(&app)));
         Self { app, database, contract: Contract::emitted(), endpoint, clock, requests: AtomicU64::new(first_id) }
@@ -205,7 +205,7 @@ impl Service {
     pub fn call(&self, method: Method, path: &str) -> Call<'_> {
         let request = Request::builder().method(method).uri_str(format!("/api/v1/crm{path}")).finish();
         Call { service: self, request }
-            .token(&token(json!({ "scope": "crm:read crm:write crm:pii:read crm:audit:read" })))
+            .token(&token(json!({ "scope": "crm:read crm:write crm:pii:read crm:pii:erase crm:audit:read" })))
     }
 
     pub async fn create(&self, path: &str, body: Value) -> Value {
@@ -244,7 +244,7 @@ impl Service {
 }
 
 fn config(database: &TestDatabase, variables: &[(&str, &str)]) -> Config {
-    let url = database.url();
+    let url = database.service_url();
     let mut environment =
         HashMap::from([("CRM_JWT_SECRET", SECRET), ("CRM_PII_KEYS", PII_KEYS), ("CRM_DATABASE_URL", url.as_str())]);
     environment.extend(variables.iter().copied());
@@ -356,6 +356,13 @@ impl Call<'_> {
         let text = response.take_body().into_string().await.unwrap();
         let body = serde_json::from_str(&text).unwrap_or(Value::Null);
         Reply { status: response.status(), headers: response.headers().clone(), text, body }
+    }
+
+    /// Sends the request; the text of the reply, or that it broke off.
+    pub async fn stream(self) -> (Response, Result<String, String>) {
+        let mut response = self.service.endpoint.get_response(self.request).await;
+        let text = response.take_body().into_string().await.map_err(|error| error.to_string());
+        (response, text)
     }
 
     /// Sends the request, and drops it after a number of polls, as when the client disconnects.

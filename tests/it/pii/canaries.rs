@@ -137,7 +137,7 @@ impl Fixture<'_> {
                     0 | 1 => format!("/customers?contactPhone={phone}&contactEmail={email}&{QUERY}={QUERY}"),
                     _ => format!("/contacts?phone={phone}&email={email}&customerId={QUERY}"),
                 };
-                ("GET", 200, service.get(&path))
+                ("GET", if sees_clear { 200 } else { 403 }, service.get(&path))
             }
             8 => {
                 let (status, call) = self.misplaced(number);

@@ -93,7 +93,7 @@ impl Maintenance {
         self.idle = self.idle.map(|ticks| ticks + 1);
         if self.idle == Some(IDLE_TICKS) {
             self.idle = None;
-            self.checkpoint().await?;
+            self.empty_log().await?;
         }
         Ok(())
     }
@@ -110,7 +110,7 @@ impl Maintenance {
     /// A write-ahead log that cannot be moved.
     pub(super) async fn flush(&mut self) -> Result<()> {
         match self.file.check() {
-            FileState::InPlace => self.checkpoint().await?,
+            FileState::InPlace => drop(self.empty_log().await?),
             FileState::SidecarsDeleted => {
                 if let Err(error) = self.move_log().await {
                     tracing::error!(%error, "files beside the database were deleted, and what they held is lost");
@@ -199,16 +199,17 @@ impl Maintenance {
         connection.commit("COMMIT", until, &Steps::default()).await
     }
 
-    /// Moves the write-ahead log into the database file, so that it does not grow for ever. Readers may be in its way, so
-    /// that it moves only in part; any error is a fault: the connection is in a state that it must not be in.
-    async fn checkpoint(&mut self) -> Result<()> {
+    /// Moves the write-ahead log into the database file, so that it does not grow for ever and holds nothing that was
+    /// erased. Readers may be in its way, so that it moves only in part: then the result is `false`. Any error is a fault: the
+    /// connection is in a state that it must not be in.
+    pub(super) async fn empty_log(&mut self) -> Result<bool> {
         let mut connection = self.connection().await?;
         let moved = connection.query(&pragma("wal_checkpoint(TRUNCATE)"), Instant::now() + DISK_TIMEOUT).await;
         if moved.is_err() {
             connection.hang_up();
         }
-        moved?;
-        Ok(())
+        let is_blocked = moved?.first().map(|row| row.try_get_by_index::<i32>(0)).transpose()?;
+        Ok(is_blocked == Some(0))
     }
 }
 

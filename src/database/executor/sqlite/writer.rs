@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Instant, MissedTickBehavior, interval},
+};
 
 use super::{DISK_TIMEOUT, LOCKED, group::Group, maintenance::Maintenance, queue::WorkQueue, queued_work::QueuedWork};
 use crate::{
@@ -26,13 +29,20 @@ pub(super) struct Writer {
     maintenance: Maintenance,
     steps: Arc<Steps>,
     queue: Arc<WorkQueue>,
+    /// Those who wait for the write-ahead log to be emptied.
+    log_emptying: mpsc::Receiver<oneshot::Sender<Result<bool>>>,
     /// Taken from the queue, and waiting for a transaction to begin.
     first: Option<(Party, QueuedWork)>,
 }
 
 impl Writer {
-    pub(super) fn new(maintenance: Maintenance, steps: Arc<Steps>, queue: Arc<WorkQueue>) -> Self {
-        Self { maintenance, steps, queue, first: None }
+    pub(super) fn new(
+        maintenance: Maintenance,
+        steps: Arc<Steps>,
+        queue: Arc<WorkQueue>,
+        log_emptying: mpsc::Receiver<oneshot::Sender<Result<bool>>>,
+    ) -> Self {
+        Self { maintenance, steps, queue, log_emptying, first: None }
     }
 
     /// Runs until the queue is closed and empty.
@@ -43,6 +53,7 @@ impl Writer {
             tokio::select! {
                 biased;
                 _ = ticks.tick() => self.maintain().await,
+                Some(asked) = self.log_emptying.recv() => self.empty_log(asked).await,
                 next = self.queue.next() => match next {
                     Some((_, work)) if self.maintenance.writes_fail() => work.refuse("the database cannot be written").await,
                     Some(work) => self.commit_together(work).await,
@@ -54,6 +65,20 @@ impl Writer {
             self.fails(&error).await;
         }
         self.maintenance.close().await;
+    }
+
+    async fn empty_log(&mut self, asked: oneshot::Sender<Result<bool>>) {
+        let emptied = match self.maintenance.writes_fail() {
+            true => Err(Error::unavailable("the database cannot be written")),
+            false => self.maintenance.empty_log().await,
+        };
+        if let Err(error) = &emptied
+            && !self.maintenance.writes_fail()
+        {
+            self.fails(error).await;
+        }
+        // Where nobody waits any more, it is emptied all the same.
+        let _gone = asked.send(emptied);
     }
 
     async fn maintain(&mut self) {

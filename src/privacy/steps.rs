@@ -1,0 +1,346 @@
+//! An erasure after it was accepted: steps in transactions of their own, so small that others hardly notice. What is left to
+//! do follows from the rows, and for events from the erasure's own row, so a step that is cut off is simply taken again.
+
+#![expect(clippy::disallowed_methods, reason = "an erasure is no resource, and its steps are of all tenants")]
+
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
+    QuerySelect, QueryTrait, Statement,
+    sea_query::{Expr, ExprTrait, LockBehavior, LockType},
+};
+use tokio::time::{Instant, sleep};
+use uuid::Uuid;
+
+use super::{
+    entity::{self, Column, Model},
+    types::Erasure,
+};
+use crate::{
+    audit::{AuditAction, AuditedAction, field_change::FieldChange},
+    change::{Change, Changes, Intent},
+    contacts, customers,
+    database::tenancy::Tenanted,
+    error::Result,
+    events::erasure as events,
+    follow_ups,
+    http::tag::Tag,
+    resource::{Kind, PersonalData},
+    values::Tenant,
+};
+
+/// What the audit trail calls an erasure.
+pub(super) const ERASURES: Kind = Kind {
+    name: "erasure",
+    collection: "erasures",
+    tag: Tag {
+        name: "Privacy",
+        description: "What a person may ask for: that their data is erased, and a copy of it.",
+    },
+};
+
+/// Maximum number of erasures that are read at once.
+pub const PENDING: u64 = 20;
+/// Maximum number of rows per step.
+const ROWS: u64 = 50;
+/// How many stored events, of all tenants, are looked at per step.
+pub(super) const WINDOW: i64 = 10_000;
+/// Maximum number of events per step that are erased.
+const EVENTS: usize = 500;
+/// How long a request waits for its erasure to be complete.
+const AT_ONCE: Duration = Duration::from_secs(2);
+/// The pause before the log is emptied again, that readers were in the way of.
+const RETRY: Duration = Duration::from_millis(50);
+
+const OF_ROWS: [PersonalData; 2] = [PersonalData::of::<customers::Entity>(), PersonalData::of::<contacts::Entity>()];
+const FOLLOW_UPS: PersonalData = PersonalData::of::<follow_ups::Entity>();
+const ALL: [PersonalData; 3] =
+    [PersonalData::of::<customers::Entity>(), PersonalData::of::<contacts::Entity>(), FOLLOW_UPS];
+
+/// The personal data that is erased from events.
+pub(super) fn personal(with_follow_ups: bool) -> &'static [PersonalData] {
+    if with_follow_ups { &ALL } else { &OF_ROWS }
+}
+
+/// An erasure that is under way.
+#[derive(Debug, Clone)]
+pub struct PendingErasure(Model);
+
+/// What a step of an erasure did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErasureStep {
+    /// It erased something, or found nothing where it looked; there may be more.
+    Erased,
+    /// Nothing is left to erase, but readers are in the way of emptying the database's log.
+    Waiting,
+    /// It did nothing: another process is at it, or has just completed it.
+    Elsewhere,
+    /// The erasure is complete.
+    Done,
+}
+
+/// The erasures that are under way, of all tenants, oldest first and at most [`PENDING`]; `after` one of them, those that
+/// follow.
+///
+/// # Errors
+/// A database error.
+pub async fn pending(changes: &Changes, after: Option<&PendingErasure>) -> Result<Vec<PendingErasure>> {
+    let order = [Column::RequestedAt, Column::ErasureId];
+    let later = after.map(|PendingErasure(after)| {
+        let key = Expr::tuple(order.map(|column| column.into_expr()));
+        key.gt(Expr::tuple([Expr::val(after.requested_at), Expr::val(after.erasure_id)]))
+    });
+    let rows = entity::Entity::find().filter(Column::CompletedAt.is_null()).apply_if(later, QueryFilter::filter);
+    let rows = order.into_iter().fold(rows, QueryOrder::order_by_asc);
+    Ok(rows.limit(PENDING).all(&changes.database.read()).await?.into_iter().map(PendingErasure).collect())
+}
+
+/// Takes the next step of an erasure.
+///
+/// # Errors
+/// A database error: then the step is not taken.
+pub async fn run(changes: &Changes, PendingErasure(erasure): &PendingErasure) -> Result<ErasureStep> {
+    step(changes, erasure).await.map(|(step, _)| step)
+}
+
+/// Goes on with an erasure for a moment, mostly until it is complete; whatever comes in the way, the erasure is accepted, and
+/// goes on in the background.
+pub(super) async fn for_a_moment(changes: &Changes, erasure: Model) -> Model {
+    let (started, mut row) = (Instant::now(), erasure);
+    while row.completed_at.is_none() && started.elapsed() < AT_ONCE {
+        match step(changes, &row).await {
+            Ok((ErasureStep::Waiting, latest)) => {
+                row = latest;
+                sleep(RETRY).await;
+            }
+            Ok((ErasureStep::Erased | ErasureStep::Done, latest)) => row = latest,
+            Ok((ErasureStep::Elsewhere, _)) => sleep(RETRY).await,
+            Err(error) => {
+                tracing::warn!(cause = error.cause(), "an erasure is not complete yet: it goes on in the background");
+                break;
+            }
+        }
+    }
+    row
+}
+
+/// Goes on with an erasure until it is complete.
+///
+/// # Errors
+/// A database error.
+pub(super) async fn complete(changes: &Changes, mut row: Model, progress: &dyn Fn(&Erasure)) -> Result<Erasure> {
+    while row.completed_at.is_none() {
+        let (step, latest) = step(changes, &row).await?;
+        row = latest;
+        progress(&Erasure::from_row(row.clone()));
+        if step != ErasureStep::Erased {
+            sleep(RETRY).await;
+        }
+    }
+    Ok(Erasure::from_row(row))
+}
+
+/// Takes the next step, and gives what the erasure's row is then.
+async fn step(changes: &Changes, erasure: &Model) -> Result<(ErasureStep, Model)> {
+    let actor = erasure.actor();
+    let db = changes.database.read_for(&actor.tenant);
+    let stored = entity::Entity::of(&actor.tenant).filter(Column::ErasureId.eq(erasure.erasure_id));
+    let Some(row) = stored.all(&db).await?.pop() else { return Ok((ErasureStep::Done, done(erasure))) };
+    let window = match row.events_until {
+        _ if row.completed_at.is_some() => return Ok((ErasureStep::Done, row)),
+        None => None,
+        Some(until) if row.events_done < until => Some(Window::find(&db, &actor.tenant, &row, until).await?),
+        Some(_) if !changes.database.empty_log().await? => return Ok((ErasureStep::Waiting, row)),
+        Some(_) => None,
+    };
+    let id = row.erasure_id;
+    let intent = Intent::on_behalf_of(actor, ERASURES, id);
+    let taken = changes.apply(intent, move |change| {
+        let window = window.clone();
+        async move { take(change, id, window).await }.boxed()
+    });
+    Ok(taken.await?.unwrap_or((ErasureStep::Elsewhere, row)))
+}
+
+/// Of an erasure that went with its tenant.
+fn done(erasure: &Model) -> Model {
+    Model { completed_at: Some(erasure.requested_at), ..erasure.clone() }
+}
+
+/// One step, in its transaction; none if another process has the erasure.
+async fn take(change: &mut Change<'_>, id: Uuid, window: Option<Window>) -> Result<Option<(ErasureStep, Model)>> {
+    let stored = entity::Entity::of(change.tenant()).filter(Column::ErasureId.eq(id));
+    let stored = stored.filter(Column::CompletedAt.is_null());
+    let stored = stored.lock_with_behavior(LockType::Update, LockBehavior::SkipLocked);
+    let Some(mut row) = stored.all(change.db()).await?.pop() else { return Ok(None) };
+    let before = row.clone();
+    let mut step = ErasureStep::Erased;
+    match (row.events_until, window) {
+        (None, _) => erase_rows(change, &mut row).await?,
+        (Some(until), _) if row.events_done >= until => {
+            row.completed_at = Some(change.now().0);
+            step = ErasureStep::Done;
+            note_completion(change, &row)?;
+        }
+        (Some(_), Some(window)) if window.after == row.events_done => {
+            row.events += erase_events(change, &row, &window).await?;
+            row.events_done = window.up_to;
+        }
+        // Another process was here in the meantime.
+        (Some(_), _) => return Ok(None),
+    }
+    save(change, &before, &row).await?;
+    Ok(Some((step, row)))
+}
+
+/// Erases some rows; where none are left, the events up to now are next: whoever wrote one about these rows has committed it,
+/// because their rows had to be locked.
+async fn erase_rows(change: &mut Change<'_>, row: &mut Model) -> Result<()> {
+    let count = |ids: Vec<Uuid>| i64::try_from(ids.len()).unwrap_or_default();
+    change.lock_stored::<customers::Entity>(row.customer_id).await?;
+    let contacts = count(change.erase_of_customer::<contacts::Entity>(row.customer_id, ROWS).await?);
+    row.contacts += contacts;
+    let mut erased = contacts;
+    if erased == 0 && row.with_follow_ups {
+        let follow_ups = count(change.erase_of_customer::<follow_ups::Entity>(row.customer_id, ROWS).await?);
+        row.follow_ups += follow_ups;
+        erased = follow_ups;
+    }
+    if erased == 0 {
+        row.events_until = Some(events::last(change.db()).await?);
+    }
+    Ok(())
+}
+
+/// Some stored events, and which of them are about the customer.
+#[derive(Debug, Clone)]
+struct Window {
+    after: i64,
+    up_to: i64,
+    found: Vec<Found>,
+}
+
+/// An event that may be about the customer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Found {
+    pub(super) seq: i64,
+    /// Whether it is about a follow-up that belongs to the customer now.
+    is_own: bool,
+    /// Whether it is about the end of a follow-up.
+    is_last: bool,
+    aggregate: Option<Uuid>,
+}
+
+impl Window {
+    async fn find(db: &impl ConnectionTrait, tenant: &Tenant, row: &Model, until: i64) -> Result<Self> {
+        let after = row.events_done;
+        let mut up_to = Ord::min(after + WINDOW, until);
+        let mut found = naming(db, tenant, row.customer_id, row.with_follow_ups, (after, up_to)).await?;
+        if found.len() > EVENTS {
+            found.truncate(EVENTS);
+            up_to = found.last().map_or(up_to, |last| last.seq);
+        }
+        Ok(Self { after, up_to, found })
+    }
+}
+
+/// The tenant's events after the first `seq` and up to the second whose data name the customer, in order; with follow-ups,
+/// also those about a follow-up that belongs to it now, whichever customer that had belonged to.
+///
+/// # Errors
+/// A database error.
+pub(super) async fn naming(
+    db: &impl ConnectionTrait,
+    tenant: &Tenant,
+    customer: Uuid,
+    with_follow_ups: bool,
+    (after, up_to): (i64, i64),
+) -> Result<Vec<Found>> {
+    let backend = db.get_database_backend();
+    let find = match backend {
+        DbBackend::Postgres => "strpos",
+        _ => "instr",
+    };
+    let own = match with_follow_ups {
+        true => {
+            "(event_type LIKE 'crm.followup.%' AND aggregate_id IN \
+             (SELECT follow_up_id FROM follow_ups WHERE tenant_id = $3 AND customer_id = $5))"
+        }
+        // So that the parameter is used.
+        false => "(aggregate_id = $5 AND 1 = 0)",
+    };
+    let sql = format!(
+        "SELECT seq, aggregate_id, {own} AS is_own, event_type = 'crm.followup.deleted' AS is_last FROM outbox \
+         WHERE seq > $1 AND seq <= $2 AND tenant_id = $3 AND ({find}(data, $4) > 0 OR {own}) ORDER BY seq"
+    );
+    let values = [after.into(), up_to.into(), tenant.as_str().into(), customer.to_string().into(), customer.into()];
+    let rows = db.query_all_raw(Statement::from_sql_and_values(backend, sql, values)).await?;
+    let found = |row: &sea_orm::QueryResult| {
+        Ok(Found {
+            seq: row.try_get("", "seq")?,
+            is_own: row.try_get("", "is_own")?,
+            is_last: with_follow_ups && row.try_get("", "is_last")?,
+            aggregate: row.try_get("", "aggregate_id").ok(),
+        })
+    };
+    rows.iter().map(found).collect()
+}
+
+/// Erases what the found events hold, and returns how many held something.
+async fn erase_events(change: &Change<'_>, row: &Model, window: &Window) -> Result<i64> {
+    let (transaction, tenant, customer) = (change.db(), change.tenant(), row.customer_id);
+    let seqs = |is_own: bool| window.found.iter().filter(move |one| one.is_own == is_own).map(|one| one.seq);
+    let (own, named): (Vec<i64>, Vec<i64>) = (seqs(true).collect(), seqs(false).collect());
+    let mut erased = 0;
+    if !named.is_empty() {
+        let personal = personal(row.with_follow_ups);
+        erased += events::erase(transaction, tenant, Some(customer), personal, &named).await?;
+    }
+    if !own.is_empty() {
+        erased += events::erase(transaction, tenant, None, &[FOLLOW_UPS], &own).await?;
+    }
+    // A follow-up that was deleted as this customer's may have been another's before.
+    for last in window.found.iter().filter(|one| one.is_last) {
+        let Some(aggregate) = last.aggregate else { continue };
+        erased += events::erase_about(transaction, tenant, FOLLOW_UPS, (aggregate, last.seq, customer)).await?;
+    }
+    Ok(erased)
+}
+
+/// Says in the trail what was erased.
+fn note_completion(change: &mut Change<'_>, row: &Model) -> Result<()> {
+    let Model { customers, contacts, follow_ups, events, .. } = row;
+    let counts = [("customers", customers), ("contacts", contacts), ("followUps", follow_ups), ("events", events)];
+    let count = |(name, new): (&str, &i64)| FieldChange {
+        field: format!("counts.{name}"),
+        old: None,
+        new: Some(new.to_string()),
+    };
+    change.note(AuditedAction {
+        action: AuditAction::Update,
+        kind: Some(ERASURES),
+        id: Some(row.erasure_id),
+        changes: counts.map(count).into(),
+        summary: format!(
+            "erased the personal data of customer {}: in {contacts} contacts, {follow_ups} follow-ups and {events} events",
+            row.customer_id
+        ),
+    })
+}
+
+async fn save(change: &Change<'_>, before: &Model, row: &Model) -> Result<()> {
+    let mut changed = before.clone().into_active_model();
+    changed.set_if_not_equals(Column::Contacts, row.contacts.into());
+    changed.set_if_not_equals(Column::FollowUps, row.follow_ups.into());
+    changed.set_if_not_equals(Column::Events, row.events.into());
+    changed.set_if_not_equals(Column::EventsDone, row.events_done.into());
+    changed.set_if_not_equals(Column::EventsUntil, row.events_until.into());
+    changed.set_if_not_equals(Column::CompletedAt, row.completed_at.into());
+    if changed.is_changed() {
+        let stored = entity::Entity::update_of(change.tenant()).set(changed);
+        stored.filter(Column::ErasureId.eq(row.erasure_id)).exec(change.db()).await?;
+    }
+    Ok(())
+}
