@@ -31,7 +31,7 @@ COUNT := cargo test --workspace $(FEATURES) --test it -- --list 2>/dev/null
 # Tools at one version each, fetched by whoever needs them first: into target/tools, .venv and node_modules.
 CARGO_DENY := 0.20.2
 DENY := target/tools/cargo-deny-$(CARGO_DENY)/bin/cargo-deny
-NODE_TOOLS := @redocly/cli@2.77.0 @stoplight/spectral-cli@6.16.3 @asyncapi/parser@3.6.6
+NODE_TOOLS := @redocly/cli@2.77.0 @stoplight/spectral-cli@6.16.3 @asyncapi/parser@3.6.6 oidc-provider@9.13.3
 SPEC_VALIDATOR := openapi-spec-validator==0.9.0
 SCHEMATHESIS := schemathesis==4.32.5
 WATCHFILES := watchfiles==1.3.0
@@ -151,7 +151,7 @@ upgrade: ## Run the previous release on today's schema, beside this one and afte
 	  fi
 
 .PHONY: accept
-accept: lint-contract ## Accept the service with other tools than Rust's (Node.js and Python)
+accept: lint-contract oidc ## Accept the service with other tools than Rust's (Node.js and Python)
 
 .PHONY: lint-contract
 lint-contract: ## Validate the contracts with openapi-spec-validator, Redocly, Spectral and the AsyncAPI parser
@@ -162,6 +162,15 @@ lint-contract: ## Validate the contracts with openapi-spec-validator, Redocly, S
 	  node_modules/.bin/redocly lint --config .redocly.yaml $(CONTRACT)
 	node_modules/.bin/spectral lint --fail-severity=warn --ruleset .spectral.yaml $(CONTRACT)
 	node openapi/validate-events.mjs $(EVENTS)
+
+.PHONY: oidc
+oidc: build ## Verify tokens of an OpenID provider that rotates its keys under load, is killed and comes back (needs Node.js)
+	@if command -v node >/dev/null && command -v npm >/dev/null; then \
+	  $(call node-tools); \
+	  CRM=$(CRM) node tests/oidc/check.mjs; \
+	else \
+	  echo "== SKIPPED: the tests with an OpenID provider, because there is no Node.js"; \
+	fi
 
 ##@ At night, outside CI
 

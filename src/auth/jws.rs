@@ -13,8 +13,8 @@ use super::{
 /// The longest token, in bytes.
 pub const MAX_TOKEN: usize = 8192;
 
-/// The longest JOSE header as it is sent, in bytes: room for a chain of certificates, which is not looked at.
-const MAX_HEADER: usize = 6144;
+/// The longest JOSE header as it is sent, in bytes: room for a certificate, which is not looked at.
+const MAX_HEADER: usize = 4096;
 
 /// The longest key id, in bytes.
 const MAX_KID: usize = 255;

@@ -71,14 +71,14 @@ pub(super) struct Key {
 
 enum Material {
     /// The library wipes it from memory when it is dropped.
-    Secret(hmac::Key),
+    Secret(Box<hmac::Key>),
     Public(Vec<(Algorithm, ParsedPublicKey)>),
 }
 
 impl Key {
     /// A shared secret.
     pub(super) fn secret(secret: &[u8]) -> Self {
-        Self { kid: None, id: [0; 32], material: Material::Secret(hmac::Key::new(hmac::HMAC_SHA256, secret)) }
+        Self { kid: None, id: [0; 32], material: Material::Secret(Box::new(hmac::Key::new(hmac::HMAC_SHA256, secret))) }
     }
 
     /// A public key in DER: SubjectPublicKeyInfo (RFC 5280), or of RSA alone (RFC 8017, appendix A.1.1).

@@ -50,7 +50,8 @@ impl KeySet {
 
     /// Whether these are the same keys.
     pub(super) fn is_same(&self, other: &Self) -> bool {
-        self.len() == other.len() && self.keys.iter().all(|key| other.holds(&key.id))
+        let within = |one: &Self, other: &Self| one.keys.iter().all(|key| other.holds(&key.id));
+        within(self, other) && within(other, self)
     }
 
     /// Verifies a signature: by the key that the token names, or else by those that fit.

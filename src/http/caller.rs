@@ -44,6 +44,9 @@ pub const SECURITY_SCHEME: &str = "bearerAuth";
 /// The scope for seeing phone numbers and e-mail addresses unmasked.
 const PII_SCOPE: &str = "crm:pii:read";
 
+/// What stands before a token.
+const SCHEME: &str = "Bearer ";
+
 /// The access that an operation requires.
 pub trait Access: Send + Sync + 'static {
     /// The required scope.
@@ -192,6 +195,7 @@ impl Authenticator {
     /// Verifies the bearer token. The `Authorization` header must be sent exactly once.
     async fn authenticate(&self, request: &Request) -> Result<Claims> {
         let value = match sent(request.headers(), AUTHORIZATION) {
+            Sent::Once(value) if value.len() > MAX_TOKEN + SCHEME.len() => return Err(self.too_large()),
             Sent::Once(value) => text(value).unwrap_or_default(),
             Sent::Repeatedly => return Err(Error::invalid_token("must be sent once")),
             Sent::Never => return Err(Error::unauthenticated("Authorization: is required")),
@@ -208,12 +212,14 @@ impl Authenticator {
                 }
                 Error::invalid_token(refused.refusal.text)
             }
-            Rejection::TooLarge => {
-                self.metrics.refuse(HttpLimit::token_size);
-                Error::token_too_large(MAX_TOKEN)
-            }
+            Rejection::TooLarge => self.too_large(),
             Rejection::Unavailable(cause) => Error::unavailable(cause),
         })
+    }
+
+    fn too_large(&self) -> Error {
+        self.metrics.refuse(HttpLimit::token_size);
+        Error::token_too_large(MAX_TOKEN)
     }
 
     /// A token with any `crm:` scope is limited to the scopes it has; one without was authorized by the platform, unless

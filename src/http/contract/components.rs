@@ -150,23 +150,7 @@ pub(super) fn error_responses() -> Value {
     let mut responses = json!({});
     for (error, description) in errors {
         let code = error.code();
-        let mut headers = json!({
-            (request_id::HEADER): reference("headers", "RequestId"),
-            (trace::HEADER): reference("headers", "TraceParent"),
-            (header::RESPONSE_TIME): reference("headers", "ResponseTime"),
-        });
-        match code {
-            ErrorCode::Unauthorized => set(&mut headers, "WWW-Authenticate", reference("headers", "Authenticate")),
-            ErrorCode::Forbidden => set(&mut headers, "WWW-Authenticate", reference("headers", "MissingScope")),
-            ErrorCode::IdempotentConflict => set(&mut headers, "Location", reference("headers", "ConflictLocation")),
-            ErrorCode::TooManyRequests => {
-                set(&mut headers, "Retry-After", reference("headers", "RetryAfter"));
-                set(&mut headers, "RateLimit", reference("headers", "RateLimit"));
-                set(&mut headers, "RateLimit-Policy", reference("headers", "RateLimitPolicy"));
-            }
-            ErrorCode::ServiceUnavailable => set(&mut headers, "Retry-After", reference("headers", "RetryAfter")),
-            _ => {}
-        }
+        let headers = error_headers(code);
         let example = error.body(request_id::EXAMPLE);
         let content =
             json!({ "application/json": { "schema": reference("schemas", "ErrorBody"), "example": example } });
@@ -174,6 +158,28 @@ pub(super) fn error_responses() -> Value {
         set(&mut responses, &response_name(code), response);
     }
     responses
+}
+
+/// The headers of an error.
+fn error_headers(code: ErrorCode) -> Value {
+    let mut headers = json!({
+        (request_id::HEADER): reference("headers", "RequestId"),
+        (trace::HEADER): reference("headers", "TraceParent"),
+        (header::RESPONSE_TIME): reference("headers", "ResponseTime"),
+    });
+    match code {
+        ErrorCode::Unauthorized => set(&mut headers, "WWW-Authenticate", reference("headers", "Authenticate")),
+        ErrorCode::Forbidden => set(&mut headers, "WWW-Authenticate", reference("headers", "MissingScope")),
+        ErrorCode::IdempotentConflict => set(&mut headers, "Location", reference("headers", "ConflictLocation")),
+        ErrorCode::TooManyRequests => {
+            set(&mut headers, "Retry-After", reference("headers", "RetryAfter"));
+            set(&mut headers, "RateLimit", reference("headers", "RateLimit"));
+            set(&mut headers, "RateLimit-Policy", reference("headers", "RateLimitPolicy"));
+        }
+        ErrorCode::ServiceUnavailable => set(&mut headers, "Retry-After", reference("headers", "RetryAfter")),
+        _ => {}
+    }
+    headers
 }
 
 /// The component's name, such as `NotFound` for `NOT_FOUND`.

@@ -1,3 +1,5 @@
 //! The environment.
 
+mod platform;
+mod secrets;
 mod variables;

@@ -14,6 +14,7 @@ pub mod disk;
 mod durability;
 pub mod events;
 mod log;
+pub mod platform;
 pub mod postgres;
 mod process;
 mod proxy;
