@@ -21,7 +21,7 @@ COPY src src
 RUN find src migration -name '*.rs' -exec touch {} + \
     && mkdir -p tests/it && echo 'fn main() {}' > tests/it/main.rs \
     && cargo build --release --locked --features kafka-tls --bin crm \
-    && mkdir /data
+    && mkdir -m 0700 /data
 
 FROM gcr.io/distroless/cc-debian12:nonroot
 COPY --from=build /build/target/release/crm /usr/local/bin/crm

@@ -204,7 +204,7 @@ bench: ## Measure what sealing personal data costs, as a ratio (needs wrk; build
 
 # The quiet creates and those beside the deletion come in turns: a noisy machine slows both.
 .PHONY: bench-fairness
-bench-fairness: ## Measure creates beside a large deletion against without, as a ratio (needs wrk and sqlite3; builds a release)
+bench-fairness: ## Measure requests beside a busy tenant (a deletion, a flood, heavy reads) against without, as ratios (needs wrk and sqlite3; builds a release)
 	command -v wrk >/dev/null && command -v sqlite3 >/dev/null || { echo "missing: apt-get install wrk sqlite3" >&2; exit 1; }
 	cargo build --release $(FEATURES) --bin crm
 	tests/bench/fairness

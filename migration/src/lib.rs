@@ -32,6 +32,7 @@ mod m20261126_000012_feed_positions;
 mod m20261126_000013_deletions;
 mod m20261126_000014_retention_horizon;
 mod m20261126_000015_erasures;
+mod m20261126_000017_audit_functions;
 
 /// All migrations, oldest first.
 #[derive(Debug)]
@@ -55,6 +56,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261126_000013_deletions::Migration),
             Box::new(m20261126_000014_retention_horizon::Migration),
             Box::new(m20261126_000015_erasures::Migration),
+            Box::new(m20261126_000017_audit_functions::Migration),
         ]
     }
 }

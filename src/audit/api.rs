@@ -34,8 +34,9 @@ impl AuditLogsApi {
     /// List audit entries
     ///
     /// Who did what to the tenant's data, newest first: every change of a resource, every response that showed phone
-    /// numbers or e-mail addresses unmasked without changing anything, and every rejected request of a known caller. A
-    /// token with any `crm:` scope needs `crm:audit:read`.
+    /// numbers or e-mail addresses unmasked without changing anything, and rejected requests of callers with a valid
+    /// token. Rejections that repeat share one entry a minute, whose summary has their number. A token with any `crm:`
+    /// scope needs `crm:audit:read`.
     #[oai(path = "/audit-logs", method = "get", operation_id = "listAuditLogs")]
     #[expect(clippy::too_many_arguments, reason = "each is a parameter of the contract")]
     async fn list(

@@ -9,15 +9,14 @@
 
 use std::collections::HashMap;
 
-use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder,
-    QuerySelect, Statement,
-    sea_query::{LockType, OnConflict},
-};
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Statement};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::entity::{chain, heads, logs, queue};
+use super::{
+    chain_store,
+    entity::{chain, heads, logs, queue},
+};
 use crate::{
     database::{
         Database, Transaction,
@@ -29,9 +28,6 @@ use crate::{
 
 /// Number of entries that are linked per transaction, or verified at a time.
 const BATCH: u64 = 500;
-
-/// The hash that a tenant's first entry is chained to.
-const NOTHING_BEFORE: &str = "";
 
 /// The hash of an entry: SHA-256, in hexadecimal, of a JSON array of the format's name, the previous hash, the number
 /// and every column of the entry.
@@ -88,54 +84,21 @@ async fn tenants_in_queue(db: &impl ConnectionTrait) -> Result<Vec<Tenant>> {
 
 /// Links the tenant's oldest queued entries. Several processes may do so concurrently: the lock on the head's row
 /// serializes them.
-#[expect(clippy::disallowed_methods, reason = "the chain is written here and nowhere else")]
 async fn link_batch(transaction: &Transaction, tenant: &Tenant) -> Result<u64> {
-    let mut head = match locked_head(transaction, tenant).await? {
-        Some(head) => head,
-        None => {
-            let first = heads::Model {
-                tenant_id: tenant.as_str().to_owned(),
-                sequence: 0,
-                hash: NOTHING_BEFORE.to_owned(),
-                purged_sequence: 0,
-                purged_hash: NOTHING_BEFORE.to_owned(),
-            };
-            let unless_there = OnConflict::column(heads::Column::TenantId).do_nothing().to_owned();
-            let first = heads::Entity::insert(first.into_active_model()).on_conflict(unless_there);
-            first.exec_without_returning(transaction).await?;
-            let head = locked_head(transaction, tenant).await?;
-            head.ok_or_else(|| Error::internal("a tenant's chain has no head"))?
-        }
-    };
-
+    let head = chain_store::lock_head(transaction, tenant).await?;
     let oldest = queue::Entity::of(tenant).order_by_asc(queue::Column::AuditLogId).limit(BATCH);
     let ids: Vec<Uuid> = oldest.all(transaction).await?.into_iter().map(|place| place.audit_log_id).collect();
     let entries = logs::Entity::of(tenant).filter(<logs::Entity as Listed>::ID.is_in(ids.iter().copied()));
     let entries = entries.order_by_asc(logs::Column::AuditLogId).all(transaction).await?;
-    if entries.is_empty() {
-        return Ok(0);
-    }
-    let mut links = Vec::with_capacity(entries.len());
+    let mut links: Vec<chain::Model> = Vec::with_capacity(entries.len());
     for entry in &entries {
-        head.sequence += 1;
-        head.hash = link(&head.hash, head.sequence, entry)?;
-        let link = chain::Model {
-            tenant_id: entry.tenant_id.clone(),
-            sequence: head.sequence,
-            audit_log_id: entry.audit_log_id,
-            hash: head.hash.clone(),
-        };
-        links.push(link.into_active_model());
+        let (sequence, before) = links.last().map_or((head.sequence, &head.hash), |last| (last.sequence, &last.hash));
+        let (sequence, hash) = (sequence + 1, link(before, sequence + 1, entry)?);
+        let (tenant_id, audit_log_id) = (entry.tenant_id.clone(), entry.audit_log_id);
+        links.push(chain::Model { tenant_id, sequence, audit_log_id, hash });
     }
-    chain::Entity::insert_many(links).exec_without_returning(transaction).await?;
-    let done = queue::Column::AuditLogId.is_in(entries.iter().map(|entry| entry.audit_log_id));
-    queue::Entity::delete_of(tenant).filter(done).exec(transaction).await?;
-    head.into_active_model().reset_all().update(transaction).await?;
+    chain_store::append(transaction, tenant, head, links).await?;
     Ok(entries.len() as u64)
-}
-
-async fn locked_head(transaction: &Transaction, tenant: &Tenant) -> Result<Option<heads::Model>> {
-    Ok(heads::Entity::of(tenant).lock(LockType::Update).all(transaction).await?.pop())
 }
 
 /// The result of verifying a tenant's trail.

@@ -23,7 +23,7 @@ pub enum AuditAction {
     /// Phone numbers or e-mail addresses were shown unmasked.
     #[sea_orm(string_value = "read")]
     Read,
-    /// A request was rejected: 401, 403 or 409.
+    /// A request of a caller with a valid token was rejected: 403 or 409.
     #[sea_orm(string_value = "refuse")]
     Refuse,
 }

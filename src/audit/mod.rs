@@ -13,11 +13,12 @@
 //! - **Chained.** Each tenant's entries are linked by hash ([`chain`]) shortly after the commit, so that writers of one
 //!   tenant do not wait for each other. `crm audit verify` finds entries that were changed, removed or inserted.
 //!
-//! Reading order: [`field_change`] · [`entry`] · [`queue`], [`reading`], [`refusals`] · [`chain`] · [`retention`] · then, as in every
+//! Reading order: [`field_change`] · [`entry`] · [`queue`], [`reading`], [`refusals`] · [`chain`] · [`retention`], [`chain_store`] · then, as in every
 //! resource, [`api`] · [`types`] · [`store`] · [`entity`].
 
 pub mod api;
 pub mod chain;
+mod chain_store;
 mod entity;
 pub mod entry;
 pub mod field_change;

@@ -6,15 +6,12 @@
 
 use std::collections::HashMap;
 
-use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect, Statement,
-    sea_query::LockType,
-};
+use sea_orm::{ColumnTrait, ConnectionTrait, QueryFilter, QueryOrder, QuerySelect, Statement};
 use uuid::Uuid;
 
 use super::{
-    chain,
-    entity::{chain as links, heads, logs},
+    chain, chain_store,
+    entity::{chain as links, logs},
 };
 use crate::{
     database::{
@@ -76,10 +73,8 @@ async fn tenants_with_due_entries(db: &impl ConnectionTrait, due: Due) -> Result
 }
 
 /// Deletes the tenant's oldest entries that are due.
-#[expect(clippy::disallowed_methods, reason = "retention deletes entries here and nowhere else")]
 async fn purge_batch(transaction: &Transaction, tenant: &Tenant, due: Due) -> Result<u64> {
-    let head = heads::Entity::of(tenant).lock(LockType::Update).all(transaction).await?.pop();
-    let Some(mut head) = head else { return Ok(0) };
+    let head = chain_store::lock_head(transaction, tenant).await?;
     let oldest = links::Entity::of(tenant).filter(links::Column::Sequence.gt(head.purged_sequence));
     let oldest = oldest.order_by_asc(links::Column::Sequence).limit(BATCH).all(transaction).await?;
     let ids = oldest.iter().map(|link| link.audit_log_id);
@@ -102,14 +97,6 @@ async fn purge_batch(transaction: &Transaction, tenant: &Tenant, due: Due) -> Re
         before.clone_from(&link.hash);
         going.push(link);
     }
-    let Some(last) = going.last() else { return Ok(0) };
-
-    // The head first: only entries at or below its purged number may be deleted.
-    head.purged_sequence = last.sequence;
-    head.purged_hash.clone_from(&last.hash);
-    head.into_active_model().reset_all().update(transaction).await?;
-    let ids = going.iter().map(|link| link.audit_log_id);
-    logs::Entity::delete_of(tenant).filter(<logs::Entity as Listed>::ID.is_in(ids)).exec(transaction).await?;
-    links::Entity::delete_of(tenant).filter(links::Column::Sequence.lte(last.sequence)).exec(transaction).await?;
+    chain_store::remove_oldest(transaction, tenant, head, &going, due).await?;
     Ok(going.len() as u64)
 }

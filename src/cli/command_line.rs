@@ -3,6 +3,7 @@
 use std::{error::Error, fmt::Write as _, process::ExitCode};
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use rustix::{fs::Mode, process::umask};
 
 use super::{
     audit, context::ExitOutcome, healthcheck, inbound, keygen, keys, migrate, openapi, outbox, privacy, relay,
@@ -69,6 +70,8 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(usage) => usage.exit(),
     };
+    // What this process makes is for its owner alone: databases, keys, secrets, directories.
+    umask(Mode::RWXG | Mode::RWXO);
     // Dropped last, even on panic: dropping it flushes the log.
     let stderr = StandardError::start();
     match run(cli.command.unwrap_or(Command::Serve), &stderr) {

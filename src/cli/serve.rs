@@ -12,7 +12,7 @@ use crate::{
     app::App,
     background::{Background, retention},
     config::{Config, Migrate, ScopePolicy, Tenancy, TokenKeys},
-    database::{self, migrate, reach::reach},
+    database::{self, migrate, permissions, reach::reach},
     http::{
         limits::Limits,
         server::{self, descriptors::most_connections},
@@ -116,6 +116,7 @@ async fn start(config: Config) -> Result<App, Box<dyn Error + Send + Sync>> {
         ),
         _ => {}
     }
+    permissions::warn_of_others(&app.config().database_url);
     retention::begin(&app).await;
     Ok(app)
 }

@@ -1,6 +1,6 @@
 //! The address of the database. It may hold a password.
 
-use std::{path::PathBuf, str::FromStr};
+use std::{net::IpAddr, path::PathBuf, str::FromStr};
 
 use sea_orm::sqlx::postgres::PgConnectOptions;
 
@@ -36,6 +36,12 @@ impl FromStr for DatabaseUrl {
 /// them may be the password.
 const POSTGRES: &str = "must be postgres://USER:PASSWORD@HOST:PORT/NAME; in user, password and name these characters must \
                         be percent-encoded: @ : / ? # [ ] %";
+
+/// The message for an address at another machine that leaves open whether the way there is encrypted. The driver's own default
+/// is to go on in clear where the server has no TLS, without a word.
+const TLS: &str = "names another machine and no sslmode: add ?sslmode=verify-full (encrypted, and the server is who it says; \
+                   sslrootcert=FILE where its certificate is of an authority of your own), sslmode=require (encrypted only), \
+                   or sslmode=disable (in clear, for a network that is yours alone)";
 
 /// The parameters that sqlx knows. It ignores others, and logs them with their values.
 const PARAMETERS: [&str; 18] = [
@@ -82,5 +88,14 @@ fn check_postgres(url: &str) -> Result<(), String> {
             true => {}
         }
     }
-    url.parse::<PgConnectOptions>().map(drop).map_err(|_| POSTGRES.to_owned())
+    let options: PgConnectOptions = url.parse().map_err(|_| POSTGRES.to_owned())?;
+    let says = |parameter: &str| parameter.starts_with("sslmode=") || parameter.starts_with("ssl-mode=");
+    if is_local(&options) || query.split('&').any(says) { Ok(()) } else { Err(TLS.to_owned()) }
+}
+
+/// Whether the connection does not leave this machine.
+fn is_local(options: &PgConnectOptions) -> bool {
+    let host = options.get_host().trim_start_matches('[').trim_end_matches(']');
+    let loopback = host.parse::<IpAddr>().map_or(host == "localhost", |address| address.is_loopback());
+    options.get_socket().is_some() || loopback || host.starts_with('/')
 }

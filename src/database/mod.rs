@@ -15,7 +15,9 @@
 //! | [`health`], [`probe`] | what is known without asking · the health check of PostgreSQL |
 //! | [`file`](mod@file), [`wal_guard`] | whether the SQLite file is in place · what keeps its write-ahead log |
 //! | [`reach`], [`migrate`], [`retry`] | waiting for PostgreSQL at start · the schema · what both retry by |
+//! | [`roles`] | the rights of the service's role on PostgreSQL |
 //! | [`horizon`] | what the retention takes for the time |
+//! | [`permissions`] | who else on this machine may open the SQLite file |
 //! | [`vacuum`] | removing deleted data from the files |
 //! | [`tenancy`], [`read`], [`decode`] | how a query stays within its tenant · how a row and a page are read · what may be damaged |
 
@@ -32,12 +34,14 @@ mod health;
 pub mod horizon;
 pub mod migrate;
 mod party;
+pub mod permissions;
 mod pool;
 mod probe;
 pub mod reach;
 pub mod read;
 mod reader;
 mod retry;
+pub mod roles;
 mod steps;
 pub mod tenancy;
 mod transaction;

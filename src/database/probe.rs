@@ -29,7 +29,8 @@ const TRIAL: &str = "SET LOCAL lock_timeout = 500; \
     INSERT INTO idempotent (tenant_id, request_id, resource_type, resource_id, created_at) \
     VALUES ('', 'trial', '', '00000000-0000-0000-0000-000000000000', now()) ON CONFLICT DO NOTHING; \
     DELETE FROM idempotent WHERE tenant_id = ''; \
-    DELETE FROM audit_logs WHERE false; DELETE FROM audit_queue WHERE false; DELETE FROM outbox WHERE false";
+    INSERT INTO audit_logs SELECT * FROM audit_logs WHERE false; \
+    INSERT INTO audit_queue SELECT * FROM audit_queue WHERE false; DELETE FROM outbox WHERE false";
 
 /// Checks until it is aborted. Where its own connection is lost, those in `pools` are retired; where it got no answer and a
 /// fresh one does, they are discarded.

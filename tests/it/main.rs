@@ -23,6 +23,7 @@ mod config;
 mod database;
 mod documents;
 mod events;
+mod hostile;
 mod http;
 mod inbound;
 mod pii;

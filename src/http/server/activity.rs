@@ -193,6 +193,11 @@ impl Activity {
         }
     }
 
+    /// Whether it waits for the client to read.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.state().blocked.is_some()
+    }
+
     /// Has it closed.
     pub(super) fn evict(&self) {
         let mut state = self.state();

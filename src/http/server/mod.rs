@@ -192,17 +192,23 @@ impl<E: Endpoint<Output = Response> + 'static> Server<E> {
             return;
         }
         let mut connection = Connection::new(stream, Arc::clone(&activity));
-        let end = tokio::select! {
+        let version = tokio::select! {
             biased;
-            version = connection.version() => match version {
-                Some(Version::One) => self.one(&mut connection, remote, &activity).await,
-                // Not part of every connection's size.
-                Some(Version::Two) => self.two(&mut connection, remote, &activity).boxed().await,
-                None => End::Over,
-            },
-            ending = activity.end(&self.limits) => End::Cut(ending),
-            () = self.may_close(&activity) => End::Over,
+            version = connection.version() => version.ok_or(End::Over),
+            ending = activity.end(&self.limits) => Err(End::Cut(ending)),
+            () = self.may_close(&activity) => Err(End::Over),
         };
+        // What few connections come to is not a part of each one's size.
+        let end = match version {
+            Ok(Version::One) => self.one(&mut connection, remote, &activity).await,
+            Ok(Version::Two) => self.two(&mut connection, remote, &activity).boxed().await,
+            Err(end) => end,
+        };
+        self.end(connection, end, &activity).boxed().await;
+    }
+
+    /// Ends a connection.
+    async fn end(&self, mut connection: Connection, end: End, activity: &Activity) {
         match end {
             End::Over | End::Cut(Ending::Idle) => {
                 if let Some((head, only_first_line)) = connection.refusal() {
@@ -220,7 +226,10 @@ impl<E: Endpoint<Output = Response> + 'static> Server<E> {
                     Ending::ReplyTime => HttpLimit::reply_time,
                     Ending::Evicted | Ending::Idle => HttpLimit::connections,
                 });
-                connection.abort();
+                // The system would go on for long with what is not read.
+                if activity.is_blocked() {
+                    connection.abort();
+                }
             }
         }
     }

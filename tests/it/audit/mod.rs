@@ -3,5 +3,6 @@
 mod chain;
 mod entries;
 mod queue;
+mod refusals;
 mod retention;
 mod tampering;

@@ -20,6 +20,8 @@ fn an_empty_environment_gives_the_defaults() {
     assert_eq!(config.default_currency.code(), "CNY");
     assert_eq!(config.auth.keys, TokenKeys::Development);
     assert_eq!(config.body_limit, 128 * 1024);
+    assert_eq!((config.keep_alive, config.requests_in_flight), (Duration::from_secs(75), 1024));
+    assert!(config.connections_per_peer.is_none() && config.trusted_proxies.is_empty());
     assert_eq!((config.migrate, config.pii_display), (Migrate::Auto, PiiDisplay::Scoped));
 }
 
@@ -37,12 +39,23 @@ fn variables_are_read_and_empty_ones_are_unset() {
 }
 
 #[test]
+fn trusted_proxies_are_addresses_and_networks() {
+    let config = read(&[("CRM_TRUSTED_PROXIES", "10.0.0.1, 10.1.0.0/16,2001:db8::/32,")]).unwrap();
+    let proxies: Vec<String> = config.trusted_proxies.iter().map(ToString::to_string).collect();
+    assert_eq!(proxies, ["10.0.0.1/32", "10.1.0.0/16", "2001:db8::/32"]);
+}
+
+#[test]
 fn all_invalid_variables_are_reported_by_name_without_their_values() {
     let invalid = [
         ("CRM_HOST", "nowhere"),
         ("CRM_PORT", "70000"),
         ("CRM_METRICS_ADDR", "nowhere:9464"),
         ("CRM_LAME_DUCK", "11m"),
+        ("CRM_KEEP_ALIVE", "2h"),
+        ("CRM_CONNECTIONS_PER_PEER", "0"),
+        ("CRM_TRUSTED_PROXIES", "10.0.0.1,secret"),
+        ("CRM_REQUESTS_IN_FLIGHT", "none"),
         ("CRM_DATABASE_URL", "mysql://secret@x/y"),
         ("CRM_MIGRATE_URL", "sqlite://secret.db"),
         ("CRM_DATABASE_WAIT", "a while"),
@@ -162,7 +175,11 @@ fn durations_need_a_unit_and_have_a_maximum() {
 fn invalid_postgres_urls_are_reported_without_their_content() {
     for url in [
         "postgres://crm@127.0.0.1/crm",
-        "postgresql://crm:p%40%3A%2F%3F%23%5B%5D%25@db.example:6432/crm",
+        "postgresql://crm:p%40%3A%2F%3F%23%5B%5D%25@db.example:6432/crm?sslmode=require",
+        "postgres://crm@db.example/crm?ssl-mode=disable",
+        "postgres://crm@localhost/crm",
+        "postgres://crm@[::1]/crm",
+        "postgres://%2Fvar%2Frun%2Fpostgresql/crm",
         "postgres://crm:canary@127.0.0.1",
         "postgres://127.0.0.1/",
         "postgres:///crm?host=/var/run/postgresql&user=crm",
@@ -170,12 +187,15 @@ fn invalid_postgres_urls_are_reported_without_their_content() {
         "postgres://crm@127.0.0.1/crm?options[search_path]=crm&statement-cache-capacity=0&application_name=crm",
     ] {
         for name in ["CRM_DATABASE_URL", "CRM_MIGRATE_URL"] {
-            read(&[("CRM_DATABASE_URL", "postgres://x/x"), (name, url)])
+            read(&[("CRM_DATABASE_URL", "postgres://x@127.0.0.1/x"), (name, url)])
                 .unwrap_or_else(|wrong| panic!("{url}: {wrong}"));
         }
     }
     let shape = "must be postgres://USER:PASSWORD@HOST:PORT/NAME; in user, password and name these characters must be \
                  percent-encoded: @ : / ? # [ ] %";
+    let tls = "names another machine and no sslmode: add ?sslmode=verify-full (encrypted, and the server is who it says; \
+               sslrootcert=FILE where its certificate is of an authority of your own), sslmode=require (encrypted only), \
+               or sslmode=disable (in clear, for a network that is yours alone)";
     for (url, error) in [
         ("postgres://crm:12#canary@127.0.0.1/crm", shape),
         ("postgres://crm:12/canary@127.0.0.1/crm", shape),
@@ -190,6 +210,9 @@ fn invalid_postgres_urls_are_reported_without_their_content() {
         ("postgres://crm:canary@127.0.0.1/crm?sslmode=canary", "the parameter sslmode is not valid"),
         ("postgres://crm:canary@127.0.0.1/crm?port=canary", "the parameter port is not valid"),
         ("postgres://crm:canary@127.0.0.1/crm?options[=canary", shape),
+        ("postgres://crm:canary@db.example/crm", tls),
+        ("postgres://crm:canary@192.0.2.1/crm?application_name=sslmode", tls),
+        ("postgres://crm:canary@127.0.0.1/crm?host=db.example", tls),
     ] {
         let message = read(&[("CRM_DATABASE_URL", url)]).unwrap_err().to_string();
         assert!(message.ends_with(&format!("\n  CRM_DATABASE_URL: {error}")), "{url}: {message}");

@@ -1,11 +1,14 @@
 //! SQLite and PostgreSQL: the schema, and the service while they fail.
 
 mod disks;
+mod fairness;
+mod files;
 mod horizon;
 mod hot_rows;
 mod migrations;
 mod outages;
 mod pooler;
 mod postgres;
+mod roles;
 mod storage;
 mod upgrades;

@@ -1,8 +1,13 @@
 //! A database for each test, created empty and deleted with it.
 
-use crm::config::DatabaseUrl;
+use crm::{
+    config::DatabaseUrl,
+    database::{migrate, roles},
+};
 use sea_orm::{ConnectionTrait, Database, DatabaseConnection};
 use tempfile::TempDir;
+
+use super::time::AMPLE;
 
 /// A variable that configures the tests.
 #[expect(clippy::disallowed_methods, reason = "the tests are not the service, whose configuration is read once")]
@@ -24,6 +29,9 @@ fn postgres_url() -> String {
     variable("TEST_POSTGRES_URL").unwrap_or_else(|| "postgres://postgres@127.0.0.1:5432/postgres".to_owned())
 }
 
+/// The role that the service runs as.
+const SERVICE_ROLE: &str = "crm_test_service";
+
 pub enum TestDatabase {
     Sqlite { directory: TempDir },
     Postgres { name: String },
@@ -41,6 +49,12 @@ impl TestDatabase {
     async fn postgres() -> Self {
         #[expect(clippy::disallowed_methods, reason = "a name that no other test has")]
         let name = format!("crm_test_{}", uuid::Uuid::now_v7().simple());
+        // A role belongs to the server: the first of several tests makes it.
+        on_server(format!(
+            "DO $$ BEGIN CREATE ROLE {SERVICE_ROLE} LOGIN PASSWORD '{SERVICE_ROLE}'; \
+             EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$"
+        ))
+        .await;
         on_server(format!("CREATE DATABASE {name}")).await;
         Self::Postgres { name }
     }
@@ -52,6 +66,29 @@ impl TestDatabase {
                 let (server, _) = postgres_url().rsplit_once('/').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
                 format!("{server}/{name}")
             }
+        }
+    }
+
+    /// Where the service connects: on PostgreSQL as a role that may only add to the audit trail.
+    pub fn service_url(&self) -> String {
+        let url = self.url();
+        match self {
+            Self::Sqlite { .. } => url,
+            Self::Postgres { .. } => {
+                let (scheme, rest) = url.split_once("://").unwrap();
+                let (_, host) = rest.split_once('@').unwrap();
+                format!("{scheme}://{SERVICE_ROLE}:{SERVICE_ROLE}@{host}")
+            }
+        }
+    }
+
+    /// Migrates as the owner, and gives the service's role its rights.
+    pub async fn migrate(&self) {
+        migrate::up(&self.parsed_url(), None, AMPLE).await.unwrap();
+        if let Self::Postgres { .. } = self {
+            let owner = self.connect().await;
+            owner.execute_unprepared(&roles::grants(SERVICE_ROLE, "public")).await.unwrap();
+            owner.close().await.unwrap();
         }
     }
 

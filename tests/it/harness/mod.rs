@@ -37,7 +37,7 @@ use crm::{
     audit::AuditQueue,
     broker::RetryPolicy,
     config::Config,
-    database::{REQUEST, migrate},
+    database::REQUEST,
     http::{
         caller::{Caller, CanWrite},
         rate::RateLimits,
@@ -131,7 +131,7 @@ impl Service {
         first_id: u64,
     ) -> Self {
         let config = config(&database, variables);
-        migrate::up(&config.database_url, None, config.database_wait).await.unwrap();
+        database.migrate().await;
         let app = app(config, clock.clone(), audit_queue, first_id).await;
         let endpoint = Arc::new(ToDynEndpoint(service::service(&app)));
         Self { app, database, contract: Contract::emitted(), endpoint, clock, requests: AtomicU64::new(first_id) }
@@ -243,7 +243,7 @@ impl Service {
 }
 
 fn config(database: &TestDatabase, variables: &[(&str, &str)]) -> Config {
-    let url = database.url();
+    let url = database.service_url();
     let mut environment =
         HashMap::from([("CRM_JWT_SECRET", SECRET), ("CRM_PII_KEYS", PII_KEYS), ("CRM_DATABASE_URL", url.as_str())]);
     environment.extend(variables.iter().copied());

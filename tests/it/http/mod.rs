@@ -6,6 +6,7 @@ mod connections;
 mod documents;
 mod errors;
 mod headers;
+mod in_flight;
 mod keep_alive;
 mod lists;
 mod probes;

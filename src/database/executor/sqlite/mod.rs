@@ -5,8 +5,11 @@
 //! have rolled it back: everybody in it is answered 503. A trial commit follows on a new connection; while it fails, all work
 //! is refused at once, and it is repeated each second.
 //!
-//! In reading order: [`queue`] · [`queued_work`] · [`group`] · [`writer`] · [`maintenance`].
+//! Tenants are served in turn, however much of it one of them sends.
+//!
+//! In reading order: [`executor`] · [`queue`] · [`queued_work`] · [`group`] · [`writer`] · [`maintenance`].
 
+mod executor;
 mod group;
 mod maintenance;
 mod queue;
@@ -15,10 +18,10 @@ mod writer;
 
 use std::time::Duration;
 
-pub(in crate::database) use queue::SqliteExecutor;
+pub(in crate::database) use executor::SqliteExecutor;
 
-/// The most units of work that wait; further ones are answered 503.
-const QUEUE_SIZE: usize = 1024;
+/// The most units of work that wait. Beyond that, the last one of the tenant that has most of them is answered 503.
+const QUEUE_SIZE: usize = 4096;
 /// How long the disk may take for a step before the connection is given up. Those who wait are answered before.
 const DISK_TIMEOUT: Duration = Duration::from_secs(30);
 /// The cause where another process's lock is in the way.

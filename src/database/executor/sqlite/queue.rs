@@ -1,37 +1,17 @@
 //! The queue before the one writer, served by tenants in turn.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use sea_orm::DbErr;
-use tokio::{
-    sync::{Notify, mpsc, oneshot},
-    task::JoinHandle,
-};
+use tokio::sync::Notify;
 
-use super::{LOCKED, QUEUE_SIZE, maintenance::Maintenance, queued_work::QueuedWork, writer::Writer};
+use super::{LOCKED, QUEUE_SIZE, queued_work::QueuedWork};
 use crate::{
-    database::{
-        executor::unit_of_work::{Scope, UnitOfWork},
-        fair_queue::FairQueue,
-        file::DatabaseFile,
-        health::Health,
-        party::Party,
-        pool::Pool,
-        steps::Steps,
-        wal_guard::WalGuard,
-    },
+    database::{fair_queue::FairQueue, party::Party},
     error::{Error, Result},
 };
 
 /// The cause where the queue is full. It says nothing of the database.
 const TOO_MANY: &str = "too many changes are waiting";
-
-/// What commits changes on SQLite: puts them into the queue of the one writer.
-pub(in crate::database) struct SqliteExecutor {
-    queue: Arc<WorkQueue>,
-    log_emptying: mpsc::Sender<oneshot::Sender<Result<bool>>>,
-    writer: Mutex<Option<JoinHandle<()>>>,
-}
 
 /// What waits for the writer.
 pub(super) struct WorkQueue {
@@ -44,68 +24,14 @@ struct State {
     closed: bool,
 }
 
-impl SqliteExecutor {
-    /// `pool` holds the one connection that writes, `readers` those that read.
-    pub(in crate::database) fn start(
-        pool: Pool,
-        readers: Pool,
-        file: Arc<DatabaseFile>,
-        wal_guard: WalGuard,
-        steps: Arc<Steps>,
-        health: Arc<Health>,
-    ) -> Self {
-        let queue = Arc::new(WorkQueue::new());
-        let (log_emptying, asked) = mpsc::channel(1);
-        let maintenance = Maintenance::new(pool, readers, file, wal_guard, health);
-        let writer = tokio::spawn(Writer::new(maintenance, steps, Arc::clone(&queue), asked).run());
-        Self { queue, log_emptying, writer: Some(writer).into() }
-    }
-
-    /// Puts a unit of work into the queue; its outcome goes to `sender`.
-    pub(in crate::database) fn enqueue<T: Send + 'static>(
-        &self,
-        scope: &Scope,
-        work: impl UnitOfWork<T>,
-        sender: oneshot::Sender<Result<T>>,
-    ) -> Result<()> {
-        self.queue.push(&scope.party, QueuedWork::new(scope.deadline, work, sender))
-    }
-
-    /// Moves the whole write-ahead log into the database file; `false` where that is not possible now.
-    pub(in crate::database) async fn empty_log(&self) -> Result<bool> {
-        let (sender, receiver) = oneshot::channel();
-        // Whoever else asked is answered soon.
-        if self.log_emptying.try_send(sender).is_err() {
-            return Ok(false);
-        }
-        receiver.await.unwrap_or_else(|_| Err(Error::unavailable("the service stops")))
-    }
-
-    /// Finishes what waits; accepts nothing more.
-    pub(in crate::database) async fn close(&self) -> std::result::Result<(), DbErr> {
-        self.queue.close();
-        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        match writer {
-            Some(writer) => writer.await.map_err(|error| DbErr::Custom(error.to_string())),
-            None => Ok(()),
-        }
-    }
-}
-
-impl Drop for SqliteExecutor {
-    /// Ends the writer.
-    fn drop(&mut self) {
-        self.queue.close();
-    }
-}
-
 impl WorkQueue {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let state = State { work: FairQueue::new(QUEUE_SIZE), closed: false };
         Self { state: Mutex::new(state), changed: Notify::new() }
     }
 
-    fn push(&self, party: &Party, work: QueuedWork) -> Result<()> {
+    /// Puts a unit of work into its party's line.
+    pub(super) fn push(&self, party: &Party, work: QueuedWork) -> Result<()> {
         let mut state = self.state();
         if state.closed {
             return Err(Error::unavailable("the service stops"));
@@ -119,7 +45,8 @@ impl WorkQueue {
         Ok(())
     }
 
-    fn close(&self) {
+    /// Accepts nothing more.
+    pub(super) fn close(&self) {
         self.state().closed = true;
         self.changed.notify_one();
     }

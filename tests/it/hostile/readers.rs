@@ -1,0 +1,63 @@
+//! Clients that ask and do not read.
+
+use std::{net::SocketAddr, time::Duration};
+
+use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpSocket, TcpStream},
+    time::Instant,
+};
+
+use super::{LIMIT, MIB, assert_healthy, memory, refused, service, token};
+use crate::harness::Process;
+
+/// A connection for which the system buffers little.
+async fn small(process: &Process) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    socket.connect(process.address.parse().unwrap()).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sixty_readers_of_the_feed_that_do_not_read_are_closed() {
+    let (_database, process) = service(&[]).await;
+    let mut writer = process.client().await;
+    for number in 0..600 {
+        let customer = json!({ "name": format!("{number:0>200}") });
+        let made = writer.ask("POST", "/customers", &format!("c{number}"), &customer).await.unwrap();
+        assert_eq!(made.status, 201, "{}", made.body);
+    }
+    let before = memory(&process);
+    let request = format!("GET /events?limit=1000 HTTP/1.1\r\nHost: crm\r\nAuthorization: Bearer {}\r\n\r\n", token());
+    let mut readers = Vec::new();
+    for _ in 0..60 {
+        let mut reader = small(&process).await;
+        reader.write_all(request.repeat(30).as_bytes()).await.unwrap();
+        readers.push(reader);
+    }
+    let began = Instant::now();
+    loop {
+        assert_healthy(&process).await;
+        let grown = memory(&process).saturating_sub(before);
+        assert!(grown < 200 * MIB, "{} MiB more for 60 connections", grown / MIB);
+        let closed = refused(&process, "reply_time").await;
+        if closed == 60 {
+            break;
+        }
+        assert!(began.elapsed() < LIMIT, "only {closed} are closed");
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    // A reader who reads slowly is no such reader.
+    let mut slow = small(&process).await;
+    slow.write_all(request.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n").as_bytes()).await.unwrap();
+    let mut received = vec![0; 4096];
+    let mut total = 0;
+    for _ in 0..24 {
+        total += slow.read(&mut received).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    let rest = slow.read_to_end(&mut received).await.unwrap();
+    assert!(total + rest > 200_000, "{total} and {rest} bytes");
+}
