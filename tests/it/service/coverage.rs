@@ -272,7 +272,7 @@ async fn every_effective_change_leaves_exactly_one_audit_entry() {
                 Method::PATCH => call.json(&changing_body(&service, &operation, &ids)),
                 _ => call,
             };
-            call.claims(json!({ "sub": "walker", "client_id": "walk" }))
+            call.claims(json!({ "sub": "walker", "client_id": "walk", "scope": "crm:read crm:write crm:pii:erase" }))
         };
 
         let before = service.trail("").await;
