@@ -66,9 +66,8 @@ impl Body for ReplyBody {
 
     fn size_hint(&self) -> SizeHint {
         let (mut hint, rest) = (self.body.size_hint(), u64::try_from(self.rest.len()).unwrap_or_default());
-        match hint.upper() {
-            Some(upper) => hint.set_upper(upper + rest),
-            None => {}
+        if let Some(upper) = hint.upper() {
+            hint.set_upper(upper + rest);
         }
         hint.set_lower(hint.lower() + rest);
         hint
