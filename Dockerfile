@@ -26,7 +26,7 @@ RUN find src migration -name '*.rs' -exec touch {} + \
 FROM gcr.io/distroless/cc-debian12:nonroot
 COPY --from=build /build/target/release/crm /usr/local/bin/crm
 COPY --from=build --chown=nonroot:nonroot /data /data
-# Outside loopback a key is demanded: set CRM_JWT_SECRET or CRM_JWT_PUBLIC_KEY_FILE.
+# Outside loopback a way to verify tokens is demanded: set CRM_OIDC_ISSUER or another.
 # Probes and metrics are at a port of their own; do not publish it to the outside.
 ENV CRM_HOST=0.0.0.0 CRM_PORT=8080 CRM_METRICS_ADDR=0.0.0.0:9464 CRM_DATA_DIR=/data CRM_LOG_FORMAT=json
 VOLUME /data
