@@ -62,8 +62,8 @@ impl Server {
             ),
             requests_in_flight: env.value(
                 "CRM_REQUESTS_IN_FLIGHT",
-                "1024",
-                "most requests that are answered at once; further ones get 503",
+                "4096",
+                "most requests that are answered at once; further ones get 503; of one tenant, half of them",
                 |text| at_least_one(text, 65_536),
             ),
         }

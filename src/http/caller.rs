@@ -20,6 +20,7 @@ use poem_openapi::{
 
 use super::{
     header::{Sent, sent, text},
+    in_flight::InFlight,
     rate::RateLimits,
     request_id::ReceivedRequestId,
 };
@@ -179,6 +180,9 @@ impl<A: Access> Caller<A> {
         identify(request, actor.as_ref());
         let caller = claims.bearer.subject.as_deref().or(claims.bearer.client.as_deref());
         rates(request)?.admit(request, actor.as_ref().map(|actor| &actor.tenant), caller)?;
+        if let (Some(actor), Some(in_flight)) = (&actor, request.extensions().get::<InFlight>()) {
+            in_flight.belongs_to(&actor.tenant)?;
+        }
         authenticator.authorize::<A>(&claims)?;
         let may_read = authenticator.authorize::<CanRead>(&claims).is_ok();
         if let (false, Some(identified)) = (may_read, request.extensions().get::<IdentifiedCaller>()) {

@@ -1,9 +1,11 @@
 //! How many requests are answered at once, and how long each may take: [`InFlightLimit`], [`InFlight`].
 //!
 //! A request has a place while the service works for it: not while its body is on its way, nor while it waits for something to
-//! happen, which cost no more than their connection.
+//! happen, which cost no more than their connection. A tenant may have half of the places, so that it cannot take them from
+//! all others.
 
 use std::{
+    collections::HashMap,
     future::Future,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -18,12 +20,17 @@ use super::{error::ErrorResponse, limits::RequestLimits};
 use crate::{
     error::Error,
     telemetry::metrics::{HttpLimit, Metrics},
+    values::Tenant,
 };
 
 /// The places for requests.
 #[derive(Clone)]
 pub struct InFlightLimit {
     places: Arc<Semaphore>,
+    /// How many places each tenant has that has any.
+    tenants: Arc<Mutex<HashMap<String, usize>>>,
+    /// How many it may have.
+    share: usize,
     limits: RequestLimits,
     metrics: Arc<Metrics>,
 }
@@ -40,6 +47,9 @@ struct Answering {
 
 struct State {
     place: Option<Place>,
+    /// Whose request it is, once that is known, and the tenant's part in it while it has a place.
+    tenant: Option<Tenant>,
+    part: Option<Part>,
     /// When it must be answered.
     deadline: Instant,
 }
@@ -48,6 +58,24 @@ struct State {
 struct Place {
     metrics: Arc<Metrics>,
     _permit: OwnedSemaphorePermit,
+}
+
+/// A place of a tenant's, counted as long as it is held.
+struct Part {
+    tenant: Tenant,
+    tenants: Arc<Mutex<HashMap<String, usize>>>,
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = tenants.get_mut(self.tenant.as_str()) {
+            *count -= 1;
+            if *count == 0 {
+                tenants.remove(self.tenant.as_str());
+            }
+        }
+    }
 }
 
 impl Drop for Place {
@@ -60,7 +88,8 @@ impl InFlightLimit {
     /// So many requests at once.
     #[must_use]
     pub fn new(requests: usize, limits: RequestLimits, metrics: Arc<Metrics>) -> Self {
-        Self { places: Arc::new(Semaphore::new(requests)), limits, metrics }
+        let share = requests.div_ceil(2);
+        Self { places: Arc::new(Semaphore::new(requests)), tenants: Arc::default(), share, limits, metrics }
     }
 
     /// Begins to answer a request.
@@ -69,7 +98,12 @@ impl InFlightLimit {
     /// 503 if too many are being answered.
     pub fn begin(&self) -> Result<InFlight, ErrorResponse> {
         let (place, began) = (self.place()?, Instant::now());
-        let state = Mutex::new(State { place: Some(place), deadline: began + self.limits.request_time });
+        let state = Mutex::new(State {
+            place: Some(place),
+            tenant: None,
+            part: None,
+            deadline: began + self.limits.request_time,
+        });
         Ok(InFlight(Arc::new(Answering { limit: self.clone(), began, state })))
     }
 
@@ -80,6 +114,17 @@ impl InFlightLimit {
         })?;
         self.metrics.requests_in_flight.inc();
         Ok(Place { metrics: Arc::clone(&self.metrics), _permit: permit })
+    }
+
+    fn part(&self, tenant: &Tenant) -> Result<Part, Error> {
+        let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = tenants.entry(tenant.as_str().to_owned()).or_default();
+        if *count >= self.share {
+            self.metrics.refuse(HttpLimit::tenant_requests_in_flight);
+            return Err(Error::too_many(format!("at most {} requests of a tenant are answered at once", self.share)));
+        }
+        *count += 1;
+        Ok(Part { tenant: tenant.clone(), tenants: Arc::clone(&self.tenants) })
     }
 }
 
@@ -101,25 +146,37 @@ impl InFlight {
         }
     }
 
+    /// The request is this tenant's.
+    ///
+    /// # Errors
+    /// Too many, if the tenant has as many places as it may.
+    pub(super) fn belongs_to(&self, tenant: &Tenant) -> Result<(), Error> {
+        let part = self.0.limit.part(tenant)?;
+        let mut state = self.state();
+        state.tenant = Some(tenant.clone());
+        state.part = Some(part);
+        Ok(())
+    }
+
     /// From now on the request waits, so long at most, for something that is not the service's work: it gives its place back,
     /// and its deadline is that much later. What it does afterwards must be little.
     pub fn waits(&self, at_most: Duration) {
         let mut state = self.state();
         state.deadline = Instant::now() + at_most + self.0.limit.limits.request_time;
-        state.place = None;
+        (state.place, state.part) = (None, None);
     }
 
     /// Waits for the rest of the request's body, without a place.
     ///
     /// # Errors
-    /// 408 if it does not arrive in time, 503 if there is no place any more.
+    /// 408 if it does not arrive in time, 503 or 429 if there is no place any more.
     pub(super) async fn arrival<T>(&self, body: impl Future<Output = T>) -> Result<T, ErrorResponse> {
         let RequestLimits { body_time, request_time } = self.0.limit.limits;
         let end = self.0.began + body_time;
         {
             let mut state = self.state();
             state.deadline = end + request_time;
-            state.place = None;
+            (state.place, state.part) = (None, None);
         }
         let late = |_| {
             let details = format!("the body did not arrive within {} seconds", body_time.as_secs());
@@ -128,8 +185,9 @@ impl InFlight {
         let body = timeout_at(end, body).await.map_err(late)?;
         let place = self.0.limit.place()?;
         let mut state = self.state();
+        let part = state.tenant.as_ref().map(|tenant| self.0.limit.part(tenant)).transpose()?;
         state.deadline = Instant::now() + request_time;
-        state.place = Some(place);
+        (state.place, state.part) = (Some(place), part);
         Ok(body)
     }
 

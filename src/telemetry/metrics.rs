@@ -110,6 +110,8 @@ pub enum HttpLimit {
     request_time,
     /// The requests per second of a tenant.
     tenant_rate,
+    /// The requests of a tenant that are answered at once.
+    tenant_requests_in_flight,
     /// The size of a token.
     token_size,
     /// The length of a URL.
@@ -117,7 +119,7 @@ pub enum HttpLimit {
 }
 
 impl HttpLimit {
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 15] = [
         Self::body_size,
         Self::body_time,
         Self::caller_rate,
@@ -130,6 +132,7 @@ impl HttpLimit {
         Self::requests_in_flight,
         Self::request_time,
         Self::tenant_rate,
+        Self::tenant_requests_in_flight,
         Self::token_size,
         Self::url_size,
     ];

@@ -20,7 +20,7 @@ fn an_empty_environment_gives_the_defaults() {
     assert_eq!(config.default_currency.code(), "CNY");
     assert_eq!(config.auth.keys, TokenKeys::Development);
     assert_eq!(config.body_limit, 128 * 1024);
-    assert_eq!((config.keep_alive, config.requests_in_flight), (Duration::from_secs(75), 1024));
+    assert_eq!((config.keep_alive, config.requests_in_flight), (Duration::from_secs(75), 4096));
     assert!(config.connections_per_peer.is_none() && config.trusted_proxies.is_empty());
     assert_eq!((config.migrate, config.pii_display), (Migrate::Auto, PiiDisplay::Scoped));
 }

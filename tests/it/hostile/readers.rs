@@ -2,14 +2,15 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpSocket, TcpStream},
     time::Instant,
 };
 
-use super::{LIMIT, MIB, assert_healthy, memory, refused, service};
-use crate::harness::Process;
+use super::{LIMIT, MIB, ask, assert_healthy, memory, refused, service, token};
+use crate::harness::{Process, within};
 
 /// A connection for which the system buffers little.
 async fn small(process: &Process) -> TcpStream {
@@ -19,30 +20,61 @@ async fn small(process: &Process) -> TcpStream {
     socket.connect(process.address.parse().unwrap()).await.unwrap()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sixty_readers_that_do_not_read_are_closed() {
-    let (_database, process) = service(&[]).await;
-    let before = memory(&process);
-    // The largest reply that there is: what the system buffers is soon full.
-    let request = "GET /docs HTTP/1.1\r\nHost: crm\r\n\r\n";
+/// Sixty connections ask for this many times over and read nothing: each is closed, and memory stays within a bound.
+async fn assert_closed(process: &Process, request: &str, times: usize) {
+    let before = memory(process);
     let mut readers = Vec::new();
     for _ in 0..60 {
-        let mut reader = small(&process).await;
-        reader.write_all(request.repeat(30).as_bytes()).await.unwrap();
+        let mut reader = small(process).await;
+        reader.write_all(request.repeat(times).as_bytes()).await.unwrap();
         readers.push(reader);
     }
     let began = Instant::now();
     loop {
-        assert_healthy(&process).await;
-        let grown = memory(&process).saturating_sub(before);
+        assert_healthy(process).await;
+        let grown = memory(process).saturating_sub(before);
         assert!(grown < 200 * MIB, "{} MiB more for 60 connections", grown / MIB);
-        let closed = refused(&process, "reply_time").await;
+        let closed = refused(process, "reply_time").await;
         if closed == 60 {
-            break;
+            return;
         }
         assert!(began.elapsed() < LIMIT, "only {closed} are closed");
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sixty_readers_of_the_feed_that_do_not_read_are_closed() {
+    let (_database, process) = service(&[]).await;
+    let token = token();
+    // A page of 1 MiB.
+    let content = "跟".repeat(10_000);
+    for number in 0..40 {
+        let body = json!({ "content": content }).to_string();
+        let head = format!(
+            "POST /follow-ups HTTP/1.1\r\nHost: crm\r\nAuthorization: Bearer {token}\r\nX-Request-ID: {number}\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+            body.len()
+        );
+        let created = ask(&process, &(head + &body)).await.unwrap();
+        assert!(created.starts_with("HTTP/1.1 201"), "{created}");
+    }
+    let request = format!("GET /events HTTP/1.1\r\nHost: crm\r\nAuthorization: Bearer {token}\r\n\r\n");
+    within(30, "the feed has a page", async || {
+        let page = ask(&process, &request.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n")).await.unwrap();
+        page.len() > 900_000
+    })
+    .await;
+    // What the system buffers is a few of them.
+    assert_closed(&process, &request, 12).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sixty_readers_that_do_not_read_are_closed() {
+    let (_database, process) = service(&[]).await;
+    // The largest reply that there is: what the system buffers is soon full.
+    let request = "GET /docs HTTP/1.1\r\nHost: crm\r\n\r\n";
+    assert_closed(&process, request, 30).await;
     // A reader who reads slowly is no such reader.
     let mut slow = small(&process).await;
     slow.write_all(request.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n").as_bytes()).await.unwrap();

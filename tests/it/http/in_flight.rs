@@ -67,3 +67,22 @@ async fn readers_that_wait_for_events_leave_their_places_to_others() {
     let (page, ()) = tokio::join!(reader, writer);
     assert!(page.status == 200);
 }
+
+#[tokio::test]
+async fn a_tenant_has_half_of_the_places_and_the_rest_is_for_others() {
+    let service = Service::with(&[("CRM_REQUESTS_IN_FLIGHT", "4")]).await;
+    let create = |tenant: &str| service.post("/customers", json!({ "name": "x" })).tenant(tenant).send();
+    // They begin one after the other, before any of them is answered.
+    let of_one = futures_util::future::join_all((0..4).map(|_| create("busy")));
+    let (of_one, other) = tokio::join!(of_one, create("quiet"));
+    other.expect(201);
+    let (created, refused): (Vec<_>, Vec<_>) = of_one.into_iter().partition(|reply| reply.status == 201);
+    assert_eq!((created.len(), refused.len()), (2, 2));
+    for reply in refused {
+        reply.refused(429, "at most 2 requests of a tenant");
+    }
+    let counted = r#"crm_http_refused_total{limit="tenant_requests_in_flight"} 2"#;
+    assert!(service.app.metrics().text().contains(counted), "{}", service.app.metrics().text());
+    // Their places are free again.
+    create("busy").await.expect(201);
+}
