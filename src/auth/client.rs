@@ -4,12 +4,12 @@
 use std::{io, sync::Arc, time::Duration};
 
 use reqwest::{Certificate, Client, RequestBuilder, Response, StatusCode, Url, header::CONTENT_TYPE, redirect::Policy};
-use tokio::{
-    sync::Semaphore,
-    time::{Instant, timeout, timeout_at},
-};
+use tokio::time::{Instant, timeout};
 
-use super::breaker::Breaker;
+use super::{
+    breaker::Breaker,
+    turns::{AT_ONCE, Subject, Turns},
+};
 use crate::{
     config::{PlatformAccess, is_allowed},
     telemetry::{auth_metrics::AuthEndpoint, metrics::Metrics},
@@ -28,15 +28,13 @@ const RETRIES: u32 = 2;
 const PAUSE: Duration = Duration::from_millis(50);
 /// The longest reply, in bytes.
 const MAX_REPLY: usize = 256 * 1024;
-/// How many questions are asked at once.
-const AT_ONCE: usize = 32;
 
 /// Asks the platform at one endpoint.
 pub(super) struct PlatformClient {
     http: Client,
     plain_http: bool,
     breaker: Breaker,
-    at_once: Semaphore,
+    turns: Turns,
 }
 
 /// The platform did not answer, or what it answered is none. For the log.
@@ -75,12 +73,12 @@ impl PlatformClient {
         let http =
             http.build().map_err(|error| io::Error::other(format!("TLS to the platform: {}", describe(&error))))?;
         let breaker = Breaker::new(endpoint, clock, metrics);
-        Ok(Self { http, plain_http: access.plain_http, breaker, at_once: Semaphore::new(AT_ONCE) })
+        Ok(Self { http, plain_http: access.plain_http, breaker, turns: Turns::default() })
     }
 
     /// The bytes at an address.
     pub(super) async fn get(&self, url: &str) -> Result<Vec<u8>, Away> {
-        self.ask(|| self.get_once(url)).await
+        self.ask(Subject::Known, || self.get_once(url)).await
     }
 
     /// The bytes at the address that is `found` in those at another, and that address. It is one question: that the first
@@ -96,12 +94,16 @@ impl PlatformClient {
             let bytes = self.get_once(&found).await?;
             Ok((found, bytes))
         };
-        self.ask(attempt).await
+        self.ask(Subject::Known, attempt).await
     }
 
     /// The reply of JSON to a question.
-    pub(super) async fn post(&self, question: impl Fn(&Client) -> RequestBuilder) -> Result<Vec<u8>, Away> {
-        self.ask(|| answer(question(&self.http), true)).await
+    pub(super) async fn post(
+        &self,
+        subject: Subject,
+        question: impl Fn(&Client) -> RequestBuilder,
+    ) -> Result<Vec<u8>, Away> {
+        self.ask(subject, || answer(question(&self.http), true)).await
     }
 
     async fn get_once(&self, url: &str) -> Result<Vec<u8>, Failure> {
@@ -113,14 +115,13 @@ impl PlatformClient {
         answer(self.http.get(url).header("Accept", "application/json"), false).await
     }
 
-    async fn ask<T, A>(&self, question: impl Fn() -> A) -> Result<T, Away>
+    async fn ask<T, A>(&self, subject: Subject, question: impl Fn() -> A) -> Result<T, Away>
     where
         A: Future<Output = Result<T, Failure>>,
     {
         let deadline = Instant::now() + BUDGET;
-        let late = |_| Away("too many questions wait for the platform".to_owned());
-        let turn = timeout_at(deadline, self.at_once.acquire()).await.map_err(late)?;
-        let _turn = turn.map_err(|_| Away("the service stops".to_owned()))?;
+        let turn = self.turns.next(subject, deadline).await;
+        let _turn = turn.ok_or(Away("too many questions wait for the platform".to_owned()))?;
         let mut away = Away("it counts as away".to_owned());
         for attempt in 0..=RETRIES {
             if attempt > 0 {

@@ -146,6 +146,9 @@ impl RemoteKeys {
                 let fetched = keys.fetch_now().await;
                 let mut state = keys.state();
                 state.away = fetched.as_ref().err().cloned();
+                if state.away.is_some() {
+                    state.address = None;
+                }
                 if std::mem::take(&mut state.looking) {
                     state.looked = Some(keys.clock.stopwatch());
                 }
