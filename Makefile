@@ -176,7 +176,7 @@ oidc: build ## Verify tokens of an OpenID provider that rotates its keys under l
 
 .PHONY: nightly
 nightly: ## Run faults, disks, outages, fuzz and the benchmarks, all of them even if one fails
-	@$(MAKE) --no-print-directory --keep-going faults disks outages fuzz bench bench-feed bench-fairness bench-broker
+	@$(MAKE) --no-print-directory --keep-going faults disks outages fuzz bench bench-feed bench-fairness bench-broker bench-refusals
 
 .PHONY: faults
 faults: ## Kill relays and a RabbitMQ of its own in 200 rounds, and drain 100,000 events (takes about 15 minutes)
@@ -229,6 +229,12 @@ bench-broker: ## Measure writes while the broker is down against up, as a ratio 
 	command -v wrk >/dev/null || { echo "wrk is missing: apt-get install wrk" >&2; exit 1; }
 	cargo build --release $(FEATURES) --bin crm
 	tests/bench/broker
+
+.PHONY: bench-refusals
+bench-refusals: ## Measure the CPU time of refused tokens against a probe's, as ratios (needs wrk and openssl; builds a release)
+	command -v wrk >/dev/null && command -v openssl >/dev/null || { echo "missing: apt-get install wrk openssl" >&2; exit 1; }
+	cargo build --release $(FEATURES) --bin crm
+	tests/bench/refusals
 
 ##@ To deliver
 

@@ -4,12 +4,12 @@
 use std::{io, sync::Arc, time::Duration};
 
 use reqwest::{Certificate, Client, RequestBuilder, Response, StatusCode, Url, header::CONTENT_TYPE, redirect::Policy};
-use tokio::{
-    sync::Semaphore,
-    time::{Instant, timeout, timeout_at},
-};
+use tokio::time::{Instant, timeout};
 
-use super::breaker::Breaker;
+use super::{
+    breaker::Breaker,
+    turns::{AT_ONCE, Subject, Turns},
+};
 use crate::{
     config::{PlatformAccess, is_allowed},
     telemetry::{auth_metrics::AuthEndpoint, metrics::Metrics},
@@ -28,15 +28,13 @@ const RETRIES: u32 = 2;
 const PAUSE: Duration = Duration::from_millis(50);
 /// The longest reply, in bytes.
 const MAX_REPLY: usize = 256 * 1024;
-/// How many questions are asked at once.
-const AT_ONCE: usize = 32;
 
 /// Asks the platform at one endpoint.
 pub(super) struct PlatformClient {
     http: Client,
     plain_http: bool,
     breaker: Breaker,
-    at_once: Semaphore,
+    turns: Turns,
 }
 
 /// The platform did not answer, or what it answered is none. For the log.
@@ -75,28 +73,55 @@ impl PlatformClient {
         let http =
             http.build().map_err(|error| io::Error::other(format!("TLS to the platform: {}", describe(&error))))?;
         let breaker = Breaker::new(endpoint, clock, metrics);
-        Ok(Self { http, plain_http: access.plain_http, breaker, at_once: Semaphore::new(AT_ONCE) })
+        Ok(Self { http, plain_http: access.plain_http, breaker, turns: Turns::default() })
     }
 
     /// The bytes at an address.
     pub(super) async fn get(&self, url: &str) -> Result<Vec<u8>, Away> {
-        let url: Url = url.parse().map_err(|_| Away("is no address".to_owned()))?;
-        if !is_allowed(&url, self.plain_http) {
-            return Err(Away("an address without TLS, which is not allowed".to_owned()));
-        }
-        self.ask(|http| http.get(url.clone()).header("Accept", "application/json"), false).await
+        self.ask(Subject::Known, || self.get_once(url)).await
+    }
+
+    /// The bytes at the address that is `found` in those at another, and that address. It is one question: that the first
+    /// address answers does not say that the platform is there.
+    pub(super) async fn get_through(
+        &self,
+        url: &str,
+        found: impl Fn(&[u8]) -> Result<String, Away>,
+    ) -> Result<(String, Vec<u8>), Away> {
+        let found = &found;
+        let attempt = || async move {
+            let found = found(&self.get_once(url).await?).map_err(Failure::refusal)?;
+            let bytes = self.get_once(&found).await?;
+            Ok((found, bytes))
+        };
+        self.ask(Subject::Known, attempt).await
     }
 
     /// The reply of JSON to a question.
-    pub(super) async fn post(&self, question: impl Fn(&Client) -> RequestBuilder) -> Result<Vec<u8>, Away> {
-        self.ask(question, true).await
+    pub(super) async fn post(
+        &self,
+        subject: Subject,
+        question: impl Fn(&Client) -> RequestBuilder,
+    ) -> Result<Vec<u8>, Away> {
+        self.ask(subject, || answer(question(&self.http), true)).await
     }
 
-    async fn ask(&self, question: impl Fn(&Client) -> RequestBuilder, json: bool) -> Result<Vec<u8>, Away> {
+    async fn get_once(&self, url: &str) -> Result<Vec<u8>, Failure> {
+        let refusal = |cause: &str| Failure::refusal(Away(cause.to_owned()));
+        let url: Url = url.parse().map_err(|_| refusal("is no address"))?;
+        if !is_allowed(&url, self.plain_http) {
+            return Err(refusal("an address without TLS, which is not allowed"));
+        }
+        answer(self.http.get(url).header("Accept", "application/json"), false).await
+    }
+
+    async fn ask<T, A>(&self, subject: Subject, question: impl Fn() -> A) -> Result<T, Away>
+    where
+        A: Future<Output = Result<T, Failure>>,
+    {
         let deadline = Instant::now() + BUDGET;
-        let late = |_| Away("too many questions wait for the platform".to_owned());
-        let turn = timeout_at(deadline, self.at_once.acquire()).await.map_err(late)?;
-        let _turn = turn.map_err(|_| Away("the service stops".to_owned()))?;
+        let turn = self.turns.next(subject, deadline).await;
+        let _turn = turn.ok_or(Away("too many questions wait for the platform".to_owned()))?;
         let mut away = Away("it counts as away".to_owned());
         for attempt in 0..=RETRIES {
             if attempt > 0 {
@@ -108,7 +133,7 @@ impl PlatformClient {
             }
             let Some(permit) = self.breaker.admit() else { break };
             let left = deadline.saturating_duration_since(Instant::now()).min(ATTEMPT);
-            let answer = timeout(left, answer(question(&self.http), json)).await;
+            let answer = timeout(left, question()).await;
             match answer.unwrap_or_else(|_| Err(Failure::outage("no answer in time"))) {
                 Ok(reply) => {
                     permit.succeeded();
@@ -131,6 +156,10 @@ impl PlatformClient {
 impl Failure {
     fn outage(cause: impl Into<String>) -> Self {
         Self { cause: cause.into(), is_outage: true }
+    }
+
+    fn refusal(Away(cause): Away) -> Self {
+        Self { cause, is_outage: false }
     }
 }
 

@@ -11,6 +11,7 @@ use super::{
     flights::Flights,
     json,
     token_cache::TokenHash,
+    turns::Subject,
 };
 use crate::{
     config::{Introspection, PlatformAccess, Secret},
@@ -51,16 +52,16 @@ impl Introspector {
     ///
     /// # Errors
     /// The platform is away, or says nothing that can be understood.
-    pub(super) async fn ask(self: &Arc<Self>, token: &str, hash: TokenHash) -> Result<Answer, Away> {
+    pub(super) async fn ask(self: &Arc<Self>, token: &str, hash: TokenHash, subject: Subject) -> Result<Answer, Away> {
         let question = || {
             let (asked, token) = (Arc::clone(self), Secret::new(token.to_owned()));
-            async move { asked.ask_now(&token).await }.boxed()
+            async move { asked.ask_now(&token, subject).await }.boxed()
         };
         self.questions.join(hash, question).await
     }
 
-    async fn ask_now(&self, token: &Secret) -> Result<Answer, Away> {
-        let reply = self.client.post(|http| {
+    async fn ask_now(&self, token: &Secret, subject: Subject) -> Result<Answer, Away> {
+        let reply = self.client.post(subject, |http| {
             let question = http.post(self.url.clone()).header("Accept", "application/json");
             let question = question.form(&[("token", token.reveal())]);
             match &self.credentials {

@@ -57,7 +57,7 @@ impl Algorithm {
     }
 }
 
-/// What tells a key apart from all others: the hash of its name and of itself.
+/// What tells a key apart from all others: the hash of its name, of itself, and of the algorithm that it is restricted to.
 pub(super) type KeyId = [u8; 32];
 
 /// A key.
@@ -133,7 +133,9 @@ impl Key {
     pub(super) fn restricted_to(self, algorithm: Algorithm) -> Option<Self> {
         let Material::Public(mut keys) = self.material else { return None };
         keys.retain(|(fits, _)| *fits == algorithm);
-        (!keys.is_empty()).then_some(Self { material: Material::Public(keys), ..self })
+        // What it verified by another of them, it does not verify as this one.
+        let id = hash(&[self.id.as_slice(), format!("{algorithm:?}").as_bytes()].concat());
+        (!keys.is_empty()).then_some(Self { kid: self.kid, id, material: Material::Public(keys) })
     }
 
     /// Whether it verifies signatures of this algorithm.

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     config::{Config, TokenKeys, secret_file::about},
     telemetry::metrics::Metrics,
-    values::Clock,
+    values::{Clock, Stopwatch},
 };
 
 /// The largest file of keys, in bytes.
@@ -52,7 +52,7 @@ impl KeySource {
                 let (_, pem) = read(file)?;
                 fixed(KeySet::from_pem(&pem).map_err(|why| about(file, &why))?)
             }
-            TokenKeys::JwksFile(file) => Self::File(KeyFile::open(file)?),
+            TokenKeys::JwksFile(file) => Self::File(KeyFile::open(file, clock.clone(), config.auth.access.cooldown)?),
             TokenKeys::JwksUrl(url) => remote(Origin::Url(url.clone()))?,
             TokenKeys::Issuer(issuer) => remote(Origin::Issuer(issuer.clone()))?,
         }))
@@ -118,55 +118,85 @@ impl KeySource {
 /// A file with a JSON Web Key Set.
 pub(super) struct KeyFile {
     path: PathBuf,
-    state: Mutex<(Version, Arc<KeySet>)>,
+    clock: Clock,
+    /// How long a file that could not be used is not read again, unless it changes.
+    cooldown: Duration,
+    state: Mutex<FileState>,
+}
+
+struct FileState {
+    /// The keys, and the version of the file that they are of.
+    version: Version,
+    keys: Arc<KeySet>,
+    /// The version that could not be used, when that was seen, and why.
+    damaged: Option<(Version, Stopwatch, String)>,
 }
 
 /// What changes when a file does: also when it is replaced by another, as an orchestrator does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Version {
     modified: Option<SystemTime>,
+    /// Of its rights, too.
+    changed: (i64, i64),
     length: u64,
     inode: u64,
 }
 
 impl KeyFile {
-    fn open(path: &Path) -> io::Result<Self> {
+    fn open(path: &Path, clock: Clock, cooldown: Duration) -> io::Result<Self> {
         let (version, keys, skipped) = read_jwks(path)?;
         report(&keys, &skipped);
         if keys.len() == 0 {
             let why = skipped.into_iter().next().unwrap_or("holds no key".to_owned());
             return Err(about(path, &format!("holds no usable key: {why}")));
         }
-        Ok(Self { path: path.to_owned(), state: Mutex::new((version, Arc::new(keys))) })
+        let state = Mutex::new(FileState { version, keys: Arc::new(keys), damaged: None });
+        Ok(Self { path: path.to_owned(), clock, cooldown, state })
     }
 
     fn keys(&self) -> Arc<KeySet> {
-        Arc::clone(&self.state().1)
+        Arc::clone(&self.state().keys)
     }
 
-    /// Reads the file again if it has changed.
+    /// Reads the file again if it has changed: anybody may send a token that makes it look, so that one which is damaged is
+    /// read but once in the cool-down.
     fn look(&self) -> io::Result<()> {
         let metadata = fs::metadata(&self.path).map_err(|error| about(&self.path, &error.to_string()))?;
-        if self.state().0 == Version::of(&metadata) {
+        let seen = Version::of(&metadata);
+        let mut state = self.state();
+        if state.version == seen {
             return Ok(());
         }
-        let (version, keys, skipped) = read_jwks(&self.path)?;
-        let mut state = self.state();
-        if !state.1.is_same(&keys) {
-            report(&keys, &skipped);
+        if let Some((version, since, why)) = &state.damaged
+            && *version == seen
+            && since.elapsed() < self.cooldown
+        {
+            return Err(io::Error::other(why.clone()));
         }
-        *state = (version, Arc::new(keys));
-        Ok(())
+        match read_jwks(&self.path) {
+            Ok((version, keys, skipped)) => {
+                if !state.keys.is_same(&keys) {
+                    report(&keys, &skipped);
+                }
+                *state = FileState { version, keys: Arc::new(keys), damaged: None };
+                Ok(())
+            }
+            Err(error) => {
+                state.damaged = Some((seen, self.clock.stopwatch(), error.to_string()));
+                Err(error)
+            }
+        }
     }
 
-    fn state(&self) -> MutexGuard<'_, (Version, Arc<KeySet>)> {
+    fn state(&self) -> MutexGuard<'_, FileState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Version {
     fn of(metadata: &fs::Metadata) -> Self {
-        Self { modified: metadata.modified().ok(), length: metadata.len(), inode: metadata.ino() }
+        let changed = (metadata.ctime(), metadata.ctime_nsec());
+        Self { modified: metadata.modified().ok(), changed, length: metadata.len(), inode: metadata.ino() }
     }
 }
 

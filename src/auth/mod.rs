@@ -7,7 +7,7 @@
 //! | [`key`], [`key_set`] | a key and its algorithms · the keys of a time, read from PEM or JSON |
 //! | [`key_source`], [`remote_keys`] | where they come from · fetched from the platform |
 //! | [`introspection`] | asking the platform about a token |
-//! | [`client`], [`breaker`], [`flights`] | how it is asked · not, while it is away · once, however many wait |
+//! | [`client`], [`breaker`], [`flights`], [`turns`] | how it is asked · not, while it is away · once, however many wait · by so many at once |
 //! | [`claims`], [`policy`] | what a token says · what it must say |
 //! | [`token_cache`], [`refusal`], [`rejection`] | what was found out · why a token is not accepted · what becomes of it |
 //! | [`development`], [`actor`] | tokens for trying the service out · what remains of a caller in audit entries and events |
@@ -29,6 +29,7 @@ mod refusal;
 mod rejection;
 mod remote_keys;
 mod token_cache;
+mod turns;
 mod verifier;
 
 pub use actor::Actor;

@@ -1,7 +1,8 @@
 //! The platform's keys, fetched from it (RFC 7517, section 5; OpenID Connect Discovery): by the background task, and for a
 //! token whose key is not there. However many such tokens come, one fetch answers all that wait, and after one that did not
 //! find a key there is none for the length of the cool-down: whoever invents names of keys must not make the service knock at
-//! the platform. A fetch that did find one does not count, so that a rotation is followed at once.
+//! the platform. A fetch that did find one does not count, so that a rotation is followed at once. A fetch goes on although
+//! everybody hangs up: whoever invents names and hangs up must not keep others' keys from being fetched.
 
 use std::{
     io,
@@ -26,6 +27,8 @@ use crate::{
 
 /// How often keys are fetched at most.
 const OFTEN: Duration = Duration::from_secs(1);
+/// How long the address of an issuer's keys is used before the issuer is asked for it again.
+const ADDRESS: Duration = Duration::from_secs(3600);
 
 /// Where a key set is.
 pub(super) enum Origin {
@@ -51,7 +54,11 @@ pub(super) struct RemoteKeys {
 struct State {
     /// The keys, and when they were fetched.
     held: Option<(Arc<KeySet>, Stopwatch)>,
-    /// When a fetch for a key began last, unless it found one.
+    /// Where the issuer's keys are, and when it said so; forgotten when they cannot be had there.
+    address: Option<(String, Stopwatch)>,
+    /// Whether the fetch under way is for a key.
+    looking: bool,
+    /// When a fetch for a key ended last, unless it found one.
     looked: Option<Stopwatch>,
     /// Why the last fetch came to nothing, if it did.
     away: Option<Away>,
@@ -108,7 +115,7 @@ impl RemoteKeys {
                     (away, _) => Err(away.clone().unwrap_or(Away("there are no keys yet".to_owned()))),
                 };
             }
-            state.looked = Some(self.clock.stopwatch());
+            state.looking = true;
         }
         self.fetch().await
     }
@@ -137,18 +144,26 @@ impl RemoteKeys {
             let keys = Arc::clone(self);
             async move {
                 let fetched = keys.fetch_now().await;
-                keys.state().away = fetched.as_ref().err().cloned();
+                let mut state = keys.state();
+                state.away = fetched.as_ref().err().cloned();
+                if state.away.is_some() {
+                    state.address = None;
+                }
+                if std::mem::take(&mut state.looking) {
+                    state.looked = Some(keys.clock.stopwatch());
+                }
+                drop(state);
                 fetched
             }
             .boxed()
         };
-        self.fetches.join((), fetch).await
+        self.fetches.join_to_the_end((), fetch).await
     }
 
     async fn fetch_now(&self) -> Result<Arc<KeySet>, Away> {
         let text = match &self.origin {
             Origin::Url(url) => self.client.get(url).await?,
-            Origin::Issuer(issuer) => self.client.get(&self.discover(issuer).await?).await?,
+            Origin::Issuer(issuer) => self.get_of(issuer).await?,
         };
         let (keys, skipped) = KeySet::from_jwks(&text).map_err(|why| Away(format!("its answer {why}")))?;
         let mut state = self.state();
@@ -163,22 +178,38 @@ impl RemoteKeys {
         Ok(keys)
     }
 
-    /// Where the issuer's keys are (OpenID Connect Discovery, section 4).
-    async fn discover(&self, issuer: &str) -> Result<String, Away> {
-        let url = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
-        let text = self.client.get(&url).await?;
-        let document = json::object(&text).ok_or(Away("its discovery document is no JSON object".to_owned()))?;
-        // The document of another issuer would lead to the keys of another issuer (section 4.3).
-        if document.get("issuer").and_then(Value::as_str) != Some(issuer) {
-            return Err(Away("its discovery document is of another issuer than CRM_OIDC_ISSUER".to_owned()));
-        }
-        let keys = document.get("jwks_uri").and_then(Value::as_str);
-        keys.map(str::to_owned).ok_or(Away("its discovery document has no jwks_uri".to_owned()))
+    /// What is where the issuer's keys are (OpenID Connect Discovery, section 4).
+    async fn get_of(&self, issuer: &str) -> Result<Vec<u8>, Away> {
+        let address = self.state().address.take().filter(|(_, said)| said.elapsed() < ADDRESS);
+        let (address, text) = match address {
+            Some((url, said)) => {
+                let text = self.client.get(&url).await?;
+                ((url, said), text)
+            }
+            None => {
+                let url = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
+                let (url, text) = self.client.get_through(&url, |document| address_in(document, issuer)).await?;
+                ((url, self.clock.stopwatch()), text)
+            }
+        };
+        self.state().address = Some(address);
+        Ok(text)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Where the issuer's keys are, by its discovery document.
+fn address_in(document: &[u8], issuer: &str) -> Result<String, Away> {
+    let document = json::object(document).ok_or(Away("its discovery document is no JSON object".to_owned()))?;
+    // The document of another issuer would lead to the keys of another issuer (section 4.3).
+    if document.get("issuer").and_then(Value::as_str) != Some(issuer) {
+        return Err(Away("its discovery document is of another issuer than CRM_OIDC_ISSUER".to_owned()));
+    }
+    let keys = document.get("jwks_uri").and_then(Value::as_str);
+    keys.map(str::to_owned).ok_or(Away("its discovery document has no jwks_uri".to_owned()))
 }
 
 /// Says which keys there are now, and what is wrong with the others.

@@ -21,6 +21,7 @@ use super::{
     refusal::{malformed, refusal},
     rejection::{Refused, Rejection},
     token_cache::{TokenCache, TokenHash},
+    turns::Subject,
 };
 use crate::{
     config::Config,
@@ -172,7 +173,8 @@ impl TokenVerifier {
         if let Some(refusal) = self.cache.refusal(&hash, self.cache_for.min(INACTIVE)) {
             return Err(refusal.into());
         }
-        match introspector.ask(token, hash).await {
+        let subject = if known.is_some() { Subject::Known } else { Subject::Unknown };
+        match introspector.ask(token, hash, subject).await {
             Ok(Some(claims)) => {
                 let checked = self.policy.read(&claims, false).inspect_err(|refused| {
                     self.cache.refuse(hash, refused.refusal.clone());

@@ -178,8 +178,7 @@ impl<A: Access> Caller<A> {
         // If the request is rejected below, it is audited under this actor's tenant.
         let actor = authenticator.audited_actor(request, &claims.bearer);
         identify(request, actor.as_ref());
-        let caller = claims.bearer.subject.as_deref().or(claims.bearer.client.as_deref());
-        rates(request)?.admit(request, actor.as_ref().map(|actor| &actor.tenant), caller)?;
+        rates(request)?.admit(request, actor.as_ref().map(|actor| &actor.tenant), &claims.bearer)?;
         if let (Some(actor), Some(in_flight)) = (&actor, request.extensions().get::<InFlight>()) {
             in_flight.belongs_to(&actor.tenant)?;
         }
@@ -208,7 +207,12 @@ impl Authenticator {
             Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim(),
             _ => return Err(Error::unauthenticated("Authorization: must be Bearer and a token")),
         };
-        self.tokens.verify(token).await.map_err(|rejection| match rejection {
+        let verified = match request.extensions().get::<InFlight>() {
+            // Whoever has no valid token must not hold a place by having the platform asked about one.
+            Some(in_flight) => in_flight.outside(self.tokens.verify(token)).await?,
+            None => self.tokens.verify(token).await,
+        };
+        verified.map_err(|rejection| match rejection {
             Rejection::Refused(refused) => {
                 // An expired token still identifies its bearer.
                 if let Some(bearer) = refused.bearer.filter(|bearer| bearer.subject.is_some()) {

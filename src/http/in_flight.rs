@@ -8,6 +8,7 @@ use std::{
     collections::HashMap,
     future::Future,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::Poll,
 };
 
 use poem::{Request, Response};
@@ -164,6 +165,30 @@ impl InFlight {
         let mut state = self.state();
         state.deadline = Instant::now() + at_most + self.0.limit.limits.request_time;
         (state.place, state.part) = (None, None);
+    }
+
+    /// Has something done that may wait for others than the service: while it waits, the request has no place.
+    ///
+    /// # Errors
+    /// Unavailable or too many, if there is no place any more.
+    pub(super) async fn outside<T>(&self, work: impl Future<Output = T>) -> Result<T, Error> {
+        tokio::pin!(work);
+        if let Poll::Ready(done) = futures_util::poll!(work.as_mut()) {
+            return Ok(done);
+        }
+        {
+            let mut state = self.state();
+            (state.place, state.part) = (None, None);
+        }
+        let done = work.await;
+        let place = self.0.limit.place().map_err(|_| {
+            self.0.limit.metrics.refuse(HttpLimit::requests_in_flight);
+            Error::unavailable("too many requests are being answered")
+        })?;
+        let mut state = self.state();
+        let part = state.tenant.as_ref().map(|tenant| self.0.limit.part(tenant)).transpose()?;
+        (state.place, state.part) = (Some(place), part);
+        Ok(done)
     }
 
     /// Waits for the rest of the request's body, without a place.

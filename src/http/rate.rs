@@ -22,6 +22,7 @@ use poem::{
 use quick_cache::sync::Cache;
 
 use crate::{
+    auth::Bearer,
     config::Rate,
     error::{Error, Result},
     telemetry::metrics::{HttpLimit, Metrics},
@@ -81,18 +82,18 @@ impl RateLimits {
         }
     }
 
-    /// Counts a request of a caller for a tenant; neither need be known.
+    /// Counts a request of a token's bearer for a tenant, which need not be known.
     ///
     /// # Errors
     /// Too many, if a rate is exceeded.
-    pub fn admit(&self, request: &Request, tenant: Option<&Tenant>, caller: Option<&str>) -> Result<()> {
-        let tenant = self.tenant.as_ref().zip(tenant.map(Tenant::as_str));
-        let caller = self.caller.as_ref().zip(caller);
+    pub fn admit(&self, request: &Request, tenant: Option<&Tenant>, bearer: &Bearer) -> Result<()> {
+        let tenant = self.tenant.as_ref().zip(tenant.map(|tenant| tenant.as_str().to_owned()));
+        let caller = self.caller.as_ref().map(|limit| (limit, caller(bearer)));
         let mut report = Vec::new();
         let mut refused = None;
         // The caller first: what it alone does must not cost its tenant anything.
         for (limit, key) in [caller, tenant].into_iter().flatten() {
-            let remaining = limit.take(key);
+            let remaining = limit.take(&key);
             report.push(remaining);
             if remaining.refused {
                 self.metrics.refuse(limit.counted_as);
@@ -105,6 +106,19 @@ impl RateLimits {
         }
         refused.map_or(Ok(()), |limit| Err(limit.error()))
     }
+}
+
+/// Who is held to the rate of a caller. A name means the same caller only within one tenant, if the token is of one; a caller
+/// that may choose the tenant is one caller in all of them. Those without a name are one caller together.
+fn caller(bearer: &Bearer) -> String {
+    let tenant = match bearer.tenants.as_deref() {
+        Some([named]) => Tenant::parse(named),
+        _ => None,
+    };
+    let name = bearer.subject.as_deref().or(bearer.client.as_deref());
+    let tenant = tenant.as_ref().map(Tenant::as_str).unwrap_or_default();
+    // A tenant has no such character, and an empty name is none.
+    format!("{tenant}\0{}", name.unwrap_or_default())
 }
 
 impl Limit {

@@ -60,6 +60,11 @@ async fn a_key_set_in_a_file_is_read_again_when_it_changes() {
     // What is damaged just now, or gone, has not withdrawn the keys.
     fs::write(&file, "{").unwrap();
     assert!(service.app.tokens().keep_fresh().await.is_err());
+    // It is not read again for each token, but said to be damaged until it is not.
+    assert_eq!(status(&service, &SigningKey::new("ed", "three").sign(&claims())).await, 401);
+    assert!(service.app.tokens().keep_fresh().await.is_err());
+    service.advance(31_000);
+    assert!(service.app.tokens().keep_fresh().await.is_err());
     fs::remove_file(&file).unwrap();
     assert!(service.app.tokens().keep_fresh().await.is_err());
     assert_eq!((status(&service, &tokens.0).await, status(&service, &tokens.1).await), (200, 200));

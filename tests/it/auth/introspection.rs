@@ -128,6 +128,29 @@ async fn whoever_asks_about_one_token_at_a_time_shares_the_question() {
 }
 
 #[tokio::test]
+async fn tokens_that_the_platform_is_asked_about_hold_no_places() {
+    let platform = Platform::start().await;
+    platform.at("/introspect", active(json!({})));
+    let in_flight = ("CRM_REQUESTS_IN_FLIGHT", "4");
+    let service = service(&platform, &[in_flight, ("CRM_AUTH_CACHE", "60s")]).await;
+    assert_eq!(status(&service, "known").await, 200);
+    platform.at("/introspect", Behaviour::Hang);
+    let strangers: Vec<String> = (0..300).map(|number| format!("stranger{number}")).collect();
+    let mut asked = Box::pin(join_all(strangers.iter().map(|token| service.get("/customers").token(token).send())));
+    // Each is polled once: 24 ask, 256 wait, and for the others there is no room.
+    assert!(futures_util::poll!(asked.as_mut()).is_pending());
+    let refused = "crm_auth_refusals_total{reason=\"unavailable\"} 20\n";
+    assert!(service.app.metrics().text().contains(refused), "{}", service.app.metrics().text());
+    assert_eq!(service.app.metrics().requests_in_flight.get(), 0);
+    assert_eq!(status(&service, "known").await, 200);
+    // One that was known has its turn before them.
+    platform.at("/introspect", active(json!({})));
+    service.advance(61_000);
+    assert_eq!(status(&service, "known").await, 200);
+    assert!(platform.received("/introspect").last().unwrap().body.contains("known"));
+}
+
+#[tokio::test]
 async fn what_the_platform_said_is_remembered_for_a_while_and_longer_while_it_is_away() {
     let mut platform = Platform::start().await;
     platform.at("/introspect", active(json!({})));

@@ -59,6 +59,32 @@ async fn a_service_that_starts_without_the_platform_answers_503_until_it_is_ther
 }
 
 #[tokio::test]
+async fn a_discovery_that_answers_does_not_hide_that_the_keys_are_away() {
+    let platform = Platform::start().await;
+    let key = SigningKey::new("ed", "one");
+    let issuer = platform.url("/realm");
+    let document = json!({ "issuer": issuer, "jwks_uri": platform.url("/keys") });
+    platform.at("/realm/.well-known/openid-configuration", Behaviour::Json(document));
+    platform.at("/keys", Behaviour::Close);
+    let service = Service::with(&[("CRM_JWT_SECRET", ""), ("CRM_OIDC_ISSUER", &issuer)]).await;
+    let token = key.sign(&json!({ "iss": issuer, "exp": FAR_FUTURE }));
+    for _ in 0..5 {
+        assert_eq!(status(&service, &token).await, 503);
+    }
+    assert_eq!(platform.received("/keys").len(), 5);
+    assert!(service.app.metrics().text().contains("crm_auth_breaker_open{endpoint=\"keys\"} 1"));
+    platform.at("/keys", Behaviour::Json(jwks(&[&key])));
+    service.advance(10_000);
+    assert_eq!(status(&service, &token).await, 200);
+    // Where they are is remembered.
+    let discovered = platform.received("/realm/.well-known/openid-configuration").len();
+    service.advance(300_000);
+    service.app.tokens().keep_fresh().await.unwrap();
+    assert_eq!(platform.received("/realm/.well-known/openid-configuration").len(), discovered);
+    assert_eq!(platform.received("/keys").len(), 7);
+}
+
+#[tokio::test]
 async fn answers_that_hold_no_keys_change_nothing() {
     let platform = Platform::start().await;
     let key = SigningKey::new("ed", "one");

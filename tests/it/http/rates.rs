@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::harness::Service;
+use crate::harness::{FAR_FUTURE, SECRET, Service, sign_hs256};
 
 #[tokio::test]
 async fn without_a_rate_nothing_is_counted() {
@@ -48,6 +48,21 @@ async fn a_caller_is_held_to_its_rate_in_all_tenants_together() {
     }
     call("one", "d").send().await.refused(429, "the caller may send 3 requests per minute");
     call("another", "a").send().await.expect(200);
+}
+
+#[tokio::test]
+async fn one_name_in_two_tenants_is_two_callers_and_none_is_one() {
+    let service = Service::with(&[("CRM_CALLER_RATE", "2/m")]).await;
+    let call = |claims: &serde_json::Value| service.get("/customers").token(&sign_hs256(claims, SECRET)).send();
+    for tenant in ["a", "b"] {
+        let named = json!({ "exp": FAR_FUTURE, "sub": "service", "tenant_id": tenant });
+        let nameless = json!({ "exp": FAR_FUTURE, "tenant_id": tenant });
+        for claims in [named, nameless] {
+            call(&claims).await.expect(200);
+            call(&claims).await.expect(200);
+            call(&claims).await.refused(429, "the caller may send 2 requests");
+        }
+    }
 }
 
 #[tokio::test]
