@@ -12,7 +12,7 @@ use super::{
 };
 use crate::harness::Process;
 
-fn head(token: &str) -> String {
+pub(super) fn head(token: &str) -> String {
     format!(
         "POST /customers HTTP/1.1\r\nHost: crm\r\nAuthorization: Bearer {token}\r\nX-Request-ID: slow\r\n\
          Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{{"
