@@ -56,13 +56,16 @@ async fn replies_that_nobody_reads_leave_the_places_to_others() {
         "GET /customers HTTP/1.1\r\nHost: crm\r\nAuthorization: Bearer {}\r\nConnection: close\r\n\r\n",
         token()
     );
-    // Without a token, and without room for a byte of a reply.
+    // With a token and without one, and without room for a byte of a reply.
+    let requests = [(401, "Bearer nonsense".to_owned()), (200, format!("Bearer {}", token()))];
     let (mut senders, mut replies) = (Vec::new(), Vec::new());
     for _ in 0..4 {
         let mut sender = client(&process, 0).await;
-        for _ in 0..16 {
-            let reply = sender.send_request(get("/customers")).await.unwrap();
-            assert_eq!(reply.status(), 401);
+        for (status, authorization) in requests.iter().cycle().take(16) {
+            let mut request = get("/customers");
+            request.headers_mut().insert("authorization", authorization.parse().unwrap());
+            let reply = sender.send_request(request).await.unwrap();
+            assert_eq!(reply.status(), *status);
             replies.push(reply);
         }
         senders.push(sender);
