@@ -27,7 +27,7 @@ pub fn judge(head: &Parts, limits: &Limits) -> Result<(), Refused> {
         return Err(Refused(ErrorResponse::uri_too_long(limits.url_size)));
     }
     let lines = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + LINE);
-    if url + lines.sum::<usize>() > limits.head_size {
+    if head.headers.len() > limits.head_lines || url + lines.sum::<usize>() > limits.head_size {
         return Err(too_large(limits));
     }
     check_host(&head.headers, head.version).map_err(|wrong| malformed(&format!("Host: {wrong}")))
@@ -35,7 +35,8 @@ pub fn judge(head: &Parts, limits: &Limits) -> Result<(), Refused> {
 
 /// 431.
 pub fn too_large(limits: &Limits) -> Refused {
-    let details = format!("the head of the request must not be larger than {} bytes", limits.head_size);
+    let Limits { head_size, head_lines, .. } = limits;
+    let details = format!("the head of the request must have at most {head_lines} header lines and {head_size} bytes");
     Refused(ErrorResponse::headers_too_large(details).because_of(HttpLimit::head_size))
 }
 

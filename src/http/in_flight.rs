@@ -1,8 +1,8 @@
 //! How many requests are answered at once, and how long each may take: [`InFlightLimit`], [`InFlight`].
 //!
 //! A request has a place while the service works for it: not while its body is on its way, nor while it waits for something to
-//! happen, which cost no more than their connection. A tenant may have half of the places, so that it cannot take them from
-//! all others.
+//! happen, nor while its reply is read. All of these last as long as the client likes, and cost no more than their connection,
+//! so nobody can hold a place with them. A tenant may have half of the places, so that it cannot take them from all others.
 
 use std::{
     collections::HashMap,
@@ -36,7 +36,7 @@ pub struct InFlightLimit {
     metrics: Arc<Metrics>,
 }
 
-/// A request that is being answered, until its reply is sent. Attached to the request, then to the response.
+/// A request that is being answered, until its reply is made. Attached to the request.
 #[derive(Clone)]
 pub struct InFlight(Arc<Answering>);
 

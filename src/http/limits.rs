@@ -20,6 +20,8 @@ const LEAST_OF_A_PEER: usize = 64;
 /// What hyper and h2 themselves take of a head, in bytes. It is wider than [`Limits::head_size`], so that a head between the
 /// two is refused here, with a body.
 pub const HEAD_BUFFER: u16 = u16::MAX;
+/// Maximum number of header lines. hyper takes as many over HTTP/1.1 before it needs more memory for each head.
+const HEAD_LINES: usize = 100;
 /// Maximum number of requests at once on a connection of HTTP/2.
 pub const STREAMS: u32 = 64;
 /// What a client may send on a stream, and on a connection, of HTTP/2 before any of it was read, in bytes.
@@ -34,17 +36,19 @@ pub const REPLY_CHUNK: usize = 16_384;
 /// The limits of a listener.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Maximum number of concurrent connections. The last ones are kept free: the connection that waited longest for its
-    /// client is closed for a new one.
+    /// Maximum number of concurrent connections. The last ones are kept free: a connection that waits for its client, of the
+    /// peer that has the most, is closed for a new one.
     pub connections: usize,
     /// Maximum number of concurrent connections of a peer (an IPv4 address, or a /64 of IPv6): further ones are closed at once.
     pub connections_per_peer: usize,
-    /// Peers without that limit.
+    /// Peers without that limit, whose connections are closed last for new ones.
     pub trusted_proxies: Vec<IpNet>,
     /// How long a connection is kept between requests.
     pub keep_alive: Duration,
     /// Maximum size of a request's head in bytes: 431.
     pub head_size: usize,
+    /// Maximum number of header lines: 431.
+    pub head_lines: usize,
     /// Maximum length of a URL in bytes: 414.
     pub url_size: usize,
     /// Maximum size of a body in bytes (413), and of what is read of one that nobody wants.
@@ -63,6 +67,7 @@ impl Default for Limits {
             trusted_proxies: Vec::new(),
             keep_alive: Duration::from_secs(75),
             head_size: 32 * 1024,
+            head_lines: HEAD_LINES,
             url_size: 16 * 1024,
             body_size: 128 * 1024,
             head_time: Duration::from_secs(10),

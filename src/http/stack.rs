@@ -159,9 +159,7 @@ impl<O: Endpoint> ServiceStack<O> {
         };
         request.extensions_mut().insert(in_flight.clone());
         let changes = !request.method().is_safe();
-        let mut response = in_flight.answered(changes, self.operations.get_response(request)).await;
-        response.extensions_mut().insert(in_flight);
-        response
+        in_flight.answered(changes, self.operations.get_response(request)).await
     }
 
     /// Renders an error in the one shape, whoever created it.

@@ -63,6 +63,8 @@ struct State {
     requests: usize,
     /// Those of them whose body is still on its way.
     arriving: usize,
+    /// Those of them that wait for the client: for the rest of the body, or until the reply is read.
+    waiting: usize,
     /// Whether a reply of HTTP/1.1 is not written whole.
     unwritten: bool,
     /// Whether there was a request.
@@ -84,6 +86,7 @@ impl Default for Activity {
             blocked: None,
             requests: 0,
             arriving: 0,
+            waiting: 0,
             unwritten: false,
             requested: false,
             multiplexed: false,
@@ -119,7 +122,7 @@ impl Activity {
         let mut state = self.state();
         if in_head {
             state.head.get_or_insert_with(Instant::now);
-        } else if state.requested {
+        } else {
             state.head = None;
         }
     }
@@ -162,6 +165,7 @@ impl Activity {
         let mut state = self.state();
         state.requests += 1;
         state.arriving += usize::from(body_follows);
+        state.waiting += usize::from(body_follows);
         state.since = Instant::now();
         if !state.multiplexed {
             state.unwritten = true;
@@ -170,7 +174,10 @@ impl Activity {
             state.head = None;
         }
         state.requested = true;
-        Exchange { connection: Arc::clone(self), state: Mutex::new(ExchangeState { body_follows, moved: None }) }
+        Exchange {
+            connection: Arc::clone(self),
+            state: Mutex::new(ExchangeState { body_follows, replies: false, moved: None }),
+        }
     }
 
     /// Waits for a request that is on its way, and until none is half read.
@@ -189,7 +196,7 @@ impl Activity {
             _ if state.evicted => None,
             _ if state.lingers || !state.is_busy() => Some((Loss::Nothing, state.since)),
             Some(since) => Some((Loss::Request, since)),
-            None => (state.requests > 0 && state.arriving == state.requests).then_some((Loss::Request, state.since)),
+            None => (state.requests > 0 && state.waiting == state.requests).then_some((Loss::Request, state.since)),
         }
     }
 
@@ -271,7 +278,10 @@ pub(super) struct Exchange {
 
 #[derive(Debug)]
 struct ExchangeState {
+    /// Whether the rest of its body is on its way.
     body_follows: bool,
+    /// Whether there is a part of the reply for the client to read.
+    replies: bool,
     /// When a part of the reply was handed over last.
     moved: Option<Instant>,
 }
@@ -283,14 +293,34 @@ impl Exchange {
 
     /// The body is complete, or broke off.
     pub(super) fn arrived(&self) {
-        if std::mem::take(&mut self.state().body_follows) {
-            self.connection.state().arriving -= 1;
-        }
+        self.change(|state| state.body_follows = false);
     }
 
-    /// A part of the reply was handed over.
-    pub(super) fn moved(&self) {
-        self.state().moved = Some(Instant::now());
+    /// The reply is made: the client may read it.
+    pub(super) fn replied(&self) {
+        self.change(|state| (state.replies, state.moved) = (true, Some(Instant::now())));
+    }
+
+    /// A part of the reply was handed over, or is not there yet.
+    pub(super) fn moved(&self, is_there: bool) {
+        let now = Instant::now();
+        self.change(|state| (state.replies, state.moved) = (is_there, Some(now)));
+        self.connection.state().since = now;
+    }
+
+    /// Notes for the connection whether the request waits for the client after this change.
+    fn change(&self, change: impl FnOnce(&mut ExchangeState)) {
+        let mut state = self.state();
+        let (arrived, waited) = (!state.body_follows, state.body_follows || state.replies);
+        change(&mut state);
+        let waits = state.body_follows || state.replies;
+        let mut connection = self.connection.state();
+        connection.arriving -= usize::from(!arrived && !state.body_follows);
+        match (waited, waits) {
+            (false, true) => (connection.waiting, connection.since) = (connection.waiting + 1, Instant::now()),
+            (true, false) => connection.waiting -= 1,
+            _ => {}
+        }
     }
 
     /// Waits until no part of the reply was handed over for so long.
@@ -308,7 +338,7 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        self.arrived();
+        self.change(|state| (state.body_follows, state.replies) = (false, false));
         let mut state = self.connection.state();
         state.requests -= 1;
         if state.requests == 0 {

@@ -18,7 +18,6 @@ use super::{activity::Exchange, reply::ReplyBody, unread::SharedBody};
 use crate::http::{
     error::ErrorResponse,
     head::{self, Refused},
-    in_flight::InFlight,
     limits::Limits,
 };
 
@@ -63,9 +62,9 @@ impl<E: Endpoint<Output = Response> + 'static> Answering<E> {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
         }
-        let in_flight = response.extensions_mut().remove::<InFlight>();
+        exchange.replied();
         let response: http::Response<_> = response.into();
-        response.map(|body| ReplyBody::new(body, exchange, in_flight))
+        response.map(|body| ReplyBody::new(body, exchange))
     }
 
     fn request(&self, request: http::Request<Incoming>, remote: SocketAddr) -> Request {

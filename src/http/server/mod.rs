@@ -2,7 +2,7 @@
 //!
 //! `TCP_NODELAY` keeps small responses from being delayed. A failing `accept` (no file descriptors left) backs off
 //! instead of spinning. The number of connections is limited, of all and of each peer, and the last places are kept free:
-//! those that wait longest for their clients are closed for new ones ([`places`]). Whatever a client is waited for has an end
+//! those that wait for their clients are closed for new ones ([`places`]). Whatever a client is waited for has an end
 //! ([`activity`]). A reply is handed over as the client reads it ([`reply`]).
 //!
 //! A reply either leaves the connection usable for the next request, or says `Connection: close`; then the connection is

@@ -1,6 +1,7 @@
 //! The connections that are open, and who may have how many: [`Places`].
 
 use std::{
+    cmp::Reverse,
     collections::HashMap,
     net::{IpAddr, Ipv6Addr},
     sync::{
@@ -43,17 +44,24 @@ pub(super) struct Places {
 
 #[derive(Default)]
 struct Open {
-    connections: HashMap<u64, Arc<Activity>>,
+    connections: HashMap<u64, Connection>,
     peers: HashMap<IpAddr, usize>,
     /// When a peer with too many was told of.
     told: Option<Instant>,
+}
+
+#[derive(Clone)]
+struct Connection {
+    activity: Arc<Activity>,
+    /// As in [`Place`].
+    peer: Option<IpAddr>,
 }
 
 /// The place of a connection, until it is closed.
 pub(super) struct Place {
     places: Arc<Places>,
     number: u64,
-    /// Whose connections are counted.
+    /// Whose connections are counted: nobody's, if it is trusted.
     peer: Option<IpAddr>,
     _permit: OwnedSemaphorePermit,
 }
@@ -86,15 +94,32 @@ impl Places {
         }
     }
 
-    /// Closes those connections that wait longest for their clients: several at once, because looking for them takes time.
+    /// Closes connections that wait for their clients: of the peers with the most connections, of trusted ones last, and of
+    /// a peer those that wait longest. Several at once, because looking for them takes time.
     pub(super) fn make_room(&self) {
-        let connections: Vec<_> = self.open().connections.values().map(Arc::clone).collect();
-        let waiting = connections.into_iter().filter_map(|connection| Some((connection.waiting()?, connection)));
-        let mut waiting: Vec<(Waiting, Arc<Activity>)> =
-            waiting.filter(|((_, since), _)| since.elapsed() >= GRACE).collect();
-        if waiting.len() > self.spare {
-            waiting.select_nth_unstable_by_key(self.spare, |(waiting, _)| *waiting);
-        }
+        let (connections, mut peers): (Vec<_>, _) = {
+            let open = self.open();
+            (open.connections.values().cloned().collect(), open.peers.clone())
+        };
+        let waiting =
+            connections.into_iter().filter_map(|connection| Some((connection.activity.waiting()?, connection)));
+        let mut waiting: Vec<(Waiting, Connection)> = waiting.collect();
+        let only_trusted = waiting.iter().all(|(_, connection)| connection.peer.is_none());
+        waiting
+            .retain(|((_, since), connection)| since.elapsed() >= GRACE && (only_trusted || connection.peer.is_some()));
+        waiting.sort_unstable_by_key(|(waiting, _)| *waiting);
+        // Each by how many its peer has left once those before it are closed.
+        let mut waiting: Vec<_> = waiting
+            .into_iter()
+            .map(|(waiting, Connection { activity, peer })| {
+                let count = peer.and_then(|peer| peers.get_mut(&peer)).map(|count| {
+                    *count = count.saturating_sub(1);
+                    *count
+                });
+                ((Reverse(count), waiting), activity)
+            })
+            .collect();
+        waiting.sort_unstable_by_key(|(order, _)| *order);
         for (_, connection) in waiting.into_iter().take(self.spare) {
             connection.evict();
         }
@@ -120,7 +145,7 @@ impl Places {
             }
             *count += 1;
         }
-        open.connections.insert(number, activity);
+        open.connections.insert(number, Connection { activity, peer });
         self.metrics.connections.inc();
         Some(Place { places: Arc::clone(self), number, peer, _permit: permit })
     }

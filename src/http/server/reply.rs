@@ -16,26 +16,21 @@ use hyper::{
 
 use super::activity::Exchange;
 use crate::{
-    http::{
-        in_flight::InFlight,
-        limits::{Limits, REPLY_CHUNK},
-    },
+    http::limits::{Limits, REPLY_CHUNK},
     telemetry::metrics::{HttpLimit, Metrics},
 };
 
-/// The body of a reply. It is handed over in parts, so that no more is buffered than the client reads, and the request has its
-/// place until the last part.
+/// The body of a reply. It is handed over in parts, so that no more is buffered than the client reads.
 pub(super) struct ReplyBody {
     body: BoxBody<Bytes, io::Error>,
     /// What was read of the body and not handed over yet.
     rest: Bytes,
     exchange: Arc<Exchange>,
-    _in_flight: Option<InFlight>,
 }
 
 impl ReplyBody {
-    pub(super) fn new(body: BoxBody<Bytes, io::Error>, exchange: Arc<Exchange>, in_flight: Option<InFlight>) -> Self {
-        Self { body, rest: Bytes::new(), exchange, _in_flight: in_flight }
+    pub(super) fn new(body: BoxBody<Bytes, io::Error>, exchange: Arc<Exchange>) -> Self {
+        Self { body, rest: Bytes::new(), exchange }
     }
 
     fn part(&mut self) -> Bytes {
@@ -48,9 +43,10 @@ impl Body for ReplyBody {
     type Error = io::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        self.exchange.moved();
-        if self.rest.is_empty() {
-            match ready!(Pin::new(&mut self.body).poll_frame(context)).map(|frame| frame.map(Frame::into_data)) {
+        let polled = if self.rest.is_empty() { Some(Pin::new(&mut self.body).poll_frame(context)) } else { None };
+        self.exchange.moved(!matches!(polled, Some(Poll::Pending)));
+        if let Some(polled) = polled {
+            match ready!(polled).map(|frame| frame.map(Frame::into_data)) {
                 Some(Ok(Ok(data))) => self.rest = data,
                 Some(Ok(Err(trailers))) => return Poll::Ready(Some(Ok(trailers))),
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),

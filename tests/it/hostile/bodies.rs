@@ -10,8 +10,9 @@ use tokio::{
 use super::{
     BYSTANDER, LIMIT, MIB, ask, assert_healthy, connect, drip, memory, refused, service, sockets, swarm, token,
 };
+use crate::harness::Process;
 
-fn head(token: &str) -> String {
+pub(super) fn head(token: &str) -> String {
     format!(
         "POST /customers HTTP/1.1\r\nHost: crm\r\nAuthorization: Bearer {token}\r\nX-Request-ID: slow\r\n\
          Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{{"
@@ -39,22 +40,43 @@ async fn a_body_that_drips_gets_408_after_thirty_seconds_and_the_end() {
     assert_eq!(refused(&process, "body_time").await, 1);
 }
 
+/// Others are answered.
+async fn assert_served(process: &Process) {
+    let token = token();
+    let list =
+        format!("GET /customers HTTP/1.1\r\nHost: crm\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n");
+    let list = timeout(LIMIT, ask(process, &list)).await.expect("no answer").unwrap();
+    assert!(list.starts_with("HTTP/1.1 200"), "{list}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slow_bodies_that_nobody_wants_take_no_places() {
+    let (_database, process) = service(&[("CRM_REQUESTS_IN_FLIGHT", "16")]).await;
+    let read = head(&token()).replace("POST", "GET");
+    for request in [head("nonsense"), read] {
+        // The rest of the body is waited for, for two seconds, before the reply is sent.
+        let swarm = swarm(&process, 200, &request).await;
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_millis(1500) {
+            assert_served(&process).await;
+            assert_healthy(&process).await;
+        }
+        drop(swarm);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slow_bodies_on_5000_sockets_leave_health_and_others_alone() {
     let count = sockets(5000);
     // Far fewer than there are bodies on their way.
     let (_database, process) = service(&[("CRM_REQUESTS_IN_FLIGHT", "16")]).await;
-    let (before, token) = (memory(&process), token());
-    let swarm = swarm(&process, count, &head(&token)).await;
+    let before = memory(&process);
+    let swarm = swarm(&process, count, &head(&token())).await;
     let began = Instant::now();
     while began.elapsed() < Duration::from_secs(10) {
         drip(&swarm);
         assert_healthy(&process).await;
-        let list = format!(
-            "GET /customers HTTP/1.1\r\nHost: crm\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n"
-        );
-        let list = timeout(LIMIT, ask(&process, &list)).await.expect("no answer").unwrap();
-        assert!(list.starts_with("HTTP/1.1 200"), "{list}");
+        assert_served(&process).await;
         let grown = memory(&process).saturating_sub(before);
         assert!(grown < 256 * MIB, "{} MiB more for {count} sockets", grown / MIB);
         tokio::time::sleep(Duration::from_millis(500)).await;

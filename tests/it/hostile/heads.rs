@@ -8,7 +8,9 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{BYSTANDER, LIMIT, MIB, ask, assert_healthy, connect, drip, memory, refused, service, sockets, swarm};
+use super::{
+    BYSTANDER, LIMIT, MIB, TOO_LARGE, ask, assert_healthy, connect, drip, memory, refused, service, sockets, swarm,
+};
 
 /// The replies in what was read to the end of a connection: status, head, body.
 fn replies(mut text: &str) -> Vec<(u16, String, Value)> {
@@ -62,6 +64,7 @@ async fn whatever_is_wrong_with_a_head_gets_the_error_body_and_the_end() {
         let replies = replies(&text);
         let [(given, head, body)] = replies.as_slice() else { panic!("{shown:?}: {text:?}") };
         assert_eq!((*given, body["code"].as_str()), (status, Some(code)), "{shown:?}: {text:?}");
+        assert!(status != 431 || body["details"] == TOO_LARGE, "{shown:?}: {body}");
         let id = body["requestId"].as_str().unwrap();
         for header in
             ["content-type: application/json", "x-response-time: ", "connection: close", "traceparent: ", "date: "]
@@ -117,6 +120,18 @@ async fn no_request_hides_in_the_body_of_another() {
     let text = timeout(LIMIT, ask(&process, &request)).await.expect("it hangs").unwrap();
     let statuses: Vec<u16> = replies(&text).iter().map(|(status, ..)| *status).collect();
     assert_eq!(statuses, [200, 200, 400], "{text}");
+}
+
+#[tokio::test]
+async fn a_connection_of_http_2_is_kept_before_its_first_request() {
+    let (_database, process) = service(&[("CRM_KEEP_ALIVE", "15s")]).await;
+    let mut connection = connect(&process, BYSTANDER).await.unwrap();
+    let began = Instant::now();
+    connection.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+    let mut received = Vec::new();
+    timeout(LIMIT, connection.read_to_end(&mut received)).await.expect("it stays open").unwrap();
+    assert!(began.elapsed() > Duration::from_secs(14), "it is closed after {:?}", began.elapsed());
+    assert_eq!(refused(&process, "head_time").await, 0);
 }
 
 #[tokio::test]

@@ -4,10 +4,16 @@ use std::time::Duration;
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
+    task::JoinHandle,
     time::{Instant, timeout},
 };
 
-use super::{BYSTANDER, LIMIT, MIB, assert_healthy, connect, drip, memory, metric, refused, service, sockets, swarm};
+use super::{
+    BYSTANDER, LIMIT, MIB, assert_healthy, connect, drip, memory, metric, refused, service, sockets,
+    streams::{client, get},
+    swarm, token,
+};
+use crate::harness::within;
 
 const REQUEST: &str = "GET /livez HTTP/1.1\r\nHost: crm\r\n\r\n";
 
@@ -38,9 +44,14 @@ async fn a_burst_leaves_no_memory_behind() {
     }
     let before = memory(&process);
     let burst = swarm(&process, count, &REQUEST.repeat(20)).await;
+    let bodies = swarm(&process, sockets(500), &super::bodies::head(&token())).await;
+    let mut sender = client(&process, 1024).await;
+    let streams: Vec<_> = (0..1500).map(|_| tokio::spawn(sender.send_request(get("/docs")))).collect();
+    within(30, "the burst costs something", async || memory(&process) > before + 16 * MIB).await;
     tokio::time::sleep(Duration::from_secs(2)).await;
     let most = memory(&process);
-    drop(burst);
+    streams.iter().for_each(JoinHandle::abort);
+    drop((burst, bodies, sender, streams));
     let began = Instant::now();
     while memory(&process) > before + before / 2 {
         let (before, now) = (before / MIB, memory(&process) / MIB);

@@ -28,6 +28,9 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// The requests of a client whose connections are none of the attackers'.
 const BYSTANDER: u8 = 200;
 
+/// Why a head gets 431.
+const TOO_LARGE: &str = "the head of the request must have at most 100 header lines and 32768 bytes";
+
 /// A mebibyte.
 const MIB: usize = 1 << 20;
 

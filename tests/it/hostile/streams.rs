@@ -7,13 +7,13 @@ use hyper::{Request, body::Bytes, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::time::Instant;
 
-use super::{LIMIT, MIB, assert_healthy, connect, memory, refused, service};
+use super::{LIMIT, MIB, TOO_LARGE, ask, assert_healthy, connect, memory, metric, refused, service, token};
 use crate::harness::Process;
 
-type Sender = http2::SendRequest<Empty<Bytes>>;
+pub(super) type Sender = http2::SendRequest<Empty<Bytes>>;
 
 /// A connection that takes so many bytes of each reply before it has read any.
-async fn client(process: &Process, window: u32) -> Sender {
+pub(super) async fn client(process: &Process, window: u32) -> Sender {
     let stream = connect(process, 1).await.unwrap();
     let mut client = http2::Builder::new(TokioExecutor::new());
     client.initial_stream_window_size(window).initial_connection_window_size(1 << 20);
@@ -22,7 +22,7 @@ async fn client(process: &Process, window: u32) -> Sender {
     sender
 }
 
-fn get(path: &str) -> Request<Empty<Bytes>> {
+pub(super) fn get(path: &str) -> Request<Empty<Bytes>> {
     Request::get(format!("http://crm{path}")).body(Empty::new()).unwrap()
 }
 
@@ -47,6 +47,41 @@ async fn fifteen_hundred_streams_that_are_not_read_hold_little_memory() {
     // The connection itself goes on.
     drop(streams);
     assert_eq!(sender.send_request(get("/livez")).await.unwrap().status(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replies_that_nobody_reads_leave_the_places_to_others() {
+    let (_database, process) = service(&[("CRM_REQUESTS_IN_FLIGHT", "8")]).await;
+    let list = format!(
+        "GET /customers HTTP/1.1\r\nHost: crm\r\nAuthorization: Bearer {}\r\nConnection: close\r\n\r\n",
+        token()
+    );
+    // With a token and without one, and without room for a byte of a reply.
+    let requests = [(401, "Bearer nonsense".to_owned()), (200, format!("Bearer {}", token()))];
+    let (mut senders, mut replies) = (Vec::new(), Vec::new());
+    for _ in 0..4 {
+        let mut sender = client(&process, 0).await;
+        for (status, authorization) in requests.iter().cycle().take(16) {
+            let mut request = get("/customers");
+            request.headers_mut().insert("authorization", authorization.parse().unwrap());
+            let reply = sender.send_request(request).await.unwrap();
+            assert_eq!(reply.status(), *status);
+            replies.push(reply);
+        }
+        senders.push(sender);
+    }
+    assert_eq!(metric(&process, "crm_http_requests_in_flight").await, 0);
+    for _ in 0..5 {
+        let answer = ask(&process, &list).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        assert_healthy(&process).await;
+    }
+    // Each is given up.
+    let began = Instant::now();
+    while refused(&process, "reply_time").await < 64 {
+        assert!(began.elapsed() < LIMIT, "only {} are given up", refused(&process, "reply_time").await);
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -79,12 +114,17 @@ async fn http_2_heads_are_judged_like_those_of_http_1() {
         }
         request
     };
+    let mut many = get("/livez");
+    for _ in 0..101 {
+        many.headers_mut().append("x-many", "1".parse().unwrap());
+    }
     let mut twice = get("/livez");
     for host in ["a", "b"] {
         twice.headers_mut().append("host", host.parse().unwrap());
     }
     for (status, code, request) in [
         (431, "HEADERS_TOO_LARGE", large(40_000)),
+        (431, "HEADERS_TOO_LARGE", many),
         (414, "URI_TOO_LONG", get(&format!("/{}", "x".repeat(17_000)))),
         (400, "BAD_REQUEST", twice),
     ] {
@@ -94,6 +134,7 @@ async fn http_2_heads_are_judged_like_those_of_http_1() {
             (response.headers()["x-request-id"].clone(), response.headers().contains_key("x-response-time"));
         let body = response.into_body().collect().await.unwrap().to_bytes();
         let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert!(status != 431 || body["details"] == TOO_LARGE, "{body}");
         assert!(body["code"] == code && body["requestId"] == id.to_str().unwrap() && timed, "{body}");
     }
     // Beyond what h2 reads at all it answers by itself.

@@ -5,6 +5,7 @@ mod browsers;
 mod connections;
 mod documents;
 mod errors;
+mod evictions;
 mod headers;
 mod in_flight;
 mod keep_alive;
