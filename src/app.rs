@@ -43,8 +43,8 @@ struct Parts {
     exports: Arc<Semaphore>,
 }
 
-/// How many exports of a customer are under way at once: each has a connection that reads to itself.
-const EXPORTS: usize = 2;
+/// The most exports of a customer that are under way at once: each has a connection that reads to itself.
+const MAX_EXPORTS: usize = 2;
 
 /// The row type of a projection.
 type Row<V> = <<V as Projection>::Entity as sea_orm::EntityTrait>::Model;
@@ -78,7 +78,9 @@ impl App {
             deleted: Arc::default(),
             horizon: Arc::new(HorizonKeeper::start(clock.clone())),
         };
-        let exports = Arc::new(Semaphore::new(EXPORTS));
+        // Whosever they are, each tenant has a connection left for its other reads, if it may have more than one.
+        let exports = changes.database.reads_of_a_tenant().saturating_sub(1).clamp(1, MAX_EXPORTS);
+        let exports = Arc::new(Semaphore::new(exports));
         let refusals = Arc::new(Refusals::new(Arc::clone(&changes.audit_queue), Arc::clone(&changes.ids)));
         let stopping = CancellationToken::new();
         Ok(Self { parts: Arc::new(Parts { config, tokens, changes, refusals, clock, metrics, stopping, exports }) })

@@ -12,7 +12,7 @@ use crate::{
     app::App,
     change::Changes,
     error::{Error, Result},
-    privacy::{self, ErasureStep},
+    privacy::{self, ErasureStep, LogEmptying},
     telemetry::metrics::Metrics,
 };
 
@@ -28,11 +28,13 @@ pub(super) struct Erase {
     changes: Changes,
     metrics: Arc<Metrics>,
     pause: Duration,
+    log: LogEmptying,
 }
 
 impl Erase {
     pub fn new(app: &App) -> Self {
-        Self { changes: app.changes().clone(), metrics: Arc::clone(app.metrics()), pause: POLL }
+        let (changes, metrics) = (app.changes().clone(), Arc::clone(app.metrics()));
+        Self { changes, metrics, pause: POLL, log: LogEmptying::default() }
     }
 }
 
@@ -44,12 +46,12 @@ impl Task for Erase {
         let (mut after, mut pending, mut moves, mut failure) = (None, 0, false, None);
         let started = Instant::now();
         loop {
-            let erasures = privacy::pending(&self.changes, after.as_ref()).await?;
+            let erasures = privacy::pending(&self.changes, after.as_ref(), &mut self.log).await?;
             pending += erasures.len();
             self.metrics.erasures_pending.set(i64::try_from(pending).unwrap_or(i64::MAX));
             for erasure in &erasures {
                 // One that fails must not keep the others.
-                match privacy::run(&self.changes, erasure).await {
+                match privacy::run(&self.changes, erasure, &mut self.log).await {
                     Ok(ErasureStep::Erased | ErasureStep::Done) => moves = true,
                     Ok(ErasureStep::Waiting | ErasureStep::Elsewhere) => {}
                     Err(error) => failure = Some(error),

@@ -1,6 +1,10 @@
 //! `crm privacy erase|clean`: erasing personal data, for operators, while the service runs or not.
 
-use std::{fmt, time::Duration};
+use std::{
+    fmt,
+    io::{IsTerminal, stdin},
+    time::Duration,
+};
 
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -38,10 +42,10 @@ pub(super) struct EraseArgs {
     /// Erase the texts of the customer's follow-ups too
     #[arg(long, requires = "customer")]
     follow_ups: bool,
-    /// Delete all that is kept of the tenant, except its audit trail
-    #[arg(long, requires = "yes")]
+    /// Delete all that is kept of the tenant, except its audit trail. On a terminal the tenant's name is asked for first
+    #[arg(long)]
     all: bool,
-    /// Confirm that all is to be deleted
+    /// Do not ask
     #[arg(long, requires = "all")]
     yes: bool,
 }
@@ -66,7 +70,7 @@ async fn erase(config: Config, args: EraseArgs) -> ExitOutcome {
     let app = open(config, database::COMMAND).await?;
     let outcome = match customer {
         Some(customer) => erase_customer(&app, &tenant, customer, args.follow_ups).await,
-        None => erase_tenant(&app, &tenant).await,
+        None => erase_tenant(&app, &tenant, args.yes).await,
     };
     let emptied = empty_log(&app).await;
     app.database().close().await?;
@@ -104,8 +108,21 @@ async fn erase_customer(
     Ok(format!("erasure {}: {}", erasure.erasure_id.0, Counts(&erasure)))
 }
 
-async fn erase_tenant(app: &App, tenant: &Tenant) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
-    let bar = ProgressBar::new(tenant::count(app.database(), tenant).await.map_err(fault)?);
+async fn erase_tenant(
+    app: &App,
+    tenant: &Tenant,
+    is_confirmed: bool,
+) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
+    let rows = tenant::count(app.database(), tenant).await.map_err(fault)?;
+    print(&format!(
+        "all that is kept of the tenant {} is going to be deleted: {rows} rows of resources, events, accepted requests and \
+         certificates; its audit trail stays",
+        tenant.as_str()
+    ))?;
+    if !is_confirmed && stdin().is_terminal() {
+        confirm(tenant).await?;
+    }
+    let bar = ProgressBar::new(rows);
     bar.set_style(ProgressStyle::with_template("{bar:40} {pos} of {len} rows, {eta} left")?);
     let erased = tenant::erase(app, tenant, &|rows| bar.set_position(rows)).await;
     bar.finish_and_clear();
@@ -115,6 +132,19 @@ async fn erase_tenant(app: &App, tenant: &Tenant) -> Result<String, Box<dyn std:
             "{rows} rows are deleted, but {left} were written in the meantime: let nobody write for this tenant, and run it again"
         )
         .into()),
+    }
+}
+
+/// Has the operator type the tenant's name.
+async fn confirm(tenant: &Tenant) -> ExitOutcome {
+    print("this cannot be undone; type the tenant's name to go on:")?;
+    let typed = tokio::task::spawn_blocking(|| {
+        let mut line = String::new();
+        stdin().read_line(&mut line).map(|_| line)
+    });
+    match typed.await??.trim() == tenant.as_str() {
+        true => Ok(()),
+        false => Err("that is not the tenant's name: nothing is deleted".into()),
     }
 }
 

@@ -16,7 +16,7 @@ use super::{connection::Connection, file::DatabaseFile};
 use crate::config::{Pooler, Secret};
 
 /// How long a statement waits for another process's lock on the SQLite file before it is refused; the writer tries again.
-const BUSY_TIMEOUT: Duration = Duration::from_millis(250);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_millis(250);
 /// Readers of the SQLite file.
 pub(super) const SQLITE_READERS: usize = 4;
 /// All connections to it: with the writer, the one that keeps the write-ahead log, and the one that checks reading.

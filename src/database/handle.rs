@@ -138,27 +138,39 @@ impl Database {
     /// # Errors
     /// A fault of the database.
     pub async fn snapshot(&self) -> Result<Transaction> {
-        self.snapshot_of(&Party::Service).await
+        self.snapshot_of(&Party::Service, self.time_limit).await
     }
 
-    /// The same for a tenant's request. It holds one of the tenant's connections for reading until it is dropped.
+    /// The same for a tenant, which may read from it for this long. It holds one of the tenant's connections for reading until
+    /// it is dropped.
     ///
     /// # Errors
     /// A fault of the database.
-    pub async fn snapshot_for(&self, tenant: &Tenant) -> Result<Transaction> {
-        self.snapshot_of(&tenant.into()).await
+    pub async fn snapshot_for(&self, tenant: &Tenant, time: Duration) -> Result<Transaction> {
+        self.snapshot_of(&tenant.into(), time).await
     }
 
-    async fn snapshot_of(&self, party: &Party) -> Result<Transaction> {
-        let deadline = Deadline::within(self.time_limit);
+    /// How many connections for reading a tenant may hold at once.
+    #[must_use]
+    pub fn reads_of_a_tenant(&self) -> usize {
+        self.reads.pool.share()
+    }
+
+    async fn snapshot_of(&self, party: &Party, time: Duration) -> Result<Transaction> {
+        let until = Deadline::within(self.time_limit).for_statements();
         let backend = self.backend();
         let begin = match backend {
-            DbBackend::Postgres => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+            // Whoever reads from it may pause for longer than a request takes.
+            DbBackend::Postgres => format!(
+                "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL idle_in_transaction_session_timeout = {}",
+                time.as_millis()
+            ),
             // On SQLite every transaction sees one instant.
-            _ => "BEGIN",
+            _ => "BEGIN".to_owned(),
         };
-        let mut connection = self.reads.pool.get(party, deadline.for_statements()).await?;
-        connection.begin(begin, deadline.for_statements(), &Steps::default()).await?;
+        let mut connection = self.reads.pool.get(party, until).await?;
+        connection.begin(&begin, until, &Steps::default()).await?;
+        let deadline = Deadline::within(time);
         let connection = Arc::new(tokio::sync::Mutex::new(connection));
         Ok(Transaction { connection, backend, deadline, steps: Arc::default() })
     }

@@ -63,6 +63,11 @@ impl Pool {
         connections.map(|connections| Self { connections, turns }).map_err(|error| DbErr::Custom(error.to_string()))
     }
 
+    /// The most connections that one party holds.
+    pub(super) fn share(&self) -> usize {
+        self.turns.share()
+    }
+
     /// A connection for this party, waited for no longer than `until`.
     pub(super) async fn get(&self, party: &Party, until: Instant) -> Result<PooledConnection, DbErr> {
         let _turn = self.turns.take(party, until).await?;

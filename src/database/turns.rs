@@ -45,6 +45,11 @@ impl Turns {
         })))
     }
 
+    /// The most connections that one party holds.
+    pub(super) fn share(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).share
+    }
+
     /// A turn for this party, waited for no longer than `until`.
     pub(super) async fn take(&self, party: &Party, until: Instant) -> Result<Turn, DbErr> {
         let (sender, receiver) = oneshot::channel();

@@ -42,8 +42,8 @@ impl PrivacyApi {
     /// `GET /events` shows what is left. It cannot be undone. Consumers of events learn from `crm.customer.erased` to
     /// erase their copies; messages that were published and backups are not reached.
     ///
-    /// The reply is the certificate. `completedAt` is `null` while stored events, or more contacts and follow-ups than fit
-    /// into one transaction, are still being erased: `GET` shows how far it is. A further erasure is answered 200, with the
+    /// The reply is the certificate. `completedAt` is `null` while stored events, or contacts and follow-ups beyond the
+    /// first 200 of each, are still being erased: `GET` shows how far it is. A further erasure is answered 200, with the
     /// certificate of the last one, unless personal data was written about the customer since, or follow-ups are to be
     /// erased and were not. The customer can be changed as before: what is written then is new data.
     #[oai(path = "/customers/:customer_id/erasure", method = "post", operation_id = "eraseCustomer")]

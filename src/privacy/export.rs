@@ -1,9 +1,9 @@
 //! The export of a customer: one JSON document from one snapshot, written while it is read, so that its size costs no memory.
 //!
-//! The snapshot has the time of a request. Whatever goes wrong on the way, the reader sees: the document has no end, and the
-//! connection is closed without one.
+//! An export goes on for as long as its reader takes what there is, up to a limit: its snapshot holds a connection that reads.
+//! Whatever goes wrong on the way, the reader sees: the document has no end, and the connection is closed without one.
 
-use std::{io, time::Duration};
+use std::{io, mem, time::Duration};
 
 use futures_util::stream;
 use poem::{Body, IntoResponse, Response, http::header};
@@ -26,7 +26,7 @@ use crate::{
     audit::{AuditAction, AuditEntry, AuditedAction, field_change::FieldChange},
     contacts::Contact,
     customers::{self, CUSTOMERS, Customer},
-    database::{REQUEST, Transaction, read, tenancy::Tenanted},
+    database::{Transaction, read, tenancy::Tenanted},
     error::{Error, Result},
     follow_ups::FollowUp,
     http::caller::{Caller, CanRead},
@@ -40,8 +40,14 @@ use crate::{
 const ROWS: u64 = 50;
 /// Parts of the document that wait to be sent.
 const PARTS: usize = 2;
+/// How large a part of the document is, in bytes: a row may make it larger.
+const PART: usize = 64 << 10;
+/// How long a reader may take for a part.
+const PART_LIMIT: Duration = Duration::from_secs(10);
 /// How long an export may take, from its snapshot to its end.
-const LIMIT: Duration = REQUEST;
+const LIMIT: Duration = Duration::from_secs(120);
+/// The same where it holds the only connection that its tenant may read with: others wait for it.
+const LIMIT_ALONE: Duration = Duration::from_secs(5);
 
 /// The document of a customer, which is still being read.
 pub struct Exported {
@@ -71,7 +77,8 @@ struct Export {
 pub(super) async fn export(app: &App, caller: &Caller<CanRead>, customer: Uuid) -> Result<Exported> {
     let place = app.exports().clone().try_acquire_owned();
     let place = place.map_err(|_| Error::unavailable("as many exports as may be are under way"))?;
-    let snapshot = app.database().snapshot_for(caller.tenant()).await?;
+    let limit = if app.database().reads_of_a_tenant() > 1 { LIMIT } else { LIMIT_ALONE };
+    let snapshot = app.database().snapshot_for(caller.tenant(), limit).await?;
     let row = read::one::<customers::Entity>(&snapshot, caller.tenant(), customer).await?;
     let head = Head {
         exported_at: app.now(),
@@ -85,7 +92,7 @@ pub(super) async fn export(app: &App, caller: &Caller<CanRead>, customer: Uuid) 
 
     let (parts, receiver) = mpsc::channel(PARTS);
     let export = Export { snapshot, tenant: caller.tenant().clone(), customer, parts };
-    tokio::spawn(write(export, head, app.clone(), place));
+    tokio::spawn(write((export, limit), head, app.clone(), place));
     Ok(Exported { customer, body: body(receiver) })
 }
 
@@ -108,8 +115,8 @@ struct Head<'e> {
     customer: Customer,
 }
 
-async fn write(export: Export, head: Vec<u8>, app: App, _place: OwnedSemaphorePermit) {
-    match timeout(LIMIT, export.write(head, app.cipher())).await {
+async fn write((export, limit): (Export, Duration), head: Vec<u8>, app: App, _place: OwnedSemaphorePermit) {
+    match timeout(limit, export.write(head, app.cipher())).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::warn!(cause = error.cause(), "an export broke off"),
         Err(_) => tracing::warn!("an export broke off: it was not read in time"),
@@ -137,12 +144,15 @@ impl Export {
             let rows = self.next::<V>(last.as_ref()).await?;
             let Some(newest) = rows.last().cloned() else { break };
             let is_full = rows.len() as u64 == ROWS;
-            let mut part = Vec::new();
+            let (mut part, mut is_first) = (Vec::new(), last.is_none());
             for row in rows {
-                if last.is_some() || !part.is_empty() {
+                if !mem::take(&mut is_first) {
                     part.push(b',');
                 }
                 serde_json::to_writer(&mut part, &V::project(row, view)?).map_err(Error::internal)?;
+                if part.len() >= PART {
+                    self.send(Part::Some(mem::take(&mut part))).await?;
+                }
             }
             self.send(Part::Some(part)).await?;
             last = Some(newest);
@@ -173,7 +183,9 @@ impl Export {
     }
 
     async fn send(&self, part: Part) -> Result<()> {
-        self.parts.send(part).await.map_err(|_| Error::unavailable("its reader is gone"))
+        let sent = timeout(PART_LIMIT, self.parts.send(part)).await;
+        let sent = sent.map_err(|_| Error::unavailable("its reader is too slow"))?;
+        sent.map_err(|_| Error::unavailable("its reader is gone"))
     }
 }
 

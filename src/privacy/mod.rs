@@ -2,7 +2,8 @@
 //!
 //! **Erasure.** The customer stays, and what refers to it, but nobody can tell any more who it was: names become `erased`,
 //! phone numbers and addresses are gone, with what they are found by; on request also the texts of its follow-ups. This takes
-//! effect for rows at once ([`request`]), in the transaction that accepts it. What may be much follows in steps that a restart
+//! effect for the customer and the first 200 contacts and follow-ups at once ([`request`]), in the transaction that accepts it.
+//! What may be much follows in steps that a restart
 //! takes up again ([`steps`]): further contacts, follow-ups, and every stored event about them, also about those that are
 //! deleted. Last the database's log is emptied. Then the erasure is complete, and its certificate says so.
 //!
@@ -24,4 +25,4 @@ pub mod types;
 
 pub use api::PrivacyApi;
 pub(crate) use request::erase_by_operator;
-pub use steps::{ErasureStep, PENDING, PendingErasure, pending, run};
+pub use steps::{ErasureStep, LogEmptying, PENDING, PendingErasure, pending, run};

@@ -2,8 +2,11 @@
 
 #![expect(clippy::disallowed_methods, reason = "an erasure is no resource: the trail has an entry of its own about it")]
 
+use std::time::Duration;
+
 use futures_util::FutureExt;
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{
@@ -26,8 +29,10 @@ use crate::{
     values::Tenant,
 };
 
-/// How many contacts are erased with the customer, in one transaction; further ones follow in steps.
-const CONTACTS: u64 = 200;
+/// How many contacts, and how many follow-ups, are erased with the customer, in one transaction; further ones follow in steps.
+const ROWS: u64 = 200;
+/// How long the events since the last erasure are looked at; where that is too short to see all, another erasure begins.
+const LOOKING: Duration = Duration::from_secs(2);
 
 /// What was found of the last erasure before a further one: whether the stored events since then hold personal data, as far
 /// as they were looked at. Looking takes time, so it is done before the transaction begins.
@@ -54,8 +59,11 @@ pub(crate) async fn check(
         return Ok(None);
     };
     let mut checked = Checked { erasure: last.erasure_id, until, is_clean: true };
-    let end = events::last(&db).await?;
+    let (end, enough) = (events::last(&db).await?, Instant::now() + LOOKING);
     while checked.is_clean && checked.until < end {
+        if Instant::now() >= enough {
+            return Ok(None);
+        }
         let up_to = (checked.until + WINDOW).min(end);
         checked.is_clean = is_clean(&db, tenant, customer, follow_ups, (checked.until, up_to)).await?;
         checked.until = up_to;
@@ -121,7 +129,12 @@ async fn begin(change: &mut Change<'_>, with_follow_ups: bool) -> Result<Model> 
     let customer = change.id();
     let customers = i64::from(change.is_unerased::<customers::Entity>().await?);
     change.erase_one::<customers::Entity>(customer).await?;
-    let contacts = change.erase_of_customer::<contacts::Entity>(customer, CONTACTS).await?.len();
+    let count = |ids: Vec<Uuid>| i64::try_from(ids.len()).unwrap_or_default();
+    let contacts = count(change.erase_of_customer::<contacts::Entity>(customer, ROWS).await?);
+    let follow_ups = match with_follow_ups {
+        true => count(change.erase_of_customer::<follow_ups::Entity>(customer, ROWS).await?),
+        false => 0,
+    };
     let Actor { tenant, name, client, request_id, trace_id } = change.actor().clone();
     let row = Model {
         tenant_id: tenant.as_str().to_owned(),
@@ -134,8 +147,8 @@ async fn begin(change: &mut Change<'_>, with_follow_ups: bool) -> Result<Model> 
         trace_id,
         with_follow_ups,
         customers,
-        contacts: i64::try_from(contacts).unwrap_or_default(),
-        follow_ups: 0,
+        contacts,
+        follow_ups,
         events: 0,
         events_done: 0,
         events_until: None,
@@ -172,8 +185,14 @@ async fn last_if_it_holds(change: &Change<'_>, follow_ups: bool, checked: Option
     let is_new = change.has_unerased::<contacts::Entity>(customer).await?
         || (follow_ups && change.has_unerased::<follow_ups::Entity>(customer).await?);
     let since = (checked.until, events::last(change.db()).await?);
-    let holds = !is_new && is_clean(change.db(), tenant, customer, follow_ups, since).await?;
-    Ok(holds.then_some(last))
+    if is_new || !is_clean(change.db(), tenant, customer, follow_ups, since).await? {
+        return Ok(None);
+    }
+    // What was not asked for was not looked at either.
+    match last.with_follow_ups == follow_ups {
+        true => steps::remember_clean(change, &last, since.1).await.map(Some),
+        false => Ok(Some(last)),
+    }
 }
 
 async fn is_clean(

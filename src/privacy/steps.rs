@@ -11,7 +11,7 @@ use sea_orm::{
     QuerySelect, QueryTrait, Statement,
     sea_query::{Expr, ExprTrait, LockBehavior, LockType},
 };
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use uuid::Uuid;
 
 use super::{
@@ -51,8 +51,10 @@ pub(super) const WINDOW: i64 = 10_000;
 const EVENTS: usize = 500;
 /// How long a request waits for its erasure to be complete.
 const AT_ONCE: Duration = Duration::from_secs(2);
-/// The pause before the log is emptied again, that readers were in the way of.
-const RETRY: Duration = Duration::from_millis(50);
+/// The pause before a step that could not be taken is tried again, or before the log is emptied again that readers were in
+/// the way of: at first, and after further attempts, each of which makes writers wait.
+const PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 const OF_ROWS: [PersonalData; 2] = [PersonalData::of::<customers::Entity>(), PersonalData::of::<contacts::Entity>()];
 const FOLLOW_UPS: PersonalData = PersonalData::of::<follow_ups::Entity>();
@@ -67,6 +69,35 @@ pub(super) fn personal(with_follow_ups: bool) -> &'static [PersonalData] {
 /// An erasure that is under way.
 #[derive(Debug, Clone)]
 pub struct PendingErasure(Model);
+
+/// Emptying the database's log once for all erasures that wait for that, and ever less often while readers are in the way.
+#[derive(Debug, Default)]
+pub struct LogEmptying {
+    /// The pause after the last attempt, that was in vain, and its end.
+    failed: Option<(Duration, Instant)>,
+    is_done: bool,
+}
+
+impl LogEmptying {
+    /// What was erased until now may not be out of the log yet. To be called before erasures are read that may be complete.
+    fn begin(&mut self) {
+        self.is_done = false;
+    }
+
+    async fn ensure(&mut self, changes: &Changes) -> Result<bool> {
+        let now = Instant::now();
+        if !self.is_done && self.failed.is_none_or(|(_, until)| until <= now) {
+            self.is_done = changes.database.empty_log().await?;
+            let pause = self.failed.map_or(PAUSE, |(pause, _)| longer(pause));
+            self.failed = if self.is_done { None } else { Some((pause, Instant::now() + pause)) };
+        }
+        Ok(self.is_done)
+    }
+}
+
+fn longer(pause: Duration) -> Duration {
+    (pause * 2).min(LONGEST_PAUSE)
+}
 
 /// What a step of an erasure did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,7 +117,12 @@ pub enum ErasureStep {
 ///
 /// # Errors
 /// A database error.
-pub async fn pending(changes: &Changes, after: Option<&PendingErasure>) -> Result<Vec<PendingErasure>> {
+pub async fn pending(
+    changes: &Changes,
+    after: Option<&PendingErasure>,
+    log: &mut LogEmptying,
+) -> Result<Vec<PendingErasure>> {
+    log.begin();
     let order = [Column::RequestedAt, Column::ErasureId];
     let later = after.map(|PendingErasure(after)| {
         let key = Expr::tuple(order.map(|column| column.into_expr()));
@@ -101,22 +137,28 @@ pub async fn pending(changes: &Changes, after: Option<&PendingErasure>) -> Resul
 ///
 /// # Errors
 /// A database error: then the step is not taken.
-pub async fn run(changes: &Changes, PendingErasure(erasure): &PendingErasure) -> Result<ErasureStep> {
-    step(changes, erasure).await.map(|(step, _)| step)
+pub async fn run(
+    changes: &Changes,
+    PendingErasure(erasure): &PendingErasure,
+    log: &mut LogEmptying,
+) -> Result<ErasureStep> {
+    step(changes, erasure, log).await.map(|(step, _)| step)
 }
 
 /// Goes on with an erasure for a moment, mostly until it is complete; whatever comes in the way, the erasure is accepted, and
 /// goes on in the background.
 pub(super) async fn for_a_moment(changes: &Changes, erasure: Model) -> Model {
-    let (started, mut row) = (Instant::now(), erasure);
-    while row.completed_at.is_none() && started.elapsed() < AT_ONCE {
-        match step(changes, &row).await {
-            Ok((ErasureStep::Waiting, latest)) => {
-                row = latest;
-                sleep(RETRY).await;
-            }
+    let (end, mut row, mut pause) = (Instant::now() + AT_ONCE, erasure, PAUSE);
+    while row.completed_at.is_none() && Instant::now() < end {
+        // One that takes longer goes on to its end, or is taken again in the background.
+        let Ok(taken) = timeout_at(end, step(changes, &row, &mut LogEmptying::default())).await else { break };
+        match taken {
             Ok((ErasureStep::Erased | ErasureStep::Done, latest)) => row = latest,
-            Ok((ErasureStep::Elsewhere, _)) => sleep(RETRY).await,
+            Ok((ErasureStep::Waiting | ErasureStep::Elsewhere, latest)) => {
+                row = latest;
+                sleep_until(end.min(Instant::now() + pause)).await;
+                pause = longer(pause);
+            }
             Err(error) => {
                 tracing::warn!(cause = error.cause(), "an erasure is not complete yet: it goes on in the background");
                 break;
@@ -131,19 +173,23 @@ pub(super) async fn for_a_moment(changes: &Changes, erasure: Model) -> Model {
 /// # Errors
 /// A database error.
 pub(super) async fn complete(changes: &Changes, mut row: Model, progress: &dyn Fn(&Erasure)) -> Result<Erasure> {
+    let mut pause = PAUSE;
     while row.completed_at.is_none() {
-        let (step, latest) = step(changes, &row).await?;
+        let (step, latest) = step(changes, &row, &mut LogEmptying::default()).await?;
         row = latest;
         progress(&Erasure::from_row(row.clone()));
-        if step != ErasureStep::Erased {
-            sleep(RETRY).await;
+        if step == ErasureStep::Erased {
+            pause = PAUSE;
+        } else {
+            sleep(pause).await;
+            pause = longer(pause);
         }
     }
     Ok(Erasure::from_row(row))
 }
 
 /// Takes the next step, and gives what the erasure's row is then.
-async fn step(changes: &Changes, erasure: &Model) -> Result<(ErasureStep, Model)> {
+async fn step(changes: &Changes, erasure: &Model, log: &mut LogEmptying) -> Result<(ErasureStep, Model)> {
     let actor = erasure.actor();
     let db = changes.database.read_for(&actor.tenant);
     let stored = entity::Entity::of(&actor.tenant).filter(Column::ErasureId.eq(erasure.erasure_id));
@@ -152,7 +198,11 @@ async fn step(changes: &Changes, erasure: &Model) -> Result<(ErasureStep, Model)
         _ if row.completed_at.is_some() => return Ok((ErasureStep::Done, row)),
         None => None,
         Some(until) if row.events_done < until => Some(Window::find(&db, &actor.tenant, &row, until).await?),
-        Some(_) if !changes.database.empty_log().await? => return Ok((ErasureStep::Waiting, row)),
+        // Its last step may have been taken elsewhere after the log was emptied for the others.
+        Some(until) if erasure.events_until != Some(until) || erasure.events_done < until => {
+            return Ok((ErasureStep::Erased, row));
+        }
+        Some(_) if !log.ensure(changes).await? => return Ok((ErasureStep::Waiting, row)),
         Some(_) => None,
     };
     let id = row.erasure_id;
@@ -328,6 +378,16 @@ fn note_completion(change: &mut Change<'_>, row: &Model) -> Result<()> {
             row.customer_id
         ),
     })
+}
+
+/// Notes that no stored event up to this one holds personal data, so that these need not be looked at again.
+///
+/// # Errors
+/// A database error.
+pub(super) async fn remember_clean(change: &Change<'_>, complete: &Model, up_to: i64) -> Result<Model> {
+    let row = Model { events_done: up_to, events_until: Some(up_to), ..complete.clone() };
+    save(change, complete, &row).await?;
+    Ok(row)
 }
 
 async fn save(change: &Change<'_>, before: &Model, row: &Model) -> Result<()> {

@@ -10,7 +10,7 @@ use crate::{
     audit::{AuditAction, AuditEntry, AuditedAction, entry, field_change::FieldChange},
     auth::Actor,
     database::{Database, Transaction},
-    error::Result,
+    error::{ErrorKind, Result},
     events::outbox,
     values::Tenant,
 };
@@ -59,8 +59,17 @@ pub async fn count(database: &Database, tenant: &Tenant) -> Result<u64> {
 /// # Errors
 /// A database error. What was deleted until then stays deleted.
 pub async fn erase(app: &App, tenant: &Tenant, progress: &dyn Fn(u64)) -> Result<(u64, u64)> {
-    let database = app.database();
-    let (mut deleted, mut left) = (0, count(database, tenant).await?);
+    let mut deleted = 0;
+    let left = delete(app.database(), tenant, &mut deleted, progress).await;
+    // Whatever came in the way, the trail says what is gone.
+    let noted = note(app, tenant, deleted, matches!(left, Ok(0))).await;
+    let left = left?;
+    noted.map(|()| (deleted, left))
+}
+
+/// Deletes all in some passes; returns how many rows are left then.
+async fn delete(database: &Database, tenant: &Tenant, deleted: &mut u64, progress: &dyn Fn(u64)) -> Result<u64> {
+    let mut left = count(database, tenant).await?;
     for _pass in 0..PASSES {
         if left == 0 {
             break;
@@ -70,17 +79,18 @@ pub async fn erase(app: &App, tenant: &Tenant, progress: &dyn Fn(u64)) -> Result
                 "DELETE FROM {table} WHERE tenant_id = $1 AND ({key}) IN \
                  (SELECT {key} FROM {table} WHERE tenant_id = $1 LIMIT {ROWS})"
             );
-            let before = deleted;
-            deleted += repeat(database, tenant, &[sql], |rows| progress(before + rows)).await?;
+            match repeat(database, tenant, &[sql], deleted, progress).await {
+                // Somebody has just written what refers to these rows: they are left for the next pass.
+                Err(error) if error.kind() == ErrorKind::Invalid => {}
+                done => done?,
+            }
         }
         // Events of before are in the feed then, and can go with their places there.
         outbox::assign_positions(database).await?;
-        let before = deleted;
-        deleted += repeat(database, tenant, &events(), |rows| progress(before + rows)).await?;
+        repeat(database, tenant, &events(), deleted, progress).await?;
         left = count(database, tenant).await?;
     }
-    note(app, tenant, deleted).await?;
-    Ok((deleted, left))
+    Ok(left)
 }
 
 /// How some events go: with their places in the feed, and only once they have one. What the relay knows of them goes first.
@@ -100,8 +110,13 @@ fn events() -> [String; 3] {
 }
 
 /// Executes statements, together in a transaction, until the last one deletes nothing more.
-async fn repeat(database: &Database, tenant: &Tenant, statements: &[String], progress: impl Fn(u64)) -> Result<u64> {
-    let mut deleted = 0;
+async fn repeat(
+    database: &Database,
+    tenant: &Tenant,
+    statements: &[String],
+    deleted: &mut u64,
+    progress: &dyn Fn(u64),
+) -> Result<()> {
     loop {
         let (tenant, statements) = (tenant.clone(), statements.to_vec());
         let rows = database
@@ -111,10 +126,10 @@ async fn repeat(database: &Database, tenant: &Tenant, statements: &[String], pro
             })
             .await?;
         if rows == 0 {
-            return Ok(deleted);
+            return Ok(());
         }
-        deleted += rows;
-        progress(deleted);
+        *deleted += rows;
+        progress(*deleted);
     }
 }
 
@@ -128,12 +143,13 @@ async fn execute(transaction: &Transaction, tenant: &Tenant, statements: &[Strin
     Ok(rows)
 }
 
-/// Says in the tenant's trail that it is gone, and deletes the last that the feed knows of it.
-async fn note(app: &App, tenant: &Tenant, rows: u64) -> Result<()> {
+/// Says in the tenant's trail that it is gone, or a part of it, and deletes the last that the feed knows of it.
+async fn note(app: &App, tenant: &Tenant, rows: u64, is_all: bool) -> Result<()> {
     let (request_id, trace_id) = (app.new_id().to_string(), app.new_id().simple().to_string());
     let actor = Actor { tenant: tenant.clone(), name: "operator".to_owned(), client: None, request_id, trace_id };
     let changes = vec![FieldChange { field: "rows".to_owned(), old: Some(rows.to_string()), new: None }];
-    let summary = format!("erased the tenant: {rows} rows of resources, events and accepted requests");
+    let what = if is_all { "the tenant" } else { "a part of the tenant" };
+    let summary = format!("erased {what}: {rows} rows of resources, events and accepted requests");
     let action = AuditedAction { action: AuditAction::Delete, kind: None, id: None, changes, summary };
     let entries = [AuditEntry::new(app.ids(), &actor, action)?];
     let tenant = tenant.clone();

@@ -78,7 +78,7 @@ pub struct Erasure {
     pub tenant_id: Tenant,
     /// The customer whose personal data is erased.
     pub customer_id: Id,
-    /// When it was accepted: from then on no reply shows the personal data of the customer.
+    /// When it was accepted: from then on no reply shows the personal data of the customer itself.
     pub at: Timestamp,
     /// Who asked for it: the token's `sub`, else its client, else `unknown`.
     pub actor: String,

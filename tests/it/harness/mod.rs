@@ -365,6 +365,11 @@ impl Call<'_> {
         (response, text)
     }
 
+    /// Sends the request; the body of the reply, which is still being written.
+    pub async fn body(self) -> poem::Body {
+        self.service.endpoint.get_response(self.request).await.take_body()
+    }
+
     /// Sends the request, and drops it after a number of polls, as when the client disconnects.
     pub async fn hang_up_after(self, polls: usize) {
         let mut answer = Box::pin(self.service.endpoint.get_response(self.request));

@@ -1,10 +1,13 @@
 //! What an erasure leaves of a customer, and of all that was said about it.
 
+use std::time::{Duration, Instant};
+
 use crm::{
     database::Failure,
-    privacy::{self, ErasureStep},
+    privacy::{self, ErasureStep, LogEmptying},
     service::asyncapi,
 };
+use futures_util::future::join_all;
 use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
 
@@ -18,13 +21,14 @@ use crate::harness::{
 
 /// Goes on with the erasures that are under way, as the service does in the background.
 pub async fn complete(service: &Service) {
+    let mut log = LogEmptying::default();
     for _ in 0..10_000 {
-        let pending = privacy::pending(service.app.changes(), None).await.unwrap();
+        let pending = privacy::pending(service.app.changes(), None, &mut log).await.unwrap();
         if pending.is_empty() {
             return;
         }
         for erasure in pending {
-            assert_ne!(privacy::run(service.app.changes(), &erasure).await.unwrap(), ErasureStep::Elsewhere);
+            assert_ne!(privacy::run(service.app.changes(), &erasure, &mut log).await.unwrap(), ErasureStep::Elsewhere);
         }
     }
     panic!("an erasure does not come to an end");
@@ -219,7 +223,7 @@ async fn a_large_erasure_goes_on_in_steps_and_hides_the_customer_at_once() {
     // Each step of it fails from the first one behind the request's own on.
     let steps = service.app.database().steps();
     let connection = service.database.connect().await;
-    for failing in (200..).step_by(5) {
+    for failing in (320..).step_by(5) {
         steps.fail(failing..=u64::MAX, Failure::NotDone);
         let reply = service.post(&format!("/customers/{erased}/erasure"), json!({ "followUps": "erase" })).send().await;
         steps.stop_failing();
@@ -234,7 +238,7 @@ async fn a_large_erasure_goes_on_in_steps_and_hides_the_customer_at_once() {
     }
     assert_eq!(service.read(&format!("/customers/{erased}")).await["name"], "erased");
     let certificate = service.read(&format!("/customers/{erased}/erasure")).await;
-    assert_eq!(certificate["counts"], json!({ "customers": 1, "contacts": 200, "followUps": 0, "events": 0 }));
+    assert_eq!(certificate["counts"], json!({ "customers": 1, "contacts": 200, "followUps": 120, "events": 0 }));
     service.customer().await;
     complete(&service).await;
     let certificate = service.read(&format!("/customers/{erased}/erasure")).await;
@@ -256,6 +260,45 @@ async fn a_large_erasure_goes_on_in_steps_and_hides_the_customer_at_once() {
             format!("began to erase the personal data of customer {erased}"),
         ]
     );
+}
+
+#[tokio::test]
+async fn erasures_that_wait_for_a_reader_let_writers_by() {
+    const COUNT: u32 = 20;
+    if on_postgres() {
+        return;
+    }
+    let service = Service::start().await;
+    let mut customers = Vec::new();
+    for _ in 0..COUNT {
+        customers.push(customer(&service, "Li Lei").await);
+    }
+    let reader = service.app.database().snapshot().await.unwrap();
+    reader.execute_unprepared("SELECT count(*) FROM customers").await.unwrap();
+    let ask = async |customer: &String| erase(&service, customer, json!({})).await;
+    for certificate in join_all(customers.iter().map(ask)).await {
+        assert!(certificate["completedAt"].is_null(), "{certificate}");
+    }
+    let (changes, mut log) = (service.app.changes(), LogEmptying::default());
+    let rest = async |log: &mut LogEmptying| privacy::pending(changes, None, log).await.unwrap();
+    // Those of their steps that their requests had no time for.
+    let mut waits = false;
+    while !waits {
+        waits = true;
+        for erasure in rest(&mut log).await {
+            waits &= privacy::run(changes, &erasure, &mut log).await.unwrap() == ErasureStep::Waiting;
+        }
+    }
+    let pending = rest(&mut log).await;
+    let began = Instant::now();
+    for erasure in &pending {
+        assert_eq!(privacy::run(changes, erasure, &mut log).await.unwrap(), ErasureStep::Waiting);
+    }
+    // Where each had the writer wait for the reader, it would be 250 ms each.
+    assert!(began.elapsed() < Duration::from_millis(125) * COUNT, "{:?}", began.elapsed());
+    drop(reader);
+    complete(&service).await;
+    assert!(rest(&mut log).await.is_empty() && pending.len() == COUNT as usize);
 }
 
 #[tokio::test]

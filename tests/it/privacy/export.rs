@@ -1,5 +1,8 @@
 //! A copy of all that is kept about a customer.
 
+use std::time::Duration;
+
+use futures_util::StreamExt;
 use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
 
@@ -102,16 +105,40 @@ async fn an_export_that_cannot_go_on_breaks_off_visibly() {
 }
 
 #[tokio::test]
+async fn an_export_goes_on_while_its_reader_takes_what_there_is() {
+    let service = Service::start().await;
+    let customer = customer(&service).await;
+    for number in 0..130 {
+        let body = json!({ "customerId": customer, "name": format!("Han Mei {number}") });
+        service.post("/contacts", body).send_unchecked().await.expect(201);
+    }
+    let mut parts = service.get(&format!("/customers/{customer}/export")).body().await.into_bytes_stream();
+    let mut export = Vec::new();
+    // Longer in all than a request may take.
+    for _ in 0..2 {
+        export.extend(parts.next().await.unwrap().unwrap());
+        tokio::time::sleep(Duration::from_secs(5)).await;
+    }
+    while let Some(part) = parts.next().await {
+        export.extend(part.unwrap());
+    }
+    let export: Value = serde_json::from_slice(&export).unwrap();
+    assert_eq!(export["contacts"].as_array().unwrap().len(), 130);
+}
+
+#[tokio::test]
 async fn more_exports_than_may_be_at_once_are_503() {
     let service = Service::start().await;
     let customer = customer(&service).await;
     let path = format!("/customers/{customer}/export");
-    let places = service.app.exports().clone().acquire_many_owned(2).await.unwrap();
+    let at_once = u32::try_from(service.app.exports().available_permits()).unwrap();
+    assert!((at_once as usize) < service.app.database().reads_of_a_tenant(), "a tenant's exports leave it no reader");
+    let places = service.app.exports().clone().acquire_many_owned(at_once).await.unwrap();
     let reply = service.get(&path).send().await.expect(503);
     assert_eq!(reply.header("Retry-After"), "1");
     drop(places);
     service.get(&path).send().await.expect(200);
-    let ended = service.app.exports().acquire_many(2);
+    let ended = service.app.exports().acquire_many(at_once);
     drop(tokio::time::timeout(AMPLE, ended).await.expect("an export keeps its place").unwrap());
 }
 

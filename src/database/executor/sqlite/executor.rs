@@ -21,6 +21,9 @@ use crate::{
     error::{Error, Result},
 };
 
+/// How many may wait for the log to be emptied, once for all of them; others ask again.
+const LOG_EMPTYINGS: usize = 64;
+
 /// What commits changes on SQLite: puts them into the queue of the one writer.
 pub(in crate::database) struct SqliteExecutor {
     queue: Arc<WorkQueue>,
@@ -39,7 +42,7 @@ impl SqliteExecutor {
         health: Arc<Health>,
     ) -> Self {
         let queue = Arc::new(WorkQueue::new());
-        let (log_emptying, asked) = mpsc::channel(1);
+        let (log_emptying, asked) = mpsc::channel(LOG_EMPTYINGS);
         let maintenance = Maintenance::new(pool, readers, file, wal_guard, health);
         let writer = tokio::spawn(Writer::new(maintenance, steps, Arc::clone(&queue), asked).run());
         Self { queue, log_emptying, writer: Some(writer).into() }
@@ -58,7 +61,6 @@ impl SqliteExecutor {
     /// Moves the whole write-ahead log into the database file; `false` where that is not possible now.
     pub(in crate::database) async fn empty_log(&self) -> Result<bool> {
         let (sender, receiver) = oneshot::channel();
-        // Whoever else asked is answered soon.
         if self.log_emptying.try_send(sender).is_err() {
             return Ok(false);
         }

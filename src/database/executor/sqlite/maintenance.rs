@@ -1,7 +1,7 @@
 //! Looking after the file: whether it is in place, whether it can be read and written again, and that the write-ahead log
 //! does not grow for ever.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use sea_orm::{DbBackend, DbErr, Statement};
 use tokio::time::Instant;
@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::{DISK_TIMEOUT, LOCKED};
 use crate::{
     database::{
+        connect::BUSY_TIMEOUT,
         fault::{Fault, db_error, driver_error, is_read_only},
         file::{DatabaseFile, FileState, NOT_IN_PLACE, not_in_place},
         health::Health,
@@ -93,7 +94,7 @@ impl Maintenance {
         self.idle = self.idle.map(|ticks| ticks + 1);
         if self.idle == Some(IDLE_TICKS) {
             self.idle = None;
-            self.empty_log().await?;
+            self.empty_log(BUSY_TIMEOUT).await?;
         }
         Ok(())
     }
@@ -110,7 +111,7 @@ impl Maintenance {
     /// A write-ahead log that cannot be moved.
     pub(super) async fn flush(&mut self) -> Result<()> {
         match self.file.check() {
-            FileState::InPlace => drop(self.empty_log().await?),
+            FileState::InPlace => drop(self.empty_log(BUSY_TIMEOUT).await?),
             FileState::SidecarsDeleted => {
                 if let Err(error) = self.move_log().await {
                     tracing::error!(%error, "files beside the database were deleted, and what they held is lost");
@@ -200,17 +201,30 @@ impl Maintenance {
     }
 
     /// Moves the write-ahead log into the database file, so that it does not grow for ever and holds nothing that was
-    /// erased. Readers may be in its way, so that it moves only in part: then the result is `false`. Any error is a fault: the
-    /// connection is in a state that it must not be in.
-    pub(super) async fn empty_log(&mut self) -> Result<bool> {
+    /// erased. Readers may be in its way, for longer than it has `patience`, so that it moves only in part: then the result
+    /// is `false`. Any error is a fault: the connection is in a state that it must not be in.
+    pub(super) async fn empty_log(&mut self, patience: Duration) -> Result<bool> {
         let mut connection = self.connection().await?;
-        let moved = connection.query(&pragma("wal_checkpoint(TRUNCATE)"), Instant::now() + DISK_TIMEOUT).await;
+        let moved = move_whole_log(&mut connection, patience).await;
         if moved.is_err() {
             connection.hang_up();
         }
-        let is_blocked = moved?.first().map(|row| row.try_get_by_index::<i32>(0)).transpose()?;
-        Ok(is_blocked == Some(0))
+        Ok(moved?)
     }
+}
+
+/// Whether the whole log could be moved with so much patience for readers.
+async fn move_whole_log(connection: &mut PooledConnection, patience: Duration) -> std::result::Result<bool, DbErr> {
+    let until = Instant::now() + DISK_TIMEOUT;
+    connection.query(&busy_timeout(patience), until).await?;
+    let rows = connection.query(&pragma("wal_checkpoint(TRUNCATE)"), until).await?;
+    connection.query(&busy_timeout(BUSY_TIMEOUT), until).await?;
+    let is_blocked = rows.first().map(|row| row.try_get_by_index::<i32>(0)).transpose()?;
+    Ok(is_blocked == Some(0))
+}
+
+fn busy_timeout(timeout: Duration) -> Statement {
+    pragma(&format!("busy_timeout = {}", timeout.as_millis()))
 }
 
 fn pragma(name: &str) -> Statement {

@@ -21,6 +21,8 @@ const GATHERING_TIME: Duration = Duration::from_millis(100);
 const SHARED_GATHERING_TIME: Duration = Duration::from_millis(10);
 /// How long work waits for another process's lock before it is refused.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long an emptying of the log waits for readers, while all work waits for it.
+const LOG_PATIENCE: Duration = Duration::from_millis(10);
 /// How often the file is checked, and a commit tried while commits fail.
 const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -31,6 +33,8 @@ pub(super) struct Writer {
     queue: Arc<WorkQueue>,
     /// Those who wait for the write-ahead log to be emptied.
     log_emptying: mpsc::Receiver<oneshot::Sender<Result<bool>>>,
+    /// The log was emptied, or tried to be, since work was last taken from the queue.
+    work_is_next: bool,
     /// Taken from the queue, and waiting for a transaction to begin.
     first: Option<(Party, QueuedWork)>,
 }
@@ -42,7 +46,7 @@ impl Writer {
         queue: Arc<WorkQueue>,
         log_emptying: mpsc::Receiver<oneshot::Sender<Result<bool>>>,
     ) -> Self {
-        Self { maintenance, steps, queue, log_emptying, first: None }
+        Self { maintenance, steps, queue, log_emptying, work_is_next: false, first: None }
     }
 
     /// Runs until the queue is closed and empty.
@@ -50,10 +54,11 @@ impl Writer {
         let mut ticks = interval(MAINTENANCE_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            let may_empty = !self.work_is_next || self.queue.is_empty();
             tokio::select! {
                 biased;
                 _ = ticks.tick() => self.maintain().await,
-                Some(asked) = self.log_emptying.recv() => self.empty_log(asked).await,
+                Some(asked) = self.log_emptying.recv(), if may_empty => self.empty_log(asked).await,
                 next = self.queue.next() => match next {
                     Some((_, work)) if self.maintenance.writes_fail() => work.refuse("the database cannot be written").await,
                     Some(work) => self.commit_together(work).await,
@@ -67,18 +72,24 @@ impl Writer {
         self.maintenance.close().await;
     }
 
-    async fn empty_log(&mut self, asked: oneshot::Sender<Result<bool>>) {
+    /// Empties the log once for all who wait for that.
+    async fn empty_log(&mut self, first: oneshot::Sender<Result<bool>>) {
+        self.work_is_next = true;
+        let mut asked = vec![first];
+        asked.extend(std::iter::from_fn(|| self.log_emptying.try_recv().ok()));
         let emptied = match self.maintenance.writes_fail() {
             true => Err(Error::unavailable("the database cannot be written")),
-            false => self.maintenance.empty_log().await,
+            false => self.maintenance.empty_log(LOG_PATIENCE).await,
         };
         if let Err(error) = &emptied
             && !self.maintenance.writes_fail()
         {
             self.fails(error).await;
         }
-        // Where nobody waits any more, it is emptied all the same.
-        let _gone = asked.send(emptied);
+        for asked in asked {
+            // Where nobody waits any more, it is emptied all the same.
+            let _gone = asked.send(emptied.clone());
+        }
     }
 
     async fn maintain(&mut self) {
@@ -92,6 +103,7 @@ impl Writer {
     /// Runs this unit of work and what else waits in one transaction, commits it, and answers.
     async fn commit_together(&mut self, first: (Party, QueuedWork)) {
         self.first = Some(first);
+        self.work_is_next = false;
         self.maintenance.log_grows();
         self.maintenance.health().writer_is_busy(true);
         match self.transaction().await {
