@@ -15,7 +15,10 @@ use crate::{
 
 /// The parameters of a request, parsed by the first who wants to know. Put into each request.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Parameters(Arc<OnceLock<Option<Vec<(String, String)>>>>);
+pub(super) struct Parameters(Arc<OnceLock<Option<Pairs>>>);
+
+/// Names and values, in the order in which they were sent.
+type Pairs = Vec<(String, String)>;
 
 /// An optional query parameter, rejected if sent more than once. Unknown parameters are ignored.
 pub struct Query<T: QueryValue>(pub T::Value);
