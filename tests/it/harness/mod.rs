@@ -366,7 +366,7 @@ impl Call<'_> {
     }
 
     /// Sends the request; the body of the reply, which is still being written.
-    pub async fn body(self) -> poem::Body {
+    pub async fn reply_body(self) -> Body {
         self.service.endpoint.get_response(self.request).await.take_body()
     }
 

@@ -112,7 +112,7 @@ async fn an_export_goes_on_while_its_reader_takes_what_there_is() {
         let body = json!({ "customerId": customer, "name": format!("Han Mei {number}") });
         service.post("/contacts", body).send_unchecked().await.expect(201);
     }
-    let mut parts = service.get(&format!("/customers/{customer}/export")).body().await.into_bytes_stream();
+    let mut parts = service.get(&format!("/customers/{customer}/export")).reply_body().await.into_bytes_stream();
     let mut export = Vec::new();
     // Longer in all than a request may take.
     for _ in 0..2 {
