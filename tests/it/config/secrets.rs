@@ -33,8 +33,11 @@ fn revealed(config: &Config) -> Vec<String> {
     [token, postgres(&config.database_url), migrate, introspection, keys].into_iter().flatten().collect()
 }
 
+/// Names and values of variables.
+type Variables = &'static [(&'static str, &'static str)];
+
 /// Every secret, with what else it needs.
-const SECRETS: [(&str, &str, &[(&str, &str)]); 5] = [
+const SECRETS: [(&str, &str, Variables); 5] = [
     ("CRM_JWT_SECRET", SECRET, &[]),
     ("CRM_DATABASE_URL", "postgres://crm:canary@127.0.0.1/crm", &[]),
     ("CRM_MIGRATE_URL", "postgres://crm:canary@127.0.0.1/crm", &[("CRM_DATABASE_URL", "postgres://crm@127.0.0.1/crm")]),
