@@ -28,7 +28,7 @@ pub(super) enum KeySource {
     /// The configuration: they stay the same.
     Fixed(Arc<KeySet>),
     /// A file, read again when it changes.
-    File(KeyFile),
+    File(Box<KeyFile>),
     /// The platform.
     Remote(Arc<RemoteKeys>),
 }
@@ -52,7 +52,9 @@ impl KeySource {
                 let (_, pem) = read(file)?;
                 fixed(KeySet::from_pem(&pem).map_err(|why| about(file, &why))?)
             }
-            TokenKeys::JwksFile(file) => Self::File(KeyFile::open(file, clock.clone(), config.auth.access.cooldown)?),
+            TokenKeys::JwksFile(file) => {
+                Self::File(Box::new(KeyFile::open(file, clock.clone(), config.auth.access.cooldown)?))
+            }
             TokenKeys::JwksUrl(url) => remote(Origin::Url(url.clone()))?,
             TokenKeys::Issuer(issuer) => remote(Origin::Issuer(issuer.clone()))?,
         }))
