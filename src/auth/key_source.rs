@@ -53,8 +53,7 @@ impl KeySource {
                 fixed(KeySet::from_pem(&pem).map_err(|why| about(file, &why))?)
             }
             TokenKeys::JwksFile(file) => {
-                let file = KeyFile::open(file, clock.clone(), config.auth.access.cooldown)?;
-                Self::File(Box::new(file))
+                Self::File(Box::new(KeyFile::open(file, clock.clone(), config.auth.access.cooldown)?))
             }
             TokenKeys::JwksUrl(url) => remote(Origin::Url(url.clone()))?,
             TokenKeys::Issuer(issuer) => remote(Origin::Issuer(issuer.clone()))?,
