@@ -80,9 +80,9 @@ impl Connector {
     pub(super) async fn connect(&self) -> Result<Connection, sqlx::Error> {
         match self {
             Self::SqliteWriter(file) => {
-                sqlite(file, sqlite_writer(file.path(), BUSY_TIMEOUT).create_if_missing(false)).await
+                sqlite(file, sqlite_writer(file.path(), BUSY_TIMEOUT).create_if_missing(false), false).await
             }
-            Self::SqliteReader(file) => sqlite(file, sqlite_reader(file.path())).await,
+            Self::SqliteReader(file) => sqlite(file, sqlite_reader(file.path()), true).await,
             Self::Postgres { options, session, named_statements } => {
                 let until = Instant::now() + STARTUP_LIMIT;
                 let mut connection = loop {
@@ -112,13 +112,13 @@ fn is_starting(error: &sqlx::Error) -> bool {
     }
 }
 
-async fn sqlite(file: &DatabaseFile, options: SqliteConnectOptions) -> Result<Connection, sqlx::Error> {
+async fn sqlite(file: &DatabaseFile, options: SqliteConnectOptions, paced: bool) -> Result<Connection, sqlx::Error> {
     file.ensure_in_place()?;
     let open = file.count_connection(SQLITE_CONNECTIONS)?;
     let connection = options.connect().await?;
     // It may have been replaced in between.
     file.ensure_in_place()?;
-    Connection::sqlite(connection, open).await
+    Connection::sqlite(connection, open, paced).await
 }
 
 fn sqlite_writer(file: &Path, busy_timeout: Duration) -> SqliteConnectOptions {

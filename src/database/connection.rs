@@ -21,6 +21,7 @@ use super::{
     deadline::{answer_by, timed_out},
     fault::{Fault, db_error, driver_error},
     file::OpenConnection,
+    pace::Pace,
     steps::{Failure, Steps, injected_error},
 };
 
@@ -54,6 +55,8 @@ struct SqliteFlags {
     rolled_back: AtomicBool,
     /// Nobody waits for the running statement any more.
     interrupt: AtomicBool,
+    /// A statement begins.
+    begins: AtomicBool,
 }
 
 /// Interrupts, when it is dropped, what the thread is still working at.
@@ -74,7 +77,12 @@ enum Sql<'a> {
 
 impl Connection {
     /// `open` is dropped when SQLite closes the connection, which may be long after this one is dropped.
-    pub(super) async fn sqlite(mut raw: SqliteConnection, open: OpenConnection) -> Result<Self, sqlx::Error> {
+    /// Where it is `paced`, statements that run for long give way to others.
+    pub(super) async fn sqlite(
+        mut raw: SqliteConnection,
+        open: OpenConnection,
+        paced: bool,
+    ) -> Result<Self, sqlx::Error> {
         let flags = Arc::new(SqliteFlags::default());
         let (on_rollback, on_progress) = (Arc::clone(&flags), Arc::clone(&flags));
         let mut handle = raw.lock_handle().await?;
@@ -82,7 +90,13 @@ impl Connection {
             let _until_closed = &open;
             on_rollback.rolled_back.store(true, Ordering::SeqCst);
         });
-        handle.set_progress_handler(PROGRESS_INTERVAL, move || !on_progress.interrupt.load(Ordering::Relaxed));
+        let mut pace = paced.then(Pace::new);
+        handle.set_progress_handler(PROGRESS_INTERVAL, move || {
+            if let Some(pace) = &mut pace {
+                pace.step(&on_progress.begins);
+            }
+            !on_progress.interrupt.load(Ordering::Relaxed)
+        });
         drop(handle);
         Ok(Self::new(Raw::Sqlite(raw), flags))
     }
@@ -248,6 +262,7 @@ impl Connection {
         if !std::mem::replace(&mut self.trusted, false) {
             return Err(untrusted());
         }
+        self.flags.begins.store(true, Ordering::Relaxed);
         Ok(&mut self.raw)
     }
 

@@ -33,6 +33,7 @@ mod handle;
 mod health;
 pub mod horizon;
 pub mod migrate;
+mod pace;
 mod party;
 pub mod permissions;
 mod pool;

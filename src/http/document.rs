@@ -106,19 +106,22 @@ fn gzip(text: &[u8]) -> Vec<u8> {
     encoder.write_all(text).and_then(|()| encoder.finish()).unwrap_or_default()
 }
 
-/// Whether the client accepts gzip (RFC 9110, section 12.5.3).
+/// Whether the client accepts gzip (RFC 9110, section 12.5.3): what it says of gzip decides, else what it says of all others.
 fn accepts_gzip(headers: &HeaderMap) -> bool {
     let values = headers.get_all(ACCEPT_ENCODING).iter().filter_map(text);
-    values.flat_map(|value| value.split(',')).any(|coding| {
+    let (mut gzip, mut others) = (None, None);
+    for coding in values.flat_map(|value| value.split(',')) {
         let mut parts = coding.split(';').map(str::trim);
-        let named =
-            parts.next().is_some_and(|name| ["gzip", "x-gzip", "*"].iter().any(|own| own.eq_ignore_ascii_case(name)));
-        let refused = parts.any(|weight| {
-            let weight = weight.strip_prefix("q=").or_else(|| weight.strip_prefix("Q="));
-            weight.and_then(|weight| weight.trim().parse::<f32>().ok()) == Some(0.0)
-        });
-        named && !refused
-    })
+        let name = parts.next().unwrap_or_default();
+        let weight = parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
+        let accepted = weight.and_then(|weight| weight.trim().parse::<f32>().ok()) != Some(0.0);
+        match name {
+            "*" => others = Some(accepted),
+            _ if ["gzip", "x-gzip"].iter().any(|own| own.eq_ignore_ascii_case(name)) => gzip = Some(accepted),
+            _ => {}
+        }
+    }
+    gzip.or(others).unwrap_or(false)
 }
 
 /// Whether the client has what an entity tag names (RFC 9110, section 13.1.2: by weak comparison).

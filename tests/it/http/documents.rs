@@ -39,7 +39,7 @@ async fn a_document_comes_compressed_to_those_who_accept_it() {
             assert_eq!(header(&compressed, "vary"), "Accept-Encoding");
             assert_ne!(header(&compressed, "etag"), header(&plain, "etag"));
         }
-        for accept in ["identity", "br", "gzip;q=0", "gzip; q=0.000", ""] {
+        for accept in ["identity", "br", "gzip;q=0", "gzip; q=0.000", "", "gzip;q=0, *", "*, gzip;q=0", "*;q=0"] {
             let (plain, bytes) = get(&service, path, &[("Accept-Encoding", accept)]).await;
             assert!(header(&plain, "content-encoding").is_empty() && bytes == text, "{accept}");
         }
