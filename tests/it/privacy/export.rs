@@ -182,7 +182,7 @@ async fn an_export_of_20000_follow_ups_takes_no_memory_of_their_size() {
     let export = client.ask("GET", &format!("/customers/{customer}/export"), "export", &Value::Null).await.unwrap();
     let grown = peak(&process) - before;
     let follow_ups = export.body["followUps"].as_array().map_or(0, Vec::len);
-    eprintln!("an export of {} MiB took {} MiB", COUNT * BYTES >> 20, grown >> 10);
+    eprintln!("an export of {} MiB took {} MiB", (COUNT * BYTES) >> 20, grown >> 10);
     assert_eq!((export.status, follow_ups), (200, COUNT));
     assert!(grown < 32 << 10, "{grown} KiB");
 }
