@@ -47,7 +47,7 @@ struct Answering {
 }
 
 struct State {
-    place: Option<Place>,
+    place: Option<Permit>,
     /// Whose request it is, once that is known, and the tenant's part in it while it has a place.
     tenant: Option<Tenant>,
     part: Option<Part>,
@@ -56,7 +56,7 @@ struct State {
 }
 
 /// Counted as long as it is held.
-struct Place {
+struct Permit {
     metrics: Arc<Metrics>,
     _permit: OwnedSemaphorePermit,
 }
@@ -79,7 +79,7 @@ impl Drop for Part {
     }
 }
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
         self.metrics.requests_in_flight.dec();
     }
@@ -108,13 +108,13 @@ impl InFlightLimit {
         Ok(InFlight(Arc::new(Answering { limit: self.clone(), began, state })))
     }
 
-    fn place(&self) -> Result<Place, ErrorResponse> {
+    fn place(&self) -> Result<Permit, ErrorResponse> {
         let permit = Arc::clone(&self.places).try_acquire_owned().map_err(|_| {
             let error = ErrorResponse::from(Error::unavailable("too many requests are being answered"));
             error.because_of(HttpLimit::requests_in_flight)
         })?;
         self.metrics.requests_in_flight.inc();
-        Ok(Place { metrics: Arc::clone(&self.metrics), _permit: permit })
+        Ok(Permit { metrics: Arc::clone(&self.metrics), _permit: permit })
     }
 
     fn part(&self, tenant: &Tenant) -> Result<Part, Error> {

@@ -42,7 +42,7 @@ use self::{
     activity::{Activity, Ending},
     answer::Answering,
     connection::{Connection, Version},
-    places::Places,
+    places::ConnectionSlots,
     reply::Streams,
 };
 use super::limits::{CONNECTION_WINDOW, HEAD_BUFFER, Limits, REPLY_BUFFER, STREAM_WINDOW, STREAMS};
@@ -72,7 +72,7 @@ pub async fn serve(
 ) -> io::Result<()> {
     let (limits, address) = (Arc::new(limits), listener.local_addr()?);
     let server = Arc::new(Server {
-        places: Arc::new(Places::new(Arc::clone(&limits), Arc::clone(&metrics))),
+        places: Arc::new(ConnectionSlots::new(Arc::clone(&limits), Arc::clone(&metrics))),
         answering: Answering { endpoint, address, limits: Arc::clone(&limits), stopping },
         http1: http1(),
         limits,
@@ -167,7 +167,7 @@ impl<E: Endpoint<Output = Response> + 'static> Connections<E> {
 
 /// What connections share.
 struct Server<E> {
-    places: Arc<Places>,
+    places: Arc<ConnectionSlots>,
     answering: Answering<E>,
     http1: http1::Builder,
     limits: Arc<Limits>,

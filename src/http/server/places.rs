@@ -1,4 +1,4 @@
-//! The connections that are open, and who may have how many: [`Places`].
+//! The connections that are open, and who may have how many: [`ConnectionSlots`].
 
 use std::{
     cmp::Reverse,
@@ -32,7 +32,7 @@ const GRACE: Duration = Duration::from_millis(500);
 const REPEAT: Duration = Duration::from_secs(60);
 
 /// The places of connections.
-pub(super) struct Places {
+pub(super) struct ConnectionSlots {
     limits: Arc<Limits>,
     metrics: Arc<Metrics>,
     permits: Arc<Semaphore>,
@@ -53,20 +53,20 @@ struct Open {
 #[derive(Clone)]
 struct Connection {
     activity: Arc<Activity>,
-    /// As in [`Place`].
+    /// As in [`ConnectionSlot`].
     peer: Option<IpAddr>,
 }
 
 /// The place of a connection, until it is closed.
-pub(super) struct Place {
-    places: Arc<Places>,
+pub(super) struct ConnectionSlot {
+    places: Arc<ConnectionSlots>,
     number: u64,
     /// Whose connections are counted: nobody's, if it is trusted.
     peer: Option<IpAddr>,
     _permit: OwnedSemaphorePermit,
 }
 
-impl Places {
+impl ConnectionSlots {
     pub(super) fn new(limits: Arc<Limits>, metrics: Arc<Metrics>) -> Self {
         let spare = (limits.connections / SPARE).max(1);
         let permits = Arc::new(Semaphore::new(limits.connections));
@@ -131,7 +131,7 @@ impl Places {
         permit: OwnedSemaphorePermit,
         address: IpAddr,
         activity: Arc<Activity>,
-    ) -> Option<Place> {
+    ) -> Option<ConnectionSlot> {
         let address = address.to_canonical();
         let trusted = self.limits.trusted_proxies.iter().any(|proxy| proxy.contains(&address));
         let peer = (!trusted).then(|| network(address));
@@ -147,7 +147,7 @@ impl Places {
         }
         open.connections.insert(number, Connection { activity, peer });
         self.metrics.connections.inc();
-        Some(Place { places: Arc::clone(self), number, peer, _permit: permit })
+        Some(ConnectionSlot { places: Arc::clone(self), number, peer, _permit: permit })
     }
 
     fn refuse(&self, open: &mut Open) {
@@ -163,7 +163,7 @@ impl Places {
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         let mut open = self.places.open();
         open.connections.remove(&self.number);

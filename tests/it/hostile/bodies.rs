@@ -50,12 +50,11 @@ async fn assert_served(process: &Process) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn slow_bodies_that_nobody_wants_take_no_places() {
+async fn slow_bodies_of_strangers_take_no_places() {
     let (_database, process) = service(&[("CRM_REQUESTS_IN_FLIGHT", "16")]).await;
-    let read = head(&token()).replace("POST", "GET");
-    for request in [head("nonsense"), read] {
+    for _ in 0..2 {
         // The rest of the body is waited for, for two seconds, before the reply is sent.
-        let swarm = swarm(&process, 200, &request).await;
+        let swarm = swarm(&process, 200, &head("nonsense")).await;
         let began = Instant::now();
         while began.elapsed() < Duration::from_millis(1500) {
             assert_served(&process).await;
