@@ -73,10 +73,12 @@ struct Export {
 /// Begins the export of a customer.
 ///
 /// # Errors
-/// Not found; unavailable, if as many exports as may be are under way; or a database error.
+/// Not found; too many, if as many exports as may be are under way; or a database error.
 pub(super) async fn export(app: &App, caller: &Caller<CanRead>, customer: Uuid) -> Result<Exported> {
+    // Whoever asks for a customer that is not there must not take the place of another.
+    read::one::<customers::Entity>(&app.database().read_for(caller.tenant()), caller.tenant(), customer).await?;
     let place = app.exports().clone().try_acquire_owned();
-    let place = place.map_err(|_| Error::unavailable("as many exports as may be are under way"))?;
+    let place = place.map_err(|_| Error::too_many("as many exports as may be are under way"))?;
     let limit = if app.database().reads_of_a_tenant() > 1 { LIMIT } else { LIMIT_ALONE };
     let snapshot = app.database().snapshot_for(caller.tenant(), limit).await?;
     let row = read::one::<customers::Entity>(&snapshot, caller.tenant(), customer).await?;

@@ -127,14 +127,14 @@ async fn an_export_goes_on_while_its_reader_takes_what_there_is() {
 }
 
 #[tokio::test]
-async fn more_exports_than_may_be_at_once_are_503() {
+async fn more_exports_than_may_be_at_once_are_429() {
     let service = Service::start().await;
     let customer = customer(&service).await;
     let path = format!("/customers/{customer}/export");
     let at_once = u32::try_from(service.app.exports().available_permits()).unwrap();
     assert!((at_once as usize) < service.app.database().reads_of_a_tenant(), "a tenant's exports leave it no reader");
     let places = service.app.exports().clone().acquire_many_owned(at_once).await.unwrap();
-    let reply = service.get(&path).send().await.expect(503);
+    let reply = service.get(&path).send().await.expect(429);
     assert_eq!(reply.header("Retry-After"), "1");
     drop(places);
     service.get(&path).send().await.expect(200);
