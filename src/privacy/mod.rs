@@ -13,13 +13,14 @@
 //!
 //! **A tenant that leaves** ([`tenant`]): all that is kept of it goes, except its audit trail.
 //!
-//! Reading order: [`api`] and [`types`] · [`entity`] · [`request`] · [`steps`] · [`export`] · [`tenant`].
+//! Reading order: [`api`] and [`types`] · [`entity`] · [`request`] · [`steps`] · [`stored_events`] · [`export`] · [`tenant`].
 
 mod api;
 mod entity;
 pub mod export;
 mod request;
 mod steps;
+mod stored_events;
 pub mod tenant;
 pub mod types;
 

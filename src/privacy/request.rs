@@ -11,7 +11,8 @@ use uuid::Uuid;
 
 use super::{
     entity::{self, Column, Model},
-    steps::{self, ERASURES, WINDOW, naming, personal},
+    steps::{self, ERASURES},
+    stored_events::{WINDOW, naming, personal},
     types::Erasure,
 };
 use crate::{

@@ -58,6 +58,17 @@ function fail(message) {
   throw new Error(message);
 }
 
+// Starts the service with these variables, and none of ours.
+function serve(port, variables) {
+  const own = Object.entries(process.env).filter(([name]) => !name.startsWith("CRM_") && name !== "PORT");
+  const common = { CRM_PORT: String(port), CRM_METRICS_ADDR: "off", CRM_DATA_DIR: join(work, "data") };
+  service = spawn(crm, ["serve"], {
+    stdio: ["ignore", "ignore", "pipe"],
+    env: { ...Object.fromEntries(own), ...common, ...variables },
+  });
+  service.stderr.on("data", (text) => (log += text));
+}
+
 async function check() {
   const [providerPort, port] = [await freePort(), await freePort()];
   const issuer = `http://127.0.0.1:${providerPort}`;
@@ -80,22 +91,13 @@ async function check() {
   const secret = join(work, "client");
   writeFileSync(secret, "s3cret: of/crm\n");
   chmodSync(secret, 0o600);
-  const own = Object.entries(process.env).filter(([name]) => !name.startsWith("CRM_") && name !== "PORT");
-  service = spawn(crm, ["serve"], {
-    stdio: ["ignore", "ignore", "pipe"],
-    env: {
-      ...Object.fromEntries(own),
-      CRM_PORT: String(port),
-      CRM_METRICS_ADDR: "off",
-      CRM_DATA_DIR: join(work, "data"),
-      CRM_OIDC_ISSUER: issuer,
-      CRM_JWT_AUDIENCE: "crm",
-      CRM_TENANT_CLAIM: "tenant",
-      CRM_TENANCY: "token",
-      CRM_SCOPES: "required",
-    },
+  serve(port, {
+    CRM_OIDC_ISSUER: issuer,
+    CRM_JWT_AUDIENCE: "crm",
+    CRM_TENANT_CLAIM: "tenant",
+    CRM_TENANCY: "token",
+    CRM_SCOPES: "required",
   });
-  service.stderr.on("data", (text) => (log += text));
   service.once("exit", (code) => code && console.error(log));
   // The platform is not there yet: the service is.
   await until("the service starts without the provider", 60, async () => (await get(null, "/health").catch(() => 0)) === 200);
@@ -158,21 +160,12 @@ async function checkIntrospection({ issuer }) {
   };
   service.kill("SIGTERM");
   await new Promise((resolve) => service.once("exit", resolve));
-  const own = Object.entries(process.env).filter(([name]) => !name.startsWith("CRM_") && name !== "PORT");
-  service = spawn(crm, ["serve"], {
-    stdio: ["ignore", "ignore", "pipe"],
-    env: {
-      ...Object.fromEntries(own),
-      CRM_PORT: String(port),
-      CRM_METRICS_ADDR: "off",
-      CRM_DATA_DIR: join(work, "data"),
-      PLATFORM_AUTH_URL: `${issuer}/token/introspection`,
-      CRM_PLATFORM_AUTH_CLIENT_ID: "crm",
-      CRM_PLATFORM_AUTH_CLIENT_SECRET_FILE: join(work, "client"),
-      CRM_AUTH_CACHE: "0s",
-    },
+  serve(port, {
+    PLATFORM_AUTH_URL: `${issuer}/token/introspection`,
+    CRM_PLATFORM_AUTH_CLIENT_ID: "crm",
+    CRM_PLATFORM_AUTH_CLIENT_SECRET_FILE: join(work, "client"),
+    CRM_AUTH_CACHE: "0s",
   });
-  service.stderr.on("data", (text) => (log += text));
   const opaque = await token(issuer, { jwt: false });
   const end = Date.now() + 60_000;
   let status = 0;

@@ -2,7 +2,7 @@
 //!
 //! `TCP_NODELAY` keeps small responses from being delayed. A failing `accept` (no file descriptors left) backs off
 //! instead of spinning. The number of connections is limited, of all and of each peer, and the last places are kept free:
-//! those that wait for their clients are closed for new ones ([`places`]). Whatever a client is waited for has an end
+//! those that wait for their clients are closed for new ones ([`slots`]). Whatever a client is waited for has an end
 //! ([`activity`]). A reply is handed over as the client reads it ([`reply`]).
 //!
 //! A reply either leaves the connection usable for the next request, or says `Connection: close`; then the connection is
@@ -18,8 +18,8 @@ mod answer;
 mod connection;
 pub mod descriptors;
 mod frames;
-mod places;
 mod reply;
+mod slots;
 mod unread;
 
 use std::{convert::Infallible, future::Future, io, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
@@ -42,8 +42,8 @@ use self::{
     activity::{Activity, Ending},
     answer::Answering,
     connection::{Connection, Version},
-    places::ConnectionSlots,
     reply::Streams,
+    slots::ConnectionSlots,
 };
 use super::limits::{CONNECTION_WINDOW, HEAD_BUFFER, Limits, REPLY_BUFFER, STREAM_WINDOW, STREAMS};
 use crate::telemetry::metrics::{HttpLimit, Metrics};
@@ -72,7 +72,7 @@ pub async fn serve(
 ) -> io::Result<()> {
     let (limits, address) = (Arc::new(limits), listener.local_addr()?);
     let server = Arc::new(Server {
-        places: Arc::new(ConnectionSlots::new(Arc::clone(&limits), Arc::clone(&metrics))),
+        slots: Arc::new(ConnectionSlots::new(Arc::clone(&limits), Arc::clone(&metrics))),
         answering: Answering { endpoint, address, limits: Arc::clone(&limits), stopping },
         http1: http1(),
         limits,
@@ -115,12 +115,12 @@ struct Connections<E> {
 impl<E: Endpoint<Output = Response> + 'static> Connections<E> {
     /// Accepts connections, for ever.
     async fn accept(&self, listener: &TcpListener) {
-        while let Some(permit) = self.server.places.free().await {
+        while let Some(permit) = self.server.slots.free().await {
             match listener.accept().await {
                 Ok((stream, remote)) => self.open(stream, remote, permit),
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection");
-                    self.server.places.make_room();
+                    self.server.slots.make_room();
                     tokio::time::sleep(PAUSE).await;
                 }
             }
@@ -129,7 +129,7 @@ impl<E: Endpoint<Output = Response> + 'static> Connections<E> {
 
     fn open(&self, stream: TcpStream, remote: SocketAddr, permit: OwnedSemaphorePermit) {
         let (server, activity) = (Arc::clone(&self.server), Arc::new(Activity::default()));
-        let Some(place) = server.places.enter(permit, remote.ip(), Arc::clone(&activity)) else { return };
+        let Some(place) = server.slots.enter(permit, remote.ip(), Arc::clone(&activity)) else { return };
         let connection = async move {
             server.connection(stream, remote, activity).await;
             drop(place);
@@ -146,7 +146,7 @@ impl<E: Endpoint<Output = Response> + 'static> Connections<E> {
             for _ in 0..BACKLOG {
                 let Ok((stream, remote)) = listener.accept() else { break };
                 // Those that are open end by themselves now.
-                let Some(permit) = self.server.places.next().await else { break };
+                let Some(permit) = self.server.slots.next().await else { break };
                 let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
                 match stream {
                     Ok(stream) => self.open(stream, remote, permit),
@@ -167,7 +167,7 @@ impl<E: Endpoint<Output = Response> + 'static> Connections<E> {
 
 /// What connections share.
 struct Server<E> {
-    places: Arc<ConnectionSlots>,
+    slots: Arc<ConnectionSlots>,
     answering: Answering<E>,
     http1: http1::Builder,
     limits: Arc<Limits>,

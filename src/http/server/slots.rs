@@ -31,7 +31,7 @@ const GRACE: Duration = Duration::from_millis(500);
 /// How often a peer with too many connections is told of in the log.
 const REPEAT: Duration = Duration::from_secs(60);
 
-/// The places of connections.
+/// The slots of connections.
 pub(super) struct ConnectionSlots {
     limits: Arc<Limits>,
     metrics: Arc<Metrics>,
@@ -59,7 +59,7 @@ struct Connection {
 
 /// The place of a connection, until it is closed.
 pub(super) struct ConnectionSlot {
-    places: Arc<ConnectionSlots>,
+    slots: Arc<ConnectionSlots>,
     number: u64,
     /// Whose connections are counted: nobody's, if it is trusted.
     peer: Option<IpAddr>,
@@ -147,7 +147,7 @@ impl ConnectionSlots {
         }
         open.connections.insert(number, Connection { activity, peer });
         self.metrics.connections.inc();
-        Some(ConnectionSlot { places: Arc::clone(self), number, peer, _permit: permit })
+        Some(ConnectionSlot { slots: Arc::clone(self), number, peer, _permit: permit })
     }
 
     fn refuse(&self, open: &mut Open) {
@@ -165,7 +165,7 @@ impl ConnectionSlots {
 
 impl Drop for ConnectionSlot {
     fn drop(&mut self) {
-        let mut open = self.places.open();
+        let mut open = self.slots.open();
         open.connections.remove(&self.number);
         if let Some(peer) = self.peer
             && let Some(count) = open.peers.get_mut(&peer)
@@ -175,7 +175,7 @@ impl Drop for ConnectionSlot {
                 open.peers.remove(&peer);
             }
         }
-        self.places.metrics.connections.dec();
+        self.slots.metrics.connections.dec();
     }
 }
 
