@@ -381,13 +381,14 @@ async fn all_events_arrive_in_order_through_200_kills_and_disconnects() {
         }
         // Dropping a step midway is like killing the relay there.
         let before = (arrived(&broker), recorded(&service.app).await);
-        let killed = {
+        let stops = {
             tokio::select! {
-                step = relay.step() => { step.unwrap(); false }
+                // A relay that waits to reconnect is restarted now and then: rounds pass faster than its pauses.
+                step = relay.step() => matches!(step.unwrap(), Step::Down(_)) && random.below(2) == 0,
                 () = broker.hanging() => true
             }
         };
-        if killed {
+        if stops {
             relay.release().await.unwrap();
             relay = memory_relay(&service.app, &broker);
         }
@@ -402,8 +403,7 @@ async fn all_events_arrive_in_order_through_200_kills_and_disconnects() {
     assert_in_order(&broker, committed);
     let duplicates = broker.state().arrived.len() - committed;
     assert!(duplicates <= unrecorded, "{duplicates} duplicates, {unrecorded} unrecorded publications");
-    // Fewer on a fast machine: while the breaker is open, rounds pass without a publication.
-    assert!(duplicates > 2, "too few faults: {duplicates} duplicates");
+    assert!(duplicates > 10, "too few faults: {duplicates} duplicates");
 }
 
 fn arrived(broker: &MemoryBroker) -> usize {
