@@ -1,7 +1,7 @@
 //! Long reads of SQLite give way.
 //!
 //! A statement of SQLite keeps a core busy until it ends. On few cores, two that read a million rows leave little to everybody
-//! else. So a read that has gone on for a while pauses as long as it works; most end before.
+//! else. So a read that has gone on for a while pauses twice as long as it works; most end before.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -10,9 +10,11 @@ use std::{
 };
 
 /// How long a statement works without a pause.
-const UNPACED: Duration = Duration::from_millis(20);
-/// How long it works between pauses, and how long a pause is.
-const SLICE: Duration = Duration::from_millis(2);
+const UNPACED: Duration = Duration::from_millis(5);
+/// How long it works between pauses.
+const SLICE: Duration = Duration::from_millis(1);
+/// How long a pause is.
+const PAUSE: Duration = Duration::from_millis(2);
 
 /// Paces the statements of one connection, from within SQLite.
 pub(super) struct Pace {
@@ -33,7 +35,7 @@ impl Pace {
             *self = Self { began: now, slice: now };
         } else if now.duration_since(self.began) > UNPACED && now.duration_since(self.slice) > SLICE {
             // The thread is the connection's own, and has nothing else to do.
-            thread::sleep(SLICE);
+            thread::sleep(PAUSE);
             self.slice = Instant::now();
         }
     }

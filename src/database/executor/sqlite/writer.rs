@@ -13,18 +13,25 @@ use crate::{
     error::{Error, Result},
 };
 
-/// The most units of work that share a commit.
-const MAX_GROUP: usize = 128;
-/// How long a group takes in further work: the first one in it waits for all of them.
-const GATHERING_TIME: Duration = Duration::from_millis(100);
-/// The same where several tenants are in the group: one with little work is not to wait for another's that has much.
-const SHARED_GATHERING_TIME: Duration = Duration::from_millis(10);
+/// How large a group of one tenant's work becomes.
+const ALONE: GroupLimit = GroupLimit { size: 64, time: Duration::from_millis(100) };
+/// The same where several tenants are in the group. One with little work is not to wait for another's that has much: neither
+/// for its commit, nor behind the answers to all of it, which keep the cores busy.
+const SHARED: GroupLimit = GroupLimit { size: 16, time: Duration::from_millis(10) };
 /// How long work waits for another process's lock before it is refused.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an emptying of the log waits for readers, while all work waits for it.
 const LOG_PATIENCE: Duration = Duration::from_millis(10);
 /// How often the file is checked, and a commit tried while commits fail.
 const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// When a group takes in no further work.
+struct GroupLimit {
+    /// The most units of work that share a commit.
+    size: usize,
+    /// How long it takes in work: the first one in it waits for all of them.
+    time: Duration,
+}
 
 /// Takes work from the queue, runs it and commits it.
 pub(super) struct Writer {
@@ -120,8 +127,8 @@ impl Writer {
         let group = Group::new(connection, Arc::clone(&self.steps));
         let began = Instant::now();
         let (mut replies, mut tenants) = (Vec::new(), Tenants::default());
-        while replies.len() < MAX_GROUP
-            && began.elapsed() < tenants.gathering_time()
+        while replies.len() < tenants.limit().size
+            && began.elapsed() < tenants.limit().time
             && group.is_sound().await
             && let Some((party, work)) = self.first.take().or_else(|| self.queue.try_next())
         {
@@ -211,7 +218,7 @@ impl Tenants {
         }
     }
 
-    fn gathering_time(&self) -> Duration {
-        if self.several { SHARED_GATHERING_TIME } else { GATHERING_TIME }
+    fn limit(&self) -> &'static GroupLimit {
+        if self.several { &SHARED } else { &ALONE }
     }
 }
