@@ -176,7 +176,7 @@ oidc: build ## Verify tokens of an OpenID provider that rotates its keys under l
 
 .PHONY: nightly
 nightly: ## Run faults, disks, outages, fuzz and the benchmarks, all of them even if one fails
-	@$(MAKE) --no-print-directory --keep-going faults disks outages fuzz bench bench-feed bench-fairness bench-broker bench-refusals
+	@$(MAKE) --no-print-directory --keep-going faults disks outages hostile fuzz bench bench-feed bench-fairness bench-broker bench-refusals
 
 .PHONY: faults
 faults: ## Kill relays and a RabbitMQ of its own in 200 rounds, and drain 100,000 events (takes about 15 minutes)
@@ -191,6 +191,11 @@ disks: ## Fill disks and let them fail under the running service (takes about th
 .PHONY: outages
 outages: ## Freeze, cut off, lock and restart a PostgreSQL of its own under the service (takes about six minutes)
 	cargo test $(FEATURES) --test it -- --include-ignored --nocapture --test-threads=1 database::outages:: database::hot_rows:: database::pooler::
+
+.PHONY: hostile
+hostile: ## Attack a release build, which has to answer `/health` within a second all the time (takes about three minutes, and the build)
+	cargo build --release $(FEATURES) --bin crm
+	TEST_CRM=$(CURDIR)/target/release/crm cargo test $(FEATURES) --test it -- --test-threads=1 hostile::
 
 # A quarter of the time each.
 MINUTES ?= 4

@@ -59,7 +59,7 @@ pub use contract::Contract;
 pub use database::{TestDatabase, on_postgres, on_server, variable};
 pub use durability::{assert_consistent, assert_durable};
 pub use log::Log;
-pub use process::{Client, CommandOutput, Process, SERVER, command, run, run_crm, signal, start_and_stop};
+pub use process::{Client, CommandOutput, Process, SERVER, TESTED, command, run, run_crm, signal, start_and_stop};
 pub use proxy::{Proxy, free_port};
 pub use secrets::write_secret;
 pub use stored_pii::{StoredPii, stored_bytes};
