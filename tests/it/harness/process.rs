@@ -29,7 +29,7 @@ pub const TESTED: &str = "TEST_CRM";
 
 /// The binary with these variables and no others.
 pub fn command(arguments: &[&str], variables: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(std::env::var_os(TESTED).unwrap_or_else(|| env!("CARGO_BIN_EXE_crm").into()));
+    let mut command = Command::new(variable(TESTED).unwrap_or_else(|| env!("CARGO_BIN_EXE_crm").to_owned()));
     command.args(arguments).env_clear().envs(variables.iter().copied());
     command
 }

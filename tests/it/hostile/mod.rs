@@ -17,13 +17,13 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use crate::harness::{Process, SECRET, TESTED, TestDatabase, sign_hs256};
+use crate::harness::{Process, SECRET, TESTED, TestDatabase, sign_hs256, variable};
 
 /// What the service promises for `/health`, a second; times what an unoptimised build and a machine that runs other tests
 /// beside it may add, unless a release build is tested (`make hostile`). Without its limits the service would not answer at
 /// all.
 fn promised() -> Duration {
-    Duration::from_secs(if std::env::var_os(TESTED).is_some() { 1 } else { 10 })
+    Duration::from_secs(if variable(TESTED).is_some() { 1 } else { 10 })
 }
 
 /// Only a connection that is never closed or served takes longer.
