@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, fs, os::unix::fs::PermissionsExt, path::Path};
 
-use crm::config::{Config, DatabaseUrl, Introspection, Mistakes, PiiKeySource, TokenKeys};
+use crm::config::{Config, DatabaseUrl, EventsUrl, Introspection, Mistakes, PiiKeySource, TokenKeys};
 
 use crate::harness::{PII_KEYS, run_crm, write_secret};
 
@@ -28,16 +28,20 @@ fn revealed(config: &Config) -> Vec<String> {
         PiiKeySource::Given(keys) => Some(keys.as_slice().len().to_string()),
         _ => None,
     };
+    let broker = match &config.events_url {
+        Some(EventsUrl::Amqp(address)) => Some(address.url.reveal().to_owned()),
+        _ => None,
+    };
     let introspection = config.auth.introspection.as_ref().and_then(client);
     let migrate = config.migrate_url.as_ref().and_then(postgres);
-    [token, postgres(&config.database_url), migrate, introspection, keys].into_iter().flatten().collect()
+    [token, postgres(&config.database_url), migrate, broker, introspection, keys].into_iter().flatten().collect()
 }
 
 /// Names and values of variables.
 type Variables = &'static [(&'static str, &'static str)];
 
 /// Every secret, with what else it needs.
-const SECRETS: [(&str, &str, Variables); 5] = [
+const SECRETS: [(&str, &str, Variables); 6] = [
     ("CRM_JWT_SECRET", SECRET, &[]),
     ("CRM_DATABASE_URL", "postgres://crm:canary@127.0.0.1/crm", &[]),
     ("CRM_MIGRATE_URL", "postgres://crm:canary@127.0.0.1/crm", &[("CRM_DATABASE_URL", "postgres://crm@127.0.0.1/crm")]),
@@ -47,6 +51,7 @@ const SECRETS: [(&str, &str, Variables); 5] = [
         &[("PLATFORM_AUTH_URL", "https://login.example.com/x"), ("CRM_PLATFORM_AUTH_CLIENT_ID", "crm")],
     ),
     ("CRM_PII_KEYS", PII_KEYS, &[]),
+    ("CRM_EVENTS_URL", "amqp://crm:canary@127.0.0.1:5672/crm", &[]),
 ];
 
 fn with<'v>(more: &[(&'v str, &'v str)], name: &'v str, value: &'v str) -> Vec<(&'v str, &'v str)> {
