@@ -52,7 +52,13 @@ impl<'a> Comparison<'a> {
                 .extend(operations.into_iter().filter(|new| !known.operations.contains(new)).collect::<Vec<_>>());
             return;
         }
-        self.found.push(Difference { operations, field: place.field.clone(), effect, reason, pointers });
+        self.found.push(Difference {
+            operations,
+            field: place.field.trim_end_matches(": ").to_owned(),
+            effect,
+            reason,
+            pointers,
+        });
     }
 
     /// Whether a difference was noted at or below a place.
@@ -70,22 +76,21 @@ impl<'a> Comparison<'a> {
         (old, new, place)
     }
 
-    /// Judges a key that documents what it stands on, or that no rule knows.
+    /// Judges a key that documents what it stands on, or that no rule knows; the place is that of the key.
     pub fn annotation(&mut self, place: &Place, key: &str, old: Option<&Value>, new: Option<&Value>) {
         if old == new {
             return;
         }
-        let place = place.at(key);
         match key {
             "description" | "summary" | "title" | "example" | "examples" | "externalDocs" => {
-                self.note(&place, Effect::Documentation, format!("the {key} differs"));
+                self.note(place, Effect::Documentation, format!("the {key} differs"));
             }
             "deprecated" if new == Some(&Value::Bool(true)) => {
-                self.note(&place, Effect::Compatible, "it is deprecated now");
+                self.note(place, Effect::Compatible, "it is deprecated now");
             }
-            "deprecated" => self.note(&place, Effect::Documentation, "it is no longer deprecated"),
-            _ if key.starts_with("x-") => self.note(&place, Effect::Documentation, format!("`{key}` differs")),
-            _ => self.note(&place, Effect::Breaking, format!("`{key}` differs, and no rule allows that")),
+            "deprecated" => self.note(place, Effect::Documentation, "it is no longer deprecated"),
+            _ if key.starts_with("x-") => self.note(place, Effect::Documentation, format!("`{key}` differs")),
+            _ => self.note(place, Effect::Breaking, format!("`{key}` differs, and no rule allows that")),
         }
     }
 }

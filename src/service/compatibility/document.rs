@@ -27,7 +27,7 @@ impl<'a> Comparison<'a> {
                 "openapi" if old != new && [old, new].iter().all(|version| is_openapi_3_0(*version)) => {
                     self.note(&place, Documentation, "another edition of OpenAPI 3.0");
                 }
-                _ => self.annotation(&Place::new("", "#"), key, old, new),
+                _ => self.annotation(&place, key, old, new),
             }
         }
     }
@@ -99,7 +99,7 @@ impl<'a> Comparison<'a> {
                     match key {
                         "bearerFormat" if old != new => self.note(&place.at(key), Documentation, "the format differs"),
                         "bearerFormat" => {}
-                        _ => self.annotation(place, key, old, new),
+                        _ => self.annotation(&place.at(key), key, old, new),
                     }
                 }
             }

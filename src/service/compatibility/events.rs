@@ -9,7 +9,7 @@ use super::{
     comparison::{Comparison, elements, follow, pairs},
     difference::{
         Difference,
-        Effect::{Breaking, Compatible},
+        Effect::{Breaking, Compatible, Documentation},
         Place,
     },
 };
@@ -18,12 +18,11 @@ use super::{
 pub(super) fn channels(old: &Value, new: &Value) -> Vec<Difference> {
     let mut comparison = Comparison::new(old, new);
     for (key, old, new) in pairs(Some(old), Some(new)) {
-        let place = Place::new("", "#");
         match key {
             // Judged with the messages, as parts of an OpenAPI document.
             "info" | "components" | "defaultContentType" => {}
             "channels" | "operations" => parts(&mut comparison, key, old, new),
-            _ => comparison.annotation(&place, key, old, new),
+            _ => comparison.annotation(&Place::new("", "#").at(key).titled(key), key, old, new),
         }
     }
     comparison.into_found()
@@ -37,12 +36,25 @@ fn parts(comparison: &mut Comparison<'_>, kind: &str, old: Option<&Value>, new: 
             (Some(_), None) => comparison.note(&place, Breaking, format!("the {kind_of_one} is gone")),
             (None, _) => comparison.note(&place, Compatible, format!("a new {kind_of_one}")),
             (Some(old), Some(new)) => {
-                for (key, old, new) in pairs(Some(old), Some(new)).into_iter().filter(|(key, ..)| *key != "messages") {
-                    comparison.annotation(&place, key, old, new);
+                for (key, old, new) in pairs(Some(old), Some(new)) {
+                    match key {
+                        "messages" if is_reordered(old, new) => {
+                            comparison.note(&place.at(key), Documentation, "the messages are in another order");
+                        }
+                        // Those that come and go are judged as operations.
+                        "messages" => {}
+                        _ => comparison.annotation(&place.at(key), key, old, new),
+                    }
                 }
             }
         }
     }
+}
+
+fn is_reordered(old: Option<&Value>, new: Option<&Value>) -> bool {
+    old != new
+        && elements(old).all(|message| elements(new).any(|known| known == message))
+        && elements(old).count() == elements(new).count()
 }
 
 /// The messages as an OpenAPI document: each is an operation of its own.

@@ -18,7 +18,7 @@ pub(super) const NAMES: &str = "x-enum-varnames";
 pub(super) const OTHER_NAMES: &str = "x-enumNames";
 
 impl Comparison<'_> {
-    /// Judges a keyword that holds no schema; `place` is that of the schema or of the keyword.
+    /// Judges a keyword that holds no schema; the place is that of the keyword.
     pub fn keyword(
         &mut self,
         direction: Direction,

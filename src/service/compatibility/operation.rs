@@ -1,7 +1,5 @@
 //! Operations: parameters, bodies, replies and headers.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Map, Value};
 
 use super::{
@@ -15,8 +13,11 @@ use super::{
 
 const METHODS: [&str; 8] = ["get", "put", "post", "delete", "options", "head", "patch", "trace"];
 
-/// The parameters of an operation, by location and name. Names of headers have no case.
-type Parameters<'a> = BTreeMap<(&'a str, String), Resolved<'a>>;
+/// Location and name of a parameter. Names of headers have no case.
+type Key<'a> = (&'a str, String);
+
+/// The parameters of an operation.
+type Parameters<'a> = Vec<(Key<'a>, Resolved<'a>)>;
 
 impl<'a> Comparison<'a> {
     /// Compares all operations.
@@ -29,7 +30,7 @@ impl<'a> Comparison<'a> {
                 match (old, new) {
                     // Those of a path are those of its operations.
                     _ if key == "parameters" => {}
-                    _ if !is_method => self.annotation(&place, key, old, new),
+                    _ if !is_method => self.annotation(&place.at(key), key, old, new),
                     (Some(old), Some(new)) => {
                         self.operation((old_item, old), (new_item, new), &place.at(key));
                     }
@@ -55,7 +56,7 @@ impl<'a> Comparison<'a> {
                 "operationId" if old != new => {
                     self.note(&place.at(key), Breaking, "generated code has another name for the operation");
                 }
-                _ => self.annotation(place, key, old, new),
+                _ => self.annotation(&place.at(key), key, old, new),
             }
         }
     }
@@ -93,10 +94,10 @@ impl<'a> Comparison<'a> {
 
     fn parameters(&mut self, old: (Option<&'a Value>, &'a Value), new: (Option<&'a Value>, &'a Value), place: &Place) {
         let olds = parameters_of(self.old, old, &place.old);
-        let mut news = parameters_of(self.new, new, &place.new);
-        for (key, old) in olds {
-            let place = place.titled(title(&old));
-            let Some(new) = news.remove(&key) else {
+        let news = parameters_of(self.new, new, &place.new);
+        for (key, old) in &olds {
+            let place = place.titled(title(old));
+            let Some((_, new)) = news.iter().find(|(known, _)| known == key) else {
                 self.note(&place.moved(&old.pointer, &place.new).at("parameters"), Breaking, "the parameter is gone");
                 continue;
             };
@@ -104,13 +105,19 @@ impl<'a> Comparison<'a> {
             self.optional(Request, (old.value, new.value), &place);
             self.described(Request, old.value, new.value, &place);
         }
-        for new in news.into_values() {
-            let place = place.titled(title(&new)).moved(&place.old, &new.pointer);
+        let is_in =
+            |(key, _): &&(Key<'a>, Resolved<'a>), all: &Parameters<'a>| all.iter().any(|(known, _)| known == key);
+        for (_, new) in news.iter().filter(|new| !is_in(new, &olds)) {
+            let place = place.titled(title(new)).moved(&place.old, &new.pointer);
             if is_required(new.value) {
                 self.note(&place, Breaking, "a new parameter, and it is required");
             } else {
                 self.note(&place, Compatible, "a new parameter");
             }
+        }
+        let before = olds.iter().filter(|old| is_in(old, &news)).map(|(key, _)| key);
+        if before.ne(news.iter().filter(|new| is_in(new, &olds)).map(|(key, _)| key)) {
+            self.note(&place.at("parameters"), Compatible, "the parameters are in another order");
         }
     }
 
@@ -121,7 +128,7 @@ impl<'a> Comparison<'a> {
                 ("required" | "name" | "in", ..) => {}
                 ("schema", Some(old), Some(new)) => self.schemas(direction, old, new, &place.at("schema")),
                 ("content", ..) => self.content(direction, old, new, &place.at("content")),
-                _ => self.annotation(place, key, old, new),
+                _ => self.annotation(&place.at(key), key, old, new),
             }
         }
     }
@@ -158,7 +165,7 @@ impl<'a> Comparison<'a> {
             match key {
                 "required" => {}
                 "content" => self.content(Request, old, new, &place.at("content").titled("request body: ")),
-                _ => self.annotation(&place, key, old, new),
+                _ => self.annotation(&place.at(key), key, old, new),
             }
         }
     }
@@ -186,7 +193,7 @@ impl<'a> Comparison<'a> {
                 "content" => {
                     self.content(Reply, old, new, &place.at("content").titled(format!("{status} reply: ")));
                 }
-                _ => self.annotation(&place, key, old, new),
+                _ => self.annotation(&place.at(key), key, old, new),
             }
         }
     }
@@ -229,7 +236,7 @@ impl<'a> Comparison<'a> {
             for (key, old, new) in pairs(Some(old), Some(new)) {
                 match (key, old, new) {
                     ("schema", Some(old), Some(new)) => self.schemas(direction, old, new, &place.at("schema")),
-                    _ => self.annotation(&place, key, old, new),
+                    _ => self.annotation(&place.at(key), key, old, new),
                 }
             }
         }
@@ -268,8 +275,12 @@ fn parameters_of<'a>(
         };
         elements(owner.get("parameters")).enumerate().map(of_one).collect::<Vec<_>>()
     };
-    let shared = item.map(|item| listed(item, above)).unwrap_or_default();
-    shared.into_iter().chain(listed(operation, pointer)).collect()
+    let own = listed(operation, pointer);
+    let shared = item.map(|item| listed(item, above)).unwrap_or_default().into_iter();
+    // One of the operation takes the place of the path's.
+    let mut all: Parameters<'a> = shared.filter(|(key, _)| own.iter().all(|(known, _)| known != key)).collect();
+    all.extend(own);
+    all
 }
 
 /// Whether what satisfies the older security requirement satisfies the newer.

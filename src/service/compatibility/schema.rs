@@ -26,7 +26,7 @@ impl<'a> Comparison<'a> {
         let (old_wrapper, old) = unwrap(self.old, old, &place.old);
         let (new_wrapper, new) = unwrap(self.new, new, &place.new);
         for (key, old, new) in pairs(old_wrapper, new_wrapper).into_iter().filter(|(key, ..)| *key != "allOf") {
-            self.keyword(direction, key, old, new, place);
+            self.keyword(direction, key, old, new, &place.at(key));
         }
         if old.name != new.name {
             let reason = format!("{} stands in the place of {}", named(&new), named(&old));
@@ -84,6 +84,10 @@ impl<'a> Comparison<'a> {
                 }
                 (None, None, _) => {}
             }
+        }
+        let is_same = |one: &[&str], other: &[&str]| one.iter().all(|name| other.contains(name));
+        if required.0 != required.1 && is_same(&required.0, &required.1) && is_same(&required.1, &required.0) {
+            self.note(&place.at("required"), Documentation, "the required fields are in another order");
         }
         let is_listed = |name: &&str| {
             [old, new].iter().any(|side| side.get("properties").is_some_and(|all| all.get(*name).is_some()))

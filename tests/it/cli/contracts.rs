@@ -9,7 +9,7 @@ use std::{
 use crm::service::{asyncapi, contract::contract};
 use serde_json::Value;
 
-use crate::harness::{CommandOutput, Process, TestDatabase, command, run_crm};
+use crate::harness::{CommandOutput, Process, TestDatabase, command};
 
 /// The contracts as somebody may have frozen or released them, in a directory of their own.
 struct Project {
@@ -155,8 +155,9 @@ fn check_refuses_what_is_no_contract() {
 #[tokio::test]
 async fn check_compares_what_a_running_service_serves() {
     let process = Process::start(&TestDatabase::new().await);
-    let served = |url: String| async move {
-        tokio::task::spawn_blocking(move || run_crm(&["contract", "check", "--url", &url], &[])).await.unwrap()
+    let served = async |url: String| {
+        let check = move || Project::new().run(&["check", "--url", &url]);
+        tokio::task::spawn_blocking(check).await.unwrap()
     };
     let address = format!("http://{}", process.address);
     assert_word(&served(address.clone()).await, "identical", 0);
@@ -181,8 +182,8 @@ async fn check_calls_a_service_with_another_contract_untruthful() {
         stream.shutdown().await.unwrap();
     });
     let url = format!("http://{address}");
-    let output =
-        tokio::task::spawn_blocking(move || run_crm(&["contract", "check", "--url", &url], &[])).await.unwrap();
+    let check = move || Project::new().run(&["check", "--url", &url]);
+    let output = tokio::task::spawn_blocking(check).await.unwrap();
     server.await.unwrap();
     assert_word(&output, "untruthful", 5);
     assert!(output.stdout.contains("GET /contacts: the summary differs"), "{output:?}");
