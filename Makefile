@@ -5,8 +5,10 @@ SHELL := bash
 .DEFAULT_GOAL := help
 
 CRM := target/debug/crm
-CONTRACT := openapi/api_contract.yaml
-EVENTS := openapi/events.yaml
+OPENAPI := openapi
+CONTRACT := $(OPENAPI)/api_contract.yaml
+EVENTS := $(OPENAPI)/events.yaml
+RELEASED := $(OPENAPI)/released
 TEST_POSTGRES_URL ?= postgres://postgres@127.0.0.1:5432/postgres
 TEST_AMQP_URL ?= amqp://guest:guest@127.0.0.1:5672/%2f
 export TEST_POSTGRES_URL TEST_AMQP_URL
@@ -80,22 +82,30 @@ fix: ## Format, and mend what the lints can mend
 	cargo fmt --all
 
 .PHONY: contract
-contract: ## Write the emitted contracts to openapi/
-	cargo run --quiet $(FEATURES) --bin crm -- openapi > $(CONTRACT).new
+contract: build ## Write the emitted contracts to openapi/, whatever changed, to look at the difference
+	$(CRM) openapi > $(CONTRACT).new
 	mv $(CONTRACT).new $(CONTRACT)
-	cargo run --quiet $(FEATURES) --bin crm -- asyncapi > $(EVENTS).new
+	$(CRM) asyncapi > $(EVENTS).new
 	mv $(EVENTS).new $(EVENTS)
-	git --no-pager diff --stat openapi
+	git --no-pager diff --stat $(OPENAPI)
+
+.PHONY: freeze
+freeze: build ## Write the emitted contracts to openapi/, unless they break a released one or their version is too low
+	@$(CRM) contract freeze --folder $(OPENAPI)
 
 ##@ Before a push, and in CI
 
 .PHONY: check
 check: lint ## Check format, lints, docs, the contract, versions and dependencies
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace $(FEATURES) --no-deps --document-private-items
-	@cargo run --quiet $(FEATURES) --bin crm -- openapi | diff -u $(CONTRACT) - && \
-	  cargo run --quiet $(FEATURES) --bin crm -- asyncapi | diff -u $(EVENTS) - || \
-	  { echo "The contract changed. If that is meant, run 'make contract' and see openapi/README.md."; exit 1; }
-	@$(MAKE) --no-print-directory deny
+	@$(MAKE) --no-print-directory check-contract deny
+
+# The exit codes from 3 on are differences; below are errors, which say themselves what they are.
+.PHONY: check-contract
+check-contract: build ## Check that the emitted contracts are the frozen ones, and break no released one
+	@$(CRM) contract check --against $(CONTRACT) --against $(EVENTS) || { [ $$? -lt 3 ] || \
+	  echo "The contract changed. If that is meant, run 'make freeze' and see openapi/README.md."; exit 1; }
+	@[ -z "$(wildcard $(RELEASED)/*.yaml)" ] || $(CRM) contract check --accept-compatible --against $(RELEASED)
 
 .PHONY: lint
 lint: ## Check format, lints and versions: the quick part of check
@@ -246,6 +256,10 @@ bench-refusals: ## Measure the CPU time of refused tokens against a probe's, as 
 .PHONY: verify
 verify: check ## Check the delivery: its documents, and that the contract is what is served
 	delivery/verify
+
+.PHONY: release-contract
+release-contract: build ## Freeze the contracts and keep them in openapi/released: no later one may break them
+	@$(CRM) contract freeze --folder $(OPENAPI) --release
 
 .PHONY: image
 image: ## Build the container image

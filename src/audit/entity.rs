@@ -5,7 +5,9 @@ use poem_openapi::Enum;
 use sea_orm::{DeriveActiveEnum, EnumIter};
 use serde::{Deserialize, Serialize};
 
-/// What was done.
+/// What was done to a resource: `create`, `update`, `delete`; `read`: its phone numbers or e-mail addresses were shown
+/// unmasked; `refuse`: a request of a caller with a valid token was rejected. New values may be added: show one that you do
+/// not know as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, EnumIter, DeriveActiveEnum, Enum, Serialize, Deserialize)]
 #[sea_orm(rs_type = "String", db_type = "Text")]
 #[oai(rename_all = "lowercase")]

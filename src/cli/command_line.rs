@@ -6,8 +6,8 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use rustix::{fs::Mode, process::umask};
 
 use super::{
-    audit, context::ExitOutcome, healthcheck, inbound, keygen, keys, migrate, openapi, outbox, privacy, relay,
-    retention, serve, token,
+    audit, contract, healthcheck, inbound, keygen, keys, migrate, openapi, outbox, privacy, relay, retention, serve,
+    token,
 };
 use crate::{
     config::Config,
@@ -33,6 +33,9 @@ enum Command {
     Openapi,
     /// Print the AsyncAPI document of the events as YAML
     Asyncapi,
+    /// Check that clients of the frozen and released contracts can live with this program's, or freeze those
+    #[command(subcommand)]
+    Contract(contract::Task),
     /// Print a development token, signed with the configured secret
     Token(token::TokenArgs),
     /// Check the health of the running service: exit code 0 or 1
@@ -75,7 +78,7 @@ pub fn main() -> ExitCode {
     // Dropped last, even on panic: dropping it flushes the log.
     let stderr = StandardError::start();
     match run(cli.command.unwrap_or(Command::Serve), &stderr) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             stderr.say(&format!("crm: {error}"));
             ExitCode::FAILURE
@@ -83,7 +86,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command, stderr: &StandardError) -> ExitOutcome {
+fn run(command: Command, stderr: &StandardError) -> Result<ExitCode, Box<dyn Error + Send + Sync>> {
     let log = |only: Option<&str>| -> Result<Config, Box<dyn Error + Send + Sync>> {
         let config = Config::from_env()?;
         telemetry::start(only.unwrap_or(&config.log), config.log_format, stderr);
@@ -93,7 +96,8 @@ fn run(command: Command, stderr: &StandardError) -> ExitOutcome {
     let log_all = || log(None);
     // For commands whose result is their output.
     let log_warnings = || log(Some("warn"));
-    match command {
+    let outcome = match command {
+        Command::Contract(task) => return wait(contract::run(task)),
         Command::Serve => wait(serve::run(log_all()?)),
         Command::Migrate(direction) => wait(migrate::run(&log_warnings()?, direction)),
         Command::Openapi => openapi::openapi(),
@@ -108,10 +112,13 @@ fn run(command: Command, stderr: &StandardError) -> ExitOutcome {
         Command::Audit(task) => wait(audit::run(log_warnings()?, task)),
         Command::Privacy(task) => wait(privacy::run(log_warnings()?, task)),
         Command::Retention(task) => wait(retention::run(log_warnings()?, task)),
-    }
+    };
+    outcome.map(|()| ExitCode::SUCCESS)
 }
 
-fn wait(command: impl Future<Output = ExitOutcome>) -> ExitOutcome {
+fn wait<T>(
+    command: impl Future<Output = Result<T, Box<dyn Error + Send + Sync>>>,
+) -> Result<T, Box<dyn Error + Send + Sync>> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(command)
 }
 

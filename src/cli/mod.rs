@@ -3,6 +3,7 @@
 mod audit;
 mod command_line;
 mod context;
+mod contract;
 mod healthcheck;
 mod inbound;
 mod keygen;

@@ -18,14 +18,21 @@ pub enum CustomerStatus {
 
 impl IntegerEnum for CustomerStatus {
     const NAME: &'static str = "CustomerStatus";
-    const DESCRIPTION: &'static str =
-        "0 prospect, 1 signed. A new customer is a prospect; signing a contract, not this API, makes it signed.";
+    const DESCRIPTION: &'static str = "0 prospect, 1 signed. A new customer is a prospect; signing a contract, not this API, makes it signed. \
+         New values may be added: treat one that you do not know like 0.";
     const ALL: &'static [Self] = &[Self::Prospect, Self::Signed];
 
     fn code(self) -> i32 {
         match self {
             Self::Prospect => 0,
             Self::Signed => 1,
+        }
+    }
+
+    fn meaning(self) -> &'static str {
+        match self {
+            Self::Prospect => "No contract yet.",
+            Self::Signed => "A contract has been signed.",
         }
     }
 }

@@ -11,7 +11,10 @@ use crate::{
     error::Result,
     pii::{DisplayedPii, Email, EmailRule, Phone, PhoneRule, PiiLocation, PiiView},
     resource::{Action, Projection, Published},
-    values::{Clearable, Field, Id, Name, Nullable, Tenant, Timestamp, integer_enum::names},
+    values::{
+        Clearable, Field, Id, Name, Nullable, Tenant, Timestamp,
+        integer_enum::{ValueNames, names},
+    },
 };
 
 /// A new customer.
@@ -71,7 +74,7 @@ pub struct Customer {
 impl Projection for Customer {
     type Entity = Entity;
 
-    fn integer_enums() -> Vec<(&'static str, Vec<String>)> {
+    fn integer_enums() -> Vec<ValueNames> {
         vec![names::<CustomerStatus>()]
     }
 

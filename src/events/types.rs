@@ -37,7 +37,7 @@ pub struct Event {
     pub data: EventData,
 }
 
-/// The service that an event comes from.
+/// The service that an event comes from. New values may be added: nothing depends on it.
 #[derive(Debug, Enum, Serialize)]
 #[oai(rename_all = "lowercase")]
 #[serde(rename_all = "lowercase")]

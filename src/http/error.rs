@@ -21,7 +21,8 @@ use crate::{
     values::Nullable,
 };
 
-/// Machine-readable error code; each has one HTTP status.
+/// Machine-readable error code; each has one HTTP status. New values may be added: treat one that you do not know by its
+/// HTTP status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum, Serialize)]
 #[oai(rename_all = "SCREAMING_SNAKE_CASE")]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
@@ -136,7 +137,7 @@ pub struct ErrorBody {
     pub request_id: String,
 }
 
-/// The status of a service that is down.
+/// The status of a service that is down. New values may be added: treat one that you do not know by its HTTP status.
 #[derive(Debug, Enum, Serialize)]
 #[oai(rename_all = "lowercase")]
 #[serde(rename_all = "lowercase")]
@@ -145,7 +146,7 @@ pub enum HealthDownStatus {
     Down,
 }
 
-/// The name of this service.
+/// The name of this service. New values may be added: nothing depends on it.
 #[derive(Debug, Enum, Serialize)]
 #[oai(rename_all = "lowercase")]
 #[serde(rename_all = "lowercase")]

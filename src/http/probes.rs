@@ -37,7 +37,7 @@ pub struct Probed {
     pub stopping: CancellationToken,
 }
 
-/// The status of the service.
+/// The status of the service. New values may be added: treat one that you do not know by its HTTP status.
 #[derive(Debug, Enum, Serialize)]
 #[oai(rename_all = "lowercase")]
 #[serde(rename_all = "lowercase")]

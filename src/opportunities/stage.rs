@@ -53,7 +53,7 @@ impl IntegerEnum for OpportunityStage {
     const NAME: &'static str = "OpportunityStage";
     const DESCRIPTION: &'static str = "The stage in the sales pipeline, with its win probability: 0 New 5 % \
          (the default), 1 Prospecting 10 %, 2 Qualification 20 %, 3 Proposal 50 %, 4 Negotiation 80 %, 5 Won 100 %, \
-         6 Lost 0 %.";
+         6 Lost 0 %. New values may be added: of one that you do not know, the status says whether it is open.";
     const ALL: &'static [Self] =
         &[Self::New, Self::Prospecting, Self::Qualification, Self::Proposal, Self::Negotiation, Self::Won, Self::Lost];
 
@@ -68,12 +68,24 @@ impl IntegerEnum for OpportunityStage {
             Self::Lost => 6,
         }
     }
+
+    fn meaning(self) -> &'static str {
+        match self {
+            Self::New => "Nothing is known yet; 5 %.",
+            Self::Prospecting => "The customer is being approached; 10 %.",
+            Self::Qualification => "Need and budget are being established; 20 %.",
+            Self::Proposal => "An offer has been made; 50 %.",
+            Self::Negotiation => "The offer is being negotiated; 80 %.",
+            Self::Won => "The customer buys; 100 %.",
+            Self::Lost => "The customer does not buy; 0 %.",
+        }
+    }
 }
 
 impl IntegerEnum for OpportunityStatus {
     const NAME: &'static str = "OpportunityStatus";
-    const DESCRIPTION: &'static str =
-        "Whether the opportunity is open, won or lost, according to its stage: 0 open (0 to 4), 1 won (5), 2 lost (6).";
+    const DESCRIPTION: &'static str = "Whether the opportunity is open, won or lost, according to its stage: 0 open (0 to 4), 1 won (5), 2 lost (6). \
+         New values may be added: treat one that you do not know as decided.";
     const ALL: &'static [Self] = &[Self::Open, Self::Won, Self::Lost];
 
     fn code(self) -> i32 {
@@ -81,6 +93,14 @@ impl IntegerEnum for OpportunityStatus {
             Self::Open => 0,
             Self::Won => 1,
             Self::Lost => 2,
+        }
+    }
+
+    fn meaning(self) -> &'static str {
+        match self {
+            Self::Open => "Not decided yet.",
+            Self::Won => "The customer buys.",
+            Self::Lost => "The customer does not buy.",
         }
     }
 }

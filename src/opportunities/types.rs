@@ -11,7 +11,11 @@ use crate::{
     error::Result,
     pii::PiiView,
     resource::{Action, Projection, Published},
-    values::{AmountCents, Currency, Field, Id, Tenant, Text, TextRule, Timestamp, integer_enum::names, text},
+    values::{
+        AmountCents, Currency, Field, Id, Tenant, Text, TextRule, Timestamp,
+        integer_enum::{ValueNames, names},
+        text,
+    },
 };
 
 /// A new opportunity.
@@ -86,7 +90,7 @@ pub struct Opportunity {
 impl Projection for Opportunity {
     type Entity = Entity;
 
-    fn integer_enums() -> Vec<(&'static str, Vec<String>)> {
+    fn integer_enums() -> Vec<ValueNames> {
         vec![names::<OpportunityStage>(), names::<OpportunityStatus>()]
     }
 

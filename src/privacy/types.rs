@@ -49,7 +49,10 @@ impl ContractValue for FollowUpTexts {
 
     fn register(registry: &mut Registry) {
         registry.create_schema::<Self, _>(<Self as ContractValue>::name().into_owned(), |_| MetaSchema {
-            description: Some("What becomes of the texts of follow-ups: they stay, or are erased."),
+            description: Some(
+                "What becomes of the texts of follow-ups: they stay, or are erased. New values may be added: treat one that \
+                 you do not know as `erase`.",
+            ),
             enum_items: vec!["keep".into(), "erase".into()],
             example: Some("erase".into()),
             ..MetaSchema::new("string")

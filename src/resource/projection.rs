@@ -3,7 +3,7 @@
 use sea_orm::EntityTrait;
 
 use super::Resource;
-use crate::{error::Result, pii::PiiView};
+use crate::{error::Result, pii::PiiView, values::integer_enum::ValueNames};
 
 /// A contract type that is created from a row.
 pub trait Projection: Sized {
@@ -11,7 +11,7 @@ pub trait Projection: Sized {
     type Entity: Resource;
 
     /// The integer enum schemas that it uses, with names for their values in generated clients.
-    fn integer_enums() -> Vec<(&'static str, Vec<String>)> {
+    fn integer_enums() -> Vec<ValueNames> {
         Vec::new()
     }
 

@@ -3,6 +3,7 @@
 //! turns rejected requests into audit entries, and [`private`] serves probes and metrics at an address of their own.
 
 pub mod asyncapi;
+pub mod compatibility;
 pub mod contract;
 pub mod endpoints;
 pub mod operations;

@@ -20,6 +20,7 @@ use crate::{
     opportunities::{self, OpportunitiesApi},
     pii::PiiTable,
     resource::{Action, Kind, Projection, Published},
+    values::integer_enum::ValueNames,
 };
 
 /// The resources, in the order of the contract; each may refer to those before it.
@@ -67,7 +68,7 @@ pub struct ResourceEntry {
     /// The name of its schema in the contract.
     pub schema: String,
     /// Its integer enums, with names for their values.
-    pub integer_enums: Vec<(&'static str, Vec<String>)>,
+    pub integer_enums: Vec<ValueNames>,
     /// Its columns with personal data.
     pub pii: Option<PiiTable>,
     /// How its rows are removed.

@@ -54,7 +54,7 @@ impl ContractValue for Currency {
         registry.create_schema::<Self, _>(Self::name().into_owned(), |_| MetaSchema {
             description: Some(
                 "An active ISO 4217 currency code. A new opportunity without one gets the service's default currency \
-                 (CNY unless configured otherwise).",
+                 (CNY unless configured otherwise). New values may be added: show one that you do not know as it is.",
             ),
             enum_items: Self::all().into_iter().map(|currency| Value::from(currency.code())).collect(),
             example: Some(Value::from("CNY")),

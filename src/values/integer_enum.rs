@@ -18,12 +18,30 @@ pub trait IntegerEnum: Copy + Send + Sync + 'static {
 
     /// The value's integer.
     fn code(self) -> i32;
+
+    /// What the value means, in a few words.
+    fn meaning(self) -> &'static str;
 }
 
-/// The schema name of `C` and its value names in upper case, for client generators (`x-enum-varnames`).
+/// Names for the values of an integer enum, for client generators.
+#[derive(Debug, Clone)]
+pub struct ValueNames {
+    /// The schema's name.
+    pub schema: &'static str,
+    /// The name of each value in upper case, ordered by code.
+    pub names: Vec<String>,
+    /// What each value means.
+    pub meanings: Vec<&'static str>,
+}
+
+/// The names of the values of `C`.
 #[must_use]
-pub fn names<C: IntegerEnum + Debug>() -> (&'static str, Vec<String>) {
-    (C::NAME, C::ALL.iter().map(|value| format!("{value:?}").to_uppercase()).collect())
+pub fn names<C: IntegerEnum + Debug>() -> ValueNames {
+    ValueNames {
+        schema: C::NAME,
+        names: C::ALL.iter().map(|value| format!("{value:?}").to_uppercase()).collect(),
+        meanings: C::ALL.iter().map(|value| value.meaning()).collect(),
+    }
 }
 
 /// A reference to the schema of `C`.
@@ -38,7 +56,7 @@ pub fn register<C: IntegerEnum>(registry: &mut Registry) {
         description: Some(C::DESCRIPTION),
         enum_items: C::ALL.iter().map(|value| Value::from(value.code())).collect(),
         example: C::ALL.first().map(|value| Value::from(value.code())),
-        ..MetaSchema::new("integer")
+        ..MetaSchema::new_with_format("integer", "int32")
     });
 }
 

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::emission::emit;
+use crate::values::integer_enum::ValueNames;
 
 /// The contract of a set of operations, and the routes derived from it.
 pub struct Contract {
@@ -17,8 +18,8 @@ impl Contract {
     /// Builds the contract from poem-openapi's document, names for the values of its integer enums, and the paths of
     /// the documents served alongside the operations.
     #[must_use]
-    pub fn of(spec: &str, enum_names: &[(&str, Vec<String>)], documents: &'static [&'static str]) -> Self {
-        let document = emit(spec, enum_names);
+    pub fn of(spec: &str, integer_enums: &[ValueNames], documents: &'static [&'static str]) -> Self {
+        let document = emit(spec, integer_enums);
         let paths = document.get("paths").and_then(Value::as_object).into_iter().flatten();
         let mut paths: Vec<_> = paths.map(|(path, methods)| (path.clone(), allow(methods))).collect();
         paths.extend(documents.iter().map(|path| ((*path).to_owned(), "GET, HEAD".to_owned())));

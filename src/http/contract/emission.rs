@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     components::{error_responses, headers, parameters, response_name},
+    enums,
     json::{entries, reference, referenced_schemas, set},
 };
 use crate::{
@@ -15,11 +16,12 @@ use crate::{
         header, request_id,
     },
     telemetry::trace,
+    values::integer_enum::ValueNames,
 };
 
-/// Completes and corrects poem-openapi's document. Pure. `enum_names` has names for the values of integer enums, which
-/// generated clients would otherwise call `NUMBER_0`.
-pub(super) fn emit(spec: &str, enum_names: &[(&str, Vec<String>)]) -> Value {
+/// Completes and corrects poem-openapi's document. Pure. `integer_enums` has names for the values of integer enums,
+/// which generated clients would otherwise call `NUMBER_0`.
+pub(super) fn emit(spec: &str, integer_enums: &[ValueNames]) -> Value {
     let mut document: Value = serde_json::from_str(spec).unwrap_or_default();
     let mut request_bodies = BTreeSet::new();
     let mut tags = Vec::new();
@@ -53,17 +55,13 @@ pub(super) fn emit(spec: &str, enum_names: &[(&str, Vec<String>)]) -> Value {
             set(schema, "additionalProperties", json!(false));
         }
     }
-    for (name, names) in enum_names {
-        if let Some(schema) = document.pointer_mut(&format!("/components/schemas/{name}")) {
-            set(schema, "x-enum-varnames", json!(names));
-        }
-    }
     set(&mut document, "openapi", json!("3.0.3"));
     if let Some(components) = document.get_mut("components") {
         set(components, "parameters", parameters());
         set(components, "headers", headers());
         set(components, "responses", error_responses());
     }
+    enums::complete(&mut document, integer_enums);
     document
 }
 
@@ -169,6 +167,10 @@ fn correct(value: &mut Value) {
             // Keys with their default value are noise.
             let defaults = [("deprecated", json!(false)), ("explode", json!(true))];
             object.retain(|key, value| !defaults.iter().any(|(name, default)| key == name && value == default));
+            // The same, but generators take an empty schema for one whose name they missed.
+            if let Some(any) = object.get_mut("additionalProperties").filter(|schema| **schema == json!({})) {
+                *any = json!(true);
+            }
             if object.contains_key("properties") {
                 object.remove("title");
             }

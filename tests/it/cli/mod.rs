@@ -1,6 +1,7 @@
 //! The binary: its commands, its start and its end.
 
 mod commands;
+mod contracts;
 mod crash;
 mod replay;
 mod startup;

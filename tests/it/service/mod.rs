@@ -1,4 +1,5 @@
 //! Every operation of the contract, and the contract itself.
 
+mod compatibility;
 mod contract;
 mod coverage;

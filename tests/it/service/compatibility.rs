@@ -1,0 +1,623 @@
+//! Which contract may take the place of which: changes of the real document, each with its word.
+
+use crm::service::{
+    asyncapi,
+    compatibility::{Outcome, Verdict, compare},
+    contract::contract,
+};
+use serde_json::{Map, Value, json};
+
+use Verdict::{Breaking, Compatible, Identical};
+
+/// A change of a document.
+type Mutation = fn(&mut Value);
+
+/// The part of a document behind a JSON pointer, which must be there.
+fn at<'d>(document: &'d mut Value, pointer: &str) -> &'d mut Value {
+    document.pointer_mut(pointer).unwrap_or_else(|| panic!("there is no {pointer}"))
+}
+
+fn put(document: &mut Value, pointer: &str, value: Value) {
+    let (above, key) = pointer.rsplit_once('/').unwrap();
+    let key = key.replace("~1", "/");
+    at(document, above).as_object_mut().unwrap_or_else(|| panic!("no object at {above}")).insert(key, value);
+}
+
+fn drop_key(document: &mut Value, pointer: &str) -> Value {
+    let (above, key) = pointer.rsplit_once('/').unwrap();
+    let key = key.replace("~1", "/");
+    let removed = at(document, above).as_object_mut().unwrap().shift_remove(&key);
+    removed.unwrap_or_else(|| panic!("there is no {pointer}"))
+}
+
+fn rename(document: &mut Value, from: &str, to: &str) {
+    let value = drop_key(document, from);
+    put(document, to, value);
+}
+
+fn push(document: &mut Value, pointer: &str, value: Value) {
+    at(document, pointer).as_array_mut().unwrap_or_else(|| panic!("no array at {pointer}")).push(value);
+}
+
+/// Takes an element out of an array.
+fn pull(document: &mut Value, pointer: &str, value: &Value) {
+    let array = at(document, pointer).as_array_mut().unwrap();
+    let position = array.iter().position(|known| known == value).unwrap_or_else(|| panic!("{pointer} has no {value}"));
+    array.remove(position);
+}
+
+/// The query parameter of the list of contacts.
+fn parameter<'d>(document: &'d mut Value, name: &str) -> &'d mut Value {
+    let all = at(document, "/paths/~1contacts/get/parameters").as_array_mut().unwrap();
+    all.iter_mut().find(|one| one["name"] == name).unwrap()
+}
+
+fn retain_parameters(document: &mut Value, keep: impl Fn(&Value) -> bool) {
+    at(document, "/paths/~1contacts/get/parameters").as_array_mut().unwrap().retain(keep);
+}
+
+fn add_parameter(document: &mut Value, location: &str, is_required: bool) {
+    let parameter =
+        json!({ "name": "X-Extra", "in": location, "required": is_required, "schema": { "type": "string" } });
+    push(document, "/paths/~1contacts/get/parameters", parameter);
+}
+
+const SCHEMAS: &str = "/components/schemas";
+
+fn schema(rest: &str) -> String {
+    format!("{SCHEMAS}/{rest}")
+}
+
+/// Applies a mutation and judges the outcome; the message names the row.
+#[track_caller]
+fn assert_word(name: &str, original: &Value, mutation: Mutation, word: Verdict) {
+    let mut changed = original.clone();
+    mutation(&mut changed);
+    assert_ne!((&changed, word), (original, Compatible), "{name}: nothing was changed");
+    let outcome = compare(original, &changed);
+    assert_eq!(outcome.verdict, word, "{name}: {:#?}", outcome.differences);
+    assert_eq!(outcome.differences.is_empty(), word == Identical, "{name}");
+}
+
+#[track_caller]
+fn assert_words(original: &Value, word: Verdict, rows: &[(&str, Mutation)]) {
+    for (name, mutation) in rows {
+        assert_word(name, original, *mutation, word);
+    }
+}
+
+fn api() -> Value {
+    contract().document().clone()
+}
+
+#[test]
+fn notation_and_order_of_keys_make_no_difference() {
+    fn turned(value: &Value) -> Value {
+        match value {
+            Value::Object(object) => {
+                object.iter().rev().map(|(key, value)| (key.clone(), turned(value))).collect::<Map<_, _>>().into()
+            }
+            Value::Array(items) => items.iter().map(turned).collect(),
+            other => other.clone(),
+        }
+    }
+    let contract = contract();
+    let document = contract.document();
+    for (name, text) in [
+        ("YAML", contract.yaml()),
+        ("CRLF", contract.yaml().replace('\n', "\r\n")),
+        ("JSON", contract.json()),
+        ("JSON in one line", document.to_string()),
+        ("a byte order mark", format!("\u{feff}{}", contract.yaml())),
+        ("another order of keys", turned(document).to_string()),
+    ] {
+        let baseline = crm::service::compatibility::baseline::Baseline::parse("contract", &text).unwrap();
+        assert_eq!(compare(&baseline.document, document).verdict, Identical, "{name}");
+    }
+}
+
+#[test]
+fn what_only_adds_or_describes_is_compatible() {
+    let rows: &[(&str, Mutation)] = &[
+        ("new path", |d| {
+            let health = at(d, "/paths/~1livez").clone();
+            put(d, "/paths/~1alive", health);
+            put(d, "/paths/~1alive/get/operationId", json!("alive"));
+        }),
+        ("new operation", |d| {
+            let get = at(d, "/paths/~1contacts/get").clone();
+            put(d, "/paths/~1contacts/put", get);
+            put(d, "/paths/~1contacts/put/operationId", json!("putContacts"));
+        }),
+        ("new optional query parameter", |d| add_parameter(d, "query", false)),
+        ("new optional header", |d| add_parameter(d, "header", false)),
+        ("new optional request field", |d| put(d, &schema("ContactCreate/properties/x"), json!({ "type": "string" }))),
+        ("new reply field", |d| put(d, &schema("Contact/properties/x"), json!({ "type": "string" }))),
+        ("new reply field, always answered", |d| {
+            put(d, &schema("Contact/properties/x"), json!({ "type": "string" }));
+            push(d, &schema("Contact/required"), json!("x"));
+        }),
+        ("wider maxLength of a request", |d| put(d, &schema("ContactCreate/properties/name/maxLength"), json!(300))),
+        ("wider maxLength of request and reply", |d| {
+            put(d, &schema("ContactCreate/properties/name/maxLength"), json!(300));
+            put(d, &schema("Contact/properties/name/maxLength"), json!(300));
+        }),
+        ("bound of a request dropped", |d| drop(drop_key(d, &schema("ContactCreate/properties/name/maxLength")))),
+        ("pattern of a request dropped", |d| drop(drop_key(d, &schema("ContactCreate/properties/name/pattern")))),
+        ("pattern of a reply differs", |d| put(d, &schema("Contact/properties/name/pattern"), json!("^.+$"))),
+        ("null accepted in a request", |d| put(d, &schema("ContactCreate/properties/name/nullable"), json!(true))),
+        ("required field of a request made optional", |d| {
+            pull(d, &schema("ContactCreate/required"), &json!("name"));
+        }),
+        ("null no longer answered", |d| drop(drop_key(d, &schema("Contact/properties/phone/nullable")))),
+        ("open enum of request and reply gets a value", |d| {
+            push(d, &schema("Currency/enum"), json!("XYZ"));
+            push(d, &schema("Currency/x-extensible-enum"), json!("XYZ"));
+            push(d, &schema("Currency/x-enum-varnames"), json!("CURRENCY_XYZ"));
+        }),
+        ("open enum of replies gets a value", |d| push(d, &schema("ErrorCode/enum"), json!("GONE"))),
+        ("open enum of replies loses a value", |d| pull(d, &schema("ErrorCode/enum"), &json!("NOT_FOUND"))),
+        ("required fields in another order", |d| at(d, &schema("Contact/required")).as_array_mut().unwrap().reverse()),
+        ("parameters in another order", |d| {
+            at(d, "/paths/~1contacts/get/parameters").as_array_mut().unwrap().reverse();
+        }),
+        ("open integer enum gets a value", |d| {
+            push(d, &schema("OpportunityStage/enum"), json!(7));
+            push(d, &schema("OpportunityStage/x-enum-varnames"), json!("OPPORTUNITY_STAGE_PARKED"));
+        }),
+        ("description of a field", |d| put(d, &schema("Contact/properties/name/description"), json!("Other."))),
+        ("description of the document", |d| put(d, "/info/description", json!("Other."))),
+        ("summary of an operation", |d| put(d, "/paths/~1contacts/get/summary", json!("Other"))),
+        ("example of a field", |d| put(d, &schema("Contact/properties/name/example"), json!("Other"))),
+        ("example of an error", |d| {
+            put(d, "/components/responses/NotFound/content/application~1json/example", json!({}));
+        }),
+        ("new error status", |d| {
+            let gone = json!({ "$ref": "#/components/responses/NotFound" });
+            put(d, "/paths/~1contacts/get/responses/410", gone);
+        }),
+        ("default reply for all other errors", |d| {
+            let any = json!({ "$ref": "#/components/responses/InternalError" });
+            put(d, "/paths/~1contacts/get/responses/default", any);
+        }),
+        ("error status dropped", |d| drop(drop_key(d, "/paths/~1contacts/get/responses/414"))),
+        ("reply to conditional requests", |d| {
+            put(d, "/paths/~1contacts/get/responses/304", json!({ "description": "Not modified." }));
+        }),
+        ("new response header", |d| {
+            let header = json!({ "schema": { "type": "string" } });
+            put(d, "/paths/~1contacts/get/responses/200/headers/ETag", header);
+        }),
+        ("tag added to the list", |d| push(d, "/tags", json!({ "name": "Pipeline" }))),
+        ("tag added to an operation", |d| push(d, "/paths/~1contacts/get/tags", json!("People"))),
+        ("patch version raised", |d| put(d, "/info/version", json!("1.9999.1"))),
+        ("operation deprecated", |d| put(d, "/paths/~1contacts/get/deprecated", json!(true))),
+        ("field deprecated", |d| put(d, &schema("Contact/properties/name/deprecated"), json!(true))),
+        ("parameter no longer required", |d| put(d, "/components/parameters/RequiredRequestId/required", json!(false))),
+        ("second server", |d| push(d, "/servers", json!({ "url": "/crm" }))),
+        ("description beside a reference", |d| {
+            let status = drop_key(d, &schema("Customer/properties/status"));
+            put(d, &schema("Customer/properties/status"), json!({ "allOf": [status], "description": "It." }));
+        }),
+        ("token no longer needed", |d| put(d, "/paths/~1contacts/get/security", json!([]))),
+        ("another scheme accepted too", |d| {
+            put(d, "/components/securitySchemes/key", json!({ "type": "apiKey", "in": "header", "name": "X-Key" }));
+            push(d, "/paths/~1contacts/get/security", json!({ "key": [] }));
+        }),
+        ("media type accepted too", |d| {
+            let content = "/paths/~1contacts~1{contact_id}/patch/requestBody/content";
+            let body = at(d, &format!("{content}/application~1json")).clone();
+            put(d, &format!("{content}/application~1merge-patch+json"), body);
+        }),
+        ("default documented", |d| put(d, &schema("ContactCreate/properties/isPrimary/default"), json!(false))),
+        ("new schema", |d| put(d, &schema("New"), json!({ "type": "string" }))),
+    ];
+    assert_words(&api(), Compatible, rows);
+}
+
+#[test]
+fn what_takes_an_operation_or_parameter_away_is_breaking() {
+    let rows: &[(&str, Mutation)] = &[
+        ("path removed", |d| drop(drop_key(d, "/paths/~1audit-logs"))),
+        ("path renamed", |d| rename(d, "/paths/~1audit-logs", "/paths/~1audit")),
+        ("path parameter renamed", |d| {
+            rename(d, "/paths/~1contacts~1{contact_id}", "/paths/~1contacts~1{id}");
+            for method in ["get", "patch", "delete"] {
+                let all = format!("/paths/~1contacts~1{{id}}/{method}/parameters");
+                for one in at(d, &all).as_array_mut().unwrap().iter_mut().filter(|one| one["in"] == "path") {
+                    one["name"] = json!("id");
+                }
+            }
+        }),
+        ("operation removed", |d| drop(drop_key(d, "/paths/~1contacts/post"))),
+        ("method changed", |d| {
+            rename(d, "/paths/~1contacts~1{contact_id}/patch", "/paths/~1contacts~1{contact_id}/put");
+        }),
+        ("operationId renamed", |d| put(d, "/paths/~1contacts/get/operationId", json!("findContacts"))),
+        ("first tag changed", |d| put(d, "/paths/~1contacts/get/tags", json!(["People"]))),
+        ("parameter removed", |d| retain_parameters(d, |one| one["name"] != "phone")),
+        ("parameter renamed", |d| parameter(d, "phone")["name"] = json!("telephone")),
+        ("required parameter added", |d| add_parameter(d, "query", true)),
+        ("required header added", |d| add_parameter(d, "header", true)),
+        ("parameter made required", |d| parameter(d, "phone")["required"] = json!(true)),
+        ("parameter moved", |d| parameter(d, "phone")["in"] = json!("header")),
+        ("type of a parameter changed", |d| parameter(d, "page")["schema"]["type"] = json!("string")),
+        ("default of a parameter changed", |d| parameter(d, "pageSize")["schema"]["default"] = json!(50)),
+        ("maximum of a parameter lowered", |d| parameter(d, "pageSize")["schema"]["maximum"] = json!(50)),
+        ("style of a parameter changed", |d| parameter(d, "phone")["style"] = json!("spaceDelimited")),
+        ("shared parameter made required", |d| put(d, "/components/parameters/TenantId/required", json!(true))),
+        ("shared parameter narrower", |d| put(d, "/components/parameters/TenantId/schema/maxLength", json!(32))),
+        ("shared parameter renamed", |d| put(d, "/components/parameters/TenantId/name", json!("X-Tenant"))),
+        ("reference to another parameter", |d| {
+            retain_parameters(d, |one| one["$ref"] != "#/components/parameters/RequestId");
+            push(d, "/paths/~1contacts/get/parameters", json!({ "$ref": "#/components/parameters/RequiredRequestId" }));
+        }),
+        ("parameter of the whole path, required", |d| {
+            let own = json!([{ "name": "x", "in": "query", "required": true, "schema": { "type": "string" } }]);
+            put(d, "/paths/~1contacts/parameters", own);
+        }),
+        ("security added", |d| put(d, "/paths/~1health/get/security", json!([{ "bearerAuth": [] }]))),
+        ("another scheme needed too", |d| {
+            put(d, "/components/securitySchemes/key", json!({ "type": "apiKey", "in": "header", "name": "X-Key" }));
+            put(d, "/paths/~1contacts/get/security/0/key", json!([]));
+        }),
+        ("scope needed", |d| put(d, "/paths/~1contacts/get/security/0/bearerAuth", json!(["crm:read"]))),
+        ("security scheme changed", |d| put(d, "/components/securitySchemes/bearerAuth/scheme", json!("basic"))),
+        ("security scheme removed", |d| drop(drop_key(d, "/components/securitySchemes/bearerAuth"))),
+        ("server path changed", |d| put(d, "/servers/0/url", json!("/api/v2/crm"))),
+        ("server of its own for an operation", |d| {
+            put(d, "/paths/~1contacts/get/servers", json!([{ "url": "/elsewhere" }]));
+        }),
+        ("major version raised", |d| put(d, "/info/version", json!("2.0.0"))),
+        ("version lowered", |d| put(d, "/info/version", json!("1.0.0"))),
+        ("OpenAPI 3.1", |d| put(d, "/openapi", json!("3.1.0"))),
+        ("key that no rule knows", |d| put(d, "/paths/~1contacts/get/callbacks", json!({ "done": {} }))),
+    ];
+    assert_words(&api(), Breaking, rows);
+}
+
+#[test]
+fn what_accepts_less_in_a_request_is_breaking() {
+    let rows: &[(&str, Mutation)] = &[
+        ("field removed", |d| drop(drop_key(d, &schema("ContactCreate/properties/phone")))),
+        ("field renamed", |d| {
+            rename(d, &schema("ContactCreate/properties/phone"), &schema("ContactCreate/properties/telephone"));
+        }),
+        ("field made required", |d| push(d, &schema("ContactCreate/required"), json!("phone"))),
+        ("required field added", |d| {
+            put(d, &schema("ContactCreate/properties/x"), json!({ "type": "string" }));
+            push(d, &schema("ContactCreate/required"), json!("x"));
+        }),
+        ("narrower maxLength", |d| put(d, &schema("ContactCreate/properties/name/maxLength"), json!(100))),
+        ("minLength raised", |d| put(d, &schema("ContactCreate/properties/name/minLength"), json!(2))),
+        ("minimum raised", |d| put(d, &schema("OpportunityCreate/properties/amountCents/minimum"), json!(1))),
+        ("maximum lowered", |d| put(d, &schema("OpportunityCreate/properties/amountCents/maximum"), json!(1000))),
+        ("bound made exclusive", |d| {
+            put(d, &schema("OpportunityCreate/properties/amountCents/exclusiveMinimum"), json!(true));
+        }),
+        ("steps asked for", |d| put(d, &schema("OpportunityCreate/properties/amountCents/multipleOf"), json!(100))),
+        ("another pattern", |d| put(d, &schema("ContactCreate/properties/name/pattern"), json!("^[a-z]+$"))),
+        ("pattern added", |d| put(d, &schema("ContactCreate/properties/customerId/pattern"), json!("^[a-z]+$"))),
+        ("enum value removed", |d| pull(d, &schema("Currency/enum"), &json!("CNY"))),
+        ("integer enum value removed", |d| pull(d, &schema("OpportunityStage/enum"), &json!(4))),
+        ("enum where there was none", |d| put(d, &schema("ContactCreate/properties/name/enum"), json!(["a"]))),
+        ("type changed", |d| put(d, &schema("ContactCreate/properties/isPrimary/type"), json!("string"))),
+        ("format changed", |d| put(d, &schema("ContactCreate/properties/customerId/format"), json!("email"))),
+        ("null no longer accepted", |d| drop(drop_key(d, &schema("ContactUpdate/properties/phone/nullable")))),
+        ("media type changed", |d| {
+            let content = "/paths/~1contacts/post/requestBody/content";
+            rename(d, &format!("{content}/application~1json"), &format!("{content}/application~1xml"));
+        }),
+        ("body is gone", |d| drop(drop_key(d, "/paths/~1contacts/post/requestBody"))),
+        ("body where there was none", |d| {
+            let body = at(d, "/paths/~1contacts/post/requestBody").clone();
+            put(d, "/paths/~1contacts/get/requestBody", body);
+        }),
+        ("another schema", |d| {
+            let content = "/paths/~1contacts/post/requestBody/content/application~1json";
+            put(d, &format!("{content}/schema"), json!({ "$ref": "#/components/schemas/CustomerCreate" }));
+        }),
+    ];
+    assert_words(&api(), Breaking, rows);
+}
+
+#[test]
+fn what_answers_less_or_other_things_is_breaking() {
+    let rows: &[(&str, Mutation)] = &[
+        ("field removed", |d| drop(drop_key(d, &schema("Contact/properties/isPrimary")))),
+        ("field renamed", |d| rename(d, &schema("Contact/properties/name"), &schema("Contact/properties/fullName"))),
+        ("field made nullable", |d| put(d, &schema("Contact/properties/name/nullable"), json!(true))),
+        ("field no longer always there", |d| pull(d, &schema("Contact/required"), &json!("name"))),
+        ("type changed", |d| put(d, &schema("ContactList/properties/total/type"), json!("string"))),
+        ("format changed", |d| put(d, &schema("ContactList/properties/total/format"), json!("int32"))),
+        ("format dropped", |d| drop(drop_key(d, &schema("Contact/properties/createdAt/format")))),
+        ("type of array items changed", |d| {
+            put(d, &schema("EventData/properties/changedFields/items/type"), json!("integer"));
+        }),
+        ("other schema for array items", |d| {
+            put(d, &schema("ContactList/properties/data/items/$ref"), json!("#/components/schemas/Customer"));
+        }),
+        ("named schema written inline", |d| {
+            let contact = at(d, &schema("Contact")).clone();
+            put(d, &schema("ContactList/properties/data/items"), contact);
+        }),
+        ("schema renamed", |d| {
+            let text = d.to_string().replace("schemas/Contact\"", "schemas/Person\"");
+            *d = serde_json::from_str(&text).unwrap();
+            rename(d, &schema("Contact"), &schema("Person"));
+        }),
+        ("name of an enum's value changed", |d| put(d, &schema("CustomerStatus/x-enum-varnames"), json!(["A", "B"]))),
+        ("names of an enum's values dropped", |d| drop(drop_key(d, &schema("CustomerStatus/x-enum-varnames")))),
+        ("fields that are not listed are gone", |d| {
+            put(d, &schema("EventResource/additionalProperties"), json!(false))
+        }),
+        ("media type changed", |d| {
+            let content = "/paths/~1contacts/get/responses/200/content";
+            rename(d, &format!("{content}/application~1json"), &format!("{content}/text~1csv"));
+        }),
+        ("success status changed", |d| {
+            rename(d, "/paths/~1contacts/post/responses/201", "/paths/~1contacts/post/responses/200");
+        }),
+        ("second success status", |d| {
+            put(d, "/paths/~1contacts/post/responses/202", json!({ "description": "Accepted." }));
+        }),
+        ("redirect", |d| put(d, "/paths/~1contacts/get/responses/307", json!({ "description": "Elsewhere." }))),
+        ("header removed", |d| drop(drop_key(d, "/paths/~1contacts/post/responses/201/headers/Location"))),
+        ("header no longer always there", |d| put(d, "/components/headers/RequestId/required", json!(false))),
+        ("type of a shared header changed", |d| put(d, "/components/headers/RetryAfter/schema/type", json!("string"))),
+        ("header of a shared reply removed", |d| {
+            drop_key(d, "/components/responses/TooManyRequests/headers/Retry-After");
+        }),
+        ("body of a shared reply changed", |d| {
+            let schema = "/components/responses/NotFound/content/application~1json/schema";
+            put(d, schema, json!({ "$ref": "#/components/schemas/Health" }));
+        }),
+        ("field of the error body removed", |d| drop(drop_key(d, &schema("ErrorBody/properties/code")))),
+        ("error body is gone", |d| drop(drop_key(d, "/components/responses/NotFound/content"))),
+        ("reference that leads nowhere", |d| drop(drop_key(d, &schema("Contact")))),
+    ];
+    assert_words(&api(), Breaking, rows);
+}
+
+/// The contract with one part changed beforehand, as an older one might have been.
+fn prepared(prepare: Mutation) -> Value {
+    let mut document = api();
+    prepare(&mut document);
+    document
+}
+
+#[test]
+fn a_closed_enum_of_replies_gets_no_value_and_is_not_opened() {
+    let closed = prepared(|d| drop(drop_key(d, &schema("ErrorCode/x-extensible-enum"))));
+    assert_word("value added", &closed, |d| push(d, &schema("ErrorCode/enum"), json!("GONE")), Breaking);
+    // Else it could be opened in one release and widened in the next.
+    assert_word(
+        "opened",
+        &closed,
+        |d| {
+            let values = at(d, &schema("ErrorCode/enum")).clone();
+            put(d, &schema("ErrorCode/x-extensible-enum"), values);
+        },
+        Breaking,
+    );
+}
+
+#[test]
+fn an_enum_of_requests_alone_may_get_values() {
+    let document = prepared(|d| {
+        let texts = json!({ "type": "string", "enum": ["a", "b"] });
+        put(d, &schema("ContactCreate/properties/kind"), texts);
+    });
+    let values = "ContactCreate/properties/kind/enum";
+    let rows: [(Mutation, Verdict); 3] = [
+        (|d| push(d, &schema("ContactCreate/properties/kind/enum"), json!("c")), Compatible),
+        (|d| drop(drop_key(d, &schema("ContactCreate/properties/kind/enum"))), Compatible),
+        (|d| pull(d, &schema("ContactCreate/properties/kind/enum"), &json!("a")), Breaking),
+    ];
+    for (mutation, word) in rows {
+        assert_word(values, &document, mutation, word);
+    }
+}
+
+#[test]
+fn unlisted_fields_of_a_request_are_judged_in_both_directions() {
+    let refused = api();
+    let accepted = prepared(|d| drop(drop_key(d, &schema("ContactCreate/additionalProperties"))));
+    assert_eq!(compare(&refused, &accepted).verdict, Compatible);
+    assert_eq!(compare(&accepted, &refused).verdict, Breaking);
+}
+
+#[test]
+fn changes_within_all_of_are_seen() {
+    let document = prepared(|d| {
+        let own = at(d, &schema("Contact")).clone();
+        let more = json!({ "type": "object", "properties": { "kind": { "type": "string" } }, "required": ["kind"] });
+        put(d, &schema("Contact"), json!({ "allOf": [own, more], "description": "A person." }));
+        let status = drop_key(d, &schema("Customer/properties/status"));
+        put(d, &schema("Customer/properties/status"), json!({ "allOf": [status], "description": "It." }));
+    });
+    let rows: [(&str, Mutation, Verdict); 7] = [
+        ("field removed", |d| drop(drop_key(d, &schema("Contact/allOf/1/properties/kind"))), Breaking),
+        ("type changed", |d| put(d, &schema("Contact/allOf/1/properties/kind/type"), json!("integer")), Breaking),
+        ("field added", |d| put(d, &schema("Contact/allOf/1/properties/x"), json!({ "type": "string" })), Compatible),
+        ("part added", |d| push(d, &schema("Contact/allOf"), json!({ "type": "object" })), Breaking),
+        ("description", |d| put(d, &schema("Contact/allOf/1/description"), json!("More.")), Compatible),
+        ("null beside a reference", |d| put(d, &schema("Customer/properties/status/nullable"), json!(true)), Breaking),
+        (
+            "description beside a reference",
+            |d| {
+                put(d, &schema("Customer/properties/status/description"), json!("Other."));
+            },
+            Compatible,
+        ),
+    ];
+    for (name, mutation, word) in rows {
+        assert_word(name, &document, mutation, word);
+    }
+}
+
+#[test]
+fn a_schema_that_contains_itself_is_compared_once() {
+    let document = prepared(|d| {
+        put(d, &schema("Contact/properties/manager"), json!({ "$ref": "#/components/schemas/Contact" }));
+    });
+    assert_word("removed", &document, |d| drop(drop_key(d, &schema("Contact/properties/name"))), Breaking);
+    assert_word("added", &document, |d| put(d, &schema("Contact/properties/x"), json!({})), Compatible);
+}
+
+#[test]
+fn each_difference_names_its_operation_its_field_and_a_reason() {
+    let differences = |mutation: Mutation| -> Vec<String> {
+        let mut changed = api();
+        mutation(&mut changed);
+        put(&mut changed, "/info/version", json!("1.9999.0"));
+        let Outcome { differences, .. } = compare(&api(), &changed);
+        differences.iter().map(ToString::to_string).filter(|line| !line.contains("info.version")).collect()
+    };
+    let removed = differences(|d| retain_parameters(d, |one| one["name"] != "phone"));
+    assert_eq!(removed, ["GET /contacts, query parameter `phone`: the parameter is gone (breaking)"]);
+    let nullable = differences(|d| put(d, &schema("Contact/properties/name/nullable"), json!(true)));
+    assert_eq!(nullable.len(), 1, "{nullable:?}");
+    assert!(nullable[0].starts_with("GET /contacts and "), "{nullable:?}");
+    assert!(nullable[0].ends_with(" more, 200 reply: data[].name: it may be null now (breaking)"), "{nullable:?}");
+    let narrower = differences(|d| put(d, &schema("ContactCreate/properties/name/maxLength"), json!(100)));
+    let reason = "`maxLength` is 100, before 200: less is accepted (breaking)";
+    assert_eq!(narrower, [format!("POST /contacts, request body: name: {reason}")]);
+    let header = differences(|d| drop(drop_key(d, "/paths/~1contacts/post/responses/201/headers/Location")));
+    assert_eq!(header, ["POST /contacts, 201 reply, header `Location`: the header is gone (breaking)"]);
+}
+
+#[test]
+fn the_version_rises_with_what_differs() {
+    let judged = |mutation: Mutation, version: &str| {
+        let old = prepared(|d| put(d, "/info/version", json!("1.4.2")));
+        let mut new = old.clone();
+        mutation(&mut new);
+        put(&mut new, "/info/version", json!(version));
+        let outcome = compare(&old, &new);
+        (outcome.verdict, outcome.version_is_due)
+    };
+    let described: Mutation = |d| put(d, "/info/description", json!("Other."));
+    let added: Mutation = |d| put(d, &schema("Contact/properties/x"), json!({ "type": "string" }));
+    let nothing: Mutation = |_| {};
+    assert_eq!(judged(nothing, "1.4.2"), (Identical, false));
+    assert_eq!(judged(described, "1.4.2"), (Compatible, true));
+    assert_eq!(judged(described, "1.4.3"), (Compatible, false));
+    assert_eq!(judged(described, "1.4.10"), (Compatible, false));
+    assert_eq!(judged(added, "1.4.3"), (Compatible, true));
+    assert_eq!(judged(added, "1.5.0"), (Compatible, false));
+    assert_eq!(judged(nothing, "1.5.0"), (Compatible, false));
+    assert_eq!(judged(nothing, "1.4.1"), (Breaking, true));
+    assert_eq!(judged(added, "2.0.0"), (Breaking, false));
+    assert_eq!(judged(added, "1.5"), (Breaking, true));
+}
+
+#[test]
+fn events_are_judged_by_the_same_rules() {
+    let rows: &[(&str, Mutation, Verdict)] = &[
+        (
+            "new event",
+            |d| {
+                let message = at(d, "/components/messages/crm.contact.created").clone();
+                put(d, "/components/messages/crm.contact.merged", message);
+                put(d, "/components/messages/crm.contact.merged/name", json!("crm.contact.merged"));
+                let reference = json!({ "$ref": "#/components/messages/crm.contact.merged" });
+                put(d, "/channels/events/messages/crm.contact.merged", reference);
+                let reference = json!({ "$ref": "#/channels/events/messages/crm.contact.merged" });
+                push(d, "/operations/publishEvents/messages", reference);
+            },
+            Compatible,
+        ),
+        ("new field", |d| put(d, &schema("Contact/properties/x"), json!({ "type": "string" })), Compatible),
+        ("new channel", |d| put(d, "/channels/more", json!({ "address": "more" })), Compatible),
+        (
+            "another order",
+            |d| at(d, "/operations/publishEvents/messages").as_array_mut().unwrap().reverse(),
+            Compatible,
+        ),
+        ("description", |d| put(d, "/channels/events/description", json!("Other.")), Compatible),
+        ("open enum gets a value", |d| push(d, &schema("OpportunityStage/enum"), json!(7)), Compatible),
+        (
+            "optional field of a consumed event",
+            |d| {
+                put(d, &schema("erp.contract.signed/properties/data/properties/x"), json!({ "type": "string" }));
+            },
+            Compatible,
+        ),
+        (
+            "event removed",
+            |d| {
+                let gone = json!({ "$ref": "#/channels/events/messages/crm.contact.created" });
+                pull(d, "/operations/publishEvents/messages", &gone);
+            },
+            Breaking,
+        ),
+        ("operation removed", |d| drop(drop_key(d, "/operations/consumeEvents")), Breaking),
+        ("direction changed", |d| put(d, "/operations/publishEvents/action", json!("receive")), Breaking),
+        ("channel removed", |d| drop(drop_key(d, "/channels/platform")), Breaking),
+        ("address changed", |d| put(d, "/channels/events/address", json!("crm.more")), Breaking),
+        ("exchange changed", |d| put(d, "/channels/events/bindings/amqp/exchange/type", json!("fanout")), Breaking),
+        ("field removed", |d| drop(drop_key(d, &schema("Contact/properties/name"))), Breaking),
+        (
+            "field may be null",
+            |d| {
+                put(d, &schema("Contact/properties/name/type"), json!(["string", "null"]));
+            },
+            Breaking,
+        ),
+        ("type changed", |d| put(d, &schema("Contact/properties/name/type"), json!("integer")), Breaking),
+        (
+            "field of the envelope removed",
+            |d| {
+                drop_key(d, &schema("crm.contact.created/properties/traceId"));
+            },
+            Breaking,
+        ),
+        (
+            "constant changed",
+            |d| {
+                put(d, &schema("crm.contact.created/properties/source/const"), json!("other"));
+            },
+            Breaking,
+        ),
+        (
+            "consumed event needs more",
+            |d| {
+                push(d, &schema("erp.contract.signed/required"), json!("traceId"));
+            },
+            Breaking,
+        ),
+        (
+            "consumed event of another type",
+            |d| {
+                put(d, &schema("oa.task.completed/properties/timestamp/type"), json!("integer"));
+            },
+            Breaking,
+        ),
+        (
+            "content type changed",
+            |d| {
+                put(d, "/components/messages/crm.contact.created/contentType", json!("application/xml"));
+            },
+            Breaking,
+        ),
+        (
+            "header removed",
+            |d| {
+                drop_key(d, "/components/messages/crm.contact.created/headers/properties/traceparent");
+            },
+            Breaking,
+        ),
+        (
+            "message renamed",
+            |d| {
+                put(d, "/components/messages/crm.contact.created/name", json!("crm.contact.made"));
+            },
+            Breaking,
+        ),
+    ];
+    for (name, mutation, word) in rows {
+        assert_word(name, &asyncapi::document(), *mutation, *word);
+    }
+    assert_eq!(compare(&asyncapi::document(), &api()).verdict, Breaking, "another kind of document");
+}
