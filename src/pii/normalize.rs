@@ -68,8 +68,8 @@ pub(super) fn email_lookups(searched: &str) -> Vec<String> {
 /// A text without the difference between capitals and small letters, in Unicode's form NFKC. The letters whose small form
 /// depends on where they stand (`ς`), or which have no capital of their own (`ß`), are taken by way of their capitals.
 fn without_case(text: &str) -> String {
-    let folded: String =
-        clean::compatible(text).chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect();
+    let small = clean::compatible(text).to_lowercase();
+    let folded: String = small.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect();
     clean::compatible(&folded).into_owned()
 }
 

@@ -266,7 +266,8 @@ async fn a_killed_service_goes_on_when_it_is_started_again() {
     multiply(&connection, 1_500).await;
     let all: i64 = 3 * 1_501;
     assert_eq!(scalar::<i64>(&connection, LEFT).await, all);
-    let start = || Process::with("serve", "serving", &database, IN_CLEAR);
+    let variables = [("CRM_PII_ENCRYPTION", "off"), ("CRM_PII_DISPLAY", "clear")];
+    let start = || Process::with("serve", "serving", &database, &variables);
     let assert_found = async |client: &mut Client, queries: &[&str]| {
         for query in queries {
             let list = client.get(&format!("/customers?pageSize=1&{query}")).await;
