@@ -164,7 +164,7 @@ upgrade: ## Run the previous release on today's schema, beside this one and afte
 accept: lint-contract oidc ## Accept the service with other tools than Rust's (Node.js and Python)
 
 .PHONY: lint-contract
-lint-contract: ## Validate the contracts with openapi-spec-validator, Redocly, Spectral and the AsyncAPI parser
+lint-contract: ## Validate the contracts with openapi-spec-validator, Redocly, Spectral and the AsyncAPI parser, and compile their patterns
 	@$(call python-tool,$(SPEC_VALIDATOR))
 	@$(call node-tools)
 	.venv/bin/openapi-spec-validator $(CONTRACT)
@@ -172,6 +172,7 @@ lint-contract: ## Validate the contracts with openapi-spec-validator, Redocly, S
 	  node_modules/.bin/redocly lint --config .redocly.yaml $(CONTRACT)
 	node_modules/.bin/spectral lint --fail-severity=warn --ruleset .spectral.yaml $(CONTRACT)
 	node openapi/validate-events.mjs $(EVENTS)
+	node openapi/compile-patterns.mjs $(CONTRACT) $(EVENTS)
 
 .PHONY: oidc
 oidc: build ## Verify tokens of an OpenID provider that rotates its keys under load, is killed and comes back (needs Node.js)

@@ -1,11 +1,12 @@
 //! What goes on beside the requests: audit entries are written and chained, events are assigned positions, published and
-//! consumed, what belongs to deleted resources is removed, old data is deleted.
+//! consumed, what belongs to deleted resources is removed, what is searched by is indexed anew, old data is deleted.
 //!
 //! Reading order: `tasks` which tasks a process runs · `adapters` what a task does in a step, and when it takes the next ·
-//! [`remove_deleted`] and [`erase`] likewise · `supervisor` the loop that all of them run in · [`retention`] what is past its time.
+//! [`remove_deleted`], [`erase`] and [`reindex`] likewise · `supervisor` the loop that all of them run in · [`retention`] what is past its time.
 
 mod adapters;
 mod erase;
+mod reindex;
 mod remove_deleted;
 pub mod retention;
 mod supervisor;

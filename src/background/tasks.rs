@@ -5,11 +5,18 @@ use std::{sync::Arc, time::Duration};
 use super::{
     adapters::{AssignPositions, Consume, Every, Publish, WriteAuditEntries},
     erase::Erase,
+    reindex::Reindex,
     remove_deleted::RemoveDeleted,
     retention::purge,
     supervisor::Supervisor,
 };
-use crate::{app::App, audit::chain, broker, error::Result, pii::key_registry};
+use crate::{
+    app::App,
+    audit::chain,
+    broker,
+    error::Result,
+    pii::{PiiTable, key_registry},
+};
 
 /// How often new audit entries are chained.
 const CHAIN: Duration = Duration::from_millis(400);
@@ -29,14 +36,16 @@ pub struct Background {
 }
 
 impl Background {
-    /// Starts the tasks of `crm serve`: all, those of the broker unless `crm relay` runs them.
+    /// Starts the tasks of `crm serve`: all, those of the broker unless `crm relay` runs them. `tables` are those with personal
+    /// data.
     #[must_use]
-    pub fn start(app: &App) -> Self {
+    pub fn start(app: &App, tables: Vec<PiiTable>) -> Self {
         let tasks = Self::new(app);
         tasks.supervisor.spawn(WriteAuditEntries::new(app));
         tasks.assign_positions();
         tasks.supervisor.spawn(RemoveDeleted::new(app));
         tasks.supervisor.spawn(Erase::new(app));
+        tasks.supervisor.spawn(Reindex::new(app, tables));
         if app.config().events_relay {
             tasks.relay_events();
         }

@@ -44,10 +44,10 @@ impl ContactsApi {
         /// Only contacts of this customer.
         #[oai(name = "customerId")]
         customer: Query<IdFilter>,
-        /// Only contacts with this phone number, in any notation. Needs the scope `crm:pii:read`, because an answer
-        /// confirms the number; what is found is noted in the audit trail.
+        /// Only contacts with this phone number, in any notation; without an extension, also those with one. Needs the scope
+        /// `crm:pii:read`, because an answer confirms the number; what is found is noted in the audit trail.
         phone: Query<PiiFilter<PhoneRule>>,
-        /// Only contacts with this e-mail address, regardless of case. Needs the scope `crm:pii:read`, likewise.
+        /// Only contacts with this e-mail address, in any notation. Needs the scope `crm:pii:read`, likewise.
         email: Query<PiiFilter<EmailRule>>,
         /// Page number, starting at 1.
         page: Query<PageNumber>,

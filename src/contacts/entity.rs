@@ -5,7 +5,7 @@ use sea_orm::{Condition, entity::prelude::*};
 use crate::{
     customers,
     http::tag::Tag,
-    pii::{BlindIndex, EmailRule, PhoneRule, PiiColumn, PiiTable, Sealed},
+    pii::{BlindIndex, EmailRule, PhoneRule, PiiColumn, PiiSlot, PiiTable, Sealed},
     resource::{AuditField, ERASED, Erasable, Kind, OfCustomer, OnDelete, PersonalField, Reference, Resource},
 };
 
@@ -27,8 +27,11 @@ pub struct Model {
     pub name: String,
     pub phone: Option<Sealed>,
     pub phone_index: Option<BlindIndex>,
+    pub phone_indexed: Option<BlindIndex>,
+    pub phone_base_index: Option<BlindIndex>,
     pub email: Option<Sealed>,
     pub email_index: Option<BlindIndex>,
+    pub email_indexed: Option<BlindIndex>,
     pub is_primary: bool,
     pub created_at: DateTimeUtc,
     pub updated_at: DateTimeUtc,
@@ -40,6 +43,23 @@ pub struct Model {
 pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
+
+impl Model {
+    /// Where the row holds its phone number.
+    pub fn phone_slot(&mut self) -> PiiSlot<'_> {
+        PiiSlot {
+            sealed: &mut self.phone,
+            index: &mut self.phone_index,
+            indexed: &mut self.phone_indexed,
+            base: Some(&mut self.phone_base_index),
+        }
+    }
+
+    /// Where the row holds its e-mail address.
+    pub fn email_slot(&mut self) -> PiiSlot<'_> {
+        PiiSlot { sealed: &mut self.email, index: &mut self.email_index, indexed: &mut self.email_indexed, base: None }
+    }
+}
 
 impl Resource for Entity {
     const KIND: Kind = CONTACTS;
@@ -76,8 +96,11 @@ impl Resource for Entity {
             name,
             phone,
             phone_index: _,
+            phone_indexed: _,
+            phone_base_index: _,
             email,
             email_index: _,
+            email_indexed: _,
             is_primary,
             created_at: _,
             updated_at: _,
@@ -103,19 +126,30 @@ impl Erasable for Entity {
         &[PersonalField::Text("name"), PersonalField::Optional("phone"), PersonalField::Optional("email")];
 
     fn unerased() -> Condition {
-        let sealed = [Column::Phone, Column::PhoneIndex, Column::Email, Column::EmailIndex];
+        let sealed = [
+            Column::Phone,
+            Column::PhoneIndex,
+            Column::PhoneIndexed,
+            Column::PhoneBaseIndex,
+            Column::Email,
+            Column::EmailIndex,
+            Column::EmailIndexed,
+        ];
         sealed.iter().fold(Condition::any().add(Column::Name.ne(ERASED)), |any, column| any.add(column.is_not_null()))
     }
 
     fn erase(row: &mut Model) {
         ERASED.clone_into(&mut row.name);
-        (row.phone, row.phone_index) = (None, None);
-        (row.email, row.email_index) = (None, None);
+        row.phone_slot().clear();
+        row.email_slot().clear();
     }
 }
 
 /// The columns of the phone number.
-pub const PHONE: PiiColumn<PhoneRule> = PiiColumn::new("contacts", "phone", "phone_index");
+pub const PHONE: PiiColumn<PhoneRule> =
+    PiiColumn::new(ROW, "phone", ("phone_index", "phone_indexed")).with_base("phone_base_index");
 /// The columns of the e-mail address.
-pub const EMAIL: PiiColumn<EmailRule> = PiiColumn::new("contacts", "email", "email_index");
-const PERSONAL_DATA: PiiTable = PiiTable { name: "contacts", id: "contact_id", columns: &[PHONE.field, EMAIL.field] };
+pub const EMAIL: PiiColumn<EmailRule> = PiiColumn::new(ROW, "email", ("email_index", "email_indexed"));
+/// The table, and the column with the row's id.
+const ROW: (&str, &str) = ("contacts", "contact_id");
+const PERSONAL_DATA: PiiTable = PiiTable { name: ROW.0, id: ROW.1, columns: &[PHONE.field, EMAIL.field] };

@@ -52,8 +52,8 @@ pub async fn list(
     let searched = phone.is_some() || email.is_some();
     let rows = Entity::of(tenant)
         .apply_if(customer, |rows, id| rows.filter(Column::CustomerId.eq(id)))
-        .apply_if(PHONE.lookup(cipher, tenant, phone)?, |rows, any| rows.filter(Column::PhoneIndex.is_in(any)))
-        .apply_if(EMAIL.lookup(cipher, tenant, email)?, |rows, any| rows.filter(Column::EmailIndex.is_in(any)));
+        .apply_if(PHONE.lookup(cipher, tenant, phone)?, QueryFilter::filter)
+        .apply_if(EMAIL.lookup(cipher, tenant, email)?, QueryFilter::filter);
     match searched {
         true => read::page_sorted(db, rows, paging).await,
         false => read::page(db, rows, paging).await,
@@ -72,23 +72,26 @@ pub async fn insert(change: &mut Change<'_>, body: ContactCreate) -> Result<Mode
     if is_primary {
         demote_primary(change, customer_id.0).await?;
     }
-    let (phone, phone_index) = PHONE.seal(change.cipher(), change.location(), phone.into_option())?;
-    let (email, email_index) = EMAIL.seal(change.cipher(), change.location(), email.into_option())?;
-    let row = Model {
+    let mut row = Model {
         tenant_id: change.tenant().as_str().to_owned(),
         contact_id: change.id(),
         customer_id: customer_id.0,
         name: name.into_string(),
-        phone,
-        phone_index,
-        email,
-        email_index,
+        phone: None,
+        phone_index: None,
+        phone_indexed: None,
+        phone_base_index: None,
+        email: None,
+        email_index: None,
+        email_indexed: None,
         is_primary,
         created_at: change.now().0,
         updated_at: change.now().0,
         version: 0,
         deleted_at: None,
     };
+    PHONE.put(change.cipher(), change.location(), row.phone_slot(), phone.into_option())?;
+    EMAIL.put(change.cipher(), change.location(), row.email_slot(), email.into_option())?;
     change.insert::<Entity>(row).await
 }
 
@@ -105,8 +108,8 @@ pub async fn update(change: &mut Change<'_>, body: ContactUpdate) -> Result<Mode
     };
     let mut row = before.clone();
     row.name = name.into_option().map_or(row.name, Text::into_string);
-    PHONE.apply(change.cipher(), change.location(), phone, (&mut row.phone, &mut row.phone_index))?;
-    EMAIL.apply(change.cipher(), change.location(), email, (&mut row.email, &mut row.email_index))?;
+    PHONE.apply(change.cipher(), change.location(), row.phone_slot(), phone)?;
+    EMAIL.apply(change.cipher(), change.location(), row.email_slot(), email)?;
     row.is_primary = is_primary.unwrap_or(row.is_primary);
     if row.is_primary && !before.is_primary {
         demote_primary(change, row.customer_id).await?;

@@ -38,11 +38,11 @@ impl CustomersApi {
         &self,
         caller: Caller<CanRead>,
         app: Data<&App>,
-        /// Only customers with this phone number, in any notation. Needs the scope `crm:pii:read`, because an answer
-        /// confirms the number; what is found is noted in the audit trail.
+        /// Only customers with this phone number, in any notation; without an extension, also those with one. Needs the scope
+        /// `crm:pii:read`, because an answer confirms the number; what is found is noted in the audit trail.
         #[oai(name = "contactPhone")]
         phone: Query<PiiFilter<PhoneRule>>,
-        /// Only customers with this e-mail address, regardless of case. Needs the scope `crm:pii:read`, likewise.
+        /// Only customers with this e-mail address, in any notation. Needs the scope `crm:pii:read`, likewise.
         #[oai(name = "contactEmail")]
         email: Query<PiiFilter<EmailRule>>,
         /// Page number, starting at 1.

@@ -5,7 +5,7 @@ use sea_orm::{Condition, entity::prelude::*};
 use super::status::CustomerStatus;
 use crate::{
     http::tag::Tag,
-    pii::{BlindIndex, EmailRule, PhoneRule, PiiColumn, PiiTable, Sealed},
+    pii::{BlindIndex, EmailRule, PhoneRule, PiiColumn, PiiSlot, PiiTable, Sealed},
     resource::{Action, AuditField, ERASED, Erasable, Kind, PersonalField, Resource},
 };
 
@@ -26,8 +26,11 @@ pub struct Model {
     pub name: String,
     pub contact_phone: Option<Sealed>,
     pub contact_phone_index: Option<BlindIndex>,
+    pub contact_phone_indexed: Option<BlindIndex>,
+    pub contact_phone_base_index: Option<BlindIndex>,
     pub contact_email: Option<Sealed>,
     pub contact_email_index: Option<BlindIndex>,
+    pub contact_email_indexed: Option<BlindIndex>,
     pub status: CustomerStatus,
     pub created_at: DateTimeUtc,
     pub updated_at: DateTimeUtc,
@@ -39,6 +42,28 @@ pub struct Model {
 pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
+
+impl Model {
+    /// Where the row holds its phone number.
+    pub fn contact_phone_slot(&mut self) -> PiiSlot<'_> {
+        PiiSlot {
+            sealed: &mut self.contact_phone,
+            index: &mut self.contact_phone_index,
+            indexed: &mut self.contact_phone_indexed,
+            base: Some(&mut self.contact_phone_base_index),
+        }
+    }
+
+    /// Where the row holds its e-mail address.
+    pub fn contact_email_slot(&mut self) -> PiiSlot<'_> {
+        PiiSlot {
+            sealed: &mut self.contact_email,
+            index: &mut self.contact_email_index,
+            indexed: &mut self.contact_email_indexed,
+            base: None,
+        }
+    }
+}
 
 impl Resource for Entity {
     const KIND: Kind = CUSTOMERS;
@@ -68,8 +93,11 @@ impl Resource for Entity {
             name,
             contact_phone,
             contact_phone_index: _,
+            contact_phone_indexed: _,
+            contact_phone_base_index: _,
             contact_email,
             contact_email_index: _,
+            contact_email_indexed: _,
             status,
             created_at: _,
             updated_at: _,
@@ -94,20 +122,33 @@ impl Erasable for Entity {
     ];
 
     fn unerased() -> Condition {
-        let sealed = [Column::ContactPhone, Column::ContactPhoneIndex, Column::ContactEmail, Column::ContactEmailIndex];
+        let sealed = [
+            Column::ContactPhone,
+            Column::ContactPhoneIndex,
+            Column::ContactPhoneIndexed,
+            Column::ContactPhoneBaseIndex,
+            Column::ContactEmail,
+            Column::ContactEmailIndex,
+            Column::ContactEmailIndexed,
+        ];
         sealed.iter().fold(Condition::any().add(Column::Name.ne(ERASED)), |any, column| any.add(column.is_not_null()))
     }
 
     fn erase(row: &mut Model) {
         ERASED.clone_into(&mut row.name);
-        (row.contact_phone, row.contact_phone_index) = (None, None);
-        (row.contact_email, row.contact_email_index) = (None, None);
+        row.contact_phone_slot().clear();
+        row.contact_email_slot().clear();
     }
 }
 
 /// The columns of the phone number.
-pub const CONTACT_PHONE: PiiColumn<PhoneRule> = PiiColumn::new("customers", "contact_phone", "contact_phone_index");
+pub const CONTACT_PHONE: PiiColumn<PhoneRule> =
+    PiiColumn::new(ROW, "contact_phone", ("contact_phone_index", "contact_phone_indexed"))
+        .with_base("contact_phone_base_index");
 /// The columns of the e-mail address.
-pub const CONTACT_EMAIL: PiiColumn<EmailRule> = PiiColumn::new("customers", "contact_email", "contact_email_index");
+pub const CONTACT_EMAIL: PiiColumn<EmailRule> =
+    PiiColumn::new(ROW, "contact_email", ("contact_email_index", "contact_email_indexed"));
+/// The table, and the column with the row's id.
+const ROW: (&str, &str) = ("customers", "customer_id");
 const PERSONAL_DATA: PiiTable =
-    PiiTable { name: "customers", id: "customer_id", columns: &[CONTACT_PHONE.field, CONTACT_EMAIL.field] };
+    PiiTable { name: ROW.0, id: ROW.1, columns: &[CONTACT_PHONE.field, CONTACT_EMAIL.field] };

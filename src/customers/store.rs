@@ -1,9 +1,9 @@
 //! Queries on customers.
 
-use sea_orm::{ColumnTrait, ConnectionTrait, QueryFilter, QueryTrait, sea_query::LockType};
+use sea_orm::{ConnectionTrait, QueryFilter, QueryTrait, sea_query::LockType};
 
 use super::{
-    entity::{CONTACT_EMAIL, CONTACT_PHONE, Column, Entity, Model},
+    entity::{CONTACT_EMAIL, CONTACT_PHONE, Entity, Model},
     status::CustomerStatus,
     types::{CustomerCreate, CustomerUpdate},
 };
@@ -48,12 +48,8 @@ pub async fn list(
 ) -> Result<List<Model>> {
     let searched = phone.is_some() || email.is_some();
     let rows = Entity::of(tenant)
-        .apply_if(CONTACT_PHONE.lookup(cipher, tenant, phone)?, |rows, any| {
-            rows.filter(Column::ContactPhoneIndex.is_in(any))
-        })
-        .apply_if(CONTACT_EMAIL.lookup(cipher, tenant, email)?, |rows, any| {
-            rows.filter(Column::ContactEmailIndex.is_in(any))
-        });
+        .apply_if(CONTACT_PHONE.lookup(cipher, tenant, phone)?, QueryFilter::filter)
+        .apply_if(CONTACT_EMAIL.lookup(cipher, tenant, email)?, QueryFilter::filter);
     match searched {
         true => read::page_sorted(db, rows, paging).await,
         false => read::page(db, rows, paging).await,
@@ -66,24 +62,26 @@ pub async fn list(
 /// A database error.
 pub async fn insert(change: &mut Change<'_>, body: CustomerCreate) -> Result<Model> {
     let CustomerCreate { name, contact_phone, contact_email } = body;
-    let (contact_phone, contact_phone_index) =
-        CONTACT_PHONE.seal(change.cipher(), change.location(), contact_phone.into_option())?;
-    let (contact_email, contact_email_index) =
-        CONTACT_EMAIL.seal(change.cipher(), change.location(), contact_email.into_option())?;
-    let row = Model {
+    let mut row = Model {
         tenant_id: change.tenant().as_str().to_owned(),
         customer_id: change.id(),
         name: name.into_string(),
-        contact_phone,
-        contact_phone_index,
-        contact_email,
-        contact_email_index,
+        contact_phone: None,
+        contact_phone_index: None,
+        contact_phone_indexed: None,
+        contact_phone_base_index: None,
+        contact_email: None,
+        contact_email_index: None,
+        contact_email_indexed: None,
         status: CustomerStatus::Prospect,
         created_at: change.now().0,
         updated_at: change.now().0,
         version: 0,
         deleted_at: None,
     };
+    let (cipher, location) = (change.cipher(), change.location());
+    CONTACT_PHONE.put(cipher, location, row.contact_phone_slot(), contact_phone.into_option())?;
+    CONTACT_EMAIL.put(cipher, location, row.contact_email_slot(), contact_email.into_option())?;
     change.insert::<Entity>(row).await
 }
 
@@ -96,10 +94,8 @@ pub async fn update(change: &mut Change<'_>, body: CustomerUpdate) -> Result<Mod
     let before = change.lock_own::<Entity>().await?;
     let mut row = before.clone();
     row.name = name.into_option().map_or(row.name, Text::into_string);
-    let phone = (&mut row.contact_phone, &mut row.contact_phone_index);
-    CONTACT_PHONE.apply(change.cipher(), change.location(), contact_phone, phone)?;
-    let email = (&mut row.contact_email, &mut row.contact_email_index);
-    CONTACT_EMAIL.apply(change.cipher(), change.location(), contact_email, email)?;
+    CONTACT_PHONE.apply(change.cipher(), change.location(), row.contact_phone_slot(), contact_phone)?;
+    CONTACT_EMAIL.apply(change.cipher(), change.location(), row.contact_email_slot(), contact_email)?;
     change.update::<Entity>(before, row).await
 }
 

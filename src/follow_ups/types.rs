@@ -126,8 +126,8 @@ impl TextRule for ContentRule {
         "must be 1 to 10000 characters without control characters other than line feed, carriage return and tab";
     const EXAMPLE: &'static str = "Called about the renewal; they want an offer by Friday.";
 
-    fn accepts(text: &str) -> bool {
-        text::is_lines(text)
+    fn check(text: &str) -> text::Verdict {
+        text::check_lines(text, Self::EXPECTED)
     }
 }
 
@@ -146,8 +146,8 @@ impl TextRule for FollowUpTypeRule {
     const EXPECTED: &'static str = "must be 1 to 50 characters without control characters";
     const EXAMPLE: &'static str = "call";
 
-    fn accepts(text: &str) -> bool {
-        text::is_line(text)
+    fn check(text: &str) -> text::Verdict {
+        text::check_line(text, Self::EXPECTED)
     }
 }
 

@@ -36,8 +36,17 @@ impl<T: QueryValue> Query<T> {
         if values.next().is_some() {
             return Err(Error::invalid(format!("{name}: must be sent once")));
         }
-        T::read(value).map(Self).map_err(|violation| Error::invalid(format!("{name}: {violation}")))
+        let literal = value.filter(|_| T::PLUS_IS_LITERAL).and_then(|_| with_literal_plus(request, name));
+        T::read(literal.as_deref().or(value))
+            .map(Self)
+            .map_err(|violation| Error::invalid(format!("{name}: {violation}")))
     }
+}
+
+/// The value of a parameter, in which a `+` is no space.
+fn with_literal_plus(request: &Request, name: &str) -> Option<String> {
+    let query = request.uri().query()?.replace('+', "%2B");
+    form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
 }
 
 impl<'a, T: QueryValue> ApiExtractor<'a> for Query<T> {

@@ -18,6 +18,7 @@ use crate::{
     telemetry::trace,
     values::{
         ContractValue, Id, IdSource, Tenant, Text, TextRule, Timestamp, Violation, contract_type, json, request_id,
+        text,
     },
 };
 
@@ -152,8 +153,8 @@ impl TextRule for EventIdRule {
     const EXPECTED: &'static str = "must be 1 to 128 visible ASCII characters";
     const EXAMPLE: &'static str = Id::EXAMPLE;
 
-    fn accepts(text: &str) -> bool {
-        request_id::is_valid(text)
+    fn check(text: &str) -> text::Verdict {
+        if request_id::is_valid(text) { Ok(()) } else { Err(Self::EXPECTED) }
     }
 }
 

@@ -116,8 +116,8 @@ impl TextRule for TaskTitleRule {
     const EXPECTED: &'static str = "must be 1 to 1000 characters without control characters";
     const EXAMPLE: &'static str = "Send the offer";
 
-    fn accepts(text: &str) -> bool {
-        text::is_line(text)
+    fn check(text: &str) -> text::Verdict {
+        text::check_line(text, Self::EXPECTED)
     }
 }
 

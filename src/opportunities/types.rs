@@ -155,8 +155,8 @@ impl TextRule for TitleRule {
     const EXPECTED: &'static str = "must be 1 to 200 characters without control characters";
     const EXAMPLE: &'static str = "Annual licence, 40 seats";
 
-    fn accepts(text: &str) -> bool {
-        text::is_line(text)
+    fn check(text: &str) -> text::Verdict {
+        text::check_line(text, Self::EXPECTED)
     }
 }
 

@@ -4,7 +4,8 @@
 //!   ciphertext>`: neither a phone number nor an e-mail address may contain a `*`, so it cannot be taken for one in clear.
 //! - **Bound** to its place: tenant, table, column and row are authenticated with the value. Moved elsewhere it does not open.
 //! - **Found** by a blind index: HMAC-SHA256 (RFC 2104) of the normal form ([`super::normalize`]), under a key derived for the
-//!   tenant, cut to 128 bits. It tells which values of one column and tenant are equal, and nothing else.
+//!   tenant, cut to 128 bits. It tells which values of one column and tenant are equal, and nothing else. A phone number with
+//!   an extension has a second one, of the number without it.
 //! - **In clear**, where sealing is off or not everything is sealed yet (`crm keys rotate`): the value itself, with its normal
 //!   form as the index. Once everything is sealed, a value in clear does not open: it was tampered with.
 
@@ -19,7 +20,10 @@ use sha2::Sha256;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::stored::{BlindIndex, PiiField, PiiLocation, Sealed};
+use super::{
+    normalize::Forms,
+    stored::{BlindIndex, Indexes, PiiField, PiiLocation, Sealed},
+};
 use crate::{
     config::{Country, KeyId, PiiKey},
     error::{Error, Result},
@@ -34,8 +38,16 @@ const NONCE: usize = 24;
 const INDEX: usize = 16;
 
 /// The place of a key's proof: see [`PiiCipher::proof`].
-const PROOF: PiiField =
-    PiiField { table: "pii_keys", name: "proof", index: "", normalize: |id, _country| id.to_owned() };
+const PROOF: PiiField = PiiField {
+    table: "pii_keys",
+    id: "key_id",
+    name: "proof",
+    index: "",
+    indexed: "",
+    base: None,
+    forms: |id, _country| Forms { full: id.to_owned(), base: None },
+    lookups: |_id, _country| Vec::new(),
+};
 const PROOF_LOCATION: PiiLocation<'static> = PiiLocation { tenant: "", id: Uuid::nil() };
 
 /// Seals and opens personal data. Without keys it keeps values in clear.
@@ -94,21 +106,37 @@ impl PiiCipher {
         self.keys.iter().any(|key| key.id.as_str() == id)
     }
 
-    /// What is stored of a value at this place, and the index by which it is found.
+    /// What is stored of a value at this place, and the indexes by which it is found.
     ///
     /// # Errors
     /// No randomness from the operating system.
-    pub(super) fn seal(
-        &self,
-        field: &PiiField,
-        location: PiiLocation<'_>,
-        clear: &str,
-    ) -> Result<(Sealed, BlindIndex)> {
-        let normal = (field.normalize)(clear, self.country);
-        match self.keys.first().filter(|_| self.seals) {
-            Some(key) => Ok((key.seal(field, location, clear)?, key.index(field, location.tenant, &normal)?)),
-            None => Ok((Sealed(clear.to_owned()), BlindIndex(normal))),
-        }
+    pub(super) fn seal(&self, field: &PiiField, location: PiiLocation<'_>, clear: &str) -> Result<(Sealed, Indexes)> {
+        let key = self.keys.first().filter(|_| self.seals);
+        let sealed = match key {
+            Some(key) => key.seal(field, location, clear)?,
+            None => Sealed(clear.to_owned()),
+        };
+        Ok((sealed, self.index(key, field, location, clear)?))
+    }
+
+    /// The indexes of the value stored at this place, by the key that it is sealed with.
+    ///
+    /// # Errors
+    /// As for [`Self::open`].
+    pub(super) fn index_anew(&self, field: &PiiField, location: PiiLocation<'_>, sealed: &Sealed) -> Result<Indexes> {
+        let clear = self.open(field, location, sealed)?;
+        let key = self.keys.iter().find(|key| sealed.0.starts_with(&prefix(&key.id)));
+        self.index(key, field, location, &clear)
+    }
+
+    /// The indexes of a value by this key; in clear without one.
+    fn index(&self, key: Option<&Key>, field: &PiiField, location: PiiLocation<'_>, clear: &str) -> Result<Indexes> {
+        let Forms { full, base } = (field.forms)(clear, self.country);
+        let index = |form: String| match key {
+            Some(key) => key.index(field, location.tenant, &form),
+            None => Ok(BlindIndex(form)),
+        };
+        Ok(Indexes { full: index(full)?, base: base.map(index).transpose()? })
     }
 
     /// The value stored at this place.
@@ -143,16 +171,19 @@ impl PiiCipher {
             .ok_or_else(|| format!("does not open with the key {id}: it was changed or moved"))
     }
 
-    /// The indexes under which a value may be stored: by each key, and in clear.
+    /// The indexes under which a value may be stored that is searched: of each form, by each key and in clear.
     ///
     /// # Errors
     /// None in practice, as for [`Self::new`].
-    pub(super) fn indexes(&self, field: &PiiField, tenant: &Tenant, value: &str) -> Result<Vec<BlindIndex>> {
-        let normal = (field.normalize)(value, self.country);
-        let mut indexes =
-            self.keys.iter().map(|key| key.index(field, tenant.as_str(), &normal)).collect::<Result<Vec<_>>>()?;
-        if self.clear {
-            indexes.push(BlindIndex(normal));
+    pub(super) fn lookups(&self, field: &PiiField, tenant: &Tenant, searched: &str) -> Result<Vec<BlindIndex>> {
+        let mut indexes = Vec::new();
+        for form in (field.lookups)(searched, self.country) {
+            for key in &self.keys {
+                indexes.push(key.index(field, tenant.as_str(), &form)?);
+            }
+            if self.clear {
+                indexes.push(BlindIndex(form));
+            }
         }
         Ok(indexes)
     }

@@ -2,10 +2,12 @@
 
 use std::marker::PhantomData;
 
+use sea_orm::sea_query::{Alias, Condition, Expr, ExprTrait, Query, SelectStatement, UnionType};
+
 use super::{
     cipher::PiiCipher,
     rule::PiiRule,
-    stored::{BlindIndex, PiiField, PiiLocation, Sealed},
+    stored::{PiiField, PiiLocation, PiiSlot, Sealed},
     value::Pii,
 };
 use crate::{
@@ -22,26 +24,38 @@ pub struct PiiColumn<R> {
 }
 
 impl<R: PiiRule> PiiColumn<R> {
-    /// The column `name` of `table`, with the blind index in `index`.
+    /// The column `name` of a table, whose rows' ids are in `id`, with the blind index in `index`, again in `indexed`.
     #[must_use]
-    pub const fn new(table: &'static str, name: &'static str, index: &'static str) -> Self {
-        Self { field: PiiField { table, name, index, normalize: R::normalize }, kind: PhantomData }
+    pub const fn new(
+        (table, id): (&'static str, &'static str),
+        name: &'static str,
+        (index, indexed): (&'static str, &'static str),
+    ) -> Self {
+        let (forms, lookups) = (R::forms, R::lookups);
+        Self { field: PiiField { table, id, name, index, indexed, base: None, forms, lookups }, kind: PhantomData }
     }
 
-    /// What a row holds of a value, and its index.
+    /// The same with a column for the blind index of what the value is without its extension.
+    #[must_use]
+    pub const fn with_base(mut self, base: &'static str) -> Self {
+        self.field.base = Some(base);
+        self
+    }
+
+    /// Puts a value into a row, in place of the one that is there.
     ///
     /// # Errors
     /// No randomness from the operating system.
-    pub fn seal(
+    pub fn put(
         &self,
         cipher: &PiiCipher,
         location: PiiLocation<'_>,
+        slot: PiiSlot<'_>,
         value: Option<Pii<R>>,
-    ) -> Result<(Option<Sealed>, Option<BlindIndex>)> {
-        match value {
-            Some(value) => cipher.seal(&self.field, location, value.reveal()).map(|(s, i)| (Some(s), Some(i))),
-            None => Ok((None, None)),
-        }
+    ) -> Result<()> {
+        let sealed = value.map(|value| cipher.seal(&self.field, location, value.reveal())).transpose()?;
+        slot.put(sealed);
+        Ok(())
     }
 
     /// The value that a row holds.
@@ -61,33 +75,40 @@ impl<R: PiiRule> PiiColumn<R> {
         &self,
         cipher: &PiiCipher,
         location: PiiLocation<'_>,
+        slot: PiiSlot<'_>,
         field: Clearable<Pii<R>>,
-        (sealed, index): (&mut Option<Sealed>, &mut Option<BlindIndex>),
     ) -> Result<()> {
         let value = match field {
             Clearable::Absent => return Ok(()),
             Clearable::Null => None,
             Clearable::Value(value) => Some(value),
         };
-        if let (Some(value), Some(sealed)) = (&value, &*sealed)
+        if let (Some(value), Some(sealed)) = (&value, &*slot.sealed)
             && self.open(cipher, location, sealed)?.reveal() == value.reveal()
         {
             return Ok(());
         }
-        (*sealed, *index) = self.seal(cipher, location, value)?;
-        Ok(())
+        self.put(cipher, location, slot, value)
     }
 
-    /// The indexes under which a value may be stored; `None` without a value.
+    /// Which of the tenant's rows hold a value that is searched; none without one.
     ///
     /// # Errors
     /// None in practice: an index key can always be derived.
-    pub fn lookup(
-        &self,
-        cipher: &PiiCipher,
-        tenant: &Tenant,
-        value: Option<Pii<R>>,
-    ) -> Result<Option<Vec<BlindIndex>>> {
-        value.map(|value| cipher.indexes(&self.field, tenant, value.reveal())).transpose()
+    pub fn lookup(&self, cipher: &PiiCipher, tenant: &Tenant, searched: Option<Pii<R>>) -> Result<Option<Condition>> {
+        let Some(searched) = searched else { return Ok(None) };
+        let PiiField { table, id, index, indexed, base, .. } = self.field;
+        let any = cipher.lookups(&self.field, tenant, searched.reveal())?;
+        let column = |name: &'static str| Expr::col((Alias::new(table), Alias::new(name)));
+        let Some(base) = base else { return Ok(Some(Condition::all().add(column(index).is_in(any)))) };
+        let rows = |found: Condition| -> SelectStatement {
+            let of_tenant = column("tenant_id").eq(tenant.as_str());
+            Query::select().expr(column(id)).from(table).and_where(of_tenant).cond_where(found).to_owned()
+        };
+        // Of two indexes, SQLite would take neither for an OR.
+        let mut found = rows(Condition::all().add(column(index).is_in(any.clone())));
+        let is_current = column(indexed).eq(column(index));
+        found.union(UnionType::Distinct, rows(Condition::all().add(column(base).is_in(any)).add(is_current)));
+        Ok(Some(Condition::all().add(column(id).in_subquery(found))))
     }
 }

@@ -1,5 +1,5 @@
 //! Rotation: every stored value is brought into the form in which a new one would be stored. Values under former keys and
-//! values in clear are sealed with the first key; where sealing is off, all are stored in clear.
+//! values in clear are sealed with the first key, and indexed anew; where sealing is off, all are stored in clear.
 //!
 //! It goes through the tables in small transactions while the service runs. It never waits for a row that is being changed,
 //! but comes back to it. Interrupted, it can be run again: what is done is not done twice.
@@ -11,14 +11,16 @@ use std::{
 
 use sea_orm::{
     ConnectionTrait, ExprTrait, QueryResult,
-    sea_query::{Alias, Cond, Expr, Func, IntoCondition, LockBehavior, LockType, Order, Query, SelectStatement},
+    sea_query::{
+        Alias, Cond, Expr, Func, IntoCondition, LockBehavior, LockType, Order, Query, SelectStatement, UpdateStatement,
+    },
 };
 use uuid::Uuid;
 
 use super::{
     cipher::{self, PiiCipher},
     key_registry,
-    stored::{BlindIndex, PiiField, PiiLocation, PiiTable, Sealed},
+    stored::{BlindIndex, Indexes, PiiField, PiiLocation, PiiTable, Sealed},
 };
 use crate::{
     config::KeyId,
@@ -119,17 +121,8 @@ impl Rotation<'_> {
 
     /// Rotates the next rows after `after`, by tenant and id; `None` when there are none.
     async fn batch(&self, table: &PiiTable, after: Option<(String, Uuid)>) -> Result<Option<Batch>> {
-        let mut rows = Query::select();
-        rows.columns(["tenant_id", table.id].map(Alias::new)).from(table.name);
-        rows.columns(table.columns.iter().flat_map(|field| [field.name, field.index]).map(Alias::new));
-        rows.cond_where(outdated(table, self.cipher, self.all));
-        if let Some((tenant, id)) = after {
-            let key = Expr::tuple([Expr::col("tenant_id"), Expr::col(table.id)]);
-            rows.and_where(key.gt(Expr::tuple([Expr::val(tenant), Expr::val(id)])));
-        }
-        rows.order_by("tenant_id", Order::Asc).order_by(table.id, Order::Asc).limit(BATCH);
+        let mut rows = next_rows(table, outdated(table, self.cipher, self.all), after);
         rows.lock_with_behavior(LockType::Update, LockBehavior::SkipLocked);
-
         let (table, cipher, all) = (*table, Arc::clone(self.cipher), self.all);
         self.database
             .transact(move |transaction| {
@@ -190,16 +183,18 @@ async fn rotate_row(
     update.table(table.name);
     for field in table.columns {
         let Some(stored) = row.try_get::<Option<Sealed>>("", field.name)? else { continue };
-        let has_index = row.try_get::<Option<BlindIndex>>("", field.index)?.is_some();
-        if has_index && cipher.is_current(&stored) && !all {
+        let index: Option<BlindIndex> = row.try_get("", field.index)?;
+        let is_indexed = index.is_some() && index == row.try_get("", field.indexed)?;
+        if is_indexed && cipher.is_current(&stored) && !all {
             continue;
         }
         let location = PiiLocation { tenant: &tenant, id };
         match cipher.open(field, location, &stored) {
             Ok(clear) => {
                 batch.sealed_clear |= stored.is_clear() && cipher.sealing_key().is_some();
-                let (sealed, index) = cipher.seal(field, location, &clear)?;
-                update.value(field.name, sealed).value(field.index, index);
+                let (sealed, indexes) = cipher.seal(field, location, &clear)?;
+                update.value(field.name, sealed);
+                set_indexes(&mut update, field, Some(indexes));
             }
             Err(_) => batch.damaged.push(format!("{}.{} of row {id} of tenant {tenant}", field.table, field.name)),
         }
@@ -214,16 +209,46 @@ async fn rotate_row(
     Ok(())
 }
 
+/// The next rows of these after `after`, by tenant and id, with the columns for personal data.
+pub(super) fn next_rows(table: &PiiTable, rows: Cond, after: Option<(String, Uuid)>) -> SelectStatement {
+    let mut next = Query::select();
+    next.columns(["tenant_id", table.id].map(Alias::new)).from(table.name);
+    let columns = |field: &PiiField| [field.name, field.index, field.indexed];
+    next.columns(table.columns.iter().flat_map(columns).map(Alias::new)).cond_where(rows);
+    if let Some((tenant, id)) = after {
+        let key = Expr::tuple([Expr::col("tenant_id"), Expr::col(table.id)]);
+        next.and_where(key.gt(Expr::tuple([Expr::val(tenant), Expr::val(id)])));
+    }
+    next.order_by("tenant_id", Order::Asc).order_by(table.id, Order::Asc).limit(BATCH).to_owned()
+}
+
+/// Writes the indexes of a value into its columns; none where there is no value.
+pub(super) fn set_indexes(update: &mut UpdateStatement, field: &PiiField, indexes: Option<Indexes>) {
+    let (full, base) = indexes.map(|Indexes { full, base }| (full, base)).unzip();
+    update.value(field.index, full.clone()).value(field.indexed, full);
+    if let Some(column) = field.base {
+        update.value(column, base.flatten());
+    }
+}
+
 /// The rows with a value that is not in its current form, or with any value where `all` are rotated.
 fn outdated(table: &PiiTable, cipher: &PiiCipher, all: bool) -> Cond {
     table.columns.iter().fold(Cond::any(), |outdated, field| {
-        let is_outdated = match cipher.prefix() {
-            _ if all => Expr::val(true).into_condition(),
-            Some(prefix) => Cond::any().add(Expr::col(field.index).is_null()).add(starts_with(field, &prefix).not()),
-            None => Cond::any().add(Expr::col(field.index).is_null()).add(starts_with(field, "*")),
+        let is_sealed_otherwise = match cipher.prefix() {
+            Some(prefix) => starts_with(field, &prefix).not(),
+            None => starts_with(field, "*"),
+        };
+        let is_outdated = match all {
+            true => Expr::val(true).into_condition(),
+            false => Cond::any().add(Expr::col(field.index).is_null()).add(unindexed(field)).add(is_sealed_otherwise),
         };
         outdated.add(Cond::all().add(Expr::col(field.name).is_not_null()).add(is_outdated))
     })
+}
+
+/// The rows whose index is not of the present form.
+pub(super) fn unindexed(field: &PiiField) -> Expr {
+    Expr::cust(format!("{} IS DISTINCT FROM {}", field.indexed, field.index))
 }
 
 /// The rows with a value that is sealed with this key, or in clear for [`key_registry::CLEAR`].

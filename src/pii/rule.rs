@@ -1,31 +1,60 @@
 //! The kinds of personal data.
 
-use super::{mask, normalize};
-use crate::{config::Country, values::TextRule};
+use std::borrow::Cow;
+
+use super::{
+    clean, domain, mask,
+    normalize::{self, Forms},
+};
+use crate::{
+    config::Country,
+    values::{
+        TextRule,
+        text::{Verdict, is_ignorable},
+    },
+};
 
 /// A kind of personal data.
 pub trait PiiRule: TextRule {
     /// The value with most of it replaced by stars.
     fn mask(clear: &str) -> String;
 
-    /// The one form of the value, however it is written.
-    fn normalize(clear: &str, country: Country) -> String;
+    /// The forms that a stored value is found by.
+    fn forms(clear: &str, country: Country) -> Forms;
+
+    /// The forms under which a value may be stored that is searched in this spelling.
+    fn lookups(searched: &str, country: Country) -> Vec<String>;
 }
 
 /// The rule of [`Phone`](super::Phone).
 #[derive(Clone, PartialEq, Eq)]
 pub struct PhoneRule;
 
+impl PhoneRule {
+    /// The fewest digits of a phone number.
+    const DIGITS: usize = 3;
+}
+
 impl TextRule for PhoneRule {
     const NAME: &'static str = "Phone";
     const MIN: usize = 3;
     const MAX: usize = 32;
-    const PATTERN: &'static str = "^[0-9+().#ext-][0-9 +().#ext-]*[0-9+().#ext-]$";
-    const EXPECTED: &'static str = "must be a phone number: 3 to 32 of digits, space, + - ( ) . # ext x";
+    const PATTERN: &'static str = r"^([ #()+./0-9ETXetx-]|[^\x00-\x7f])+$";
+    const EXPECTED: &'static str =
+        "must be a phone number: 3 to 32 of digits, space, + - ( ) . / # ext x 转, among them at least 3 digits";
     const EXAMPLE: &'static str = "13812345678";
 
-    fn accepts(text: &str) -> bool {
-        text.bytes().all(|byte| byte.is_ascii_digit() || b" +-().#ext".contains(&byte))
+    fn clean(text: &str) -> Cow<'_, str> {
+        Cow::Owned(clean::phone(text))
+    }
+
+    fn check(text: &str) -> Verdict {
+        if clean::is_masked_phone(text) {
+            return Err("is masked; send the number or leave the field out");
+        }
+        let is_known = |c: char| c.is_ascii_digit() || " +-()./#extEXT转".contains(c);
+        let digits = text.bytes().filter(u8::is_ascii_digit).count();
+        if digits >= Self::DIGITS && text.chars().all(is_known) { Ok(()) } else { Err(Self::EXPECTED) }
     }
 }
 
@@ -34,8 +63,12 @@ impl PiiRule for PhoneRule {
         mask::phone(clear)
     }
 
-    fn normalize(clear: &str, country: Country) -> String {
+    fn forms(clear: &str, country: Country) -> Forms {
         normalize::phone(clear, country)
+    }
+
+    fn lookups(searched: &str, country: Country) -> Vec<String> {
+        normalize::phone_lookups(searched, country)
     }
 }
 
@@ -47,23 +80,27 @@ impl TextRule for EmailRule {
     const NAME: &'static str = "Email";
     const MIN: usize = 5;
     const MAX: usize = 254;
-    const PATTERN: &'static str = concat!(
-        r"^[^\u0000-\u0020\u007f-\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000@*]+",
-        r"@[^\u0000-\u0020\u007f-\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000@*.]+",
-        r"(\.[^\u0000-\u0020\u007f-\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000@*.]+)+$"
-    );
+    const PATTERN: &'static str =
+        r"^[^\x00-\x20\x7f*@]+@([0-9A-Za-z-]|[^\x00-\x7f])+(\.([0-9A-Za-z-]|[^\x00-\x7f])+)+$";
     const EXPECTED: &'static str = "must be an e-mail address of at most 254 characters";
     const EXAMPLE: &'static str = "li.lei@example.com";
 
-    fn accepts(text: &str) -> bool {
-        let plain = |c: char| !c.is_control() && !c.is_whitespace() && c != '*' && c != '@';
-        text.split_once('@').is_some_and(|(mailbox, domain)| {
-            !mailbox.is_empty()
-                && mailbox.chars().all(plain)
-                && domain.chars().all(plain)
-                && domain.contains('.')
-                && domain.split('.').all(|label| !label.is_empty())
-        })
+    fn check(text: &str) -> Verdict {
+        if clean::is_masked(text) {
+            return Err("is masked; send the address or leave the field out");
+        }
+        if text.chars().any(|c| c.is_control() || c.is_whitespace() || is_ignorable(c)) {
+            return Err("must be an e-mail address without spaces and invisible characters");
+        }
+        // A full-width `＠` looks like the real one.
+        let has_one_at = clean::compatible(text).matches('@').count() == 1;
+        match text.split_once('@') {
+            Some((mailbox, domain)) if has_one_at && !mailbox.is_empty() && domain.contains('.') => {
+                let message = "must be an e-mail address whose domain the DNS can have (IDNA 2008)";
+                domain::to_ascii(domain).map(drop).ok_or(message)
+            }
+            _ => Err(Self::EXPECTED),
+        }
     }
 }
 
@@ -72,7 +109,11 @@ impl PiiRule for EmailRule {
         mask::email(clear)
     }
 
-    fn normalize(clear: &str, _country: Country) -> String {
+    fn forms(clear: &str, _country: Country) -> Forms {
         normalize::email(clear)
+    }
+
+    fn lookups(searched: &str, _country: Country) -> Vec<String> {
+        normalize::email_lookups(searched)
     }
 }

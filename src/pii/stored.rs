@@ -5,6 +5,7 @@ use std::fmt;
 use sea_orm::DeriveValueType;
 use uuid::Uuid;
 
+use super::normalize::Forms;
 use crate::config::Country;
 
 /// Personal data as a row holds it: sealed, or in clear where sealing is off.
@@ -27,7 +28,7 @@ impl fmt::Debug for Sealed {
 }
 
 /// What a row's personal data is found by, without being opened.
-#[derive(Clone, PartialEq, Eq, DeriveValueType)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, DeriveValueType)]
 pub struct BlindIndex(pub(super) String);
 
 impl fmt::Debug for BlindIndex {
@@ -36,17 +37,69 @@ impl fmt::Debug for BlindIndex {
     }
 }
 
-/// A column for personal data, with the column for its blind index.
+/// The blind indexes of a value: one for each of its [`Forms`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Indexes {
+    /// That of the whole value.
+    pub full: BlindIndex,
+    /// That of a phone number without its extension, where it has one.
+    pub base: Option<BlindIndex>,
+}
+
+/// A column for personal data, with the columns that a value is found by.
+///
+/// The release before knows only `index`, and fills it with its one form. What it changes is told by `indexed`, which it leaves
+/// as it was: where that does not repeat `index`, the row is to be indexed anew, and `base` does not count.
 #[derive(Debug, Clone, Copy)]
 pub struct PiiField {
     /// The table.
     pub table: &'static str,
+    /// The column with the row's id.
+    pub id: &'static str,
     /// The column.
     pub name: &'static str,
-    /// The column with the blind index.
+    /// The column with the blind index of the whole value.
     pub index: &'static str,
-    /// Makes the form that is indexed.
-    pub normalize: fn(&str, Country) -> String,
+    /// The column that repeats the blind index, once it is of the present form.
+    pub indexed: &'static str,
+    /// The column with the blind index of a phone number without its extension, where it has one.
+    pub base: Option<&'static str>,
+    /// The forms that a stored value is found by.
+    pub forms: fn(&str, Country) -> Forms,
+    /// The forms under which a value may be stored that is searched.
+    pub lookups: fn(&str, Country) -> Vec<String>,
+}
+
+/// What a row holds of a value, in the columns of a [`PiiField`].
+#[derive(Debug)]
+pub struct PiiSlot<'r> {
+    /// The value.
+    pub sealed: &'r mut Option<Sealed>,
+    /// The blind index of the whole value.
+    pub index: &'r mut Option<BlindIndex>,
+    /// The same again.
+    pub indexed: &'r mut Option<BlindIndex>,
+    /// The blind index of a phone number without its extension, where the field has such a column.
+    pub base: Option<&'r mut Option<BlindIndex>>,
+}
+
+impl PiiSlot<'_> {
+    /// Takes the value out of the row, with all that it is found by.
+    pub fn clear(self) {
+        self.put(None);
+    }
+
+    /// Puts a value into the row in place of the one that is there.
+    pub(super) fn put(self, value: Option<(Sealed, Indexes)>) {
+        let (sealed, indexes) = value.unzip();
+        let (full, base) = indexes.map(|Indexes { full, base }| (full, base)).unzip();
+        *self.sealed = sealed;
+        self.index.clone_from(&full);
+        *self.indexed = full;
+        if let Some(column) = self.base {
+            *column = base.flatten();
+        }
+    }
 }
 
 /// The row that personal data belongs to.
@@ -58,7 +111,7 @@ pub struct PiiLocation<'r> {
     pub id: Uuid,
 }
 
-/// A table with personal data, for [`rotate`](super::rotate).
+/// A table with personal data, for [`rotate`](super::rotate) and [`reindex`](super::reindex).
 #[derive(Debug, Clone, Copy)]
 pub struct PiiTable {
     /// The table.

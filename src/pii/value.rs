@@ -71,6 +71,9 @@ pub struct PiiFilter<R>(PhantomData<R>);
 impl<R: PiiRule> QueryValue for PiiFilter<R> {
     type Value = Option<Pii<R>>;
 
+    /// In a phone number and an e-mail address it means something.
+    const PLUS_IS_LITERAL: bool = true;
+
     fn schema() -> MetaSchemaRef {
         Pii::<R>::schema_ref()
     }

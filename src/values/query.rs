@@ -11,6 +11,9 @@ pub trait QueryValue {
     /// The parsed value.
     type Value: Send;
 
+    /// Whether a `+` that is not percent-encoded is a plus. In others it is a space, as in forms.
+    const PLUS_IS_LITERAL: bool = false;
+
     /// The parameter's schema.
     fn schema() -> MetaSchemaRef;
 

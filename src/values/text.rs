@@ -2,13 +2,20 @@
 
 use std::{borrow::Cow, fmt, marker::PhantomData};
 
+use icu_properties::{
+    CodePointMapData, CodePointSetData,
+    props::{DefaultIgnorableCodePoint, GeneralCategory, GeneralCategoryGroup},
+};
 use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use super::{ContractValue, Violation, contract_type};
 
-/// What a string field accepts. Lengths are in Unicode scalar values, after trimming.
+/// Nothing, or the rule that a text violates, as a message.
+pub type Verdict = Result<(), &'static str>;
+
+/// What a string field accepts. Lengths are in Unicode scalar values, of the [clean](Self::clean) text.
 pub trait TextRule: Send + Sync + 'static {
     /// The type's name.
     const NAME: &'static str;
@@ -16,43 +23,81 @@ pub trait TextRule: Send + Sync + 'static {
     const MIN: usize;
     /// Maximum length.
     const MAX: usize;
-    /// [`Self::MIN`] and [`Self::accepts`] as an ECMA-262 regular expression for the contract. It applies to the
-    /// trimmed value.
+    /// A regular expression for the contract that every accepted text matches. It may match more: what no expression of all
+    /// common engines can say, the contract says in words. Code points are written as `\xHH` below 0x80 and not at all from
+    /// there on, because no other notation is common to PCRE, RE2, Java, Python, ECMA-262 and Rust.
     const PATTERN: &'static str;
     /// The rule as a message: "must be …".
     const EXPECTED: &'static str;
     /// A valid value.
     const EXAMPLE: &'static str;
 
-    /// Whether a trimmed value of valid length satisfies the rule.
-    fn accepts(text: &str) -> bool;
+    /// The text as it is judged and stored: trimmed, unless the rule says more.
+    #[must_use]
+    fn clean(text: &str) -> Cow<'_, str> {
+        Cow::Borrowed(text.trim())
+    }
+
+    /// Judges clean text of valid length.
+    ///
+    /// # Errors
+    /// The rule that it violates, as a message.
+    fn check(text: &str) -> Verdict;
 }
 
-/// A single line: no control characters, no leading or trailing white space. Spelled out, because `\s` differs between
-/// regex engines.
-pub const LINE: &str = concat!(
-    r"^[^\u0000-\u0020\u007f-\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]",
-    r"([^\u0000-\u001f\u007f-\u009f]*",
-    r"[^\u0000-\u0020\u007f-\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000])?$"
-);
+/// A single line without spaces at its ends. Wider than [`check_line`].
+pub const LINE: &str = r"^[^\x00-\x20\x7f]([^\x00-\x1f\x7f]*[^\x00-\x20\x7f])?$";
 
 /// One or more lines: like [`LINE`], with line feed, carriage return and tab allowed inside.
-pub const LINES: &str = concat!(
-    r"^[^\u0000-\u0020\u007f-\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]",
-    r"([^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*",
-    r"[^\u0000-\u0020\u007f-\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000])?$"
-);
+pub const LINES: &str = r"^[^\x00-\x20\x7f]([^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*[^\x00-\x20\x7f])?$";
 
-/// Whether trimmed, non-empty text matches [`LINE`].
-#[must_use]
-pub fn is_line(text: &str) -> bool {
-    !text.chars().any(char::is_control)
+/// What is said of a text in which nothing can be seen.
+pub const BLANK: &str = "must contain a visible character";
+
+/// Code points that Unicode counts among letters and symbols, and whose glyph is empty: the blank of Braille, the null note
+/// head, the blanks of Egyptian hieroglyphs.
+const EMPTY_GLYPHS: [char; 4] = ['\u{2800}', '\u{1d159}', '\u{13441}', '\u{13442}'];
+/// The categories of characters that nothing can be seen of by themselves.
+const BLANK_CATEGORIES: GeneralCategoryGroup =
+    GeneralCategoryGroup::Separator.union(GeneralCategoryGroup::Mark).union(GeneralCategoryGroup::Control);
+
+/// Judges trimmed, non-empty text that is to be a single line: no control characters, and something to be seen.
+///
+/// # Errors
+/// `expected`, or [`BLANK`].
+pub fn check_line(text: &str, expected: &'static str) -> Verdict {
+    if text.chars().any(char::is_control) { Err(expected) } else { check_visible(text) }
 }
 
-/// Whether trimmed, non-empty text matches [`LINES`].
+/// Judges trimmed, non-empty text as [`check_line`] does, with line feed, carriage return and tab allowed.
+///
+/// # Errors
+/// `expected`, or [`BLANK`].
+pub fn check_lines(text: &str, expected: &'static str) -> Verdict {
+    let is_refused = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
+    if text.chars().any(is_refused) { Err(expected) } else { check_visible(text) }
+}
+
+fn check_visible(text: &str) -> Verdict {
+    if text.chars().any(is_visible) { Ok(()) } else { Err(BLANK) }
+}
+
+/// The general category of a character.
 #[must_use]
-pub fn is_lines(text: &str) -> bool {
-    !text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t'))
+pub fn category(c: char) -> GeneralCategory {
+    CodePointMapData::<GeneralCategory>::new().get(c)
+}
+
+/// Whether a character is there to be ignored where it is not supported: format characters, fillers, variation selectors,
+/// tags.
+#[must_use]
+pub fn is_ignorable(c: char) -> bool {
+    category(c) == GeneralCategory::Format || CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(c)
+}
+
+/// Whether something can be seen of the character by itself. Nothing can of a mark, which needs a letter to stand on.
+fn is_visible(c: char) -> bool {
+    !BLANK_CATEGORIES.contains(category(c)) && !is_ignorable(c) && !EMPTY_GLYPHS.contains(&c)
 }
 
 /// A trimmed string that satisfies the rule `R`.
@@ -98,12 +143,17 @@ impl<R: TextRule> ContractValue for Text<R> {
         let Value::String(text) = value else {
             return Err("must be a string".into());
         };
-        let trimmed = text.trim();
-        let length = trimmed.chars().count();
-        if length < R::MIN || length > R::MAX || !R::accepts(trimmed) {
+        let clean = match R::clean(&text) {
+            Cow::Borrowed(same) if same.len() == text.len() => None,
+            clean => Some(clean.into_owned()),
+        };
+        let text = clean.unwrap_or(text);
+        let length = text.chars().count();
+        if length < R::MIN || length > R::MAX {
             return Err(R::EXPECTED.into());
         }
-        Ok(Self::stored(if trimmed.len() == text.len() { text } else { trimmed.to_owned() }))
+        R::check(&text)?;
+        Ok(Self::stored(text))
     }
 }
 
@@ -134,8 +184,8 @@ impl TextRule for NameRule {
     const EXPECTED: &'static str = "must be 1 to 200 characters without control characters";
     const EXAMPLE: &'static str = "Acme Trading Ltd";
 
-    fn accepts(text: &str) -> bool {
-        is_line(text)
+    fn check(text: &str) -> Verdict {
+        check_line(text, Self::EXPECTED)
     }
 }
 

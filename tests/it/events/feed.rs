@@ -5,7 +5,10 @@ use std::{collections::HashMap, time::Duration};
 use crm::{
     background::{self, Background},
     events::outbox,
-    service::{asyncapi, resources::resources},
+    service::{
+        asyncapi,
+        resources::{pii_tables, resources},
+    },
 };
 use poem::http::Method;
 use serde_json::{Value, json};
@@ -202,7 +205,7 @@ async fn reader_waits(service: &Service) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_waiting_reader_wakes_on_commit_and_on_shutdown() {
     let service = Service::start().await;
-    let background = Background::start(&service.app);
+    let background = Background::start(&service.app, pii_tables());
     let waiting = promptly(service.get("/events?wait=30"));
     let writing = async {
         reader_waits(&service).await;
@@ -225,7 +228,7 @@ async fn a_waiting_reader_wakes_on_commit_and_on_shutdown() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_reader_of_concurrent_writers_gets_every_event_in_order() {
     let service = Service::start().await;
-    let background = Background::start(&service.app);
+    let background = Background::start(&service.app, pii_tables());
     let mut customers = Vec::new();
     for _ in 0..4 {
         customers.push(service.customer().await);

@@ -1,6 +1,6 @@
 //! Queries around the service.
 
-use sea_orm::{ConnectionTrait, QueryResult, Statement, TryGetable};
+use sea_orm::{ConnectionTrait, DatabaseConnection, QueryResult, Statement, TransactionTrait, TryGetable};
 
 use super::on_postgres;
 
@@ -29,4 +29,21 @@ pub fn table(list: &str) -> String {
 /// An id as a literal: SQLite stores its bytes.
 pub fn uuid_literal(id: &str) -> String {
     if on_postgres() { format!("CAST('{id}' AS uuid)") } else { format!("x'{}'", id.replace('-', "")) }
+}
+
+/// How the database would answer a query of many rows.
+pub async fn plan(database: &DatabaseConnection, query: &str) -> String {
+    let (explain, column) = if on_postgres() { ("EXPLAIN", "QUERY PLAN") } else { ("EXPLAIN QUERY PLAN", "detail") };
+    let transaction = database.begin().await.unwrap();
+    // Otherwise the planner would read the empty tables whole.
+    if on_postgres() {
+        transaction
+            .execute_unprepared(
+                "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off",
+            )
+            .await
+            .unwrap();
+    }
+    let lines = rows(&transaction, &format!("{explain} {query}")).await;
+    lines.iter().map(|line| line.try_get::<String>("", column).unwrap()).collect::<Vec<_>>().join("\n")
 }

@@ -2,6 +2,8 @@
 
 mod canaries;
 mod masking;
+mod reindexing;
 mod rotation;
 mod sealing;
 mod search;
+mod spellings;

@@ -346,7 +346,9 @@ async fn every_column_with_a_blind_index_is_rotated() {
     };
     let mut stored: Vec<String> = column(&database, sql).await;
     let columns = pii_tables().into_iter().flat_map(|table| table.columns);
-    let mut rotated: Vec<String> = columns.map(|column| format!("{}.{}", column.table, column.index)).collect();
+    let indexes = |field: &PiiField| [Some(field.index), field.base].into_iter().flatten().collect::<Vec<_>>();
+    let names = |field: &PiiField| indexes(field).into_iter().map(|index| format!("{}.{index}", field.table)).collect();
+    let mut rotated: Vec<String> = columns.flat_map::<Vec<String>, _>(names).collect();
     stored.sort_unstable();
     rotated.sort_unstable();
     assert_eq!(stored, rotated);

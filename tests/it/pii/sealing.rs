@@ -233,7 +233,8 @@ async fn a_stored_value_with_any_flipped_bit_is_rejected() {
         bytes[at] ^= 1 << bit;
         String::from_utf8(bytes).unwrap()
     };
-    let column = PiiColumn::<PhoneRule>::new("customers", "contact_phone", "contact_phone_index");
+    let (row, indexes) = (("customers", "customer_id"), ("contact_phone_index", "contact_phone_indexed"));
+    let column = PiiColumn::<PhoneRule>::new(row, "contact_phone", indexes);
     let location = PiiLocation { tenant: "default", id: fixture.one.parse().unwrap() };
     let open = |text: String| {
         column.open(fixture.service.app.cipher(), location, &<Sealed as ValueType>::try_from(text.into()).unwrap())

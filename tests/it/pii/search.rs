@@ -147,19 +147,20 @@ async fn a_malformed_phone_or_email_parameter_is_400_by_name() {
     for variables in CONFIGURATIONS {
         let service = Service::with(variables).await;
         for (list, phone, email) in [("/customers", "contactPhone", "contactEmail"), ("/contacts", "phone", "email")] {
-            for wrong in [
-                "",
-                "1",
-                "138****5678",
-                "%2B86%20138****5678",
-                "call%20me",
-                "1381234567%00",
-                "%E4%B8%80%E4%B8%89%E5%85%AB",
-            ] {
+            for wrong in ["", "1", "call%20me", "1381234567%00", "%E4%B8%80%E4%B8%89%E5%85%AB"] {
                 let reply = service.get(&format!("{list}?{phone}={wrong}")).send().await;
                 reply.refused(400, &format!("{phone}: must be a phone number"));
             }
-            for wrong in ["", "a", "a@b", "a***@b.com", "a@@b.com", "a b@c.com"] {
+            for masked in ["138****5678", "%2B86%20138****5678"] {
+                service
+                    .get(&format!("{list}?{phone}={masked}"))
+                    .send()
+                    .await
+                    .refused(400, &format!("{phone}: is masked"));
+            }
+            let masked = format!("{list}?{email}=a***@b.com");
+            service.get(&masked).send().await.refused(400, &format!("{email}: is masked"));
+            for wrong in ["", "a", "a@b", "a@@b.com", "a b@c.com"] {
                 let wrong = wrong.replace(' ', "%20");
                 let reply = service.get(&format!("{list}?{email}={wrong}")).send().await;
                 reply.refused(400, &format!("{email}: must be an e-mail address"));

@@ -3,3 +3,4 @@
 mod compatibility;
 mod contract;
 mod coverage;
+mod patterns;

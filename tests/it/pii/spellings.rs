@@ -1,0 +1,551 @@
+//! Phone numbers, e-mail addresses and names in every spelling: what is accepted, how it is shown, and what finds it.
+
+use crm::pii::{Email, Phone};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use crate::harness::{Service, id};
+
+/// Every byte percent-encoded, so that nothing in it has a meaning for the query.
+fn encoded(text: &str) -> String {
+    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+}
+
+/// What is sent, and what is shown of it.
+const PHONES: &[(&str, &str)] = &[
+    ("13812345678", "13812345678"),
+    ("  110 ", "110"),
+    ("#100#", "#100#"),
+    // Format characters, as copied from a web page or a contact card.
+    ("\u{202a}+86 138 1234 5678\u{202c}", "+86 138 1234 5678"),
+    ("\u{202d}13812345678\u{202c}", "13812345678"),
+    ("\u{2066}13812345678\u{2069}", "13812345678"),
+    ("\u{200e}13812345678", "13812345678"),
+    ("\u{feff}13812345678\u{200b}", "13812345678"),
+    ("138\u{ad}1234\u{2060}5678", "13812345678"),
+    ("1\u{fe0f}3\u{fe0e}8", "138"),
+    ("\u{202a} 110 \u{202c}", "110"),
+    // Blanks.
+    ("138\u{a0}1234\u{a0}5678", "138 1234 5678"),
+    ("138\u{3000}1234\u{3000}5678", "138 1234 5678"),
+    ("138\u{2009}1234\u{202f}5678", "138 1234 5678"),
+    ("138\u{2003}1234\u{205f}5678", "138 1234 5678"),
+    ("138\u{1680}1234", "138 1234"),
+    // Full width.
+    ("１３８１２３４５６７８", "13812345678"),
+    ("＋８６（１０）１２３４－５６７８", "+86(10)1234-5678"),
+    ("０１０．１２３４／５６＃７", "010.1234/56#7"),
+    ("１２３４５ｅｘｔ６", "12345ext6"),
+    // Other dashes.
+    ("138\u{2010}1234\u{2011}5678", "138-1234-5678"),
+    ("138\u{2012}1234\u{2013}5678", "138-1234-5678"),
+    ("138\u{2014}1234\u{2015}5678", "138-1234-5678"),
+    ("138\u{2212}1234\u{fe63}5678", "138-1234-5678"),
+    ("03ー1234ー5678", "03-1234-5678"),
+    // Digits of other scripts.
+    ("٠١٢٣٤٥٦٧٨٩", "0123456789"),
+    ("۰۹۱۲۳۴۵۶۷۸۹", "09123456789"),
+    ("०१२३४५६७८९", "0123456789"),
+    ("๐๑๒๓๔๕๖๗๘๙", "0123456789"),
+    ("𝟎𝟏𝟐𝟑𝟒𝟓𝟔𝟕𝟖𝟗", "0123456789"),
+    ("𝟶𝟷𝟸𝟿", "0129"),
+    // Signs and extensions.
+    ("07911/123456", "07911/123456"),
+    ("010-12345678转801", "010-12345678转801"),
+    ("010-12345678 轉 801", "010-12345678 转 801"),
+    ("+1-608-271-9000-x11", "+1-608-271-9000-x11"),
+    ("+1 608 271 9000 EXT. 11", "+1 608 271 9000 EXT. 11"),
+    ("+1 608 271 9000 X11", "+1 608 271 9000 X11"),
+    ("+1 608 271 9000 #11", "+1 608 271 9000 #11"),
+    ("+86 (0)10-1234.5678 ext 9", "+86 (0)10-1234.5678 ext 9"),
+    ("11111111111111111111111111111111", "11111111111111111111111111111111"),
+    // The length counts afterwards.
+    ("\u{200b}\u{200b}11111111111111111111111111111111\u{200b}", "11111111111111111111111111111111"),
+];
+
+/// What is no phone number.
+const NO_PHONES: &[&str] = &[
+    "",
+    "   ",
+    "11",
+    "---",
+    "...",
+    "ext",
+    "x",
+    "###",
+    "()()()",
+    "转转转",
+    "+ + +",
+    "1-1",
+    "ext 12",
+    "\u{200b}\u{200b}\u{200b}",
+    "\u{200b}1\u{200b}1",
+    "phone",
+    "call me on 110",
+    "138,1234,5678",
+    "138;1234",
+    "tel:13812345678",
+    "13812345678 转接",
+    "一三八一二三四五六七八",
+    "½½½1",
+    "1\u{20e3}2\u{20e3}3\u{20e3}",
+    "12\n345",
+    "12\t345",
+    "12\u{2028}345",
+    "12\u{0}345",
+    "111111111111111111111111111111111",
+    "１１１１１１１１１１１１１１１１１１１１１１１１１１１１１１１１１",
+];
+
+/// Masked phone numbers, as this service and others show them.
+const MASKED_PHONES: &[&str] = &[
+    "138****5678",
+    "+86 138****5678",
+    "138＊＊＊＊5678",
+    "138﹡﹡﹡﹡5678",
+    "138••••5678",
+    "138●●●●5678",
+    "138∗∗∗∗5678",
+    "138xxxx5678",
+    "138XXXX5678",
+    "138ｘｘｘｘ5678",
+    "****",
+    "+****5",
+];
+
+#[tokio::test]
+async fn a_phone_number_is_read_in_every_script_and_shown_in_ascii() {
+    let service = Service::start().await;
+    for (sent, shown) in PHONES {
+        let made = service.create("/customers", json!({ "name": "x", "contactPhone": sent })).await;
+        assert_eq!(made["contactPhone"], json!(shown), "{sent:?}");
+        let body = json!({ "customerId": made["customerId"], "name": "x", "phone": sent });
+        let contact = service.create("/contacts", body).await;
+        assert_eq!(contact["phone"], json!(shown), "{sent:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_phone_number_is_400_and_a_masked_one_is_told() {
+    let service = Service::start().await;
+    let path = format!("/customers/{}", service.customer().await);
+    for (texts, message) in
+        [(NO_PHONES, "must be a phone number"), (MASKED_PHONES, "is masked; send the number or leave the field out")]
+    {
+        for text in texts {
+            let refused = service.patch(&path, json!({ "contactPhone": text })).send().await;
+            let reply = refused.refused(400, &format!("contactPhone: {message}"));
+            assert!(reply.body["details"].as_str().unwrap().len() < 150, "{reply:?}");
+            let searched = service.get(&format!("/contacts?phone={}", encoded(text))).send().await;
+            searched.refused(400, &format!("phone: {message}"));
+        }
+    }
+    assert_eq!(service.read(&path).await["contactPhone"], Value::Null);
+}
+
+/// What is stored, what finds it, and what does not.
+type Spellings = (&'static str, &'static [&'static str], &'static [&'static str]);
+
+const FOUND_PHONES: &[Spellings] = &[
+    (
+        "+1-608-271-9000-x11",
+        &[
+            "+16082719000",
+            "+1 (608) 271-9000",
+            "001 608 271 9000",
+            "+1-608-271-9000-x11",
+            "+16082719000x11",
+            "+1 608 271 9000 ext. 11",
+            "+1 608 271 9000 EXT 11",
+            "+1.608.271.9000#11",
+            "+1 608 271 9000 转 11",
+            "＋１ ６０８ ２７１ ９０００ ｘ１１",
+            "\u{202a}+16082719000\u{202c}",
+        ],
+        &["+16082719000x12", "+16082719000x1", "+1608271900011", "+16082719001", "+4416082719000"],
+    ),
+    ("+16082719000", &["+1 608 271 9000", "+1608-271-9000"], &["+16082719000x11"]),
+    (
+        "010-12345678转801",
+        &["+86 10 12345678", "01012345678", "010-12345678 ext 801", "+861012345678x801"],
+        &["01012345678801", "01012345678x80"],
+    ),
+    ("01012345678", &["+86 (0)10 1234 5678", "+86-10-12345678", "0086 10 12345678", "(010)12345678"], &["12345678"]),
+    (
+        "13812345678",
+        &[
+            "+86 138 1234 5678",
+            "8613812345678",
+            "(+86)13812345678",
+            "+86-138.1234/5678",
+            "138+1234+5678",
+            "１３８１２３４５６７８",
+            "١٣٨١٢٣٤٥٦٧٨",
+            "138\u{a0}1234\u{a0}5678",
+            "138—1234—5678",
+        ],
+        &["1381234567", "138123456780", "+113812345678", "+13812345678", "13812345679"],
+    ),
+    ("07911/123456", &["07911 123456", "07911123456"], &["+447911123456"]),
+    (
+        "+44 (0)20 7946 0958",
+        &["+442079460958", "0044 20 7946 0958", "442079460958", "+44 020 7946 0958"],
+        &["02079460958"],
+    ),
+    ("442079460958", &["+442079460958", "+44 20 7946 0958", "442079460958"], &["2079460958"]),
+    ("0044 20 7946 0958", &["+442079460958", "442079460958"], &[]),
+    ("+86-1-3812345678", &["13812345678", "+8613812345678"], &[]),
+    // No country has these codes: they are found by their digits.
+    ("+999 123 456", &["+999123456", "999123456", "+999-123-456"], &["+86999123456"]),
+    ("+0 12345 x6", &["012345x6", "+012345", "0-12345", "012345 ext 6"], &["012345x7"]),
+    (
+        "11111111111111111111111111111111",
+        &["１１１１１１１１１１１１１１１１１１１１１１１１１１１１１１１１"],
+        &["1111111111111111111111111111111"],
+    ),
+    ("110", &["110", "1-1-0", "+86 110"], &["1100"]),
+    ("#100#", &["100", "#100#", "１００"], &["1000"]),
+];
+
+/// Stores each value in a tenant of its own, and fails unless it is found and not found.
+async fn assert_found(service: &Service, (stored_in, searched_by): (&str, &str), table: &[Spellings]) {
+    for (number, (stored, found, missed)) in table.iter().enumerate() {
+        let tenant = format!("{stored_in}-{number}");
+        let body = json!({ "name": "x", stored_in: stored });
+        let made = service.post("/customers", body).tenant(&tenant).send().await.expect(201).body;
+        let in_contact = json!({ "customerId": made["customerId"], "name": "x", searched_by: stored });
+        let contact = service.post("/contacts", in_contact).tenant(&tenant).send().await.expect(201).body;
+        for (spellings, total) in [(*found, 1), (*missed, 0), (&[*stored][..], 1)] {
+            for spelling in spellings {
+                let path = format!("/customers?{stored_in}={}", encoded(spelling));
+                let list = service.get(&path).tenant(&tenant).send().await.expect(200).body;
+                assert_eq!(list["total"], json!(total), "stored {stored:?}, searched {spelling:?}: {list}");
+                let path = format!("/contacts?{searched_by}={}", encoded(spelling));
+                let list = service.get(&path).tenant(&tenant).send().await.expect(200).body;
+                assert_eq!(list["total"], json!(total), "stored {stored:?}, searched {spelling:?}");
+                let expected = if total == 1 { json!([contact]) } else { json!([]) };
+                assert_eq!(list["data"], expected, "stored {stored:?}, searched {spelling:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_phone_number_is_found_in_every_spelling() {
+    for variables in [&[][..], &[("CRM_PII_ENCRYPTION", "off")]] {
+        let service = Service::with(variables).await;
+        assert_found(&service, ("contactPhone", "phone"), FOUND_PHONES).await;
+    }
+}
+
+#[tokio::test]
+async fn the_country_says_which_numbers_are_its_own() {
+    let service = Service::with(&[("CRM_PHONE_COUNTRY", "US")]).await;
+    let table: &[Spellings] = &[
+        ("(608) 271-9000", &["+1 608 271 9000", "16082719000", "1-608-271-9000 "], &["+86 6082719000"]),
+        ("+44 20 7946 0958", &["0044 20 7946 0958", "011 44 20 7946 0958", "442079460958"], &["2079460958"]),
+        ("0044 20 7946 0958", &["+442079460958"], &[]),
+    ];
+    assert_found(&service, ("contactPhone", "phone"), table).await;
+}
+
+#[tokio::test]
+async fn without_an_extension_all_are_found_and_with_one_its_own() {
+    let service = Service::start().await;
+    let mut ids = Vec::new();
+    for number in ["+16082719000", "+1 608 271 9000 x11", "+1 608 271 9000 ext 12", "+16082719001x11"] {
+        ids.push(id(&service.create("/customers", json!({ "name": "x", "contactPhone": number })).await, "customerId"));
+    }
+    for (searched, found) in [
+        ("+16082719000", vec![&ids[2], &ids[1], &ids[0]]),
+        ("+16082719000x11", vec![&ids[1]]),
+        ("+16082719000#12", vec![&ids[2]]),
+        ("+16082719001", vec![&ids[3]]),
+        ("+16082719002", vec![]),
+    ] {
+        let list = service.read(&format!("/customers?contactPhone={}", encoded(searched))).await;
+        assert_eq!(crate::harness::fields(&list, "customerId"), found, "{searched}");
+        assert_eq!(list["total"], found.len(), "{searched}");
+    }
+    // Another number in place of one with an extension leaves nothing behind that it would be found by.
+    let path = format!("/customers/{}", ids[1]);
+    service.patch(&path, json!({ "contactPhone": "110" })).send().await.expect(200);
+    assert_eq!(service.read("/customers?contactPhone=%2B16082719000").await["total"], 2);
+    service.patch(&format!("/customers/{}", ids[2]), json!({ "contactPhone": null })).send().await.expect(200);
+    assert_eq!(service.read("/customers?contactPhone=%2B16082719000").await["total"], 1);
+    service.delete(&format!("/customers/{}", ids[3])).send().await.expect(204);
+    assert_eq!(service.read("/customers?contactPhone=%2B16082719001").await["total"], 0);
+}
+
+const FOUND_EMAILS: &[Spellings] = &[
+    ("alice@example.com", &["ALICE@EXAMPLE.COM", "Alice@Example.Com", "ａlice@ｅxample.com"], &["alic@example.com"]),
+    (
+        "caf\u{e9}@example.com",
+        &["cafe\u{301}@example.com", "CAF\u{c9}@example.com", "CAFE\u{301}@EXAMPLE.COM"],
+        &["cafe@example.com"],
+    ),
+    ("cafe\u{301}2@example.com", &["caf\u{e9}2@example.com"], &[]),
+    (
+        "mail2@köln.de",
+        &["mail2@xn--kln-sna.de", "MAIL2@KÖLN.DE", "mail2@XN--KLN-SNA.de", "mail2@ko\u{308}ln.de"],
+        &["mail2@koln.de", "mail2@koeln.de"],
+    ),
+    ("mail3@xn--kln-sna.de", &["mail3@köln.de", "mail3@Köln.De"], &[]),
+    ("李雷@例子.公司", &["李雷@xn--fsqu00a.xn--55qx5d"], &["李雷@例子.中国"]),
+    ("user@straße.de", &["user@xn--strae-oqa.de", "user@STRAßE.de", "user@straẞe.de"], &["user@strasse.de"]),
+    ("straße@example.com", &["STRASSE@example.com", "Straẞe@example.com"], &[]),
+    ("ΣΊΣΥΦΟΣ@example.gr", &["σίσυφος@example.gr", "σίσυφοσ@example.gr", "Σίσυφος@EXAMPLE.GR"], &[]),
+    ("İstanbul@example.com", &["i\u{307}stanbul@example.com"], &[]),
+    ("ırmak@example.com", &["IRMAK@example.com"], &[]),
+    ("a+b@c.de", &["A+B@c.de"], &["a+c@c.de"]),
+    ("o'neil+crm@a-b.c.d", &["O'Neil+CRM@A-B.C.D"], &["oneil+crm@a-b.c.d"]),
+    ("x@παράδειγμα.δοκιμή", &["x@xn--hxajbheg2az3al.xn--jxalpdlp", "x@ΠΑΡΆΔΕΙΓΜΑ.δοκιμή"], &[]),
+];
+
+#[tokio::test]
+async fn an_email_address_is_found_in_every_spelling() {
+    for variables in [&[][..], &[("CRM_PII_ENCRYPTION", "off")]] {
+        let service = Service::with(variables).await;
+        assert_found(&service, ("contactEmail", "email"), FOUND_EMAILS).await;
+    }
+}
+
+const NO_EMAILS: &[(&str, &str)] = &[
+    ("", "must be an e-mail address of at most 254"),
+    ("alice", "must be an e-mail address of at most 254"),
+    ("alice@", "must be an e-mail address of at most 254"),
+    ("@example.com", "must be an e-mail address of at most 254"),
+    ("alice@localhost", "must be an e-mail address of at most 254"),
+    ("a@b@c.de", "must be an e-mail address of at most 254"),
+    ("a@@c.de", "must be an e-mail address of at most 254"),
+    ("alice＠example.com", "must be an e-mail address of at most 254"),
+    ("alice﹫example.com", "must be an e-mail address of at most 254"),
+    ("a＠b@example.com", "must be an e-mail address of at most 254"),
+    ("al ice@example.com", "must be an e-mail address without spaces"),
+    ("alice@exam ple.com", "must be an e-mail address without spaces"),
+    ("alice@\u{a0}example.com", "must be an e-mail address without spaces"),
+    ("al\u{3000}ice@example.com", "must be an e-mail address without spaces"),
+    ("al\u{200b}ice@example.com", "must be an e-mail address without spaces"),
+    ("alice\u{202c}@example.com", "must be an e-mail address without spaces"),
+    ("\u{feff}alice@example.com", "must be an e-mail address without spaces"),
+    ("alice@example.com\u{200e}", "must be an e-mail address without spaces"),
+    ("al\u{ad}ice@example.com", "must be an e-mail address without spaces"),
+    ("alice@exam\u{ad}ple.com", "must be an e-mail address without spaces"),
+    ("alice@exam\u{200d}ple.com", "must be an e-mail address without spaces"),
+    ("alice@exam\u{fe0f}ple.com", "must be an e-mail address without spaces"),
+    ("al\u{e0041}ice@example.com", "must be an e-mail address without spaces"),
+    ("al\u{3164}ice@example.com", "must be an e-mail address without spaces"),
+    ("alice\n@example.com", "must be an e-mail address without spaces"),
+    ("alice@-example.com", "must be an e-mail address whose domain"),
+    ("alice@example-.com", "must be an e-mail address whose domain"),
+    ("alice@ex--ample.com", "must be an e-mail address whose domain"),
+    ("alice@exam_ple.com", "must be an e-mail address whose domain"),
+    ("alice@.example.com", "must be an e-mail address whose domain"),
+    ("alice@example..com", "must be an e-mail address whose domain"),
+    ("alice@example.com.", "must be an e-mail address whose domain"),
+    ("alice@[192.0.2.1]", "must be an e-mail address whose domain"),
+    ("alice@exam!ple.com", "must be an e-mail address whose domain"),
+    ("alice@xn--.com", "must be an e-mail address whose domain"),
+    ("alice@xn--a.com", "must be an e-mail address whose domain"),
+    ("alice@i❤.ws", "must be an e-mail address whose domain"),
+    ("alice@xn--i-7iq.ws", "must be an e-mail address whose domain"),
+    ("alice@😀.com", "must be an e-mail address whose domain"),
+    ("alice@\u{301}a.com", "must be an e-mail address whose domain"),
+    ("alice@aאb.com", "must be an e-mail address whose domain"),
+    (
+        "alice@aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.com",
+        "must be an e-mail address whose domain",
+    ),
+    (
+        "alice@öööööööööööööööööööööööööööööööööööööööööööööööööööööööööööööö.com",
+        "must be an e-mail address whose domain",
+    ),
+    ("a***@b.com", "is masked; send the address or leave the field out"),
+    ("***@b.com", "is masked; send the address or leave the field out"),
+    ("a＊＊＊@b.com", "is masked; send the address or leave the field out"),
+    ("a•••@b.com", "is masked; send the address or leave the field out"),
+    ("李***@例子.公司", "is masked; send the address or leave the field out"),
+];
+
+#[tokio::test]
+async fn what_is_no_email_address_is_400_and_says_why() {
+    let service = Service::start().await;
+    let path = format!("/customers/{}", service.customer().await);
+    for (text, message) in NO_EMAILS {
+        let refused = service.patch(&path, json!({ "contactEmail": text })).send().await;
+        refused.refused(400, &format!("contactEmail: {message}"));
+        let searched = service.get(&format!("/contacts?email={}", encoded(text))).send().await;
+        searched.refused(400, &format!("email: {message}"));
+    }
+    let label = "a".repeat(63);
+    let longest = format!("{}@{label}.{label}.{}.com", "a".repeat(64), "b".repeat(57));
+    assert_eq!(longest.len(), 254);
+    let refused = service.patch(&path, json!({ "contactEmail": format!("a{longest}") })).send().await;
+    refused.refused(400, "contactEmail: must be an e-mail address of at most 254");
+    let made = service.patch(&path, json!({ "contactEmail": longest })).send().await.expect(200);
+    assert_eq!(made.body["contactEmail"], json!(longest));
+}
+
+#[tokio::test]
+async fn a_plus_in_a_query_is_a_plus() {
+    let service = Service::start().await;
+    let body = json!({ "name": "x", "contactPhone": "+44 20 7946 0958", "contactEmail": "a+b@c.de" });
+    let customer = service.create("/customers", body).await;
+    let body =
+        json!({ "customerId": customer["customerId"], "name": "x", "phone": "+442079460958", "email": "a+b@c.de" });
+    service.create("/contacts", body).await;
+    for (list, phone, email) in [("/customers", "contactPhone", "contactEmail"), ("/contacts", "phone", "email")] {
+        for (query, total) in [
+            (format!("{phone}=+442079460958"), 1),
+            (format!("{phone}=%2B442079460958"), 1),
+            (format!("{phone}=+44+20+7946+0958"), 1),
+            (format!("{phone}=+44%2020%207946%200958"), 1),
+            (format!("{email}=a+b@c.de"), 1),
+            (format!("{email}=a%2Bb%40c.de"), 1),
+            (format!("page=1&{email}=a+b@c.de&pageSize=5&{phone}=+442079460958"), 1),
+            (format!("{email}=a+c@c.de"), 0),
+            (format!("{phone}=+442079460959"), 0),
+        ] {
+            assert_eq!(service.read(&format!("{list}?{query}")).await["total"], total, "{list}?{query}");
+        }
+        let twice = format!("{list}?{phone}=+442079460958&{phone}=+442079460958");
+        service.get(&twice).send().await.refused(400, &format!("{phone}: must be sent once"));
+    }
+}
+
+/// Texts in which nothing can be seen.
+const BLANKS: &[&str] = &[
+    "\u{200b}",
+    "\u{200c}\u{200d}",
+    "\u{3164}",
+    "\u{2800}",
+    "\u{2800}\u{200b}\u{2800}",
+    "\u{115f}",
+    "\u{1160}",
+    "\u{ffa0}",
+    "\u{34f}",
+    "\u{fe0f}",
+    "\u{e0100}",
+    "\u{e0041}\u{e007f}",
+    "\u{202e}",
+    "\u{2066}\u{2069}",
+    "\u{61c}",
+    "\u{ad}",
+    "\u{feff}",
+    "\u{180e}",
+    "\u{2060}\u{2063}",
+    "\u{17b4}",
+    "\u{206a}",
+    "\u{fff9}",
+    "\u{301}",
+    "\u{20e3}",
+    "\u{93e}",
+    "\u{1d159}",
+    "\u{1d173}",
+    "\u{13441}",
+    "\u{2800} \u{a0}\u{2800}",
+    "\u{200b}\u{2003}\u{200b}",
+];
+
+#[tokio::test]
+async fn names_titles_and_texts_hold_something_to_be_seen() {
+    let service = Service::start().await;
+    let customer = service.customer().await;
+    let bodies = |text: &str| {
+        [
+            ("/customers", "name", json!({ "name": text })),
+            ("/contacts", "name", json!({ "name": text, "customerId": customer })),
+            ("/opportunities", "title", json!({ "title": text, "customerId": customer })),
+            ("/follow-ups", "content", json!({ "content": text })),
+            ("/follow-ups", "followUpType", json!({ "content": "x", "followUpType": text })),
+        ]
+    };
+    for blank in BLANKS {
+        for (path, field, body) in bodies(blank) {
+            let refused = service.post(path, body).send().await;
+            refused.refused(400, &format!("{field}: must contain a visible character"));
+        }
+    }
+    for seen in [
+        "李雷",
+        "e\u{301}",
+        "\u{200b}x\u{200b}",
+        "👨\u{200d}👩\u{200d}👧",
+        "❤\u{fe0f}",
+        "नि",
+        "?",
+        "‼",
+        "\u{e000}",
+        "0",
+    ] {
+        for (path, field, body) in bodies(seen) {
+            assert_eq!(service.create(path, body).await[field], json!(seen), "{seen:?}");
+        }
+    }
+    let lines = json!({ "content": "\u{200b}\n\u{200b}" });
+    service.post("/follow-ups", lines).send().await.refused(400, "content: must contain a visible character");
+}
+
+/// A phone number in a random spelling: its digits in some script, with signs and what is not seen between them.
+fn spelled(digits: &'static str, plus: &'static str) -> impl Strategy<Value = String> {
+    let zeros = prop::sample::select(vec!['0', '０', '٠', '۰', '०', '๐', '𝟘']);
+    let between = prop::sample::select(vec![
+        "", "", "", "-", " ", ".", "/", "(", ")", "\u{a0}", "\u{3000}", "‐", "—", "－", "（", "）", "\u{200b}",
+        "\u{2060}", "\u{202c}", "\u{ad}", " - ",
+    ]);
+    let plus = prop::sample::select(vec![plus, if plus == "+" { "＋" } else { plus }]);
+    let betweens = prop::collection::vec(between, digits.len() + 1);
+    (zeros, betweens, plus).prop_map(move |(zero, betweens, plus)| {
+        let in_script = |digit: char| char::from_u32(zero as u32 + digit.to_digit(10).unwrap()).unwrap();
+        let spelled = digits.chars().zip(&betweens).map(|(digit, between)| format!("{}{between}", in_script(digit)));
+        format!("{}{plus}{}", betweens.last().unwrap(), spelled.collect::<String>())
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever finds one spelling finds every other.
+    #[test]
+    fn random_spellings_find_each_other(
+        spellings in prop::collection::vec(
+            prop_oneof![spelled("8613912345678", "+"), spelled("13912345678", ""), spelled("008613912345678", "")],
+            2..8,
+        ),
+    ) {
+        tokio::runtime::Runtime::new().unwrap().block_on(async {
+            let service = Service::start().await;
+            service.create("/customers", json!({ "name": "x", "contactPhone": "13912345679" })).await;
+            let fits = |text: &&String| serde_json::from_value::<Phone>(json!(text)).is_ok();
+            let spellings: Vec<&String> = spellings.iter().filter(fits).collect();
+            for spelling in &spellings {
+                service.create("/customers", json!({ "name": "x", "contactPhone": spelling })).await;
+            }
+            for spelling in &spellings {
+                let list = service.read(&format!("/customers?contactPhone={}", encoded(spelling))).await;
+                assert_eq!(list["total"], spellings.len(), "{spelling:?} of {spellings:?}");
+            }
+        });
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever is accepted is stored in the characters of the rule, and accepted again as it is stored.
+    #[test]
+    fn what_is_accepted_is_stored_in_the_characters_of_the_rule(
+        text in prop_oneof!["\\PC{0,40}", "[0-9٠-٩０-９ +＋()（）./#extEXT转\u{200b}\u{a0}-]{3,36}"],
+    ) {
+        if let Ok(phone) = serde_json::from_value::<Phone>(json!(text)) {
+            let stored = phone.reveal().to_owned();
+            prop_assert!(stored.chars().all(|c| c.is_ascii_digit() || " +-()./#extEXT转".contains(c)), "{stored}");
+            prop_assert!(stored.chars().count() <= 32 && stored.chars().filter(char::is_ascii_digit).count() >= 3);
+            let again: Phone = serde_json::from_value(json!(stored)).unwrap();
+            prop_assert_eq!(again.reveal(), stored);
+        }
+        if let Ok(email) = serde_json::from_value::<Email>(json!(format!("{text}@example.com"))) {
+            prop_assert!(email.reveal().matches('@').count() == 1 && !email.reveal().contains('*'));
+        }
+    }
+}
