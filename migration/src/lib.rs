@@ -33,6 +33,7 @@ mod m20261126_000013_deletions;
 mod m20261126_000014_retention_horizon;
 mod m20261126_000015_erasures;
 mod m20261126_000017_audit_functions;
+mod m20261126_000020_receipts;
 
 /// All migrations, oldest first.
 #[derive(Debug)]
@@ -57,6 +58,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261126_000014_retention_horizon::Migration),
             Box::new(m20261126_000015_erasures::Migration),
             Box::new(m20261126_000017_audit_functions::Migration),
+            Box::new(m20261126_000020_receipts::Migration),
         ]
     }
 }

@@ -11,6 +11,9 @@ pub trait QueryValue {
     /// The parsed value.
     type Value: Send;
 
+    /// Whether the parameter must be sent.
+    const REQUIRED: bool = false;
+
     /// The parameter's schema.
     fn schema() -> MetaSchemaRef;
 
