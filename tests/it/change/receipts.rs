@@ -55,7 +55,7 @@ async fn every_post_and_patch_leaves_a_receipt_of_what_it_did() {
 async fn a_receipt_is_found_by_every_key_that_can_be_claimed() {
     let service = Service::start().await;
     let all: String = ('!'..='~').collect();
-    let keys = ["a/b", "a%2Fb", "%", "?key=x", "#", "..", ".", "/", "a+b", "a&b=c", "\"", "'; --", "\\", &all, "~"];
+    let keys = ["a/b", "a%2Fb", "%", "?key=x", "#", "..", ".", "/", "a+b", "a&b=c", "\"", "';--", "\\", &all, "~"];
     for key in keys {
         let made = service.post("/customers", json!({ "name": "x" })).request_id(key).send().await.expect(201);
         for address in [format!("/requests/{}", encoded(key)), format!("/requests?key={}", encoded(key))] {
