@@ -19,9 +19,13 @@ use crate::{
     database::{Database, horizon::HorizonKeeper, read},
     error::Result,
     events::{EventSignal, WaiterLimits},
-    http::caller::{Caller, CanRead},
+    http::{
+        caller::{Caller, CanRead},
+        precondition::IfNoneMatch,
+        reply::Current,
+    },
     pii::{PiiCipher, PiiView, key_registry},
-    resource::{Projection, Resource},
+    resource::{Projection, Resource, entity_tag, is_being_cleared},
     telemetry::metrics::Metrics,
     values::{Clock, IdSource, Timestamp, page::List},
 };
@@ -183,16 +187,29 @@ impl App {
         self.ids().next()
     }
 
-    /// Reads the resource that a caller requests.
+    /// Reads the resource that a caller requests, unless it is known already: then nothing of it is shown, and no reading
+    /// is recorded.
     ///
     /// # Errors
     /// Not found; internal, if its personal data cannot be decrypted; or a database error.
-    pub async fn get<V: Projection>(&self, caller: &Caller<CanRead>, id: Uuid) -> Result<V> {
-        let row = read::one::<V::Entity>(&self.database().read_for(caller.tenant()), caller.tenant(), id).await?;
+    pub async fn get<V: Projection>(
+        &self,
+        caller: &Caller<CanRead>,
+        id: Uuid,
+        known: &IfNoneMatch,
+    ) -> Result<Current<V>> {
+        let database = self.database().read_for(caller.tenant());
+        // Looked for first: what is cleared later was not when the row was read, or the tag says so.
+        let has_changed = known.names_tags() && is_being_cleared::<V::Entity>(&database, caller.tenant(), id).await?;
+        let mut row = read::one::<V::Entity>(&database, caller.tenant(), id).await?;
+        let tag = entity_tag::<V::Entity>(&mut row, caller.visibility);
+        if !has_changed && known.includes(tag) {
+            return Ok(Current::Known(tag));
+        }
         let reading = self.reading::<V::Entity>(caller, std::slice::from_ref(&row));
-        let projected = V::project(row, &PiiView::new(self.cipher(), caller.visibility))?;
+        let projected = V::project_tagged(row, &PiiView::new(self.cipher(), caller.visibility))?;
         self.audit_queue().record(reading);
-        Ok(projected)
+        Ok(Current::Read(projected))
     }
 
     /// Projects the page that a caller requests.

@@ -23,6 +23,8 @@ pub enum ErrorKind {
     NotFound,
     /// The request or event was already accepted.
     Duplicate,
+    /// The resource does not have the version that the caller expects.
+    PreconditionFailed,
     /// The caller asks for more than it may at once.
     TooMany,
     /// The service failed.
@@ -42,13 +44,35 @@ pub enum Challenge {
     InsufficientScope(&'static str),
 }
 
+/// A resource, by the names that the contract has for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedResource {
+    /// The type, such as `customer`.
+    pub kind: String,
+    /// The collection in URLs, such as `customers`.
+    pub collection: String,
+    /// The id.
+    pub id: Uuid,
+}
+
+/// A request that was already accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DuplicateRequest {
+    /// The header with the key that was used before.
+    pub header: &'static str,
+    /// The resource that the accepted request created or changed.
+    pub resource: NamedResource,
+}
+
 /// Why an operation was rejected or failed.
 #[derive(Debug, Clone)]
 pub struct Error {
     kind: ErrorKind,
     details: Option<String>,
-    /// For a duplicate request: the collection and id of the resource that the first one created or changed.
-    resource: Option<(String, Uuid)>,
+    /// For a duplicate request; boxed, because errors are passed by value.
+    duplicate: Option<Box<DuplicateRequest>>,
+    /// For a failed precondition: the entity tag that the resource has.
+    entity_tag: Option<String>,
     cause: Option<String>,
     challenge: Option<Challenge>,
     missing_reference: bool,
@@ -61,7 +85,8 @@ impl Error {
         Self {
             kind,
             details: None,
-            resource: None,
+            duplicate: None,
+            entity_tag: None,
             cause: None,
             challenge: None,
             missing_reference: false,
@@ -127,10 +152,18 @@ impl Error {
         Self::new(ErrorKind::NotFound)
     }
 
-    /// A request with the same id was already accepted, and created or changed this resource.
+    /// A request with the same key, which this one has in `header`, was already accepted, and created or changed this
+    /// resource.
     #[must_use]
-    pub fn duplicate_request(collection: String, id: Uuid) -> Self {
-        Self { resource: Some((collection, id)), ..Self::new(ErrorKind::Duplicate) }
+    pub fn duplicate_request(header: &'static str, resource: NamedResource) -> Self {
+        Self { duplicate: Some(Box::new(DuplicateRequest { header, resource })), ..Self::new(ErrorKind::Duplicate) }
+    }
+
+    /// The resource has this entity tag, and the caller expects another.
+    #[must_use]
+    pub fn precondition_failed(entity_tag: String) -> Self {
+        let details = format!("If-Match: names no version that the resource has now, which is {entity_tag}");
+        Self { entity_tag: Some(entity_tag), ..Self::detailed(ErrorKind::PreconditionFailed, details) }
     }
 
     /// The event was already applied.
@@ -178,10 +211,16 @@ impl Error {
         self.details.as_deref()
     }
 
-    /// For a duplicate request: the collection and id of the resource that the first one created or changed.
+    /// For a duplicate request: what is known of the accepted one.
     #[must_use]
-    pub fn resource(&self) -> Option<(&str, Uuid)> {
-        self.resource.as_ref().map(|(collection, id)| (collection.as_str(), *id))
+    pub fn duplicate(&self) -> Option<&DuplicateRequest> {
+        self.duplicate.as_deref()
+    }
+
+    /// For a failed precondition: the entity tag that the resource has.
+    #[must_use]
+    pub fn entity_tag(&self) -> Option<&str> {
+        self.entity_tag.as_deref()
     }
 
     /// For the log only: the client must not see it.

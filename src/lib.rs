@@ -6,7 +6,7 @@
 //! 2. [`http::caller`]: the token becomes a [`http::caller::Caller`] with a tenant. 401, 403.
 //! 3. `customers::types`: the body is deserialized strictly into the contract's types ([`values`], [`pii`]). 400.
 //! 4. `customers::api`: the operation, in about ten lines.
-//! 5. [`change`]: opens the transaction and claims the request id. 409.
+//! 5. [`change`]: opens the transaction and claims the key of the request. 409.
 //! 6. `customers::store`: encrypts personal data ([`pii`]) and inserts the row through the change, which adds an entry
 //!    to the audit trail ([`audit`]) and an event to the outbox ([`events`]), and creates the response from the row.
 //! 7. [`database`]: commits, and only then is the response sent. The write executor shows why a 2xx means that COMMIT
@@ -44,6 +44,7 @@ pub mod follow_ups;
 pub mod opportunities;
 
 pub mod privacy;
+pub mod receipts;
 
 pub mod broker;
 

@@ -34,6 +34,7 @@ mod m20261126_000014_retention_horizon;
 mod m20261126_000015_erasures;
 mod m20261126_000017_audit_functions;
 mod m20261126_000019_pii_forms;
+mod m20261126_000020_receipts;
 
 /// All migrations, oldest first.
 #[derive(Debug)]
@@ -59,6 +60,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261126_000015_erasures::Migration),
             Box::new(m20261126_000017_audit_functions::Migration),
             Box::new(m20261126_000019_pii_forms::Migration),
+            Box::new(m20261126_000020_receipts::Migration),
         ]
     }
 }

@@ -10,15 +10,17 @@ use super::{
     claim,
     intent::Intent,
     open::{Change, Removal},
+    receipt::{self, Receipt},
 };
 use crate::{
     audit::{AuditQueue, entry},
     database::{Database, Transaction, horizon::HorizonKeeper},
     error::Result,
     events::{EventSignal, outbox},
+    http::reply::Tagged,
     pii::{PiiCipher, PiiView},
     resource::Projection,
-    values::{Currency, IdSource},
+    values::{Currency, IdSource, Tenant},
 };
 
 /// Runs changes. Cheap to clone.
@@ -48,7 +50,7 @@ impl Changes {
     /// Runs `apply` as one change. `apply` may run more than once: the write executor retries on contention.
     ///
     /// # Errors
-    /// Duplicate, if the request id was used before; any error of `apply`; or a database error.
+    /// Duplicate, if the key was used before; any error of `apply`; or a database error.
     pub async fn apply<T, F>(&self, intent: Intent, apply: F) -> Result<T>
     where
         T: Send + 'static,
@@ -87,7 +89,7 @@ impl Changes {
     ///
     /// # Errors
     /// As for [`Self::apply`]; internal, if personal data in the row cannot be decrypted.
-    pub async fn apply_and_project<V, F>(&self, intent: Intent, apply: F) -> Result<V>
+    pub async fn apply_and_project<V, F>(&self, intent: Intent, apply: F) -> Result<Tagged<V>>
     where
         V: Projection + Send + 'static,
         F: for<'c, 't> Fn(&'c mut Change<'t>) -> BoxFuture<'c, Result<<V::Entity as EntityTrait>::Model>>
@@ -100,11 +102,19 @@ impl Changes {
             let apply = Arc::clone(&apply);
             async move {
                 let row = apply(change).await?;
-                V::project(row, &PiiView::new(change.cipher, change.intent.visibility))
+                V::project_tagged(row, &PiiView::new(change.cipher, change.intent.visibility))
             }
             .boxed()
         })
         .await
+    }
+
+    /// The receipt of the tenant's request with this key, if one was accepted and is still known.
+    ///
+    /// # Errors
+    /// A database error.
+    pub async fn receipt(&self, tenant: &Tenant, key: &str) -> Result<Option<Receipt>> {
+        receipt::find(&self.database.read_for(tenant), tenant, key, &self.removals).await
     }
 
     fn open<'t>(&'t self, transaction: &'t Transaction, intent: &'t Intent) -> Change<'t> {

@@ -11,11 +11,13 @@ use super::{
     inbox, inbox_event,
     intent::{EventClaim, Idempotency},
     open::Change,
+    receipt,
 };
 use crate::{
     database::{Database, horizon::Due, tenancy::Tenanted},
     error::{Error, Result},
-    values::RequestId,
+    resource::Action,
+    values::IdempotencyKey,
 };
 
 /// Claims the change's idempotency key, if it has one. A concurrent change with the same key waits here for the first
@@ -27,28 +29,29 @@ use crate::{
 pub(super) async fn claim(change: &Change<'_>) -> Result<()> {
     match &change.intent.idempotency {
         Idempotency::Inherent => Ok(()),
-        Idempotency::Request(request_id) => claim_request(change, request_id).await,
+        Idempotency::Request(key, action) => claim_request(change, key, *action).await,
         Idempotency::Event(claim) => claim_event(change, claim).await,
     }
 }
 
-async fn claim_request(change: &Change<'_>, RequestId(request_id): &RequestId) -> Result<()> {
+async fn claim_request(change: &Change<'_>, key: &IdempotencyKey, action: Action) -> Result<()> {
     let (kind, id) = change.intent.resource;
     let claim = idempotent::ActiveModel {
         tenant_id: Set(change.tenant().as_str().to_owned()),
-        request_id: Set(request_id.clone()),
+        request_id: Set(key.key.clone()),
         resource_type: Set(kind.collection.to_owned()),
         resource_id: Set(id),
         created_at: Set(change.kept_from),
+        action: Set(Some(action.name().to_owned())),
+        committed_at: Set(Some(change.now.0)),
     };
     if insert(change, claim, [Column::TenantId, Column::RequestId]).await? {
         return Ok(());
     }
-    let first =
-        idempotent::Entity::of(change.tenant()).filter(Column::RequestId.eq(request_id)).all(change.db()).await?.pop();
+    let first = receipt::find(change.db(), change.tenant(), &key.key, change.removals).await?;
     Err(first.map_or_else(
         || Error::unavailable("a claim was purged while it was looked at"),
-        |first| Error::duplicate_request(first.resource_type, first.resource_id),
+        |first| Error::duplicate_request(key.header, first.resource),
     ))
 }
 

@@ -1,4 +1,5 @@
-//! The `idempotent` table: accepted request ids, each with the resource that it created or changed.
+//! The `idempotent` table: the keys of accepted requests, each with the resource that the request created or changed. The
+//! column is called `request_id` because that is what a key is, unless the client sends one of its own.
 
 use sea_orm::entity::prelude::*;
 
@@ -13,7 +14,12 @@ pub struct Model {
     pub request_id: String,
     pub resource_type: String,
     pub resource_id: Uuid,
+    /// When the time begins for which it is kept.
     pub created_at: DateTimeUtc,
+    /// What was done; none where the release before recorded it.
+    pub action: Option<String>,
+    /// When it was done; likewise.
+    pub committed_at: Option<DateTimeUtc>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -4,10 +4,13 @@ use uuid::Uuid;
 
 use crate::{
     auth::Actor,
-    http::caller::{Caller, CanWrite, Changing},
+    http::{
+        caller::{Caller, CanErase, CanWrite, Changing},
+        precondition::IfMatch,
+    },
     pii::PiiVisibility,
-    resource::Kind,
-    values::RequestId,
+    resource::{Action, Kind},
+    values::IdempotencyKey,
 };
 
 /// What a caller intends to change.
@@ -20,6 +23,8 @@ pub struct Intent {
     /// The resource that is created, changed or deleted.
     pub(super) resource: (Kind, Uuid),
     pub(super) idempotency: Idempotency,
+    /// In which versions the resource may be changed.
+    pub(super) only_if: IfMatch,
 }
 
 /// What keeps a change from being applied twice.
@@ -27,8 +32,8 @@ pub struct Intent {
 pub(super) enum Idempotency {
     /// Nothing: a resource cannot be deleted twice.
     Inherent,
-    /// The request id.
-    Request(RequestId),
+    /// The key of the request, claimed with what the request does.
+    Request(IdempotencyKey, Action),
     /// The id of the event that caused it, which is the actor's request id, for each consumer and sender.
     Event(EventClaim),
 }
@@ -47,13 +52,25 @@ pub struct EventClaim {
 }
 
 impl Intent {
-    /// A change that is applied once per request id: POST and PATCH.
+    /// The creation of a resource with a new id, once per key: POST.
     #[must_use]
-    pub fn once(caller: Caller<impl Changing>, request_id: RequestId, kind: Kind, id: Uuid) -> Self {
-        Self::of(caller, kind, id, Idempotency::Request(request_id))
+    pub fn create(caller: Caller<CanWrite>, key: IdempotencyKey, kind: Kind, id: Uuid) -> Self {
+        Self::of(caller, kind, id, Idempotency::Request(key, Action::Created))
     }
 
-    /// A change that needs no request id, because it cannot be applied twice: DELETE.
+    /// A change of a resource, once per key: PATCH.
+    #[must_use]
+    pub fn update(caller: Caller<CanWrite>, key: IdempotencyKey, kind: Kind, id: Uuid) -> Self {
+        Self::of(caller, kind, id, Idempotency::Request(key, Action::Updated))
+    }
+
+    /// The erasure of a resource's personal data, once per key.
+    #[must_use]
+    pub fn erase(caller: Caller<CanErase>, key: IdempotencyKey, kind: Kind, id: Uuid) -> Self {
+        Self::of(caller, kind, id, Idempotency::Request(key, Action::Erased))
+    }
+
+    /// A change that needs no key, because it cannot be applied twice: DELETE.
     #[must_use]
     pub fn inherent(caller: Caller<CanWrite>, kind: Kind, id: Uuid) -> Self {
         Self::of(caller, kind, id, Idempotency::Inherent)
@@ -63,19 +80,29 @@ impl Intent {
     /// actor's request id.
     #[must_use]
     pub fn for_event(actor: Actor, claim: EventClaim, kind: Kind, id: Uuid) -> Self {
-        let idempotency = Idempotency::Event(claim);
-        Self { actor, visibility: PiiVisibility::Masked, resource: (kind, id), idempotency }
+        Self { idempotency: Idempotency::Event(claim), ..Self::on_behalf_of(actor, kind, id) }
     }
 
     /// A change that is the rest of one that this actor made, or that an operator makes.
     #[must_use]
     pub fn on_behalf_of(actor: Actor, kind: Kind, id: Uuid) -> Self {
-        let idempotency = Idempotency::Inherent;
-        Self { actor, visibility: PiiVisibility::Masked, resource: (kind, id), idempotency }
+        Self {
+            actor,
+            visibility: PiiVisibility::Masked,
+            resource: (kind, id),
+            idempotency: Idempotency::Inherent,
+            only_if: IfMatch::default(),
+        }
+    }
+
+    /// The same change, of a resource in one of these versions only. Judged where the change locks the resource.
+    #[must_use]
+    pub fn only_if(self, only_if: IfMatch) -> Self {
+        Self { only_if, ..self }
     }
 
     fn of(caller: Caller<impl Changing>, kind: Kind, id: Uuid, idempotency: Idempotency) -> Self {
         let Caller { actor, visibility, .. } = caller;
-        Self { actor, visibility, resource: (kind, id), idempotency }
+        Self { visibility, idempotency, ..Self::on_behalf_of(actor, kind, id) }
     }
 }

@@ -18,7 +18,7 @@ use crate::{
     error::{Error, Result},
     events::event::NewEvent,
     pii::{PiiCipher, PiiLocation},
-    resource::{Kind, OfCustomer, Resource},
+    resource::{Kind, OfCustomer, Resource, entity_tag},
     values::{Currency, IdSource, Tenant, Timestamp},
 };
 
@@ -123,18 +123,37 @@ impl<'t> Change<'t> {
         Ok(row.lock(lock).all(self.db()).await?.pop())
     }
 
-    /// The row of the changed resource, locked for update.
+    /// The row of the changed resource, locked for update, in a version that the caller expects.
     ///
     /// # Errors
-    /// [`Error::not_found`], or a database error.
+    /// [`Error::not_found`], [`Error::precondition_failed`], or a database error.
     pub async fn lock_own<E: Resource>(&self) -> Result<E::Model> {
-        self.lock::<E>(self.id(), LockType::Update).await?.ok_or_else(Error::not_found)
+        self.expected::<E>(self.lock::<E>(self.id(), LockType::Update).await?)
+    }
+
+    /// The row of the changed resource, without a lock, for a change that must look into it to know what else to lock. What
+    /// holds of it is judged again once it is locked.
+    ///
+    /// # Errors
+    /// As for [`Self::lock_own`].
+    pub async fn read_own<E: Resource>(&self) -> Result<E::Model> {
+        self.expected::<E>(E::one(self.tenant(), self.id()).all(self.db()).await?.pop())
+    }
+
+    /// The row, if it is there and the caller wants to change this version of it.
+    fn expected<E: Resource>(&self, row: Option<E::Model>) -> Result<E::Model> {
+        let mut row = row.ok_or_else(Error::not_found)?;
+        let tag = entity_tag::<E>(&mut row, self.intent.visibility);
+        match self.intent.only_if.allows(tag.version) {
+            true => Ok(row),
+            false => Err(Error::precondition_failed(tag.to_string())),
+        }
     }
 
     /// The same, after its customer, a row of `C`, was locked with `lock`: locks are taken from the customer down.
     ///
     /// # Errors
-    /// [`Error::not_found`], or a database error.
+    /// As for [`Self::lock_own`].
     pub async fn lock_own_below<C: Resource, E: OfCustomer>(&self, lock: LockType) -> Result<E::Model> {
         let customer = self.customer_of::<E>(self.id()).await?.ok_or_else(Error::not_found)?;
         self.lock::<C>(customer, lock).await?;

@@ -12,12 +12,13 @@ use crate::{
     http::{
         body::Body,
         caller::{Caller, CanRead, CanWrite},
+        precondition::{IfMatch, IfNoneMatch},
         query::Query,
-        reply::{Created, Found, NoContent},
+        reply::{Created, Current, Found, NoContent, Tagged},
     },
     pii::{EmailRule, PhoneRule, PiiFilter},
     values::{
-        RequestId,
+        IdempotencyKey,
         id::PathId,
         page::{List, PageNumber, PageSize, Paging},
         query::IdFilter,
@@ -71,11 +72,11 @@ impl ContactsApi {
         &self,
         caller: Caller<CanWrite>,
         app: Data<&App>,
-        request_id: RequestId,
+        key: IdempotencyKey,
         body: Body<ContactCreate>,
-    ) -> Result<Created<Contact>> {
+    ) -> Result<Created<Tagged<Contact>>> {
         let id = app.new_id();
-        let intent = Intent::once(caller, request_id, CONTACTS, id);
+        let intent = Intent::create(caller, key, CONTACTS, id);
         let resource = app
             .changes()
             .apply_and_project(intent, move |change| store::insert(change, body.0.clone()).boxed())
@@ -91,10 +92,11 @@ impl ContactsApi {
         &self,
         caller: Caller<CanRead>,
         app: Data<&App>,
+        #[oai(name = "If-None-Match")] known: IfNoneMatch,
         /// The contact's id.
         contact_id: Path<PathId>,
-    ) -> Result<Found<Contact>> {
-        Ok(Found(app.get(&caller, contact_id.0.uuid()).await?))
+    ) -> Result<Current<Contact>> {
+        app.get(&caller, contact_id.0.uuid(), &known).await
     }
 
     /// Change a contact
@@ -106,12 +108,13 @@ impl ContactsApi {
         &self,
         caller: Caller<CanWrite>,
         app: Data<&App>,
-        request_id: RequestId,
+        key: IdempotencyKey,
+        #[oai(name = "If-Match")] only_if: IfMatch,
         /// The contact's id.
         contact_id: Path<PathId>,
         body: Body<ContactUpdate>,
-    ) -> Result<Found<Contact>> {
-        let intent = Intent::once(caller, request_id, CONTACTS, contact_id.0.uuid());
+    ) -> Result<Found<Tagged<Contact>>> {
+        let intent = Intent::update(caller, key, CONTACTS, contact_id.0.uuid()).only_if(only_if);
         let changed = app
             .changes()
             .apply_and_project(intent, move |change| store::update(change, body.0.clone()).boxed())
@@ -127,10 +130,11 @@ impl ContactsApi {
         &self,
         caller: Caller<CanWrite>,
         app: Data<&App>,
+        #[oai(name = "If-Match")] only_if: IfMatch,
         /// The contact's id.
         contact_id: Path<PathId>,
     ) -> Result<NoContent> {
-        let intent = Intent::inherent(caller, CONTACTS, contact_id.0.uuid());
+        let intent = Intent::inherent(caller, CONTACTS, contact_id.0.uuid()).only_if(only_if);
         app.changes().apply(intent, |change| store::delete(change).boxed()).await?;
         Ok(NoContent)
     }

@@ -12,12 +12,13 @@ use crate::{
     http::{
         body::Body,
         caller::{Caller, CanRead, CanWrite},
+        precondition::{IfMatch, IfNoneMatch},
         query::Query,
-        reply::{Created, Found, NoContent},
+        reply::{Created, Current, Found, NoContent, Tagged},
     },
     pii::{EmailRule, PhoneRule, PiiFilter},
     values::{
-        RequestId,
+        IdempotencyKey,
         id::PathId,
         page::{List, PageNumber, PageSize, Paging},
     },
@@ -66,11 +67,11 @@ impl CustomersApi {
         &self,
         caller: Caller<CanWrite>,
         app: Data<&App>,
-        request_id: RequestId,
+        key: IdempotencyKey,
         body: Body<CustomerCreate>,
-    ) -> Result<Created<Customer>> {
+    ) -> Result<Created<Tagged<Customer>>> {
         let id = app.new_id();
-        let intent = Intent::once(caller, request_id, CUSTOMERS, id);
+        let intent = Intent::create(caller, key, CUSTOMERS, id);
         let resource = app
             .changes()
             .apply_and_project(intent, move |change| store::insert(change, body.0.clone()).boxed())
@@ -86,10 +87,11 @@ impl CustomersApi {
         &self,
         caller: Caller<CanRead>,
         app: Data<&App>,
+        #[oai(name = "If-None-Match")] known: IfNoneMatch,
         /// The customer's id.
         customer_id: Path<PathId>,
-    ) -> Result<Found<Customer>> {
-        Ok(Found(app.get(&caller, customer_id.0.uuid()).await?))
+    ) -> Result<Current<Customer>> {
+        app.get(&caller, customer_id.0.uuid(), &known).await
     }
 
     /// Change a customer
@@ -100,12 +102,13 @@ impl CustomersApi {
         &self,
         caller: Caller<CanWrite>,
         app: Data<&App>,
-        request_id: RequestId,
+        key: IdempotencyKey,
+        #[oai(name = "If-Match")] only_if: IfMatch,
         /// The customer's id.
         customer_id: Path<PathId>,
         body: Body<CustomerUpdate>,
-    ) -> Result<Found<Customer>> {
-        let intent = Intent::once(caller, request_id, CUSTOMERS, customer_id.0.uuid());
+    ) -> Result<Found<Tagged<Customer>>> {
+        let intent = Intent::update(caller, key, CUSTOMERS, customer_id.0.uuid()).only_if(only_if);
         let changed = app
             .changes()
             .apply_and_project(intent, move |change| store::update(change, body.0.clone()).boxed())
@@ -122,10 +125,11 @@ impl CustomersApi {
         &self,
         caller: Caller<CanWrite>,
         app: Data<&App>,
+        #[oai(name = "If-Match")] only_if: IfMatch,
         /// The customer's id.
         customer_id: Path<PathId>,
     ) -> Result<NoContent> {
-        let intent = Intent::inherent(caller, CUSTOMERS, customer_id.0.uuid());
+        let intent = Intent::inherent(caller, CUSTOMERS, customer_id.0.uuid()).only_if(only_if);
         app.changes().apply(intent, |change| store::delete(change).boxed()).await?;
         Ok(NoContent)
     }

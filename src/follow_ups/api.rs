@@ -12,11 +12,12 @@ use crate::{
     http::{
         body::Body,
         caller::{Caller, CanRead, CanWrite},
+        precondition::{IfMatch, IfNoneMatch},
         query::Query,
-        reply::{Created, Found, NoContent},
+        reply::{Created, Current, Found, NoContent, Tagged},
     },
     values::{
-        RequestId,
+        IdempotencyKey,
         id::PathId,
         page::{List, PageNumber, PageSize, Paging},
         query::IdFilter,
@@ -64,11 +65,11 @@ impl FollowUpsApi {
         &self,
         caller: Caller<CanWrite>,
         app: Data<&App>,
-        request_id: RequestId,
+        key: IdempotencyKey,
         body: Body<FollowUpCreate>,
-    ) -> Result<Created<FollowUp>> {
+    ) -> Result<Created<Tagged<FollowUp>>> {
         let id = app.new_id();
-        let intent = Intent::once(caller, request_id, FOLLOW_UPS, id);
+        let intent = Intent::create(caller, key, FOLLOW_UPS, id);
         let resource = app
             .changes()
             .apply_and_project(intent, move |change| store::insert(change, body.0.clone()).boxed())
@@ -84,10 +85,11 @@ impl FollowUpsApi {
         &self,
         caller: Caller<CanRead>,
         app: Data<&App>,
+        #[oai(name = "If-None-Match")] known: IfNoneMatch,
         /// The follow-up's id.
         follow_up_id: Path<PathId>,
-    ) -> Result<Found<FollowUp>> {
-        Ok(Found(app.get(&caller, follow_up_id.0.uuid()).await?))
+    ) -> Result<Current<FollowUp>> {
+        app.get(&caller, follow_up_id.0.uuid(), &known).await
     }
 
     /// Change a follow-up
@@ -99,12 +101,13 @@ impl FollowUpsApi {
         &self,
         caller: Caller<CanWrite>,
         app: Data<&App>,
-        request_id: RequestId,
+        key: IdempotencyKey,
+        #[oai(name = "If-Match")] only_if: IfMatch,
         /// The follow-up's id.
         follow_up_id: Path<PathId>,
         body: Body<FollowUpUpdate>,
-    ) -> Result<Found<FollowUp>> {
-        let intent = Intent::once(caller, request_id, FOLLOW_UPS, follow_up_id.0.uuid());
+    ) -> Result<Found<Tagged<FollowUp>>> {
+        let intent = Intent::update(caller, key, FOLLOW_UPS, follow_up_id.0.uuid()).only_if(only_if);
         let changed = app
             .changes()
             .apply_and_project(intent, move |change| store::update(change, body.0.clone()).boxed())
@@ -120,10 +123,11 @@ impl FollowUpsApi {
         &self,
         caller: Caller<CanWrite>,
         app: Data<&App>,
+        #[oai(name = "If-Match")] only_if: IfMatch,
         /// The follow-up's id.
         follow_up_id: Path<PathId>,
     ) -> Result<NoContent> {
-        let intent = Intent::inherent(caller, FOLLOW_UPS, follow_up_id.0.uuid());
+        let intent = Intent::inherent(caller, FOLLOW_UPS, follow_up_id.0.uuid()).only_if(only_if);
         app.changes().apply(intent, |change| store::delete(change).boxed()).await?;
         Ok(NoContent)
     }

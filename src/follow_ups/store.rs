@@ -66,14 +66,15 @@ pub async fn insert(change: &mut Change<'_>, body: FollowUpCreate) -> Result<Mod
 /// Updates the follow-up of the change.
 ///
 /// # Errors
-/// Not found; invalid, if a reference does not exist or belongs to another customer; or a database error.
+/// Not found; another version than expected; invalid, if a reference does not exist or belongs to another customer; or a
+/// database error.
 pub async fn update(change: &mut Change<'_>, body: FollowUpUpdate) -> Result<Model> {
     let FollowUpUpdate { content, follow_up_type, customer_id, opportunity_id, contact_id } = body;
     let refers = [&customer_id, &opportunity_id, &contact_id].iter().any(|field| **field != Clearable::Absent);
     let clears_customer = customer_id == Clearable::Null;
     // Referenced rows are locked before the row that references them. If no reference changes, only the row itself is.
     let before = match refers {
-        true => read::one::<Entity>(change.db(), change.tenant(), change.id()).await?,
+        true => change.read_own::<Entity>().await?,
         false => change.lock_own::<Entity>().await?,
     };
     let mut row = before.clone();

@@ -54,6 +54,8 @@ pub trait Access: Send + Sync + 'static {
     const SCOPE: &'static str;
     /// Whether a token must name it, also one that names no `crm:` scope at all.
     const MUST_BE_NAMED: bool = false;
+    /// A scope that suffices too.
+    const ALTERNATIVE: Option<&'static str> = None;
 }
 
 /// The caller may read.
@@ -63,6 +65,10 @@ pub struct CanRead;
 /// The caller may write.
 #[derive(Debug, Clone)]
 pub struct CanWrite;
+
+/// The caller may read or write: who may only write must be able to learn what came of it.
+#[derive(Debug, Clone)]
+pub struct CanReadOrWrite;
 
 /// The caller may read the audit trail.
 #[derive(Debug, Clone)]
@@ -78,6 +84,11 @@ impl Access for CanRead {
 
 impl Access for CanWrite {
     const SCOPE: &'static str = "crm:write";
+}
+
+impl Access for CanReadOrWrite {
+    const SCOPE: &'static str = CanRead::SCOPE;
+    const ALTERNATIVE: Option<&'static str> = Some(CanWrite::SCOPE);
 }
 
 impl Access for CanAudit {
@@ -235,7 +246,8 @@ impl Authenticator {
     fn authorize<A: Access>(&self, claims: &Claims) -> Result<()> {
         let is_ours = |scope: &String| scope.get(..4).is_some_and(|prefix| prefix.eq_ignore_ascii_case("crm:"));
         let is_limited = A::MUST_BE_NAMED || self.scopes == ScopePolicy::Required || claims.scopes.iter().any(is_ours);
-        match is_limited && !claims.scopes.iter().any(|held| held == A::SCOPE) {
+        let suffices = |held: &String| held == A::SCOPE || Some(held.as_str()) == A::ALTERNATIVE;
+        match is_limited && !claims.scopes.iter().any(suffices) {
             true => Err(Error::insufficient_scope(A::SCOPE)),
             false => Ok(()),
         }
@@ -331,7 +343,7 @@ impl<'a, A: Access> ApiExtractor<'a> for Caller<A> {
                 ty: "http",
                 description: Some(
                     "A JSON Web Token issued by the platform, or an opaque token that the platform knows. Scopes: `crm:read` \
-                     for GET, `crm:write` for POST, PATCH and DELETE, `crm:pii:read` to see phone numbers and e-mail \
+                     for GET, `crm:write` for POST, PATCH and DELETE (either for `GET /requests`), `crm:pii:read` to see phone numbers and e-mail \
                      addresses unmasked and to search by them, `crm:pii:erase` to erase personal data, `crm:audit:read` for \
                      the audit trail. The last three must always be named. A token that names no `crm:` scope may \
                      read and write its tenant, unless the service is configured to require scopes; one that names any is \

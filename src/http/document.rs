@@ -20,7 +20,7 @@ use poem::{
 };
 use sha2::{Digest, Sha256};
 
-use super::header::text;
+use super::{header::text, precondition::Named};
 
 /// A document, made when it is first asked for.
 pub struct Document(LazyLock<Made, Box<dyn FnOnce() -> Made + Send>>);
@@ -124,13 +124,9 @@ fn accepts_gzip(headers: &HeaderMap) -> bool {
     gzip.or(others).unwrap_or(false)
 }
 
-/// Whether the client has what an entity tag names (RFC 9110, section 13.1.2: by weak comparison).
+/// Whether the client has what an entity tag names; what is malformed names nothing.
 fn has(headers: &HeaderMap, etag: &str) -> bool {
-    let values = headers.get_all(IF_NONE_MATCH).iter().filter_map(text);
-    values
-        .flat_map(|value| value.split(','))
-        .map(str::trim)
-        .any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
+    Named::of(headers, &IF_NONE_MATCH).is_ok_and(|named| named.is_some_and(|named| named.includes(etag)))
 }
 
 /// The content security policy of a page (CSP Level 3): the scripts in it, by their hash, and styles, which Swagger UI makes

@@ -1,6 +1,6 @@
 //! Error responses: [`ErrorResponse`], with the one body [`ErrorBody`].
 //!
-//! Every [`crate::error::Error`], and every error that HTTP itself raises, maps to one of fourteen codes, each with one
+//! Every [`crate::error::Error`], and every error that HTTP itself raises, maps to one of fifteen codes, each with one
 //! status. Only the service stack renders error responses.
 
 use poem::{
@@ -14,9 +14,9 @@ use poem_openapi::{
 };
 use serde::Serialize;
 
-use super::{base_path::address, request_id};
+use super::{base_path::address, error_resource::ErrorResource, request_id};
 use crate::{
-    error::{Challenge, Error, ErrorKind},
+    error::{Challenge, DuplicateRequest, Error, ErrorKind},
     telemetry::metrics::HttpLimit,
     values::Nullable,
 };
@@ -41,6 +41,8 @@ pub enum ErrorCode {
     RequestTimeout,
     /// 409
     IdempotentConflict,
+    /// 412
+    PreconditionFailed,
     /// 413
     PayloadTooLarge,
     /// 414
@@ -69,6 +71,7 @@ impl ErrorCode {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::IdempotentConflict => StatusCode::CONFLICT,
+            Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -89,6 +92,7 @@ impl ErrorCode {
             StatusCode::METHOD_NOT_ALLOWED => Self::MethodNotAllowed,
             StatusCode::REQUEST_TIMEOUT => Self::RequestTimeout,
             StatusCode::CONFLICT => Self::IdempotentConflict,
+            StatusCode::PRECONDITION_FAILED => Self::PreconditionFailed,
             StatusCode::PAYLOAD_TOO_LARGE => Self::PayloadTooLarge,
             StatusCode::URI_TOO_LONG => Self::UriTooLong,
             StatusCode::UNSUPPORTED_MEDIA_TYPE => Self::UnsupportedMediaType,
@@ -110,7 +114,8 @@ impl ErrorCode {
             Self::NotFound => "There is no such resource.",
             Self::MethodNotAllowed => "The resource does not support this method.",
             Self::RequestTimeout => "The request did not arrive in time.",
-            Self::IdempotentConflict => "A request with this X-Request-ID was already accepted.",
+            Self::IdempotentConflict => "A request with this Idempotency-Key or X-Request-ID was already accepted.",
+            Self::PreconditionFailed => "The resource is not in the version that the request expects.",
             Self::PayloadTooLarge => "The request body is too large.",
             Self::UriTooLong => "The request's URL is too long.",
             Self::UnsupportedMediaType => "The request body must be application/json.",
@@ -135,6 +140,8 @@ pub struct ErrorBody {
     pub details: Nullable<String>,
     /// The request's `X-Request-ID`, or the one that the server generated: quote it in support requests.
     pub request_id: String,
+    /// For `IDEMPOTENT_CONFLICT`: the resource that the accepted request created or changed.
+    pub resource: Nullable<ErrorResource>,
 }
 
 /// The status of a service that is down. New values may be added: treat one that you do not know by its HTTP status.
@@ -172,12 +179,14 @@ pub struct HealthDown {
     pub details: Nullable<String>,
     /// The request's `X-Request-ID`, or the one that the server generated: quote it in support requests.
     pub request_id: String,
+    /// Always `null`: an error of the service is about no resource.
+    pub resource: Nullable<ErrorResource>,
 }
 
 impl From<ErrorBody> for HealthDown {
     fn from(error: ErrorBody) -> Self {
-        let ErrorBody { code, message, details, request_id } = error;
-        Self { status: HealthDownStatus::Down, cell: Cell::Crm, code, message, details, request_id }
+        let ErrorBody { code, message, details, request_id, resource } = error;
+        Self { status: HealthDownStatus::Down, cell: Cell::Crm, code, message, details, request_id, resource }
     }
 }
 
@@ -186,8 +195,11 @@ impl From<ErrorBody> for HealthDown {
 pub struct ErrorResponse {
     code: ErrorCode,
     details: Option<String>,
-    /// For a duplicate: the URL of the resource that the accepted request created or changed.
-    location: Option<String>,
+    /// For a duplicate: the resource that the accepted request created or changed, and its URL. Boxed, because errors are
+    /// passed by value.
+    accepted: Option<Box<(ErrorResource, String)>>,
+    /// For a failed precondition: the entity tag that the resource has.
+    entity_tag: Option<String>,
     /// For the log only: the client must not see it.
     cause: Option<String>,
     /// What `WWW-Authenticate` says, where it says more than the scheme.
@@ -200,7 +212,16 @@ pub struct ErrorResponse {
 
 impl ErrorResponse {
     fn new(code: ErrorCode) -> Self {
-        Self { code, details: None, location: None, cause: None, challenge: None, down: false, limit: None }
+        Self {
+            code,
+            details: None,
+            accepted: None,
+            entity_tag: None,
+            cause: None,
+            challenge: None,
+            down: false,
+            limit: None,
+        }
     }
 
     fn detailed(code: ErrorCode, details: impl Into<String>) -> Self {
@@ -277,7 +298,7 @@ impl ErrorResponse {
     /// For a duplicate: the URL of the resource that the accepted request created or changed.
     #[must_use]
     pub fn location(&self) -> Option<&str> {
-        self.location.as_deref()
+        self.accepted.as_ref().map(|accepted| accepted.1.as_str())
     }
 
     /// The body for the client.
@@ -288,6 +309,7 @@ impl ErrorResponse {
             message: self.code.message().to_owned(),
             details: Nullable(self.details.clone()),
             request_id: request_id.to_owned(),
+            resource: Nullable(self.accepted.as_ref().map(|accepted| accepted.0.clone())),
         }
     }
 
@@ -312,8 +334,11 @@ impl ErrorResponse {
             }
             _ => {}
         }
-        if let Some(location) = self.location.and_then(|location| HeaderValue::try_from(location).ok()) {
+        if let Some(location) = self.location().and_then(|location| HeaderValue::try_from(location).ok()) {
             headers.insert(header::LOCATION, location);
+        }
+        if let Some(entity_tag) = self.entity_tag.and_then(|entity_tag| HeaderValue::try_from(entity_tag).ok()) {
+            headers.insert(header::ETAG, entity_tag);
         }
         response
     }
@@ -343,25 +368,41 @@ impl From<Error> for ErrorResponse {
             ErrorKind::Forbidden => ErrorCode::Forbidden,
             ErrorKind::NotFound => ErrorCode::NotFound,
             ErrorKind::Duplicate => ErrorCode::IdempotentConflict,
+            ErrorKind::PreconditionFailed => ErrorCode::PreconditionFailed,
             ErrorKind::TooMany => ErrorCode::TooManyRequests,
             ErrorKind::Internal => ErrorCode::InternalError,
             ErrorKind::Unavailable => ErrorCode::ServiceUnavailable,
             ErrorKind::TokenTooLarge => ErrorCode::HeadersTooLarge,
         };
-        let header = request_id::HEADER;
-        let location = error.resource().map(|(collection, id)| address(collection, id));
-        let details = match &location {
-            Some(location) => {
-                Some(format!("{header}: already used by an accepted request, see {location}; nothing was changed now"))
-            }
-            None if error.is_outcome_unknown() => {
-                Some(format!("it is not known whether the change was made: send it again with the same {header}"))
-            }
-            None => error.details().map(str::to_owned),
+        let accepted = error.duplicate().map(|DuplicateRequest { header, resource }| {
+            let location = address(&resource.collection, resource.id);
+            let details = format!(
+                "{header}: already used by an accepted request, see {} {} at {location}; nothing was changed now",
+                resource.kind, resource.id
+            );
+            (details, Box::new((ErrorResource::from(resource), location)))
+        });
+        let (details, accepted) = match accepted {
+            Some((details, accepted)) => (Some(details), Some(accepted)),
+            None if error.is_outcome_unknown() => (Some(outcome_unknown()), None),
+            None => (error.details().map(str::to_owned), None),
         };
-        let challenge = error.challenge().map(describe);
-        Self { code, details, location, cause: error.cause().map(str::to_owned), challenge, down: false, limit: None }
+        Self {
+            code,
+            details,
+            accepted,
+            entity_tag: error.entity_tag().map(str::to_owned),
+            cause: error.cause().map(str::to_owned),
+            challenge: error.challenge().map(describe),
+            down: false,
+            limit: None,
+        }
     }
+}
+
+fn outcome_unknown() -> String {
+    let (id, key) = (request_id::HEADER, request_id::KEY_HEADER);
+    format!("it is not known whether the change was made: send it again with the same {id}, and {key} if it had one")
 }
 
 /// The value of `WWW-Authenticate` (RFC 6750, section 3).

@@ -1,4 +1,4 @@
-//! Query parameters: [`Query<T>`] is an optional parameter that may be sent only once.
+//! Query parameters: [`Query<T>`] is a parameter that may be sent only once.
 
 use std::sync::{Arc, OnceLock};
 
@@ -20,7 +20,7 @@ pub(super) struct Parameters(Arc<OnceLock<Option<Pairs>>>);
 /// Names and values, in the order in which they were sent.
 type Pairs = Vec<(String, String)>;
 
-/// An optional query parameter, rejected if sent more than once. Unknown parameters are ignored.
+/// A query parameter, optional unless its type says otherwise, rejected if sent more than once. Unknown parameters are ignored.
 pub struct Query<T: QueryValue>(pub T::Value);
 
 impl<T: QueryValue> Query<T> {
@@ -51,6 +51,7 @@ fn with_literal_plus(request: &Request, name: &str) -> Option<String> {
 
 impl<'a, T: QueryValue> ApiExtractor<'a> for Query<T> {
     const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::Parameter];
+    const PARAM_IS_REQUIRED: bool = T::REQUIRED;
     type ParamType = ();
     type ParamRawType = ();
 

@@ -1,8 +1,9 @@
-//! Successful responses: [`Created`], [`Found`], [`NoContent`]. Each operation has one 2xx status.
+//! Successful responses: [`Created`], [`Found`], [`NoContent`]. Each operation has one 2xx status. A reply that shows one
+//! resource carries its entity tag ([`Tagged`]), and one that reads it may be empty ([`Current`]).
 
 use poem::{
     IntoResponse, Response,
-    http::{StatusCode, header},
+    http::{HeaderValue, StatusCode, header},
 };
 use poem_openapi::{
     ApiResponse,
@@ -11,6 +12,7 @@ use poem_openapi::{
 };
 use serde::Serialize;
 
+use super::precondition::EntityTag;
 use crate::error::Error;
 
 /// 201 with the new resource, and its URL in `Location`.
@@ -25,6 +27,24 @@ pub struct Created<T> {
 /// 200 with the requested data, or with the resource after a change.
 #[derive(Debug)]
 pub struct Found<T>(pub T);
+
+/// One resource, as a caller sees it.
+#[derive(Debug)]
+pub struct Tagged<T> {
+    /// The version that is shown.
+    pub tag: EntityTag,
+    /// The resource.
+    pub resource: T,
+}
+
+/// The reply to a request for one resource.
+#[derive(Debug)]
+pub enum Current<T> {
+    /// 200 with the resource.
+    Read(Tagged<T>),
+    /// 304: the client has it.
+    Known(EntityTag),
+}
 
 /// 204, without a body.
 #[derive(Debug)]
@@ -48,15 +68,39 @@ fn json(status: StatusCode, body: &impl Serialize) -> Response {
     }
 }
 
+/// A header that is always there.
+fn meta_header(name: &str, description: &str, schema: MetaSchema) -> MetaHeader {
+    MetaHeader {
+        name: name.to_owned(),
+        description: Some(description.to_owned()),
+        required: true,
+        deprecated: false,
+        schema: MetaSchemaRef::Inline(Box::new(schema)),
+    }
+}
+
+/// The same responses, with the entity tag; [`super::contract`] describes the header.
+fn tagged(mut responses: MetaResponses) -> MetaResponses {
+    let etag = || meta_header("ETag", "", MetaSchema::new("string"));
+    responses.responses.iter_mut().for_each(|response| response.headers.push(etag()));
+    responses
+}
+
+/// Adds the entity tag, and what caches must know: to ask each time, and that others see the resource differently.
+fn with_tag(mut response: Response, tag: EntityTag) -> Response {
+    let headers = response.headers_mut();
+    if let Ok(tag) = HeaderValue::try_from(tag.to_string()) {
+        headers.insert(header::ETAG, tag);
+    }
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    headers.append(header::VARY, HeaderValue::from_static("Authorization, X-Tenant-Id"));
+    response
+}
+
 impl<T: Type + Serialize> ApiResponse for Created<T> {
     fn meta() -> MetaResponses {
-        let location = MetaHeader {
-            name: "Location".to_owned(),
-            description: Some("The URL of the new resource.".to_owned()),
-            required: true,
-            deprecated: false,
-            schema: MetaSchemaRef::Inline(Box::new(MetaSchema::new_with_format("string", "uri-reference"))),
-        };
+        let schema = MetaSchema::new_with_format("string", "uri-reference");
+        let location = meta_header("Location", "The URL of the new resource.", schema);
         let created = meta(StatusCode::CREATED, "Created: the new resource.", Some(T::schema_ref()));
         MetaResponses { responses: vec![MetaResponse { headers: vec![location], ..created }] }
     }
@@ -69,6 +113,23 @@ impl<T: Type + Serialize> ApiResponse for Created<T> {
 impl<T: Serialize + Send> IntoResponse for Created<T> {
     fn into_response(self) -> Response {
         json(StatusCode::CREATED, &self.resource).with_header(header::LOCATION, self.location).into_response()
+    }
+}
+
+impl<T: Type + Serialize> ApiResponse for Created<Tagged<T>> {
+    fn meta() -> MetaResponses {
+        tagged(Created::<T>::meta())
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+}
+
+impl<T: Serialize + Send> IntoResponse for Created<Tagged<T>> {
+    fn into_response(self) -> Response {
+        let Self { location, resource: Tagged { tag, resource } } = self;
+        with_tag(Created { location, resource }.into_response(), tag)
     }
 }
 
@@ -85,6 +146,44 @@ impl<T: Type + Serialize> ApiResponse for Found<T> {
 impl<T: Serialize + Send> IntoResponse for Found<T> {
     fn into_response(self) -> Response {
         json(StatusCode::OK, &self.0)
+    }
+}
+
+impl<T: Type + Serialize> ApiResponse for Found<Tagged<T>> {
+    fn meta() -> MetaResponses {
+        tagged(Found::<T>::meta())
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+}
+
+impl<T: Serialize + Send> IntoResponse for Found<Tagged<T>> {
+    fn into_response(self) -> Response {
+        let Self(Tagged { tag, resource }) = self;
+        with_tag(Found(resource).into_response(), tag)
+    }
+}
+
+impl<T: Type + Serialize> ApiResponse for Current<T> {
+    fn meta() -> MetaResponses {
+        let mut responses = Found::<T>::meta();
+        responses.responses.push(meta(StatusCode::NOT_MODIFIED, "Not modified: the client has the resource.", None));
+        tagged(responses)
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+}
+
+impl<T: Serialize + Send> IntoResponse for Current<T> {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Read(resource) => Found(resource).into_response(),
+            Self::Known(tag) => with_tag(StatusCode::NOT_MODIFIED.into_response(), tag),
+        }
     }
 }
 

@@ -12,11 +12,12 @@ use crate::{
     http::{
         body::Body,
         caller::{Caller, CanRead, CanWrite},
+        precondition::{IfMatch, IfNoneMatch},
         query::Query,
-        reply::{Created, Found, NoContent},
+        reply::{Created, Current, Found, NoContent, Tagged},
     },
     values::{
-        RequestId,
+        IdempotencyKey,
         id::PathId,
         page::{List, PageNumber, PageSize, Paging},
         query::IdFilter,
@@ -59,11 +60,11 @@ impl OpportunitiesApi {
         &self,
         caller: Caller<CanWrite>,
         app: Data<&App>,
-        request_id: RequestId,
+        key: IdempotencyKey,
         body: Body<OpportunityCreate>,
-    ) -> Result<Created<Opportunity>> {
+    ) -> Result<Created<Tagged<Opportunity>>> {
         let id = app.new_id();
-        let intent = Intent::once(caller, request_id, OPPORTUNITIES, id);
+        let intent = Intent::create(caller, key, OPPORTUNITIES, id);
         let resource = app
             .changes()
             .apply_and_project(intent, move |change| store::insert(change, body.0.clone()).boxed())
@@ -79,10 +80,11 @@ impl OpportunitiesApi {
         &self,
         caller: Caller<CanRead>,
         app: Data<&App>,
+        #[oai(name = "If-None-Match")] known: IfNoneMatch,
         /// The opportunity's id.
         opportunity_id: Path<PathId>,
-    ) -> Result<Found<Opportunity>> {
-        Ok(Found(app.get(&caller, opportunity_id.0.uuid()).await?))
+    ) -> Result<Current<Opportunity>> {
+        app.get(&caller, opportunity_id.0.uuid(), &known).await
     }
 
     /// Change an opportunity
@@ -95,12 +97,13 @@ impl OpportunitiesApi {
         &self,
         caller: Caller<CanWrite>,
         app: Data<&App>,
-        request_id: RequestId,
+        key: IdempotencyKey,
+        #[oai(name = "If-Match")] only_if: IfMatch,
         /// The opportunity's id.
         opportunity_id: Path<PathId>,
         body: Body<OpportunityUpdate>,
-    ) -> Result<Found<Opportunity>> {
-        let intent = Intent::once(caller, request_id, OPPORTUNITIES, opportunity_id.0.uuid());
+    ) -> Result<Found<Tagged<Opportunity>>> {
+        let intent = Intent::update(caller, key, OPPORTUNITIES, opportunity_id.0.uuid()).only_if(only_if);
         let changed = app
             .changes()
             .apply_and_project(intent, move |change| store::update(change, body.0.clone()).boxed())
@@ -116,10 +119,11 @@ impl OpportunitiesApi {
         &self,
         caller: Caller<CanWrite>,
         app: Data<&App>,
+        #[oai(name = "If-Match")] only_if: IfMatch,
         /// The opportunity's id.
         opportunity_id: Path<PathId>,
     ) -> Result<NoContent> {
-        let intent = Intent::inherent(caller, OPPORTUNITIES, opportunity_id.0.uuid());
+        let intent = Intent::inherent(caller, OPPORTUNITIES, opportunity_id.0.uuid()).only_if(only_if);
         app.changes().apply(intent, |change| store::delete(change).boxed()).await?;
         Ok(NoContent)
     }

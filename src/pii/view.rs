@@ -48,6 +48,12 @@ impl<'a> PiiView<'a> {
         Self { cipher, visibility: PiiVisibility::Masked, lenient: true }
     }
 
+    /// How the caller sees personal data.
+    #[must_use]
+    pub fn visibility(&self) -> PiiVisibility {
+        self.visibility
+    }
+
     /// What the caller sees of a value that a row holds.
     ///
     /// # Errors

@@ -26,7 +26,7 @@ use crate::{
         caller::{Caller, CanErase, CanRead},
         reply::{Created, Found},
     },
-    values::{RequestId, id::PathId},
+    values::{IdempotencyKey, id::PathId},
 };
 
 /// The operations of privacy.
@@ -51,7 +51,7 @@ impl PrivacyApi {
         &self,
         caller: Caller<CanErase>,
         app: Data<&App>,
-        request_id: RequestId,
+        key: IdempotencyKey,
         /// The customer's id.
         customer_id: Path<PathId>,
         body: Body<ErasureCreate>,
@@ -59,7 +59,7 @@ impl PrivacyApi {
         let follow_ups = body.0.follow_ups.into_option() == Some(FollowUpTexts::Erase);
         let id = customer_id.0.uuid();
         let checked = request::check(app.database(), caller.tenant(), id, follow_ups).await?;
-        let intent = Intent::once(caller, request_id, CUSTOMERS, id);
+        let intent = Intent::erase(caller, key, CUSTOMERS, id);
         let (row, is_new) = app
             .changes()
             .apply(intent, move |change| {

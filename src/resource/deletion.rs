@@ -42,10 +42,9 @@ pub(super) fn without_deleted<E: EntityTrait>(
     own: Option<E::Column>,
     references: &[Reference<E>],
 ) -> Select<E> {
-    let references = |on_delete| references.iter().filter(move |reference| reference.on_delete == on_delete);
-    let hidden_with = own.into_iter().chain(references(OnDelete::Delete).map(|reference| reference.column));
+    let hidden_with = own.into_iter().chain(columns(references, OnDelete::Delete));
     let rows = rows.filter(is_kept(tenant, hidden_with));
-    let cleared: Vec<E::Column> = references(OnDelete::Clear).map(|reference| reference.column).collect();
+    let cleared: Vec<E::Column> = columns(references, OnDelete::Clear).collect();
     if cleared.is_empty() {
         return rows;
     }
@@ -56,6 +55,18 @@ pub(super) fn without_deleted<E: EntityTrait>(
             false => rows.column(column),
         }
     })
+}
+
+/// The rows of which something that is deleted is cleared already, as they are shown, but not yet as they are stored; `None` if
+/// nothing of such rows is ever cleared.
+pub(super) fn being_cleared<E: EntityTrait>(tenant: &Tenant, references: &[Reference<E>]) -> Option<Condition> {
+    let cleared: Vec<E::Column> = columns(references, OnDelete::Clear).collect();
+    (!cleared.is_empty()).then(|| is_kept(tenant, cleared).not())
+}
+
+/// The columns of the references of which this becomes.
+fn columns<E: EntityTrait>(references: &[Reference<E>], on_delete: OnDelete) -> impl Iterator<Item = E::Column> {
+    references.iter().filter(move |reference| reference.on_delete == on_delete).map(|reference| reference.column)
 }
 
 /// The rows whose reference `column` names this resource, unless that is deleted.

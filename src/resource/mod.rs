@@ -20,7 +20,8 @@ mod row;
 
 pub use audit_field::AuditField;
 pub use erasable::{ERASED, Erasable, PersonalData, PersonalField};
+pub use finder::is_being_cleared;
 pub use kind::Kind;
-pub use projection::Projection;
+pub use projection::{Projection, entity_tag};
 pub use published::{Action, Published};
 pub use row::{OfCustomer, OnDelete, Reference, Resource};

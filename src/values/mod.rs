@@ -32,7 +32,7 @@ pub use contract::{ContractValue, Violation};
 pub use currency::Currency;
 pub use id::Id;
 pub use optional::{Clearable, Field, Nullable};
-pub use request_id::RequestId;
+pub use request_id::IdempotencyKey;
 pub use tenant::Tenant;
 pub use text::{Name, Text, TextRule};
 pub use timestamp::Timestamp;

@@ -13,6 +13,8 @@ pub trait QueryValue {
 
     /// Whether a `+` that is not percent-encoded is a plus. In others it is a space, as in forms.
     const PLUS_IS_LITERAL: bool = false;
+    /// Whether the parameter must be sent.
+    const REQUIRED: bool = false;
 
     /// The parameter's schema.
     fn schema() -> MetaSchemaRef;

@@ -28,7 +28,7 @@ const ROWS: &[&[&str]] = &[
     &["customers"],
     &["contacts", "opportunities"],
     &["follow_ups"],
-    &["privacy"],
+    &["privacy", "receipts"],
     &["broker"],
     &["relay", "inbound"],
     &["background"],

@@ -5,16 +5,26 @@ use serde_json::{Value, json};
 
 use super::json::{reference, set};
 use crate::{
-    error::Error,
+    error::{Error, NamedResource},
     http::{
         base_path::address,
         caller,
         error::{ErrorCode, ErrorResponse},
-        header, request_id,
+        header,
+        precondition::{EntityTag, IF_MATCH_HEADER, IF_NONE_MATCH_HEADER},
+        request_id,
     },
     telemetry::trace,
     values::{Id, Tenant, TextRule, request_id::MAX_LENGTH, text::NameRule},
 };
+
+/// The entity tag used in examples.
+const EXAMPLE_TAG: EntityTag = EntityTag { version: 7, masked: false };
+
+/// A key, in quotes or without.
+const KEY: &str = r#"^("[!-~]{1,128}"|[!#-~][!-~]{0,127})$"#;
+/// `*`, or a list of entity tags.
+const ENTITY_TAGS: &str = r#"^([*]|(W/)?"[!#-~]*"( *, *(W/)?"[!#-~]*")*)$"#;
 
 /// Request headers.
 pub(super) fn parameters() -> Value {
@@ -33,7 +43,7 @@ pub(super) fn parameters() -> Value {
             true,
             bounded,
             "Identifies the request and makes it idempotent: use a new id for each change, and the same id to retry a \
-             request whose response was lost.",
+             request whose response was lost. With an `Idempotency-Key`, it only identifies the request.",
         ),
         "RequestId": request_id(
             false,
@@ -41,6 +51,34 @@ pub(super) fn parameters() -> Value {
             "Identifies the request in the response and in logs: 1 to 128 visible ASCII characters. If it is missing \
              or malformed, the server generates one.",
         ),
+        "IdempotencyKey": {
+            "name": request_id::KEY_HEADER,
+            "in": "header",
+            "required": false,
+            "description": "Makes the request idempotent in place of `X-Request-ID`, for clients behind proxies that replace \
+                            that: 1 to 128 visible ASCII characters; double quotes around them are not part of the key.",
+            "schema": { "type": "string", "minLength": 1, "maxLength": MAX_LENGTH + 2, "pattern": KEY },
+            "example": request_id::EXAMPLE,
+        },
+        "IfMatch": {
+            "name": IF_MATCH_HEADER,
+            "in": "header",
+            "required": false,
+            "description": "Make the change only if the resource has this version, or one of several: entity tags as in \
+                            `ETag`, separated by commas, or `*`. Otherwise the response is 412. It does not matter whether a \
+                            tag is that of a masked view; weak tags (`W/\"7\"`) never match.",
+            "schema": { "type": "string", "pattern": ENTITY_TAGS },
+            "example": EXAMPLE_TAG.to_string(),
+        },
+        "IfNoneMatch": {
+            "name": IF_NONE_MATCH_HEADER,
+            "in": "header",
+            "required": false,
+            "description": "The entity tags of what the client has of the resource, separated by commas, or `*`. If it is \
+                            still shown like one of them, the response is 304.",
+            "schema": { "type": "string", "pattern": ENTITY_TAGS },
+            "example": EXAMPLE_TAG.to_string(),
+        },
         "TenantId": {
             "name": caller::TENANT_HEADER,
             "in": "header",
@@ -99,6 +137,13 @@ pub(super) fn headers() -> Value {
             "schema": { "type": "string" },
             "example": "\"tenant\";q=100;w=1",
         },
+        "EntityTag": {
+            "description": "The version of the resource, for `If-Match` and `If-None-Match`. With personal data masked, it ends \
+                            with `-m`.",
+            "required": true,
+            "schema": { "type": "string", "pattern": "^\"[0-9]+(-m)?\"$" },
+            "example": EXAMPLE_TAG.to_string(),
+        },
         "ConflictLocation": {
             "description": "The URL of the resource that the accepted request created or changed.",
             "required": true,
@@ -111,7 +156,8 @@ pub(super) fn headers() -> Value {
 /// One response per error code, referenced by every operation that can return it.
 pub(super) fn error_responses() -> Value {
     let example = Id::parse_or_nil(Id::EXAMPLE);
-    let errors: [(ErrorResponse, &str); 13] = [
+    let accepted = NamedResource { kind: "customer".to_owned(), collection: "customers".to_owned(), id: example };
+    let errors: [(ErrorResponse, &str); 14] = [
         (
             Error::invalid(format!("name: {}", NameRule::EXPECTED)).into(),
             "A header, a parameter or the body is invalid; `details` names it.",
@@ -123,8 +169,12 @@ pub(super) fn error_responses() -> Value {
         ),
         (Error::not_found().into(), "The tenant has no resource with this id."),
         (
-            Error::duplicate_request("customers".to_owned(), example).into(),
-            "A request with this `X-Request-ID` was already accepted; this one changed nothing.",
+            Error::duplicate_request(request_id::HEADER, accepted).into(),
+            "A request with this `X-Request-ID` or `Idempotency-Key` was already accepted; this one changed nothing.",
+        ),
+        (
+            Error::precondition_failed(EXAMPLE_TAG.to_string()).into(),
+            "The resource has none of the versions in `If-Match`; nothing was changed. `ETag` has its version.",
         ),
         (
             ErrorResponse::request_timeout("the body did not arrive within 30 seconds"),
@@ -171,6 +221,7 @@ fn error_headers(code: ErrorCode) -> Value {
         ErrorCode::Unauthorized => set(&mut headers, "WWW-Authenticate", reference("headers", "Authenticate")),
         ErrorCode::Forbidden => set(&mut headers, "WWW-Authenticate", reference("headers", "MissingScope")),
         ErrorCode::IdempotentConflict => set(&mut headers, "Location", reference("headers", "ConflictLocation")),
+        ErrorCode::PreconditionFailed => set(&mut headers, "ETag", reference("headers", "EntityTag")),
         ErrorCode::TooManyRequests => {
             set(&mut headers, "Retry-After", reference("headers", "RetryAfter"));
             set(&mut headers, "RateLimit", reference("headers", "RateLimit"));

@@ -13,7 +13,9 @@ use super::{
 use crate::{
     http::{
         error::{ErrorBody, ErrorCode},
-        header, request_id,
+        header,
+        precondition::{IF_MATCH_HEADER, IF_NONE_MATCH_HEADER},
+        request_id,
     },
     telemetry::trace,
     values::integer_enum::ValueNames,
@@ -94,16 +96,23 @@ fn complete(method: &str, operation: &mut Value) {
 struct Traits {
     is_secured: bool,
     has_body: bool,
-    has_path_id: bool,
+    /// Whether it is about one thing, which may not be there.
+    is_about_one: bool,
+    has_precondition: bool,
 }
 
 impl Traits {
     fn of(operation: &Value) -> Self {
-        let mut parameters = operation.get("parameters").and_then(Value::as_array).into_iter().flatten();
+        let parameters = || operation.get("parameters").and_then(Value::as_array).into_iter().flatten();
+        let is_in = |parameter: &Value, place: &str| parameter.get("in") == Some(&json!(place));
+        let is_key = |parameter: &Value| {
+            is_in(parameter, "path") || (is_in(parameter, "query") && parameter.get("required") == Some(&json!(true)))
+        };
         Self {
             is_secured: operation.get("security").is_some(),
             has_body: operation.get("requestBody").is_some(),
-            has_path_id: parameters.any(|parameter| parameter.get("in") == Some(&json!("path"))),
+            is_about_one: parameters().any(is_key),
+            has_precondition: parameters().any(|parameter| is_header(parameter, IF_MATCH_HEADER)),
         }
     }
 
@@ -112,9 +121,10 @@ impl Traits {
             (ErrorCode::BadRequest, self.is_secured),
             (ErrorCode::Unauthorized, self.is_secured),
             (ErrorCode::Forbidden, self.is_secured),
-            (ErrorCode::NotFound, self.has_path_id),
+            (ErrorCode::NotFound, self.is_about_one),
             (ErrorCode::RequestTimeout, self.has_body),
             (ErrorCode::IdempotentConflict, self.has_body),
+            (ErrorCode::PreconditionFailed, self.has_precondition),
             (ErrorCode::PayloadTooLarge, self.has_body),
             (ErrorCode::UriTooLong, self.is_secured),
             (ErrorCode::UnsupportedMediaType, self.has_body),
@@ -131,19 +141,37 @@ impl Traits {
 fn add_parameters(operation: &mut Value, traits: &Traits) {
     let request_id = if traits.has_body { "RequiredRequestId" } else { "RequestId" };
     let mut parameters = vec![reference("parameters", request_id)];
+    if traits.has_body {
+        parameters.push(reference("parameters", "IdempotencyKey"));
+    }
     if traits.is_secured {
         parameters.push(reference("parameters", "TenantId"));
     } else {
         set(operation, "security", json!([]));
     }
     match operation.get_mut("parameters").and_then(Value::as_array_mut) {
-        Some(own) => own.append(&mut parameters),
+        Some(own) => {
+            for (name, component) in [(IF_MATCH_HEADER, "IfMatch"), (IF_NONE_MATCH_HEADER, "IfNoneMatch")] {
+                let shared = own.iter_mut().filter(|parameter| is_header(parameter, name));
+                shared.for_each(|parameter| *parameter = reference("parameters", component));
+            }
+            own.append(&mut parameters);
+        }
         None => set(operation, "parameters", Value::from(parameters)),
     }
 }
 
+/// Whether it is the parameter for this header.
+fn is_header(parameter: &Value, header: &str) -> bool {
+    let name = parameter.get("name").and_then(Value::as_str);
+    parameter.get("in") == Some(&json!("header")) && name.is_some_and(|name| name.eq_ignore_ascii_case(header))
+}
+
 fn add_headers(status: &str, response: &mut Value) {
     let mut headers = response.get("headers").cloned().unwrap_or_else(|| json!({}));
+    if headers.get("ETag").is_some() {
+        set(&mut headers, "ETag", reference("headers", "EntityTag"));
+    }
     set(&mut headers, request_id::HEADER, reference("headers", "RequestId"));
     set(&mut headers, trace::HEADER, reference("headers", "TraceParent"));
     set(&mut headers, header::RESPONSE_TIME, reference("headers", "ResponseTime"));

@@ -49,7 +49,7 @@ async fn fail_each_step_of_each_write(failing: impl Fn(u64) -> std::ops::RangeIn
         for number in 1.. {
             assert!(number < MOST_STEPS, "{what} never succeeds");
             let ids = create_resources(&service).await;
-            let call = || write(&service, &operation, &ids, &format!("{what} {number}"));
+            let call = || write(&service, &operation, &ids, &key(&what, number));
             let before = snapshot(&connection).await;
             service.app.database().steps().fail(failing(number), failure);
             let reply = call().send().await;
@@ -65,6 +65,9 @@ async fn fail_each_step_of_each_write(failing: impl Fn(u64) -> std::ops::RangeIn
             }
             refused += 1;
             assert_unavailable(&what, &reply);
+            let receipt = service.get(&format!("/requests/{}", key(&what, number))).send().await;
+            let committed = before != after && operation.has_body();
+            assert_eq!(receipt.status, if committed { 200 } else { 404 }, "{what}: step {number}");
             let again = call().send().await;
             if before == after {
                 again.expect(operation.success());
@@ -72,7 +75,8 @@ async fn fail_each_step_of_each_write(failing: impl Fn(u64) -> std::ops::RangeIn
                 assert_eq!(failure, Failure::AnswerLost, "{what}: step {number} failed, but something is stored");
                 assert!(reply.body["details"].as_str().unwrap().contains("not known"), "{}", reply.text);
                 assert_complete(&what, &operation, &before, &after);
-                again.expect(if operation.has_body() { 409 } else { 404 });
+                let again = again.expect(if operation.has_body() { 409 } else { 404 });
+                assert_eq!(again.body["resource"], receipt.body["resource"], "{what}");
                 assert_eq!(snapshot(&connection).await, after, "{what}: done twice");
             }
             service.customer().await;
@@ -82,9 +86,13 @@ async fn fail_each_step_of_each_write(failing: impl Fn(u64) -> std::ops::RangeIn
     assert_eq!(service.app.database().health().writes(), Ok(()));
 }
 
+/// The id of a request that is sent again.
+fn key(what: &str, number: u64) -> String {
+    format!("{what} {number}").chars().filter(char::is_ascii_alphanumeric).collect()
+}
+
 fn write<'s>(service: &'s Service, operation: &Operation, ids: &ResourceIds, request_id: &str) -> Call<'s> {
-    let request_id: String = request_id.chars().filter(char::is_ascii_alphanumeric).collect();
-    let call = request(service, operation, ids).request_id(&request_id);
+    let call = request(service, operation, ids).request_id(request_id);
     match operation.method {
         Method::PATCH => call.json(&changing_body(service, operation, ids)),
         _ => call,

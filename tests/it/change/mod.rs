@@ -3,4 +3,8 @@
 mod commits;
 mod concurrency;
 mod idempotency;
+mod lost_updates;
+mod not_modified;
+mod preconditions;
+mod receipts;
 mod removal;

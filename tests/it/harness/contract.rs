@@ -30,6 +30,18 @@ impl Operation {
         self.method == Method::POST && !self.template.contains('{')
     }
 
+    /// Whether it is about one thing, which may not be there.
+    pub fn is_about_one(&self) -> bool {
+        self.template.contains('{') || self.required_query().is_some()
+    }
+
+    /// The name of the query parameter that it cannot do without.
+    pub fn required_query(&self) -> Option<&str> {
+        let mut parameters = self.definition["parameters"].as_array().into_iter().flatten();
+        let required = parameters.find(|parameter| parameter["in"] == "query" && parameter["required"] == json!(true));
+        required.map(|parameter| parameter["name"].as_str().unwrap())
+    }
+
     /// The name of its body's schema.
     pub fn body_schema(&self) -> &str {
         let path = self.definition["requestBody"]["content"]["application/json"]["schema"]["$ref"].as_str().unwrap();
@@ -73,7 +85,8 @@ impl Contract {
             let (list, id) = operation.template.strip_suffix('}')?.rsplit_once("/{")?;
             (operation.method == Method::GET).then(|| (list.to_owned(), id.to_owned()))
         };
-        self.operations().into_iter().filter_map(of_one).collect()
+        let is_list = |list: &String| self.document["paths"][list]["post"].is_object();
+        self.operations().into_iter().filter_map(of_one).filter(|(list, _)| is_list(list)).collect()
     }
 
     /// The names of the parameters of a list.
@@ -150,12 +163,12 @@ impl Contract {
 fn to_json_schema(schema: &mut Value) {
     match schema {
         Value::Object(object) => {
+            if object.get("properties").is_some_and(Value::is_object) && object.get("type") == Some(&json!("object")) {
+                object.insert("additionalProperties".to_owned(), json!(false));
+            }
             if object.get("nullable") == Some(&json!(true)) {
                 let own = object["type"].clone();
                 object.insert("type".to_owned(), json!([own, "null"]));
-            }
-            if object.get("properties").is_some_and(Value::is_object) && object.get("type") == Some(&json!("object")) {
-                object.insert("additionalProperties".to_owned(), json!(false));
             }
             object.values_mut().for_each(to_json_schema);
         }

@@ -11,7 +11,7 @@ use super::{
     contract::{Operation, entries},
 };
 
-/// One resource of each kind: its id, by the name of the field (`customerId`).
+/// One resource of each kind: its id, by the name of the field (`customerId`). Besides, the `requestId` of one that was made.
 pub type ResourceIds = HashMap<String, String>;
 
 /// Makes one resource of each kind, in the order of the contract.
@@ -19,7 +19,9 @@ pub async fn create_resources(service: &Service) -> ResourceIds {
     let mut ids = ResourceIds::new();
     for operation in service.contract.operations().iter().filter(|operation| operation.creates()) {
         let body = body(service, operation, &ids);
-        let created = service.create(&operation.template, body).await;
+        let reply = service.post(&operation.template, body).send().await.expect(201);
+        ids.insert("requestId".to_owned(), reply.header("X-Request-ID").to_owned());
+        let created = reply.body;
         let id_field = entries(&created).keys().next().unwrap().clone();
         assert!(id_field.ends_with("Id"), "a resource's first field is its id: {created}");
         ids.insert(id_field.clone(), created[&id_field].as_str().unwrap().to_owned());
@@ -48,7 +50,12 @@ pub fn path(operation: &Operation, ids: &ResourceIds) -> String {
         Some(name) => ids.get(&lower_camel(name)).unwrap_or_else(|| panic!("no resource has a {name}")).clone(),
         None => segment.to_owned(),
     };
-    operation.template.split('/').map(segment).collect::<Vec<_>>().join("/")
+    let path = operation.template.split('/').map(segment).collect::<Vec<_>>().join("/");
+    match operation.required_query() {
+        // The only such parameter there is.
+        Some(name) => format!("{path}?{name}={}", ids["requestId"]),
+        None => path,
+    }
 }
 
 pub fn lower_camel(name: &str) -> String {

@@ -11,18 +11,21 @@ const OURS: &str = "https://app.example.com";
 async fn a_reply_is_neither_kept_nor_guessed_at_nor_framed() {
     let service = Service::start().await;
     let customer = service.customer().await;
-    let calls: [(Call<'_>, u16); 6] = [
-        (service.get(&format!("/customers/{customer}")), 200),
-        (service.get("/customers"), 200),
-        (service.get("/customers").without("Authorization"), 401),
-        (service.get("/nowhere"), 404),
-        (service.get("/health"), 200),
-        (service.delete(&format!("/customers/{customer}")), 204),
+    // What has a version may be kept by the client alone, who asks each time whether it is the current one.
+    const OWN: &str = "private, no-cache";
+    let calls: [(Call<'_>, u16, &str); 7] = [
+        (service.get(&format!("/customers/{customer}")), 200, OWN),
+        (service.get(&format!("/customers/{customer}")).header("If-None-Match", "*"), 304, OWN),
+        (service.get("/customers"), 200, "no-store"),
+        (service.get("/customers").without("Authorization"), 401, "no-store"),
+        (service.get("/nowhere"), 404, "no-store"),
+        (service.get("/health"), 200, "no-store"),
+        (service.delete(&format!("/customers/{customer}")), 204, "no-store"),
     ];
-    for (call, status) in calls {
+    for (call, status, cache) in calls {
         let reply = call.send().await.expect(status);
         assert_eq!(reply.header("X-Content-Type-Options"), "nosniff");
-        assert_eq!(reply.header("Cache-Control"), "no-store");
+        assert_eq!(reply.header("Cache-Control"), cache);
         assert_eq!(reply.header("Content-Security-Policy"), "default-src 'none'; frame-ancestors 'none'");
     }
     let page = service.get("/docs").send_unchecked().await.expect(200);
@@ -62,7 +65,9 @@ async fn pages_of_configured_origins_may_and_of_others_may_not() {
         assert_eq!(allowed(&reply), origin);
         assert_eq!(reply.header("Access-Control-Allow-Methods"), "GET, HEAD, POST");
         let headers = reply.header("Access-Control-Allow-Headers").to_lowercase();
-        for header in ["authorization", "content-type", "x-request-id", "x-tenant-id", "traceparent"] {
+        let conditions = ["if-match", "if-none-match", "idempotency-key"];
+        let others = ["authorization", "content-type", "x-request-id", "x-tenant-id", "traceparent"];
+        for header in conditions.into_iter().chain(others) {
             assert!(headers.split(", ").any(|one| one == header), "{headers}");
         }
         assert!(!reply.header("X-Response-Time").is_empty() && reply.header("Vary").contains("Origin"));

@@ -78,6 +78,7 @@ async fn a_panic_in_an_operation_is_500_with_the_common_error_body() {
             "message": "The service failed to answer this request.",
             "details": null,
             "requestId": "mine",
+            "resource": null,
         })
     );
 }

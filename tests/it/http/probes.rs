@@ -68,7 +68,7 @@ async fn a_stopping_service_is_live_and_serves_but_is_not_ready() {
         let down = service.get(path).without("Authorization").request_id("look").send().await.expect(503);
         let message = "The service cannot answer right now; try again later.";
         let expected = format!(
-            r#"{{"status":"down","cell":"crm","code":"SERVICE_UNAVAILABLE","message":"{message}","details":"the service is stopping","requestId":"look"}}"#
+            r#"{{"status":"down","cell":"crm","code":"SERVICE_UNAVAILABLE","message":"{message}","details":"the service is stopping","requestId":"look","resource":null}}"#
         );
         assert_eq!(down.text, expected);
         assert_eq!((down.header("Retry-After"), down.header("Content-Type")), ("1", "application/json"));

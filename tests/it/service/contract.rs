@@ -140,8 +140,8 @@ fn operations_and_fields_are_described_and_ids_are_lower_camel() {
         );
         assert!(ids.insert(id.to_owned()), "{id} is repeated");
     }
-    // Five for each resource, three probes, the feed, the audit trail, two about erasures and the export.
-    assert_eq!(ids.len(), 5 * resources().len() + 8);
+    // Five for each resource, three probes, the feed, the audit trail, two about erasures, the export and two about receipts.
+    assert_eq!(ids.len(), 5 * resources().len() + 10);
     for (name, schema) in entries(&contract.document["components"]["schemas"]) {
         assert!(schema["description"].is_string(), "{name} has no description");
         for (field, property) in schema["properties"].as_object().into_iter().flatten() {
@@ -178,6 +178,7 @@ fn error_codes_are_one_named_enum() {
             "METHOD_NOT_ALLOWED",
             "REQUEST_TIMEOUT",
             "IDEMPOTENT_CONFLICT",
+            "PRECONDITION_FAILED",
             "PAYLOAD_TOO_LARGE",
             "URI_TOO_LONG",
             "UNSUPPORTED_MEDIA_TYPE",
