@@ -2,7 +2,7 @@
 //!
 //! [`stack`] defines the order in which a request passes through it. [`server`] listens; [`limits`] are what both allow,
 //! [`head`] and [`in_flight`] apply some of them, [`rate`] those of a caller and a tenant. Handler arguments: [`caller`],
-//! [`query`], [`request_id`], [`body`]; results: [`reply`], [`error`]. `cors` lets pages of other origins ask.
+//! [`query`], [`request_id`], [`body`] (with [`media_type`]); results: [`reply`], [`error`]. `cors` lets pages of other origins ask.
 //! [`contract`] emits the OpenAPI document, [`document`] serves it;
 //! [`probes`] are the operations without a tenant.
 
@@ -17,6 +17,7 @@ pub mod head;
 pub mod header;
 pub mod in_flight;
 pub mod limits;
+pub mod media_type;
 pub mod probes;
 pub mod query;
 pub mod rate;
