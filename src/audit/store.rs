@@ -56,13 +56,18 @@ pub async fn list(db: &impl ConnectionTrait, tenant: &Tenant, filter: Filter, pa
     let Filter { resource_type, resource_id, actor, action, from, to } = filter;
     let rows = logs::Entity::of(tenant)
         .apply_if(resource_type, |rows, kind| rows.filter(logs::Column::ResourceType.eq(kind)))
-        .apply_if(resource_id, |rows, id| rows.filter(logs::Column::ResourceId.eq(id)))
+        .apply_if(resource_id, |rows, id| rows.filter(logs::Column::ResourceId.eq(named(id))))
         .apply_if(actor, |rows, actor| rows.filter(logs::Column::Actor.eq(actor)))
         .apply_if(action, |rows, action| rows.filter(logs::Column::Action.eq(action)))
         .apply_if(from, |rows, from| rows.filter(logs::Column::OccurredAt.gte(from)))
         .apply_if(to, |rows, to| rows.filter(logs::Column::OccurredAt.lt(to)));
     let page = read::page(db, rows, paging).await?;
     Ok(List { data: chained(db, tenant, page.data).await?, total: page.total })
+}
+
+/// The id, or NULL, which equals nothing: the nil UUID stands for what is no id, and entries may hold it.
+fn named(id: Uuid) -> Option<Uuid> {
+    Some(id).filter(|id| !id.is_nil())
 }
 
 /// The tenants that have entries, sorted by name.

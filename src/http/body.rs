@@ -1,8 +1,8 @@
 //! Request bodies: [`Body<T>`] is a JSON object, deserialized strictly into `T`.
 //!
-//! Rejected: another media type (415), a body over the size limit (413), anything but a single JSON object, and
-//! unknown, duplicate, missing or ill-typed fields (400, naming the field but never echoing its value). Size and
-//! nesting depth are limited while reading.
+//! Rejected: another media type, charset or content coding (415), a body over the size limit (413), anything but a single
+//! JSON object, and unknown, duplicate, missing or ill-typed fields (400, naming the field but never echoing its value).
+//! Size and nesting depth are limited while reading. A byte order mark before the object is ignored.
 
 use std::task::Poll;
 
@@ -11,7 +11,7 @@ use poem::{
     error::ReadBodyError,
     http::{
         Method,
-        header::{CONTENT_LENGTH, CONTENT_TYPE},
+        header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE},
     },
 };
 use poem_openapi::{
@@ -24,12 +24,16 @@ use serde::de::DeserializeOwned;
 use super::{
     caller::{Access, CanRead, IdentifiedCaller},
     error::ErrorResponse,
-    header::{Sent, sent, text},
+    header::{text, text_once},
     in_flight,
+    media_type::JsonType,
 };
 use crate::{
     error::{Error, Result},
-    values::json,
+    values::{
+        json,
+        unknown_name::{self, looks_like_a_name},
+    },
 };
 
 /// A JSON request body of type `T`.
@@ -48,6 +52,7 @@ impl<T: DeserializeOwned> Body<T> {
             return Err(Error::invalid("the body must be a JSON object").into());
         }
         check_content_type(request)?;
+        check_content_coding(request)?;
         let declared = request.header(CONTENT_LENGTH).and_then(|length| length.parse::<usize>().ok());
         if declared.is_some_and(|declared| declared > limit) {
             return Err(ErrorResponse::payload_too_large(limit));
@@ -56,12 +61,13 @@ impl<T: DeserializeOwned> Body<T> {
             ReadBodyError::PayloadTooLarge => ErrorResponse::payload_too_large(limit),
             _ => Error::invalid("the body did not arrive whole").into(),
         })?;
+        let bytes = without_mark(&bytes);
         let is_blind = request.extensions().get::<IdentifiedCaller>().is_some_and(IdentifiedCaller::is_blind);
-        if is_blind && request.method() == Method::PATCH && is_empty(&bytes) {
+        if is_blind && request.method() == Method::PATCH && is_empty(bytes) {
             // It would change nothing and return the resource: that is reading.
             return Err(Error::insufficient_scope(CanRead::SCOPE).into());
         }
-        Ok(Self(parse(&bytes)?))
+        Ok(Self(parse(bytes)?))
     }
 }
 
@@ -80,12 +86,29 @@ fn is_empty(bytes: &[u8]) -> bool {
 }
 
 fn check_content_type(request: &Request) -> std::result::Result<(), ErrorResponse> {
-    let media_type = match sent(request.headers(), CONTENT_TYPE) {
-        Sent::Once(value) => text(value).and_then(|media_type| media_type.split(';').next()).unwrap_or_default(),
-        Sent::Never | Sent::Repeatedly => "",
+    let json = text_once(request.headers(), CONTENT_TYPE).map_or(JsonType::Other, JsonType::of);
+    match json {
+        JsonType::Utf8 => Ok(()),
+        JsonType::OtherCharset => Err(ErrorResponse::unsupported_charset()),
+        JsonType::Other => Err(ErrorResponse::unsupported_media_type()),
+    }
+}
+
+/// Bodies are read as they come: `identity` names that, and nothing else is decoded.
+fn check_content_coding(request: &Request) -> std::result::Result<(), ErrorResponse> {
+    let is_identity = |value| {
+        let mut codings = text(value).unwrap_or("unreadable").split(',').map(str::trim);
+        codings.all(|coding| coding.is_empty() || coding.eq_ignore_ascii_case("identity"))
     };
-    let is_json = media_type.trim().eq_ignore_ascii_case("application/json");
-    if is_json { Ok(()) } else { Err(ErrorResponse::unsupported_media_type()) }
+    match request.headers().get_all(CONTENT_ENCODING).iter().all(is_identity) {
+        true => Ok(()),
+        false => Err(ErrorResponse::unsupported_content_coding()),
+    }
+}
+
+/// The body without its byte order mark, which parsers may ignore (RFC 8259, section 8.1).
+fn without_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes)
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
@@ -99,6 +122,10 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
         let error = error.into_inner();
         match error.classify() {
             serde_json::error::Category::Data => Error::invalid(describe(&field, &error)),
+            // Valid JSON, which the parser cannot hold. Types that take numbers have seen to their own.
+            _ if json::message(&error) == "number out of range" && looks_like_a_name(&field) => {
+                Error::invalid(format!("{field}: the number is out of range"))
+            }
             _ => not_json(&error),
         }
     })?;
@@ -106,20 +133,18 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     Ok(value)
 }
 
-/// Names the field: serde's message does so for missing and duplicate ones, the path for all others.
+/// Names the field: serde's message does so for missing and duplicate ones, the path for all others. What it says of an
+/// unknown field ends with those that are known.
 fn describe(field: &str, error: &serde_json::Error) -> String {
-    match error.to_string().strip_prefix("unknown field ") {
-        Some(_) if !is_name(field) => "a field is unknown".to_owned(),
-        Some(_) => format!("{field}: is not a field of this body"),
+    let message = json::message(error);
+    match message.strip_prefix("unknown field ") {
+        Some(rest) => {
+            let known = rest.rsplit_once(", expected ").map_or("", |(_, known)| known);
+            let known: Vec<&str> = known.split('`').skip(1).step_by(2).collect();
+            unknown_name::describe(field, "a field of this body", &known)
+        }
         None => json::describe(field, error),
     }
-}
-
-/// Whether a key looks like a field name. Anything else may be a misplaced value, which must not be echoed.
-fn is_name(field: &str) -> bool {
-    field.len() <= 64
-        && field.starts_with(|c: char| c.is_ascii_alphabetic())
-        && field.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 fn not_json(error: &serde_json::Error) -> Error {

@@ -2,7 +2,8 @@
 //! operation except the probes. Writes require a `Caller<CanWrite>` and reads the caller's tenant, so neither check can
 //! be forgotten; tests walk the contract to make sure that no other operation answers anonymous requests.
 //!
-//! Order of checks: token (401), rate (429), scope (403), tenant header (400), tenant allowed by the token (403).
+//! Order of checks: token (401), rate (429), scope (403), tenant header (400), tenant allowed by the token (403), names of
+//! query parameters (400).
 
 use std::{
     marker::PhantomData,
@@ -21,6 +22,7 @@ use poem_openapi::{
 use super::{
     header::{Sent, sent, text},
     in_flight::InFlight,
+    query::DeclaredParameters,
     rate::RateLimits,
     request_id::ReceivedRequestId,
 };
@@ -201,6 +203,7 @@ impl<A: Access> Caller<A> {
         let tenant = authenticator.tenant(&claims.bearer, request.headers())?;
         let visibility = authenticator.visibility(&claims, may_read);
         let actor = authenticator.actor(request, &claims.bearer, tenant);
+        DeclaredParameters::check(request)?;
         Ok(Self { actor, visibility, access: PhantomData })
     }
 }

@@ -118,7 +118,7 @@ impl ErrorCode {
             Self::PreconditionFailed => "The resource is not in the version that the request expects.",
             Self::PayloadTooLarge => "The request body is too large.",
             Self::UriTooLong => "The request's URL is too long.",
-            Self::UnsupportedMediaType => "The request body must be application/json.",
+            Self::UnsupportedMediaType => "The request body must be application/json in UTF-8.",
             Self::TooManyRequests => "Too many requests; try again later.",
             Self::HeadersTooLarge => "The request's headers are too large.",
             Self::InternalError => "The service failed to answer this request.",
@@ -204,6 +204,8 @@ pub struct ErrorResponse {
     cause: Option<String>,
     /// What `WWW-Authenticate` says, where it says more than the scheme.
     challenge: Option<String>,
+    /// What `Accept-Encoding` says, where the body's coding is the reason.
+    accepts: Option<&'static str>,
     /// Whether this is the response of a probe, which also reports health.
     down: bool,
     /// The limit that was reached.
@@ -219,6 +221,7 @@ impl ErrorResponse {
             entity_tag: None,
             cause: None,
             challenge: None,
+            accepts: None,
             down: false,
             limit: None,
         }
@@ -239,6 +242,19 @@ impl ErrorResponse {
     #[must_use]
     pub fn unsupported_media_type() -> Self {
         Self::detailed(ErrorCode::UnsupportedMediaType, "Content-Type: must be application/json")
+    }
+
+    /// 415: the body is JSON in another charset than UTF-8.
+    #[must_use]
+    pub fn unsupported_charset() -> Self {
+        Self::detailed(ErrorCode::UnsupportedMediaType, "Content-Type: the charset must be UTF-8")
+    }
+
+    /// 415: the body is compressed, or encoded otherwise; the response says what is accepted (RFC 9110, section 12.5.3).
+    #[must_use]
+    pub fn unsupported_content_coding() -> Self {
+        let details = "Content-Encoding: must be identity, or not sent";
+        Self { accepts: Some("identity"), ..Self::detailed(ErrorCode::UnsupportedMediaType, details) }
     }
 
     /// 408: the request, or a part of it, did not arrive in time.
@@ -334,6 +350,9 @@ impl ErrorResponse {
             }
             _ => {}
         }
+        if let Some(accepted) = self.accepts {
+            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(accepted));
+        }
         if let Some(location) = self.location().and_then(|location| HeaderValue::try_from(location).ok()) {
             headers.insert(header::LOCATION, location);
         }
@@ -388,14 +407,12 @@ impl From<Error> for ErrorResponse {
             None => (error.details().map(str::to_owned), None),
         };
         Self {
-            code,
             details,
             accepted,
             entity_tag: error.entity_tag().map(str::to_owned),
             cause: error.cause().map(str::to_owned),
             challenge: error.challenge().map(describe),
-            down: false,
-            limit: None,
+            ..Self::new(code)
         }
     }
 }

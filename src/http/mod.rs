@@ -2,7 +2,8 @@
 //!
 //! [`stack`] defines the order in which a request passes through it. [`server`] listens; [`limits`] are what both allow,
 //! [`head`] and [`in_flight`] apply some of them, [`rate`] those of a caller and a tenant. Handler arguments: [`caller`],
-//! [`query`], [`request_id`], [`precondition`], [`body`]; results: [`reply`], [`error`]. `cors` lets pages of other origins ask.
+//! [`query`], [`request_id`], [`precondition`], [`body`] (with [`media_type`]); results: [`reply`], [`error`]. `cors` lets pages of
+//! other origins ask.
 //! [`contract`] emits the OpenAPI document, [`document`] serves it;
 //! [`probes`] are the operations without a tenant.
 
@@ -18,6 +19,7 @@ pub mod head;
 pub mod header;
 pub mod in_flight;
 pub mod limits;
+pub mod media_type;
 pub mod precondition;
 pub mod probes;
 pub mod query;

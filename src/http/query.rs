@@ -1,8 +1,12 @@
-//! Query parameters: [`Query<T>`] is a parameter that may be sent only once.
+//! Query parameters: [`Query<T>`] is a parameter that may be sent only once. One that the operation does not have is rejected:
+//! a filter that is dropped without a word answers with everything.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    collections::HashMap,
+    sync::{Arc, OnceLock},
+};
 
-use poem::{Request, RequestBody};
+use poem::{PathPattern, Request, RequestBody, http::Method};
 use poem_openapi::{
     ApiExtractor, ApiExtractorType, ExtractParamOptions,
     registry::{MetaParamIn, MetaSchemaRef},
@@ -10,7 +14,7 @@ use poem_openapi::{
 
 use crate::{
     error::{Error, Result},
-    values::query::QueryValue,
+    values::{query::QueryValue, unknown_name},
 };
 
 /// The parameters of a request, parsed by the first who wants to know. Put into each request.
@@ -20,18 +24,58 @@ pub(super) struct Parameters(Arc<OnceLock<Option<Pairs>>>);
 /// Names and values, in the order in which they were sent.
 type Pairs = Vec<(String, String)>;
 
-/// A query parameter, optional unless its type says otherwise, rejected if sent more than once. Unknown parameters are ignored.
+impl Parameters {
+    fn of(request: &Request) -> Result<&Pairs> {
+        let parameters = request
+            .extensions()
+            .get::<Self>()
+            .ok_or_else(|| Error::internal("an operation was reached around the service stack"))?;
+        let all = parameters.0.get_or_init(|| request.params().ok());
+        all.as_ref().ok_or_else(|| Error::invalid("the query is malformed"))
+    }
+}
+
+/// The query parameters that each operation declares in the contract. Attached to every request.
+#[derive(Debug, Default)]
+pub struct DeclaredParameters(HashMap<String, Vec<String>>);
+
+impl DeclaredParameters {
+    /// Adds the parameters of an operation. `template` is a path of the contract, such as `/customers/{customer_id}`.
+    pub fn add(&mut self, method: &str, template: &str, names: Vec<String>) {
+        self.0.insert(format!("{} {}", method.to_uppercase(), template.replace('{', ":").replace('}', "")), names);
+    }
+
+    /// Rejects a parameter that the operation does not declare.
+    ///
+    /// # Errors
+    /// Invalid: it names the parameter and the one that was probably meant, or all that there are.
+    pub fn check(request: &Request) -> Result<()> {
+        if request.uri().query().unwrap_or_default().is_empty() {
+            return Ok(());
+        }
+        // The router answers HEAD with the operation of GET.
+        let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
+        let declared = request
+            .data::<PathPattern>()
+            .and_then(|PathPattern(path)| request.data::<Arc<Self>>()?.0.get(&format!("{method} {path}")));
+        let declared = declared.ok_or_else(|| Error::internal("an operation is not in the contract"))?;
+        match Parameters::of(request)?.iter().find(|(name, _)| !declared.contains(name)) {
+            Some((name, _)) => {
+                let declared: Vec<&str> = declared.iter().map(String::as_str).collect();
+                Err(Error::invalid(unknown_name::describe(name, "a parameter of this operation", &declared)))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// A query parameter, optional unless its type says otherwise, rejected if sent more than once.
 pub struct Query<T: QueryValue>(pub T::Value);
 
 impl<T: QueryValue> Query<T> {
     fn of(request: &Request, name: &str) -> Result<Self> {
-        let parameters = request
-            .extensions()
-            .get::<Parameters>()
-            .ok_or_else(|| Error::internal("an operation was reached around the service stack"))?;
-        let all = parameters.0.get_or_init(|| request.params().ok());
-        let all = all.as_ref().ok_or_else(|| Error::invalid("the query is malformed"))?;
-        let mut values = all.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str());
+        let mut values =
+            Parameters::of(request)?.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str());
         let value = values.next();
         if values.next().is_some() {
             return Err(Error::invalid(format!("{name}: must be sent once")));

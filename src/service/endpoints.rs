@@ -57,6 +57,7 @@ fn stack(
     let probed = Probed { database: Arc::clone(app.database().health()), stopping: app.stopping().clone() };
     let operations = operations
         .data(BodyLimit(config.body_limit))
+        .data(Arc::new(contract.query_parameters()))
         .data(authenticator(app))
         .data(probed)
         .data(Arc::clone(app.database()))

@@ -19,6 +19,8 @@ impl AmountCents {
 }
 
 impl ContractValue for AmountCents {
+    const WHOLE_NUMBER: bool = true;
+
     fn name() -> Cow<'static, str> {
         "AmountCents".into()
     }

@@ -13,6 +13,9 @@ pub trait ContractValue: Sized {
     /// Whether a field of this type is `required` in the schema.
     const REQUIRED: bool = true;
 
+    /// Whether it is a whole number. The digits of such a value are read as they were sent: see [`number`](super::number).
+    const WHOLE_NUMBER: bool = false;
+
     /// The type's name, which is also its schema's if that is a named one.
     fn name() -> Cow<'static, str>;
 
@@ -74,7 +77,10 @@ macro_rules! contract_type {
 
         impl<'de, $($($generics)*)?> serde::Deserialize<'de> for $type {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-                let value = <serde_json::Value as serde::Deserialize>::deserialize(deserializer)?;
+                let value = match <$type as $crate::values::ContractValue>::WHOLE_NUMBER {
+                    true => $crate::values::number::deserialize(deserializer)?,
+                    false => <serde_json::Value as serde::Deserialize>::deserialize(deserializer)?,
+                };
                 <$type as $crate::values::ContractValue>::from_value(value).map_err(serde::de::Error::custom)
             }
         }

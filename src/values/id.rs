@@ -8,7 +8,7 @@ use poem_openapi::{
 };
 use serde::Serialize;
 use serde_json::Value;
-use uuid::Uuid;
+use uuid::{Uuid, fmt::Hyphenated};
 
 use super::{ContractValue, Violation, contract_type};
 
@@ -28,11 +28,12 @@ impl Id {
         Self::parse(text).map_or(Uuid::nil(), |id| id.0)
     }
 
-    /// Parses an id, in canonical form only: hyphenated, lower case.
+    /// Parses an id: hyphenated, in any case. The other forms of a UUID are no ids, and the nil UUID is none either (RFC
+    /// 9562, section 5.9).
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let id = Uuid::try_parse(text).ok()?;
-        (id.hyphenated().encode_lower(&mut Uuid::encode_buffer()) == text).then_some(Self(id))
+        let id = Uuid::try_parse(text).ok().filter(|id| text.len() == Hyphenated::LENGTH && !id.is_nil())?;
+        Some(Self(id))
     }
 }
 

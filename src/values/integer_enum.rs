@@ -76,6 +76,8 @@ pub fn from_value<C: IntegerEnum>(value: &Value) -> Result<C, Violation> {
 macro_rules! integer_enum {
     ($type:ty) => {
         impl $crate::values::ContractValue for $type {
+            const WHOLE_NUMBER: bool = true;
+
             fn name() -> std::borrow::Cow<'static, str> {
                 <$type as $crate::values::integer_enum::IntegerEnum>::NAME.into()
             }

@@ -5,10 +5,10 @@
 //! `Option` and integers accept more than their schemas say, and echo the client's value in their messages.
 //!
 //! Also here: [`clock`] for time and new ids, and what requests consist of: [`page`], [`query`], [`request_id`],
-//! [`json`].
+//! [`json`]; [`unknown_name`] for what is said of a field or parameter that does not exist.
 //!
-//! Reading order: [`contract`], then [`text`], [`optional`], [`id`], [`timestamp`], [`integer_enum`], [`tenant`],
-//! [`currency`].
+//! Reading order: [`contract`], then [`text`], [`optional`], [`id`], [`timestamp`], [`number`], [`integer_enum`],
+//! [`tenant`], [`currency`].
 
 pub mod amount;
 pub mod clock;
@@ -17,6 +17,7 @@ pub mod currency;
 pub mod id;
 pub mod integer_enum;
 pub mod json;
+pub mod number;
 pub mod optional;
 pub mod page;
 pub mod query;
@@ -24,6 +25,7 @@ pub mod request_id;
 pub mod tenant;
 pub mod text;
 pub mod timestamp;
+pub mod unknown_name;
 
 pub use amount::AmountCents;
 pub use clock::{Clock, IdSource, ManualClock, Stopwatch};

@@ -38,6 +38,7 @@ impl<T> Field<T> {
 
 impl<T: ContractValue + Send + Sync> ContractValue for Field<T> {
     const REQUIRED: bool = false;
+    const WHOLE_NUMBER: bool = T::WHOLE_NUMBER;
 
     fn name() -> Cow<'static, str> {
         format!("optional {}", T::name()).into()
@@ -100,6 +101,7 @@ fn nullable(schema: MetaSchemaRef) -> MetaSchemaRef {
 
 impl<T: ContractValue + Send + Sync> ContractValue for Clearable<T> {
     const REQUIRED: bool = false;
+    const WHOLE_NUMBER: bool = T::WHOLE_NUMBER;
 
     fn name() -> Cow<'static, str> {
         format!("clearable {}", T::name()).into()
@@ -129,6 +131,8 @@ contract_type!(Clearable<T>, T: ContractValue + Send + Sync + Serialize);
 pub struct Nullable<T>(pub Option<T>);
 
 impl<T: ContractValue + Send + Sync> ContractValue for Nullable<T> {
+    const WHOLE_NUMBER: bool = T::WHOLE_NUMBER;
+
     fn name() -> Cow<'static, str> {
         format!("nullable {}", T::name()).into()
     }

@@ -1,9 +1,9 @@
 //! The OpenAPI contract, with lookups by path.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::emission::emit;
-use crate::values::integer_enum::ValueNames;
+use crate::{http::query::DeclaredParameters, values::integer_enum::ValueNames};
 
 /// The contract of a set of operations, and the routes derived from it.
 pub struct Contract {
@@ -60,6 +60,22 @@ impl Contract {
     #[must_use]
     pub fn allowed(&self, path: &str) -> &str {
         self.at(path).map_or("", |(_, allow)| allow)
+    }
+
+    /// The query parameters that the operations declare.
+    #[must_use]
+    pub fn query_parameters(&self) -> DeclaredParameters {
+        let mut declared = DeclaredParameters::default();
+        let paths = self.document.get("paths").and_then(Value::as_object).into_iter().flatten();
+        for (template, methods) in paths {
+            for (method, operation) in methods.as_object().into_iter().flatten() {
+                let parameters = operation.get("parameters").and_then(Value::as_array).into_iter().flatten();
+                let in_query = parameters.filter(|parameter| parameter.get("in") == Some(&json!("query")));
+                let names = in_query.filter_map(|parameter| parameter.get("name").and_then(Value::as_str));
+                declared.add(method, template, names.map(str::to_owned).collect());
+            }
+        }
+        declared
     }
 
     fn at(&self, path: &str) -> Option<&(String, String)> {

@@ -333,6 +333,13 @@ impl Call<'_> {
         self
     }
 
+    /// Adds a query.
+    pub fn query(mut self, query: &str) -> Self {
+        let uri = format!("{}?{query}", self.request.uri());
+        *self.request.uri_mut() = uri.parse().unwrap();
+        self
+    }
+
     /// Takes the prefix off the path, as some gateways do.
     pub fn without_prefix(mut self) -> Self {
         let uri = self.request.uri().to_string();

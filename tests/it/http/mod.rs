@@ -13,3 +13,5 @@ mod lists;
 mod probes;
 mod rates;
 mod restarts;
+mod spellings;
+mod unknown_names;
