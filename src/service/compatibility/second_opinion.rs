@@ -10,13 +10,14 @@ use serde_json::Value;
 
 use super::{
     comparison::is_within,
-    difference::{Difference, Effect},
+    difference::{Difference, Effect, Verdict},
 };
 
 /// What the library finds in two OpenAPI documents, without what was found already.
 pub(super) fn unexplained(old: &Value, new: &Value, found: &[Difference]) -> Vec<Difference> {
-    // It asserts that both have the same media types.
-    if found.iter().any(|difference| difference.pointers.0.ends_with("/content")) {
+    // It asserts that both have the same media types. And what is breaking anyway needs no second opinion.
+    let has_other_media_types = found.iter().any(|difference| difference.pointers.0.ends_with("/content"));
+    if has_other_media_types || Verdict::on(found) == Verdict::Breaking {
         return Vec::new();
     }
     match catch_unwind(AssertUnwindSafe(|| drift::compare(old, new))) {

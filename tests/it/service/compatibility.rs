@@ -25,7 +25,7 @@ fn put(document: &mut Value, pointer: &str, value: Value) {
 
 fn drop_key(document: &mut Value, pointer: &str) -> Value {
     let (above, key) = pointer.rsplit_once('/').unwrap();
-    let key = key.replace("~1", "/");
+    let key = key.replace("~1", "/").replace("~0", "~");
     let removed = at(document, above).as_object_mut().unwrap().shift_remove(&key);
     removed.unwrap_or_else(|| panic!("there is no {pointer}"))
 }
@@ -373,6 +373,10 @@ fn what_answers_less_or_other_things_is_breaking() {
             put(d, schema, json!({ "$ref": "#/components/schemas/Health" }));
         }),
         ("field of the error body removed", |d| drop(drop_key(d, &schema("ErrorBody/properties/code")))),
+        // Only the library notices that this is no OpenAPI any more.
+        ("reply without the description that OpenAPI wants", |d| {
+            drop_key(d, "/paths/~1contacts/get/responses/200/description");
+        }),
         ("error body is gone", |d| drop(drop_key(d, "/components/responses/NotFound/content"))),
         ("reference that leads nowhere", |d| drop(drop_key(d, &schema("Contact")))),
     ];
@@ -620,4 +624,42 @@ fn events_are_judged_by_the_same_rules() {
         assert_word(name, &asyncapi::document(), *mutation, *word);
     }
     assert_eq!(compare(&asyncapi::document(), &api()).verdict, Breaking, "another kind of document");
+}
+
+/// Calls `visit` with the JSON pointer of every key in the document.
+fn keys(value: &Value, pointer: &str, visit: &mut dyn FnMut(String)) {
+    match value {
+        Value::Object(object) => {
+            for (key, value) in object {
+                let pointer = format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1"));
+                visit(pointer.clone());
+                keys(value, &pointer, visit);
+            }
+        }
+        Value::Array(items) => {
+            items.iter().enumerate().for_each(|(index, value)| keys(value, &format!("{pointer}/{index}"), visit));
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn no_key_can_be_removed_unseen() {
+    let original = api();
+    let mut pointers = Vec::new();
+    keys(&original, "", &mut |pointer| pointers.push(pointer));
+    let relied_on =
+        ["$ref", "type", "operationId", "schema", "properties", "items", "content", "responses", "in", "name"];
+    // Each of them takes a while: a sample, in steps that fall on other keys each time.
+    for pointer in pointers.iter().step_by(67) {
+        let mut changed = original.clone();
+        drop_key(&mut changed, pointer);
+        let outcome = compare(&original, &changed);
+        assert_ne!(outcome.verdict, Identical, "{pointer}");
+        let (above, key) = pointer.rsplit_once('/').unwrap();
+        let is_field = above.ends_with("/properties") || pointer.contains("/example") || pointer.starts_with("/info");
+        if relied_on.contains(&key) && !is_field && !pointer.starts_with("/tags") {
+            assert_eq!(outcome.verdict, Breaking, "{pointer}: {:#?}", outcome.differences);
+        }
+    }
 }
