@@ -1,5 +1,6 @@
 //! Phone numbers and e-mail addresses: masked, encrypted, found.
 
+mod addresses;
 mod canaries;
 mod masking;
 mod reindexing;

@@ -1,4 +1,4 @@
-//! Phone numbers, e-mail addresses and names in every spelling: what is accepted, how it is shown, and what finds it.
+//! Phone numbers in every spelling: what is accepted, how it is shown, and what finds it.
 
 use crm::pii::{Email, Phone};
 use proptest::prelude::*;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::harness::{Service, id};
 
 /// Every byte percent-encoded, so that nothing in it has a meaning for the query.
-fn encoded(text: &str) -> String {
+pub fn encoded(text: &str) -> String {
     text.bytes().map(|byte| format!("%{byte:02X}")).collect()
 }
 
@@ -144,7 +144,7 @@ async fn what_is_no_phone_number_is_400_and_a_masked_one_is_told() {
 }
 
 /// What is stored, what finds it, and what does not.
-type Spellings = (&'static str, &'static [&'static str], &'static [&'static str]);
+pub type Spellings = (&'static str, &'static [&'static str], &'static [&'static str]);
 
 const FOUND_PHONES: &[Spellings] = &[
     (
@@ -208,7 +208,7 @@ const FOUND_PHONES: &[Spellings] = &[
 ];
 
 /// Stores each value in a tenant of its own, and fails unless it is found and not found.
-async fn assert_found(service: &Service, (stored_in, searched_by): (&str, &str), table: &[Spellings]) {
+pub async fn assert_found(service: &Service, (stored_in, searched_by): (&str, &str), table: &[Spellings]) {
     for (number, (stored, found, missed)) in table.iter().enumerate() {
         let tenant = format!("{stored_in}-{number}");
         let body = json!({ "name": "x", stored_in: stored });
@@ -277,115 +277,6 @@ async fn without_an_extension_all_are_found_and_with_one_its_own() {
     assert_eq!(service.read("/customers?contactPhone=%2B16082719001").await["total"], 0);
 }
 
-const FOUND_EMAILS: &[Spellings] = &[
-    ("alice@example.com", &["ALICE@EXAMPLE.COM", "Alice@Example.Com", "ａlice@ｅxample.com"], &["alic@example.com"]),
-    (
-        "caf\u{e9}@example.com",
-        &["cafe\u{301}@example.com", "CAF\u{c9}@example.com", "CAFE\u{301}@EXAMPLE.COM"],
-        &["cafe@example.com"],
-    ),
-    ("cafe\u{301}2@example.com", &["caf\u{e9}2@example.com"], &[]),
-    (
-        "mail2@köln.de",
-        &["mail2@xn--kln-sna.de", "MAIL2@KÖLN.DE", "mail2@XN--KLN-SNA.de", "mail2@ko\u{308}ln.de"],
-        &["mail2@koln.de", "mail2@koeln.de"],
-    ),
-    ("mail3@xn--kln-sna.de", &["mail3@köln.de", "mail3@Köln.De"], &[]),
-    ("李雷@例子.公司", &["李雷@xn--fsqu00a.xn--55qx5d"], &["李雷@例子.中国"]),
-    ("user@straße.de", &["user@xn--strae-oqa.de", "user@STRAßE.de", "user@straẞe.de"], &["user@strasse.de"]),
-    ("straße@example.com", &["STRASSE@example.com", "Straẞe@example.com"], &[]),
-    ("ΣΊΣΥΦΟΣ@example.gr", &["σίσυφος@example.gr", "σίσυφοσ@example.gr", "Σίσυφος@EXAMPLE.GR"], &[]),
-    ("İstanbul@example.com", &["i\u{307}stanbul@example.com"], &[]),
-    ("ırmak@example.com", &["IRMAK@example.com"], &[]),
-    ("a+b@c.de", &["A+B@c.de"], &["a+c@c.de"]),
-    ("o'neil+crm@a-b.c.d", &["O'Neil+CRM@A-B.C.D"], &["oneil+crm@a-b.c.d"]),
-    ("x@παράδειγμα.δοκιμή", &["x@xn--hxajbheg2az3al.xn--jxalpdlp", "x@ΠΑΡΆΔΕΙΓΜΑ.δοκιμή"], &[]),
-];
-
-#[tokio::test]
-async fn an_email_address_is_found_in_every_spelling() {
-    for variables in [&[][..], &[("CRM_PII_ENCRYPTION", "off")]] {
-        let service = Service::with(variables).await;
-        assert_found(&service, ("contactEmail", "email"), FOUND_EMAILS).await;
-    }
-}
-
-const NO_EMAILS: &[(&str, &str)] = &[
-    ("", "must be an e-mail address of at most 254"),
-    ("alice", "must be an e-mail address of at most 254"),
-    ("alice@", "must be an e-mail address of at most 254"),
-    ("@example.com", "must be an e-mail address of at most 254"),
-    ("alice@localhost", "must be an e-mail address of at most 254"),
-    ("a@b@c.de", "must be an e-mail address of at most 254"),
-    ("a@@c.de", "must be an e-mail address of at most 254"),
-    ("alice＠example.com", "must be an e-mail address of at most 254"),
-    ("alice﹫example.com", "must be an e-mail address of at most 254"),
-    ("a＠b@example.com", "must be an e-mail address of at most 254"),
-    ("al ice@example.com", "must be an e-mail address without spaces"),
-    ("alice@exam ple.com", "must be an e-mail address without spaces"),
-    ("alice@\u{a0}example.com", "must be an e-mail address without spaces"),
-    ("al\u{3000}ice@example.com", "must be an e-mail address without spaces"),
-    ("al\u{200b}ice@example.com", "must be an e-mail address without spaces"),
-    ("alice\u{202c}@example.com", "must be an e-mail address without spaces"),
-    ("\u{feff}alice@example.com", "must be an e-mail address without spaces"),
-    ("alice@example.com\u{200e}", "must be an e-mail address without spaces"),
-    ("al\u{ad}ice@example.com", "must be an e-mail address without spaces"),
-    ("alice@exam\u{ad}ple.com", "must be an e-mail address without spaces"),
-    ("alice@exam\u{200d}ple.com", "must be an e-mail address without spaces"),
-    ("alice@exam\u{fe0f}ple.com", "must be an e-mail address without spaces"),
-    ("al\u{e0041}ice@example.com", "must be an e-mail address without spaces"),
-    ("al\u{3164}ice@example.com", "must be an e-mail address without spaces"),
-    ("alice\n@example.com", "must be an e-mail address without spaces"),
-    ("alice@-example.com", "must be an e-mail address whose domain"),
-    ("alice@example-.com", "must be an e-mail address whose domain"),
-    ("alice@ex--ample.com", "must be an e-mail address whose domain"),
-    ("alice@exam_ple.com", "must be an e-mail address whose domain"),
-    ("alice@.example.com", "must be an e-mail address whose domain"),
-    ("alice@example..com", "must be an e-mail address whose domain"),
-    ("alice@example.com.", "must be an e-mail address whose domain"),
-    ("alice@[192.0.2.1]", "must be an e-mail address whose domain"),
-    ("alice@exam!ple.com", "must be an e-mail address whose domain"),
-    ("alice@xn--.com", "must be an e-mail address whose domain"),
-    ("alice@xn--a.com", "must be an e-mail address whose domain"),
-    ("alice@i❤.ws", "must be an e-mail address whose domain"),
-    ("alice@xn--i-7iq.ws", "must be an e-mail address whose domain"),
-    ("alice@😀.com", "must be an e-mail address whose domain"),
-    ("alice@\u{301}a.com", "must be an e-mail address whose domain"),
-    ("alice@aאb.com", "must be an e-mail address whose domain"),
-    (
-        "alice@aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.com",
-        "must be an e-mail address whose domain",
-    ),
-    (
-        "alice@öööööööööööööööööööööööööööööööööööööööööööööööööööööööööööööö.com",
-        "must be an e-mail address whose domain",
-    ),
-    ("a***@b.com", "is masked; send the address or leave the field out"),
-    ("***@b.com", "is masked; send the address or leave the field out"),
-    ("a＊＊＊@b.com", "is masked; send the address or leave the field out"),
-    ("a•••@b.com", "is masked; send the address or leave the field out"),
-    ("李***@例子.公司", "is masked; send the address or leave the field out"),
-];
-
-#[tokio::test]
-async fn what_is_no_email_address_is_400_and_says_why() {
-    let service = Service::start().await;
-    let path = format!("/customers/{}", service.customer().await);
-    for (text, message) in NO_EMAILS {
-        let refused = service.patch(&path, json!({ "contactEmail": text })).send().await;
-        refused.refused(400, &format!("contactEmail: {message}"));
-        let searched = service.get(&format!("/contacts?email={}", encoded(text))).send().await;
-        searched.refused(400, &format!("email: {message}"));
-    }
-    let label = "a".repeat(63);
-    let longest = format!("{}@{label}.{label}.{}.com", "a".repeat(64), "b".repeat(57));
-    assert_eq!(longest.len(), 254);
-    let refused = service.patch(&path, json!({ "contactEmail": format!("a{longest}") })).send().await;
-    refused.refused(400, "contactEmail: must be an e-mail address of at most 254");
-    let made = service.patch(&path, json!({ "contactEmail": longest })).send().await.expect(200);
-    assert_eq!(made.body["contactEmail"], json!(longest));
-}
-
 #[tokio::test]
 async fn a_plus_in_a_query_is_a_plus() {
     let service = Service::start().await;
@@ -411,79 +302,6 @@ async fn a_plus_in_a_query_is_a_plus() {
         let twice = format!("{list}?{phone}=+442079460958&{phone}=+442079460958");
         service.get(&twice).send().await.refused(400, &format!("{phone}: must be sent once"));
     }
-}
-
-/// Texts in which nothing can be seen.
-const BLANKS: &[&str] = &[
-    "\u{200b}",
-    "\u{200c}\u{200d}",
-    "\u{3164}",
-    "\u{2800}",
-    "\u{2800}\u{200b}\u{2800}",
-    "\u{115f}",
-    "\u{1160}",
-    "\u{ffa0}",
-    "\u{34f}",
-    "\u{fe0f}",
-    "\u{e0100}",
-    "\u{e0041}\u{e007f}",
-    "\u{202e}",
-    "\u{2066}\u{2069}",
-    "\u{61c}",
-    "\u{ad}",
-    "\u{feff}",
-    "\u{180e}",
-    "\u{2060}\u{2063}",
-    "\u{17b4}",
-    "\u{206a}",
-    "\u{fff9}",
-    "\u{301}",
-    "\u{20e3}",
-    "\u{93e}",
-    "\u{1d159}",
-    "\u{1d173}",
-    "\u{13441}",
-    "\u{2800} \u{a0}\u{2800}",
-    "\u{200b}\u{2003}\u{200b}",
-];
-
-#[tokio::test]
-async fn names_titles_and_texts_hold_something_to_be_seen() {
-    let service = Service::start().await;
-    let customer = service.customer().await;
-    let bodies = |text: &str| {
-        [
-            ("/customers", "name", json!({ "name": text })),
-            ("/contacts", "name", json!({ "name": text, "customerId": customer })),
-            ("/opportunities", "title", json!({ "title": text, "customerId": customer })),
-            ("/follow-ups", "content", json!({ "content": text })),
-            ("/follow-ups", "followUpType", json!({ "content": "x", "followUpType": text })),
-        ]
-    };
-    for blank in BLANKS {
-        for (path, field, body) in bodies(blank) {
-            let refused = service.post(path, body).send().await;
-            refused.refused(400, &format!("{field}: must contain a visible character"));
-        }
-    }
-    for seen in [
-        "李雷",
-        "e\u{301}",
-        "\u{200b}x\u{200b}",
-        "👨\u{200d}👩\u{200d}👧",
-        "❤\u{fe0f}",
-        "नि",
-        "?",
-        "‼",
-        "\u{e000}",
-        "0",
-    ] {
-        for (path, field, body) in bodies(seen) {
-            assert_eq!(service.create(path, body).await[field], json!(seen), "{seen:?}");
-        }
-    }
-    let lines = json!({ "content": "\u{200b}\n\u{200b}" });
-    service.post("/follow-ups", lines).send().await.refused(400, "content: must contain a visible character");
 }
 
 /// A phone number in a random spelling: its digits in some script, with signs and what is not seen between them.

@@ -1,5 +1,6 @@
 //! Each resource's own rules.
 
+mod blanks;
 mod contacts;
 mod customers;
 mod follow_ups;
