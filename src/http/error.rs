@@ -18,7 +18,10 @@ use super::{base_path::address, request_id};
 use crate::{
     error::{Challenge, Error, ErrorKind},
     telemetry::metrics::HttpLimit,
-    values::Nullable,
+    values::{
+        Nullable, Shown,
+        shown::{Details, Message, RequestIdText},
+    },
 };
 
 /// Machine-readable error code; each has one HTTP status.
@@ -129,19 +132,21 @@ pub struct ErrorBody {
     /// Machine-readable error code.
     pub code: ErrorCode,
     /// Human-readable message, the same for every error with this code.
-    pub message: String,
+    pub message: Shown<Message>,
     /// Details, if any, naming the field, parameter or header at fault.
-    pub details: Nullable<String>,
+    pub details: Nullable<Shown<Details>>,
     /// The request's `X-Request-ID`, or the one that the server generated: quote it in support requests.
-    pub request_id: String,
+    pub request_id: Shown<RequestIdText>,
 }
 
-/// The status of a service that is down.
+/// The status of the service: `up` with 200, `down` with 503.
 #[derive(Debug, Enum, Serialize)]
 #[oai(rename_all = "lowercase")]
 #[serde(rename_all = "lowercase")]
-pub enum HealthDownStatus {
-    /// The service is down.
+pub enum HealthStatus {
+    /// The service is up.
+    Up,
+    /// The service is down, or shutting down.
     Down,
 }
 
@@ -160,23 +165,23 @@ pub enum Cell {
 #[serde(rename_all = "camelCase")]
 pub struct HealthDown {
     /// The status of the service.
-    pub status: HealthDownStatus,
+    pub status: HealthStatus,
     /// The name of this service.
     pub cell: Cell,
     /// Machine-readable error code.
     pub code: ErrorCode,
     /// Human-readable message, the same for every error with this code.
-    pub message: String,
+    pub message: Shown<Message>,
     /// Which part is failing, and why.
-    pub details: Nullable<String>,
+    pub details: Nullable<Shown<Details>>,
     /// The request's `X-Request-ID`, or the one that the server generated: quote it in support requests.
-    pub request_id: String,
+    pub request_id: Shown<RequestIdText>,
 }
 
 impl From<ErrorBody> for HealthDown {
     fn from(error: ErrorBody) -> Self {
         let ErrorBody { code, message, details, request_id } = error;
-        Self { status: HealthDownStatus::Down, cell: Cell::Crm, code, message, details, request_id }
+        Self { status: HealthStatus::Down, cell: Cell::Crm, code, message, details, request_id }
     }
 }
 
@@ -222,6 +227,25 @@ impl ErrorResponse {
     pub fn payload_too_large(limit: usize) -> Self {
         let details = format!("the body must not be larger than {limit} bytes");
         Self::detailed(ErrorCode::PayloadTooLarge, details).because_of(HttpLimit::body_size)
+    }
+
+    /// 404: nothing of the tenant is at this path of the contract. The same for unknown, malformed and foreign ids.
+    #[must_use]
+    pub fn not_found_at(template: &str) -> Self {
+        Self::new(ErrorCode::NotFound).located(Some(template))
+    }
+
+    /// Says what was not found, if that is the error and nothing was said yet.
+    #[must_use]
+    pub fn located(self, template: Option<&str>) -> Self {
+        if self.code != ErrorCode::NotFound || self.details.is_some() {
+            return self;
+        }
+        let details = match template {
+            Some(template) => format!("the tenant has nothing at {template} with this id"),
+            None => "there is no such path".to_owned(),
+        };
+        Self { details: Some(details), ..self }
     }
 
     /// 415: the body is not `application/json`.
@@ -308,9 +332,9 @@ impl ErrorResponse {
     pub fn body(&self, request_id: &str) -> ErrorBody {
         ErrorBody {
             code: self.code,
-            message: self.code.message().to_owned(),
-            details: Nullable(self.details.clone()),
-            request_id: request_id.to_owned(),
+            message: self.code.message().into(),
+            details: Nullable(self.details.clone().map(Into::into)),
+            request_id: request_id.into(),
         }
     }
 

@@ -30,6 +30,13 @@ pub struct Found<T>(pub T);
 #[derive(Debug)]
 pub struct NoContent;
 
+/// What the contract says of a [`Found`], unless the operation says more.
+pub const FOUND: &str = "OK: the requested data.";
+/// What the contract says of a [`Created`], likewise.
+pub const CREATED: &str = "Created: the new resource.";
+/// What the contract says of a [`NoContent`], likewise.
+pub const DELETED: &str = "Deleted.";
+
 fn meta(status: StatusCode, description: &'static str, schema: Option<MetaSchemaRef>) -> MetaResponse {
     MetaResponse {
         description,
@@ -57,7 +64,7 @@ impl<T: Type + Serialize> ApiResponse for Created<T> {
             deprecated: false,
             schema: MetaSchemaRef::Inline(Box::new(MetaSchema::new_with_format("string", "uri-reference"))),
         };
-        let created = meta(StatusCode::CREATED, "Created: the new resource.", Some(T::schema_ref()));
+        let created = meta(StatusCode::CREATED, CREATED, Some(T::schema_ref()));
         MetaResponses { responses: vec![MetaResponse { headers: vec![location], ..created }] }
     }
 
@@ -74,7 +81,7 @@ impl<T: Serialize + Send> IntoResponse for Created<T> {
 
 impl<T: Type + Serialize> ApiResponse for Found<T> {
     fn meta() -> MetaResponses {
-        MetaResponses { responses: vec![meta(StatusCode::OK, "OK: the requested data.", Some(T::schema_ref()))] }
+        MetaResponses { responses: vec![meta(StatusCode::OK, FOUND, Some(T::schema_ref()))] }
     }
 
     fn register(registry: &mut Registry) {
@@ -90,7 +97,7 @@ impl<T: Serialize + Send> IntoResponse for Found<T> {
 
 impl ApiResponse for NoContent {
     fn meta() -> MetaResponses {
-        MetaResponses { responses: vec![meta(StatusCode::NO_CONTENT, "Deleted.", None)] }
+        MetaResponses { responses: vec![meta(StatusCode::NO_CONTENT, DELETED, None)] }
     }
 
     fn register(_registry: &mut Registry) {}

@@ -38,7 +38,7 @@ pub fn register<C: IntegerEnum>(registry: &mut Registry) {
         description: Some(C::DESCRIPTION),
         enum_items: C::ALL.iter().map(|value| Value::from(value.code())).collect(),
         example: C::ALL.first().map(|value| Value::from(value.code())),
-        ..MetaSchema::new("integer")
+        ..MetaSchema::new_with_format("integer", "int32")
     });
 }
 

@@ -2,3 +2,4 @@
 
 mod contract;
 mod coverage;
+mod reads_well;
