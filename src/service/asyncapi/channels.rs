@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Message, reference};
+use super::message::{Message, capital, reference};
 use crate::broker;
 
 /// The brokers. Which one there is, and where, the operator configures.
@@ -103,7 +103,7 @@ pub(super) fn operations(published: &[Message], consumed: &[Message]) -> Value {
         let own = consumed.iter().filter(|message| message.event_type.split('.').next() == Some(sender));
         let summary = format!("Acts on what happened in `{sender}`.");
         if let Some(operations) = operations.as_object_mut() {
-            let consumes = format!("consume{}Events", super::capital(sender));
+            let consumes = format!("consume{}Events", capital(sender));
             operations.insert(consumes, operation("receive", &format!("{sender}Events"), &summary, own));
         }
     }

@@ -2,15 +2,17 @@
 //! `openapi/events.yaml`, and served at `/asyncapi.yaml`.
 //!
 //! [`schemas`] are the events; the resources in them are those of the API contract, converted to JSON Schema. [`channels`] say
-//! where they are found, on RabbitMQ and on Kafka. No script edits the document afterwards.
+//! where they are found, on RabbitMQ and on Kafka; a [`message`] has a name and a type. No script edits the document afterwards.
 
 mod channels;
+mod message;
 mod schemas;
 
 use serde_json::{Map, Value, json};
 
 use self::{
     channels::{channels, operations, servers},
+    message::{Message, capital, pascal_case},
     schemas::{add_consumed, add_published, add_schema, headers},
 };
 use super::{
@@ -21,15 +23,6 @@ use crate::{http::BASE_PATH, inbound, resource::Action};
 
 /// The version of the events, which is not the program's: `openapi/README.md` says what raises it.
 pub const VERSION: &str = "1.3.0";
-
-/// The message of a type of event.
-struct Message {
-    /// Its name: `CustomerCreated`.
-    name: String,
-    /// The type: `crm.customer.created`.
-    event_type: String,
-    summary: String,
-}
 
 /// Emits the document. Needs no environment, database or configuration.
 #[must_use]
@@ -108,36 +101,4 @@ fn past(action: Action) -> &'static str {
         Action::Erased => "erased: its personal data is gone, and whoever holds a copy erases that too",
         Action::Deleted => "deleted",
     }
-}
-
-impl Message {
-    fn describe(&self) -> Value {
-        let key = "What events have in common that stay in order: the tenant and the id of the resource.";
-        json!({
-            "name": self.name,
-            "title": self.event_type,
-            "summary": self.summary,
-            "contentType": "application/json",
-            "headers": { "$ref": "#/components/schemas/MessageHeaders" },
-            "payload": { "$ref": format!("#/components/schemas/{}", self.name) },
-            "bindings": {
-                "amqp": { "contentEncoding": "UTF-8", "messageType": self.event_type, "bindingVersion": "0.3.0" },
-                "kafka": { "key": { "type": "string", "description": key }, "bindingVersion": "0.5.0" },
-            },
-        })
-    }
-}
-
-/// `ErpContractSigned` for `erp.contract.signed`.
-fn pascal_case(event_type: &str) -> String {
-    event_type.split('.').map(capital).collect()
-}
-
-fn capital(word: &str) -> String {
-    let (first, rest) = word.split_at(word.chars().next().map_or(0, char::len_utf8));
-    first.to_uppercase() + rest
-}
-
-fn reference(of: &str, name: &str) -> Value {
-    json!({ "$ref": format!("#/{of}/{name}") })
 }
