@@ -33,7 +33,8 @@ COUNT := cargo test --workspace $(FEATURES) --test it -- --list 2>/dev/null
 # Tools at one version each, fetched by whoever needs them first: into target/tools, .venv and node_modules.
 CARGO_DENY := 0.20.2
 DENY := target/tools/cargo-deny-$(CARGO_DENY)/bin/cargo-deny
-NODE_TOOLS := @redocly/cli@2.77.0 @stoplight/spectral-cli@6.16.3 @asyncapi/parser@3.6.6 oidc-provider@9.13.3
+NODE_TOOLS := @redocly/cli@2.77.0 @stoplight/spectral-cli@6.16.3 @stoplight/spectral-owasp-ruleset@2.0.1 \
+  @baloise/spectral-rules@1.5.0 @asyncapi/parser@3.6.6 oidc-provider@9.13.3
 SPEC_VALIDATOR := openapi-spec-validator==0.9.0
 SCHEMATHESIS := schemathesis==4.32.5
 WATCHFILES := watchfiles==1.3.0
@@ -164,7 +165,7 @@ upgrade: ## Run the previous release on today's schema, beside this one and afte
 accept: lint-contract oidc ## Accept the service with other tools than Rust's (Node.js and Python)
 
 .PHONY: lint-contract
-lint-contract: ## Validate the contracts with openapi-spec-validator, Redocly, Spectral and the AsyncAPI parser, and compile their patterns
+lint-contract: ## Validate the contracts with openapi-spec-validator, Redocly, Spectral (OWASP, Zalando) and the AsyncAPI parser, and compile their patterns
 	@$(call python-tool,$(SPEC_VALIDATOR))
 	@$(call node-tools)
 	.venv/bin/openapi-spec-validator $(CONTRACT)

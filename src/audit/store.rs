@@ -56,7 +56,7 @@ pub async fn list(db: &impl ConnectionTrait, tenant: &Tenant, filter: Filter, pa
     let Filter { resource_type, resource_id, actor, action, from, to } = filter;
     let rows = logs::Entity::of(tenant)
         .apply_if(resource_type, |rows, kind| rows.filter(logs::Column::ResourceType.eq(kind)))
-        .apply_if(resource_id, |rows, id| rows.filter(logs::Column::ResourceId.eq(named(id))))
+        .apply_if(resource_id, |rows, id| rows.filter(logs::Column::ResourceId.is_in(named(id))))
         .apply_if(actor, |rows, actor| rows.filter(logs::Column::Actor.eq(actor)))
         .apply_if(action, |rows, action| rows.filter(logs::Column::Action.eq(action)))
         .apply_if(from, |rows, from| rows.filter(logs::Column::OccurredAt.gte(from)))
@@ -65,7 +65,7 @@ pub async fn list(db: &impl ConnectionTrait, tenant: &Tenant, filter: Filter, pa
     Ok(List { data: chained(db, tenant, page.data).await?, total: page.total })
 }
 
-/// The id, or NULL, which equals nothing: the nil UUID stands for what is no id, and entries may hold it.
+/// The id, or none: the nil UUID stands for what is no id, and entries may hold it.
 fn named(id: Uuid) -> Option<Uuid> {
     Some(id).filter(|id| !id.is_nil())
 }

@@ -15,7 +15,13 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    values::{ContractValue, Id, Nullable, Tenant, Timestamp, Violation, contract_type, query::QueryValue},
+    values::{
+        ContractValue, Id, Nullable, Shown, Tenant, Timestamp, Violation, contract_type, number,
+        query::QueryValue,
+        shown::{
+            ActorName, ClientName, FieldName, FieldValue, Hash, RequestIdText, ResourceTypeName, Summary, TraceId,
+        },
+    },
 };
 
 /// An entry of the audit trail.
@@ -30,27 +36,28 @@ pub struct AuditLog {
     /// When it happened.
     pub occurred_at: Timestamp,
     /// Who did it: the token's `sub`, else its client, else `unknown`.
-    pub actor: String,
+    pub actor: Shown<ActorName>,
     /// The client application: the token's `client_id` or `azp`.
-    pub client: Nullable<String>,
+    pub client: Nullable<Shown<ClientName>>,
     /// What was done.
     pub action: AuditAction,
-    /// The type of resource, for example `customer`.
-    pub resource_type: Nullable<String>,
+    /// The type of resource. New ones may be added: treat one that you do not know as any other resource.
+    pub resource_type: Nullable<Shown<ResourceTypeName>>,
     /// The resource's id.
     pub resource_id: Nullable<Id>,
     /// The request's `X-Request-ID`.
-    pub request_id: String,
+    pub request_id: Shown<RequestIdText>,
     /// The trace that the request belongs to (W3C Trace Context).
-    pub trace_id: String,
+    pub trace_id: Shown<TraceId>,
     /// The fields that changed, or that were shown unmasked.
+    #[oai(validator(max_items = 100))]
     pub changes: Vec<AuditChange>,
     /// Human-readable summary.
-    pub summary: String,
+    pub summary: Shown<Summary>,
     /// The entry's number in the tenant's hash chain, assigned shortly after the change is committed.
     pub sequence: Nullable<Sequence>,
     /// The hash that links the entry to all before it: SHA-256 in hexadecimal.
-    pub hash: Nullable<String>,
+    pub hash: Nullable<Shown<Hash>>,
 }
 
 /// A field that changed, or that was shown unmasked.
@@ -59,11 +66,11 @@ pub struct AuditLog {
 #[serde(rename_all = "camelCase")]
 pub struct AuditChange {
     /// The field's name.
-    pub field: String,
+    pub field: Shown<FieldName>,
     /// The previous value; `null` if it was empty, and always for personal data and free text.
-    pub old: Nullable<String>,
+    pub old: Nullable<Shown<FieldValue>>,
     /// The new value; `null` if it is empty, and always for personal data and free text.
-    pub new: Nullable<String>,
+    pub new: Nullable<Shown<FieldValue>>,
 }
 
 impl AuditLog {
@@ -97,24 +104,24 @@ impl AuditLog {
             audit_log_id: Id(audit_log_id),
             tenant_id: Tenant::stored(tenant_id),
             occurred_at: Timestamp(occurred_at),
-            actor,
-            client: Nullable(client),
+            actor: actor.into(),
+            client: Nullable(client.map(Into::into)),
             action,
-            resource_type: Nullable(resource_type),
+            resource_type: Nullable(resource_type.map(Into::into)),
             resource_id: Nullable(resource_id.map(Id)),
-            request_id,
-            trace_id,
+            request_id: request_id.into(),
+            trace_id: trace_id.into(),
             changes: changes.into_iter().map(AuditChange::from_stored).collect(),
-            summary,
+            summary: summary.into(),
             sequence: Nullable(sequence),
-            hash: Nullable(hash),
+            hash: Nullable(hash.map(Into::into)),
         })
     }
 }
 
 impl AuditChange {
     fn from_stored(FieldChange { field, old, new }: FieldChange) -> Self {
-        Self { field, old: Nullable(old), new: Nullable(new) }
+        Self { field: field.into(), old: Nullable(old.map(Into::into)), new: Nullable(new.map(Into::into)) }
     }
 }
 
@@ -131,6 +138,7 @@ impl ContractValue for Sequence {
     fn schema_ref() -> MetaSchemaRef {
         MetaSchemaRef::Inline(Box::new(MetaSchema {
             minimum: Some(1.0),
+            maximum: Some(number::LARGEST as f64),
             example: Some(Value::from(42)),
             ..MetaSchema::new_with_format("integer", "int64")
         }))

@@ -15,4 +15,6 @@ pub use interface::{
     Broker, Choose, DeadLetter, DeadLetterAction, Delivery, DeliveryOutcome, Down, Message, PREFETCH, Publisher,
     Refusal, RetryPolicy, Settled, Settlement, Subscriber,
 };
-pub use names::{ATTEMPTS, DEAD_LETTERS, DEAD_SINCE, EVENTS, INBOUND, ORIGIN, PLATFORM, REASON, RETRIES, TENANT};
+pub use names::{
+    ATTEMPTS, DEAD_LETTERS, DEAD_SINCE, EVENTS, INBOUND, ORIGIN, PLATFORM, PLATFORM_TOPICS, REASON, RETRIES, TENANT,
+};

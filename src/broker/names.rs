@@ -2,8 +2,10 @@
 
 /// Where events are published: an exchange, or a topic.
 pub const EVENTS: &str = "crm.events";
-/// The exchange that the platform publishes its events to; on Kafka see `kafka::PLATFORM_TOPICS`.
+/// The exchange that the platform publishes its events to.
 pub const PLATFORM: &str = "platform.events";
+/// The same on Kafka: topics. What stands before the first dot is the sender whose events they hold.
+pub const PLATFORM_TOPICS: [&str; 2] = ["erp.events", "oa.events"];
 /// The queue of the platform's events for this service; also its name as a consumer, in the inbox and to Kafka.
 pub const INBOUND: &str = "crm.inbound";
 /// Where events go that cannot be applied: a queue, or a topic.

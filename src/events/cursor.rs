@@ -105,6 +105,8 @@ impl ContractValue for Cursor {
 
     fn schema_ref() -> MetaSchemaRef {
         MetaSchemaRef::Inline(Box::new(MetaSchema {
+            min_length: Some(1),
+            max_length: Some(64),
             pattern: Some("^[0-9A-Za-z_-]{1,64}$".to_owned()),
             example: Some("v1AAAAAAAAACrA39WEoqVvM9fB".into()),
             ..MetaSchema::new("string")

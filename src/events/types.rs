@@ -13,8 +13,9 @@ use super::{cursor::Cursor, entity::Model};
 use crate::{
     error::{Error, Result},
     values::{
-        ContractValue, Id, Nullable, Tenant, Timestamp, Violation, contract_type,
+        ContractValue, Id, Nullable, Shown, Tenant, Timestamp, Violation, contract_type, number,
         query::{IntegerRange, QueryValue},
+        shown::{FieldName, TraceId},
     },
 };
 
@@ -25,14 +26,14 @@ use crate::{
 pub struct Event {
     /// The event's id; it stays the same if the event is delivered twice.
     pub event_id: Id,
-    /// What happened, for example `crm.customer.created`.
+    /// What happened.
     pub event_type: EventType,
     /// When it happened.
     pub timestamp: Timestamp,
     /// The service that the event comes from.
     pub source: EventSource,
     /// The trace of the request that caused it (W3C Trace Context).
-    pub trace_id: String,
+    pub trace_id: Shown<TraceId>,
     /// The payload.
     pub data: EventData,
 }
@@ -56,7 +57,8 @@ pub struct EventData {
     /// The event's sequence number within the resource, starting at 1.
     pub version: Version,
     /// The fields that changed.
-    pub changed_fields: Vec<String>,
+    #[oai(validator(max_items = 100))]
+    pub changed_fields: Vec<Shown<FieldName>>,
     /// The resource after the event, or before it if it was deleted: as the API shows it, with personal data masked.
     pub resource: EventResource,
 }
@@ -67,9 +69,11 @@ pub struct EventData {
 #[serde(rename_all = "camelCase")]
 pub struct EventList {
     /// The events, oldest first; empty if there are none yet.
+    #[oai(validator(max_items = 1000))]
     pub data: Vec<Event>,
     /// Events before `cursor` that are damaged in the service's database and cannot be told; nearly always empty. Read
     /// the resource of each again.
+    #[oai(validator(max_items = 1000))]
     pub gaps: Vec<EventGap>,
     /// The reader's new position, to be sent as `after` in the next request. Opaque.
     pub cursor: Cursor,
@@ -112,7 +116,7 @@ impl Event {
             event_type: EventType(event_type),
             timestamp: Timestamp(occurred_at),
             source: EventSource::Crm,
-            trace_id,
+            trace_id: trace_id.into(),
             data,
         })
     }
@@ -137,11 +141,17 @@ impl ContractValue for EventType {
     }
 
     fn schema_ref() -> MetaSchemaRef {
-        MetaSchemaRef::Inline(Box::new(MetaSchema {
+        MetaSchemaRef::Reference(<Self as ContractValue>::name().into_owned())
+    }
+
+    fn register(registry: &mut Registry) {
+        registry.create_schema::<Self, _>(<Self as ContractValue>::name().into_owned(), |_| MetaSchema {
+            description: Some("What happened. New types may be added: ignore one that you do not know."),
+            max_length: Some(64),
             pattern: Some(r"^crm\.[a-z]+\.[a-z]+$".to_owned()),
             example: Some("crm.customer.created".into()),
             ..MetaSchema::new("string")
-        }))
+        });
     }
 
     fn from_value(_: Value) -> std::result::Result<Self, Violation> {
@@ -164,6 +174,7 @@ impl ContractValue for Version {
     fn schema_ref() -> MetaSchemaRef {
         MetaSchemaRef::Inline(Box::new(MetaSchema {
             minimum: Some(1.0),
+            maximum: Some(number::LARGEST as f64),
             example: Some(Value::from(1)),
             ..MetaSchema::new_with_format("integer", "int64")
         }))
@@ -193,7 +204,10 @@ impl ContractValue for EventResource {
     fn register(registry: &mut Registry) {
         registry.create_schema::<Self, _>(<Self as ContractValue>::name().into_owned(), |_| MetaSchema {
             description: Some(
-                "The resource that the event's type names, for example a `Customer`, with personal data masked.",
+                "The resource that the event's type names, as the API shows it, with personal data masked: a `Customer` \
+                 in `crm.customer.created` and all other types that begin so, and likewise for the others. It is the one \
+                 of that time: an older event may lack a field that was added since. `/asyncapi.yaml` has a schema for each \
+                 type.",
             ),
             additional_properties: Some(Box::new(MetaSchemaRef::Inline(Box::new(MetaSchema::ANY)))),
             ..MetaSchema::new("object")
@@ -233,6 +247,8 @@ pub struct Types;
 impl Types {
     /// How many types may be asked for at once.
     const MAX: usize = 20;
+    /// The most characters that they may have together.
+    const LONGEST: usize = 1024;
 }
 
 impl QueryValue for Types {
@@ -241,6 +257,7 @@ impl QueryValue for Types {
     fn schema() -> MetaSchemaRef {
         let further = Self::MAX - 1;
         MetaSchemaRef::Inline(Box::new(MetaSchema {
+            max_length: Some(Self::LONGEST),
             pattern: Some(format!(r"^crm\.[a-z]+\.[a-z]+(,crm\.[a-z]+\.[a-z]+){{0,{further}}}$")),
             example: Some("crm.opportunity.closed,crm.opportunity.reopened".into()),
             ..MetaSchema::new("string")
@@ -249,7 +266,7 @@ impl QueryValue for Types {
 
     fn read(value: Option<&str>) -> std::result::Result<Option<Vec<String>>, Violation> {
         let Some(text) = value else { return Ok(None) };
-        if text.split(',').nth(Self::MAX).is_some() {
+        if text.split(',').nth(Self::MAX).is_some() || text.len() > Self::LONGEST {
             return Err(format!("must be at most {} types", Self::MAX).into());
         }
         let mut types: Vec<String> = text.split(',').map(str::to_owned).collect();

@@ -16,7 +16,7 @@ use poem::{
 };
 use poem_openapi::{
     ApiExtractor, ApiExtractorType, ExtractParamOptions,
-    registry::{MetaSecurityScheme, Registry},
+    registry::{MetaOAuthFlow, MetaOAuthFlows, MetaOAuthScope, MetaSecurityScheme, Registry},
 };
 
 use super::{
@@ -43,6 +43,30 @@ pub const TENANT_HEADER: &str = "X-Tenant-Id";
 
 /// The security scheme's name in the contract.
 pub const SECURITY_SCHEME: &str = "bearerAuth";
+
+/// The name of the same as an OAuth 2.0 scheme, which can say which scope an operation needs.
+pub const OAUTH_SCHEME: &str = "oauth2";
+
+/// Where the platform issues tokens, as far as this service can say: the gateway's documentation has the address.
+const TOKEN_URL: &str = "/oauth2/token";
+
+/// The scopes, and what each allows.
+const SCOPES: [(&str, &str); 5] = [
+    (CanRead::SCOPE, "Read resources and events."),
+    (CanWrite::SCOPE, "Create, change and delete resources."),
+    (PII_SCOPE, "See phone numbers and e-mail addresses unmasked, search by them, and export a customer's data."),
+    (CanErase::SCOPE, "Erase a customer's personal data."),
+    (CanAudit::SCOPE, "Read the audit trail."),
+];
+
+/// What a caller is told whose token is for other tenants.
+pub const FOREIGN_TENANT: &str = "X-Tenant-Id: the token does not name this tenant";
+
+/// The scope of this name.
+#[must_use]
+pub fn scope(name: &str) -> Option<&'static str> {
+    SCOPES.iter().map(|(scope, _)| *scope).find(|scope| *scope == name)
+}
 
 /// The scope for seeing phone numbers and e-mail addresses unmasked.
 const PII_SCOPE: &str = "crm:pii:read";
@@ -296,9 +320,7 @@ impl Authenticator {
             (Some(requested), None) => Ok(requested),
             (None, None) => Ok(self.default_tenant.clone()),
             (Some(requested), Some(named)) if named.iter().any(|named| named == requested.as_str()) => Ok(requested),
-            (Some(_), Some(_)) => {
-                Err(Error::forbidden(format!("{TENANT_HEADER}: the token does not name this tenant")))
-            }
+            (Some(_), Some(_)) => Err(Error::forbidden(FOREIGN_TENANT)),
             (None, Some([named])) => Tenant::parse(named)
                 .ok_or_else(|| Error::invalid_token(format!("the tenant that the token names {}", Tenant::EXPECTED))),
             (None, Some([])) => Err(Error::forbidden("the token names no tenant")),
@@ -334,37 +356,70 @@ fn identify(request: &Request, actor: Option<&Actor>) {
     }
 }
 
+fn bearer_scheme() -> MetaSecurityScheme {
+    MetaSecurityScheme {
+        scheme: Some("bearer"),
+        bearer_format: Some("JWT"),
+        ..scheme(
+            "http",
+            "A JSON Web Token issued by the platform, verified as RFC8725 recommends, or an opaque token that the platform \
+             knows. A token that names no `crm:` scope may read and write its tenant, unless the service is configured to \
+             require scopes; one that names any is limited to the scopes it has. `crm:pii:read`, `crm:pii:erase` and \
+             `crm:audit:read` must always be named. A token with the claim `tenant_id` (a string or an array of strings; the \
+             service may be configured for another name) is limited to those tenants.",
+        )
+    }
+}
+
+fn oauth_scheme() -> MetaSecurityScheme {
+    let scopes = SCOPES.iter().map(|(name, allows)| MetaOAuthScope { name, description: Some(allows) });
+    let flow = MetaOAuthFlow {
+        authorization_url: None,
+        token_url: Some(TOKEN_URL),
+        refresh_url: Some(TOKEN_URL),
+        scopes: scopes.collect(),
+    };
+    MetaSecurityScheme {
+        flows: Some(MetaOAuthFlows {
+            implicit: None,
+            password: None,
+            client_credentials: Some(flow),
+            authorization_code: None,
+        }),
+        ..scheme(
+            OAUTH_SCHEME,
+            "The same tokens, with the scope that each operation needs. The platform issues them, not this service: its \
+             documentation has the address, in place of the one here. Tokens are verified as RFC8725 recommends.",
+        )
+    }
+}
+
+fn scheme(ty: &'static str, description: &'static str) -> MetaSecurityScheme {
+    MetaSecurityScheme {
+        ty,
+        description: Some(description),
+        name: None,
+        key_in: None,
+        scheme: None,
+        bearer_format: None,
+        flows: None,
+        openid_connect_url: None,
+    }
+}
+
 impl<'a, A: Access> ApiExtractor<'a> for Caller<A> {
     const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::SecurityScheme];
     type ParamType = ();
     type ParamRawType = ();
 
     fn register(registry: &mut Registry) {
-        registry.create_security_scheme(
-            SECURITY_SCHEME,
-            MetaSecurityScheme {
-                ty: "http",
-                description: Some(
-                    "A JSON Web Token issued by the platform, or an opaque token that the platform knows. Scopes: `crm:read` \
-                     for GET, `crm:write` for POST, PATCH and DELETE (either for `GET /requests`), `crm:pii:read` to see phone numbers and e-mail \
-                     addresses unmasked and to search by them, `crm:pii:erase` to erase personal data, `crm:audit:read` for \
-                     the audit trail. The last three must always be named. A token that names no `crm:` scope may \
-                     read and write its tenant, unless the service is configured to require scopes; one that names any is \
-                     limited to the scopes it has. A token with the claim `tenant_id` (a string or an array of strings; \
-                     the service may be configured for another name) is limited to those tenants.",
-                ),
-                name: None,
-                key_in: None,
-                scheme: Some("bearer"),
-                bearer_format: Some("JWT"),
-                flows: None,
-                openid_connect_url: None,
-            },
-        );
+        registry.create_security_scheme(SECURITY_SCHEME, bearer_scheme());
+        registry.create_security_scheme(OAUTH_SCHEME, oauth_scheme());
     }
 
+    /// The operation's scope: the contract's emission makes the requirement of both schemes of it.
     fn security_schemes() -> Vec<&'static str> {
-        vec![SECURITY_SCHEME]
+        vec![A::SCOPE]
     }
 
     async fn from_request(

@@ -18,7 +18,10 @@ use super::{base_path::address, error_resource::ErrorResource, request_id};
 use crate::{
     error::{Challenge, DuplicateRequest, Error, ErrorKind},
     telemetry::metrics::HttpLimit,
-    values::Nullable,
+    values::{
+        Nullable, Shown,
+        shown::{Details, Message, RequestIdText},
+    },
 };
 
 /// Machine-readable error code; each has one HTTP status. New values may be added: treat one that you do not know by its
@@ -135,21 +138,24 @@ pub struct ErrorBody {
     /// Machine-readable error code.
     pub code: ErrorCode,
     /// Human-readable message, the same for every error with this code.
-    pub message: String,
+    pub message: Shown<Message>,
     /// Details, if any, naming the field, parameter or header at fault.
-    pub details: Nullable<String>,
+    pub details: Nullable<Shown<Details>>,
     /// The request's `X-Request-ID`, or the one that the server generated: quote it in support requests.
-    pub request_id: String,
+    pub request_id: Shown<RequestIdText>,
     /// For `IDEMPOTENT_CONFLICT`: the resource that the accepted request created or changed.
     pub resource: Nullable<ErrorResource>,
 }
 
-/// The status of a service that is down. New values may be added: treat one that you do not know by its HTTP status.
+/// The status of the service: `up` with 200, `down` with 503. New values may be added: treat one that you do not know by its
+/// HTTP status.
 #[derive(Debug, Enum, Serialize)]
 #[oai(rename_all = "lowercase")]
 #[serde(rename_all = "lowercase")]
-pub enum HealthDownStatus {
-    /// The service is down.
+pub enum HealthStatus {
+    /// The service is up.
+    Up,
+    /// The service is down, or shutting down.
     Down,
 }
 
@@ -168,17 +174,17 @@ pub enum Cell {
 #[serde(rename_all = "camelCase")]
 pub struct HealthDown {
     /// The status of the service.
-    pub status: HealthDownStatus,
+    pub status: HealthStatus,
     /// The name of this service.
     pub cell: Cell,
     /// Machine-readable error code.
     pub code: ErrorCode,
     /// Human-readable message, the same for every error with this code.
-    pub message: String,
+    pub message: Shown<Message>,
     /// Which part is failing, and why.
-    pub details: Nullable<String>,
+    pub details: Nullable<Shown<Details>>,
     /// The request's `X-Request-ID`, or the one that the server generated: quote it in support requests.
-    pub request_id: String,
+    pub request_id: Shown<RequestIdText>,
     /// Always `null`: an error of the service is about no resource.
     pub resource: Nullable<ErrorResource>,
 }
@@ -186,7 +192,7 @@ pub struct HealthDown {
 impl From<ErrorBody> for HealthDown {
     fn from(error: ErrorBody) -> Self {
         let ErrorBody { code, message, details, request_id, resource } = error;
-        Self { status: HealthDownStatus::Down, cell: Cell::Crm, code, message, details, request_id, resource }
+        Self { status: HealthStatus::Down, cell: Cell::Crm, code, message, details, request_id, resource }
     }
 }
 
@@ -199,7 +205,7 @@ pub struct ErrorResponse {
     /// passed by value.
     accepted: Option<Box<(ErrorResource, String)>>,
     /// For a failed precondition: the entity tag that the resource has.
-    entity_tag: Option<String>,
+    entity_tag: Option<Box<str>>,
     /// For the log only: the client must not see it.
     cause: Option<String>,
     /// What `WWW-Authenticate` says, where it says more than the scheme.
@@ -236,6 +242,25 @@ impl ErrorResponse {
     pub fn payload_too_large(limit: usize) -> Self {
         let details = format!("the body must not be larger than {limit} bytes");
         Self::detailed(ErrorCode::PayloadTooLarge, details).because_of(HttpLimit::body_size)
+    }
+
+    /// 404: nothing of the tenant is at this path of the contract. The same for unknown, malformed and foreign ids.
+    #[must_use]
+    pub fn not_found_at(template: &str) -> Self {
+        Self::new(ErrorCode::NotFound).located(Some(template))
+    }
+
+    /// Says what was not found, if that is the error and nothing was said yet.
+    #[must_use]
+    pub fn located(self, template: Option<&str>) -> Self {
+        if self.code != ErrorCode::NotFound || self.details.is_some() {
+            return self;
+        }
+        let details = match template {
+            Some(template) => format!("the tenant has nothing at {template} with this id"),
+            None => "there is no such path".to_owned(),
+        };
+        Self { details: Some(details), ..self }
     }
 
     /// 415: the body is not `application/json`.
@@ -322,9 +347,9 @@ impl ErrorResponse {
     pub fn body(&self, request_id: &str) -> ErrorBody {
         ErrorBody {
             code: self.code,
-            message: self.code.message().to_owned(),
-            details: Nullable(self.details.clone()),
-            request_id: request_id.to_owned(),
+            message: self.code.message().into(),
+            details: Nullable(self.details.clone().map(Into::into)),
+            request_id: request_id.into(),
             resource: Nullable(self.accepted.as_ref().map(|accepted| accepted.0.clone())),
         }
     }
@@ -356,7 +381,7 @@ impl ErrorResponse {
         if let Some(location) = self.location().and_then(|location| HeaderValue::try_from(location).ok()) {
             headers.insert(header::LOCATION, location);
         }
-        if let Some(entity_tag) = self.entity_tag.and_then(|entity_tag| HeaderValue::try_from(entity_tag).ok()) {
+        if let Some(entity_tag) = self.entity_tag.and_then(|entity_tag| HeaderValue::from_str(&entity_tag).ok()) {
             headers.insert(header::ETAG, entity_tag);
         }
         response
@@ -409,7 +434,7 @@ impl From<Error> for ErrorResponse {
         Self {
             details,
             accepted,
-            entity_tag: error.entity_tag().map(str::to_owned),
+            entity_tag: error.entity_tag().map(Into::into),
             cause: error.cause().map(str::to_owned),
             challenge: error.challenge().map(describe),
             ..Self::new(code)

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use poem::web::Data;
 use poem_openapi::{
-    ApiResponse, Enum, Object, OpenApi,
+    ApiResponse, Object, OpenApi,
     registry::{MetaMediaType, MetaResponse, MetaResponses, Registry},
     types::{Example, Type},
 };
@@ -16,7 +16,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    error::{Cell, ErrorCode, ErrorResponse, HealthDown},
+    error::{Cell, ErrorCode, ErrorResponse, HealthDown, HealthStatus},
     reply::Found,
     request_id,
     tag::Tag,
@@ -35,15 +35,6 @@ pub struct Probed {
     pub database: Arc<database::Health>,
     /// Cancelled when shutdown begins.
     pub stopping: CancellationToken,
-}
-
-/// The status of the service. New values may be added: treat one that you do not know by its HTTP status.
-#[derive(Debug, Enum, Serialize)]
-#[oai(rename_all = "lowercase")]
-#[serde(rename_all = "lowercase")]
-pub enum HealthStatus {
-    /// The service is up.
-    Up,
 }
 
 /// The health of the service.

@@ -42,7 +42,7 @@ pub struct DeclaredParameters(HashMap<String, Vec<String>>);
 impl DeclaredParameters {
     /// Adds the parameters of an operation. `template` is a path of the contract, such as `/customers/{customer_id}`.
     pub fn add(&mut self, method: &str, template: &str, names: Vec<String>) {
-        self.0.insert(format!("{} {}", method.to_uppercase(), template.replace('{', ":").replace('}', "")), names);
+        self.0.insert(key(&method.to_uppercase(), template), names);
     }
 
     /// Rejects a parameter that the operation does not declare.
@@ -57,7 +57,7 @@ impl DeclaredParameters {
         let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
         let declared = request
             .data::<PathPattern>()
-            .and_then(|PathPattern(path)| request.data::<Arc<Self>>()?.0.get(&format!("{method} {path}")));
+            .and_then(|PathPattern(path)| request.data::<Arc<Self>>()?.0.get(&key(method.as_str(), path)));
         let declared = declared.ok_or_else(|| Error::internal("an operation is not in the contract"))?;
         match Parameters::of(request)?.iter().find(|(name, _)| !declared.contains(name)) {
             Some((name, _)) => {
@@ -67,6 +67,12 @@ impl DeclaredParameters {
             None => Ok(()),
         }
     }
+}
+
+/// The method, and the path without the names of its parameters, for which the router has others than the contract.
+fn key(method: &str, path: &str) -> String {
+    let segments = path.split('/').map(|segment| if segment.starts_with(['{', ':']) { ":" } else { segment });
+    format!("{method} {}", segments.collect::<Vec<_>>().join("/"))
 }
 
 /// A query parameter, optional unless its type says otherwise, rejected if sent more than once.

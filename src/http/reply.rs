@@ -50,6 +50,13 @@ pub enum Current<T> {
 #[derive(Debug)]
 pub struct NoContent;
 
+/// What the contract says of a [`Found`], unless the operation says more.
+pub const FOUND: &str = "OK: the requested data.";
+/// What the contract says of a [`Created`], likewise.
+pub const CREATED: &str = "Created: the new resource.";
+/// What the contract says of a [`NoContent`], likewise.
+pub const DELETED: &str = "Deleted.";
+
 fn meta(status: StatusCode, description: &'static str, schema: Option<MetaSchemaRef>) -> MetaResponse {
     MetaResponse {
         description,
@@ -101,7 +108,7 @@ impl<T: Type + Serialize> ApiResponse for Created<T> {
     fn meta() -> MetaResponses {
         let schema = MetaSchema::new_with_format("string", "uri-reference");
         let location = meta_header("Location", "The URL of the new resource.", schema);
-        let created = meta(StatusCode::CREATED, "Created: the new resource.", Some(T::schema_ref()));
+        let created = meta(StatusCode::CREATED, CREATED, Some(T::schema_ref()));
         MetaResponses { responses: vec![MetaResponse { headers: vec![location], ..created }] }
     }
 
@@ -135,7 +142,7 @@ impl<T: Serialize + Send> IntoResponse for Created<Tagged<T>> {
 
 impl<T: Type + Serialize> ApiResponse for Found<T> {
     fn meta() -> MetaResponses {
-        MetaResponses { responses: vec![meta(StatusCode::OK, "OK: the requested data.", Some(T::schema_ref()))] }
+        MetaResponses { responses: vec![meta(StatusCode::OK, FOUND, Some(T::schema_ref()))] }
     }
 
     fn register(registry: &mut Registry) {
@@ -189,7 +196,7 @@ impl<T: Serialize + Send> IntoResponse for Current<T> {
 
 impl ApiResponse for NoContent {
     fn meta() -> MetaResponses {
-        MetaResponses { responses: vec![meta(StatusCode::NO_CONTENT, "Deleted.", None)] }
+        MetaResponses { responses: vec![meta(StatusCode::NO_CONTENT, DELETED, None)] }
     }
 
     fn register(_registry: &mut Registry) {}

@@ -165,7 +165,7 @@ impl<O: Endpoint> ServiceStack<O> {
     /// Renders an error in the one shape, whoever created it.
     fn render(&self, error: ErrorResponse, path: &str, request_id: &str) -> Response {
         let not_allowed = error.code() == ErrorCode::MethodNotAllowed;
-        let mut response = error.render(request_id);
+        let mut response = error.located(self.contract.route(path)).render(request_id);
         if not_allowed {
             set_header(&mut response, ALLOW.as_str(), self.contract.allowed(path));
         }

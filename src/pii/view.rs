@@ -104,6 +104,8 @@ impl<R: PiiRule> ContractValue for DisplayedPii<R> {
 
     fn schema_ref() -> MetaSchemaRef {
         MetaSchemaRef::Inline(Box::new(MetaSchema {
+            // A mask may be longer than the shortest addresses.
+            max_length: Some(R::MAX + 8),
             example: Some(Value::from(R::mask(R::EXAMPLE))),
             ..MetaSchema::new("string")
         }))

@@ -211,7 +211,7 @@ impl ApiResponse for Exported {
             description: Some(description.to_owned()),
             required: true,
             deprecated: false,
-            schema: MetaSchemaRef::Inline(Box::new(MetaSchema::new("string"))),
+            schema: MetaSchemaRef::Inline(Box::new(MetaSchema { max_length: Some(255), ..MetaSchema::new("string") })),
         };
         let response = MetaResponse {
             description: "OK: the customer's data.",

@@ -26,4 +26,4 @@ pub mod types;
 
 pub use api::PrivacyApi;
 pub(crate) use request::erase_by_operator;
-pub use steps::{ErasureStep, LogEmptying, PENDING, PendingErasure, pending, run};
+pub use steps::{ERASURES, ErasureStep, LogEmptying, PENDING, PendingErasure, pending, run};

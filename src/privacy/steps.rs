@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// What the audit trail calls an erasure.
-pub(super) const ERASURES: Kind = Kind {
+pub const ERASURES: Kind = Kind {
     name: "erasure",
     collection: "erasures",
     tag: Tag {

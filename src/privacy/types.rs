@@ -15,7 +15,10 @@ use crate::{
     customers::Customer,
     follow_ups::FollowUp,
     opportunities::Opportunity,
-    values::{ContractValue, Field, Id, Nullable, Tenant, Timestamp, Violation, contract_type},
+    values::{
+        ContractValue, Field, Id, Nullable, Shown, Tenant, Timestamp, Violation, contract_type, number,
+        shown::ActorName,
+    },
 };
 
 /// What is to be erased besides the customer and its contacts.
@@ -84,7 +87,7 @@ pub struct Erasure {
     /// When it was accepted: from then on no reply shows the personal data of the customer itself.
     pub at: Timestamp,
     /// Who asked for it: the token's `sub`, else its client, else `unknown`.
-    pub actor: String,
+    pub actor: Shown<ActorName>,
     /// Whether the texts of follow-ups are erased too.
     pub follow_ups: FollowUpTexts,
     /// What held personal data and was erased so far.
@@ -134,7 +137,7 @@ impl Erasure {
             tenant_id: Tenant::stored(tenant_id),
             customer_id: Id(customer_id),
             at: Timestamp(requested_at),
-            actor,
+            actor: actor.into(),
             follow_ups: if with_follow_ups { FollowUpTexts::Erase } else { FollowUpTexts::Keep },
             counts: ErasureCounts {
                 customers: Count(customers),
@@ -160,6 +163,7 @@ impl ContractValue for Count {
     fn schema_ref() -> MetaSchemaRef {
         MetaSchemaRef::Inline(Box::new(MetaSchema {
             minimum: Some(0.0),
+            maximum: Some(number::LARGEST as f64),
             example: Some(Value::from(1)),
             ..MetaSchema::new_with_format("integer", "int64")
         }))

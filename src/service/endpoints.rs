@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use poem::{Endpoint, EndpointExt, IntoEndpoint, Response, Route, endpoint::make_sync, get};
 
-use super::{contract, refusals};
+use super::{asyncapi, contract, refusals};
 use crate::{
     app::App,
     http::{
@@ -33,6 +33,8 @@ pub fn service_with(app: &App, operations: impl Endpoint + 'static) -> impl Endp
     let documents = Route::new()
         .at("/openapi.json", get(Document::new("application/json", || contract::contract().json())))
         .at("/openapi.yaml", get(Document::new("application/yaml", || contract::contract().yaml())))
+        .at("/asyncapi.json", get(Document::new("application/json", || format!("{:#}", asyncapi::document()))))
+        .at("/asyncapi.yaml", get(Document::new("application/yaml", asyncapi::yaml)))
         .at("/docs", get(Document::page(|| contract::swagger_ui(&contract::contract()))));
     stack(app, contract, documents, operations)
 }

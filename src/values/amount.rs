@@ -6,16 +6,15 @@ use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{ContractValue, Violation, contract_type};
+use super::{ContractValue, Violation, contract_type, number::LARGEST};
 
-/// An amount in the currency's minor unit, from 0 to 2^53 - 1, the largest integer that is interoperable in JSON (RFC
-/// 8259, section 6).
+/// An amount in the currency's minor unit, from 0 to [`LARGEST`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct AmountCents(pub i64);
 
 impl AmountCents {
-    const MAX: i64 = 9_007_199_254_740_991;
+    const MAX: i64 = LARGEST;
 }
 
 impl ContractValue for AmountCents {

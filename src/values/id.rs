@@ -8,9 +8,13 @@ use poem_openapi::{
 };
 use serde::Serialize;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use uuid::{Uuid, fmt::Hyphenated};
 
 use super::{ContractValue, Violation, contract_type};
+
+/// When the ids of examples were made, in milliseconds since the epoch.
+const EXAMPLES_MADE: u64 = 1_769_851_800_125;
 
 /// A resource id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -20,6 +24,14 @@ pub struct Id(pub Uuid);
 impl Id {
     /// The id used in the contract's examples.
     pub const EXAMPLE: &str = "019aa5c8-7d40-7c1e-b3a2-5f0e6d1c2b3a";
+
+    /// The id used in examples for a resource of this kind: the same each time, and another one for each kind.
+    #[must_use]
+    pub fn example(kind: &str) -> Uuid {
+        let random = Sha256::digest(kind);
+        let random = random.first_chunk().copied().unwrap_or_default();
+        uuid::Builder::from_unix_timestamp_millis(EXAMPLES_MADE, &random).into_uuid()
+    }
 
     /// Parses an id. Malformed input becomes the nil UUID, which no resource has, so that it gets the same checks and
     /// the same response as an unknown id.
@@ -44,6 +56,7 @@ impl ContractValue for Id {
 
     fn schema_ref() -> MetaSchemaRef {
         MetaSchemaRef::Inline(Box::new(MetaSchema {
+            max_length: Some(Hyphenated::LENGTH),
             example: Some(Value::from(Self::EXAMPLE)),
             ..MetaSchema::new_with_format("string", "uuid")
         }))

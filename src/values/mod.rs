@@ -8,7 +8,7 @@
 //! [`json`]; [`unknown_name`] for what is said of a field or parameter that does not exist.
 //!
 //! Reading order: [`contract`], then [`text`], [`optional`], [`id`], [`timestamp`], [`number`], [`integer_enum`],
-//! [`tenant`], [`currency`].
+//! [`tenant`], [`shown`], [`currency`].
 
 pub mod amount;
 pub mod clock;
@@ -22,6 +22,7 @@ pub mod optional;
 pub mod page;
 pub mod query;
 pub mod request_id;
+pub mod shown;
 pub mod tenant;
 pub mod text;
 pub mod timestamp;
@@ -35,6 +36,7 @@ pub use currency::Currency;
 pub use id::Id;
 pub use optional::{Clearable, Field, Nullable};
 pub use request_id::IdempotencyKey;
+pub use shown::Shown;
 pub use tenant::Tenant;
 pub use text::{Name, Text, TextRule};
 pub use timestamp::Timestamp;

@@ -40,5 +40,8 @@ fn whole(json: &str) -> Option<i64> {
     format!("{sign}{}{}", significant, "0".repeat(places)).parse().ok()
 }
 
+/// The largest whole number that is interoperable in JSON, 2^53 - 1 (RFC 8259, section 6).
+pub const LARGEST: i64 = 9_007_199_254_740_991;
+
 /// The most digits of a number of 64 bits.
 const MAX_DIGITS: usize = 19;

@@ -9,11 +9,13 @@ use poem_openapi::{
 use serde::Serialize;
 use serde_json::Value;
 
-use super::query::{IntegerRange, QueryValue};
+use super::{
+    number::LARGEST,
+    query::{IntegerRange, QueryValue},
+};
 use crate::values::{ContractValue, Violation, contract_type};
 
-/// At most 2^53 - 1, the largest integer that is interoperable in JSON (RFC 8259, section 6).
-const PAGE: IntegerRange = IntegerRange { default: 1, min: 1, max: 9_007_199_254_740_991, format: "int64" };
+const PAGE: IntegerRange = IntegerRange { default: 1, min: 1, max: LARGEST.unsigned_abs(), format: "int64" };
 const PAGE_SIZE: IntegerRange = IntegerRange { default: 20, min: 1, max: 100, format: "int32" };
 
 /// The `page` parameter, starting at 1.
@@ -106,6 +108,7 @@ impl<T: Type + Serialize> ContractValue for List<T> {
             let total = MetaSchema {
                 description: Some("Exact number of items across all pages."),
                 minimum: Some(0.0),
+                maximum: Some(LARGEST as f64),
                 example: Some(Value::from(1)),
                 ..MetaSchema::new_with_format("integer", "int64")
             };

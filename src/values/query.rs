@@ -64,6 +64,9 @@ impl IntegerRange {
     }
 }
 
+/// No parameter can be longer: neither can the URL.
+const LONGEST: usize = 16_384;
+
 /// A filter by another resource's id. Any text is accepted; one that is not an id of the tenant's matches nothing.
 #[derive(Debug)]
 pub struct IdFilter;
@@ -72,7 +75,7 @@ impl QueryValue for IdFilter {
     type Value = Option<Uuid>;
 
     fn schema() -> MetaSchemaRef {
-        inline(MetaSchema { example: Some(Id::EXAMPLE.into()), ..MetaSchema::new("string") })
+        inline(MetaSchema { max_length: Some(LONGEST), ..MetaSchema::new("string") })
     }
 
     fn read(value: Option<&str>) -> Result<Option<Uuid>, Violation> {
@@ -88,7 +91,7 @@ impl QueryValue for TextFilter {
     type Value = Option<String>;
 
     fn schema() -> MetaSchemaRef {
-        inline(MetaSchema::new("string"))
+        inline(MetaSchema { max_length: Some(LONGEST), ..MetaSchema::new("string") })
     }
 
     /// PostgreSQL rejects NUL in a parameter. No stored text contains one: replaced, it simply matches nothing.

@@ -9,6 +9,9 @@ use serde_json::Value;
 
 use super::{ContractValue, Violation, contract_type};
 
+/// Maximum length of a timestamp, in characters: RFC 3339 has no bound for the digits of a second.
+const MAX_LENGTH: usize = 64;
+
 /// A UTC timestamp with millisecond precision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timestamp(pub DateTime<Utc>);
@@ -28,6 +31,7 @@ impl ContractValue for Timestamp {
 
     fn schema_ref() -> MetaSchemaRef {
         MetaSchemaRef::Inline(Box::new(MetaSchema {
+            max_length: Some(MAX_LENGTH),
             example: Some(Value::from("2026-01-31T09:30:00.125Z")),
             ..MetaSchema::new_with_format("string", "date-time")
         }))
@@ -36,6 +40,7 @@ impl ContractValue for Timestamp {
     fn from_value(value: Value) -> Result<Self, Violation> {
         value
             .as_str()
+            .filter(|text| text.len() <= MAX_LENGTH)
             .and_then(|text| DateTime::parse_from_rfc3339(text).ok())
             .map(|instant| Self::new(instant.to_utc()))
             .ok_or(Cow::Borrowed("must be an RFC 3339 timestamp"))

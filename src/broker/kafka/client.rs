@@ -15,9 +15,6 @@ use crate::broker::{
     names::{DEAD_SINCE, ORIGIN, REASON},
 };
 
-/// The topics that the platform publishes to. What stands before the first dot is the sender whose events they hold.
-pub const PLATFORM_TOPICS: [&str; 2] = ["erp.events", "oa.events"];
-
 pub(super) fn down(error: KafkaError) -> Down {
     Down(error.to_string())
 }

@@ -24,12 +24,12 @@ use tokio::{
 };
 
 use super::{
-    client::{Closing, PLATFORM_TOPICS, down, is_refusal, of_any_size, senders},
+    client::{Closing, down, is_refusal, of_any_size, senders},
     offsets::{Assignments, Offsets},
 };
 use crate::broker::{
     interface::{Delivery, Down, Refusal, Settled, Settlement, Subscriber},
-    names::{DEAD_LETTERS, DEAD_SINCE, INBOUND, ORIGIN, REASON},
+    names::{DEAD_LETTERS, DEAD_SINCE, INBOUND, ORIGIN, PLATFORM_TOPICS, REASON},
 };
 
 /// How long the brokers may take to say what they have.

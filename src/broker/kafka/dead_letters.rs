@@ -12,10 +12,10 @@ use rdkafka::{
 use serde::Deserialize;
 use tokio::time::timeout;
 
-use super::client::{Closing, PLATFORM_TOPICS, down, of_any_size, senders};
+use super::client::{Closing, down, of_any_size, senders};
 use crate::broker::{
     interface::{Choose, DeadLetter, DeadLetterAction, Down},
-    names::{DEAD_LETTERS, DEAD_SINCE, INBOUND, ORIGIN, REASON},
+    names::{DEAD_LETTERS, DEAD_SINCE, INBOUND, ORIGIN, PLATFORM_TOPICS, REASON},
 };
 
 /// How long the brokers may take to answer anything.

@@ -15,10 +15,7 @@ use std::time::Duration;
 use futures_util::{FutureExt, future::BoxFuture};
 use rdkafka::ClientConfig;
 
-pub use self::{
-    client::PLATFORM_TOPICS,
-    publisher::{EVENT_ID, EVENT_TYPE},
-};
+pub use self::publisher::{EVENT_ID, EVENT_TYPE};
 use self::{client::down, publisher::KafkaPublisher};
 use super::interface::{Broker, Choose, DeadLetterAction, Down, Publisher, Subscriber};
 use crate::config::{KafkaAddress, KafkaLogin, KafkaTls};

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::emission::emit;
-use crate::{http::query::DeclaredParameters, values::integer_enum::ValueNames};
+use super::{emission::emit, json::entries, supplement::Supplement};
+use crate::http::{caller::OAUTH_SCHEME, query::DeclaredParameters};
 
 /// The contract of a set of operations, and the routes derived from it.
 pub struct Contract {
@@ -15,11 +15,11 @@ pub struct Contract {
 }
 
 impl Contract {
-    /// Builds the contract from poem-openapi's document, names for the values of its integer enums, and the paths of
-    /// the documents served alongside the operations.
+    /// Builds the contract from poem-openapi's document, what that does not say, and the paths of the documents served
+    /// alongside the operations.
     #[must_use]
-    pub fn of(spec: &str, integer_enums: &[ValueNames], documents: &'static [&'static str]) -> Self {
-        let document = emit(spec, integer_enums);
+    pub fn of(spec: &str, supplement: &Supplement, documents: &'static [&'static str]) -> Self {
+        let document = emit(spec, supplement);
         let paths = document.get("paths").and_then(Value::as_object).into_iter().flatten();
         let mut paths: Vec<_> = paths.map(|(path, methods)| (path.clone(), allow(methods))).collect();
         paths.extend(documents.iter().map(|path| ((*path).to_owned(), "GET, HEAD".to_owned())));
@@ -42,6 +42,24 @@ impl Contract {
     #[must_use]
     pub fn yaml(&self) -> String {
         yaml_serde::to_string(&self.document).unwrap_or_default()
+    }
+
+    /// The document for a page where people paste a token: without the scheme by which a program would get one, from an
+    /// address that the page does not know.
+    #[must_use]
+    pub fn for_bearers(&self) -> Value {
+        let mut document = self.document.clone();
+        if let Some(schemes) = document.pointer_mut("/components/securitySchemes").and_then(Value::as_object_mut) {
+            schemes.shift_remove(OAUTH_SCHEME);
+        }
+        for (_, item) in entries(document.get_mut("paths")) {
+            for (_, operation) in entries(Some(item)) {
+                if let Some(security) = operation.get_mut("security").and_then(Value::as_array_mut) {
+                    security.retain(|scheme| scheme.get(OAUTH_SCHEME).is_none());
+                }
+            }
+        }
+        document
     }
 
     /// Whether the path is that of a document.

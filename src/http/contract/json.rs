@@ -7,6 +7,12 @@ pub(super) fn reference(kind: &str, name: &str) -> Value {
     json!({ "$ref": format!("#/components/{kind}/{name}") })
 }
 
+/// The name of the schema that a reference is to.
+pub(super) fn schema_name(part: &Value) -> Option<String> {
+    let path = part.get("$ref").and_then(Value::as_str)?;
+    path.strip_prefix("#/components/schemas/").map(str::to_owned)
+}
+
 /// The names of the schemas that `part` references.
 #[must_use]
 pub fn referenced_schemas(part: &Value) -> Vec<String> {

@@ -3,10 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crm::{
-    broker::{
-        Broker, DEAD_LETTERS, DeliveryOutcome, EVENTS,
-        kafka::{Kafka, PLATFORM_TOPICS},
-    },
+    broker::{Broker, DEAD_LETTERS, DeliveryOutcome, EVENTS, PLATFORM_TOPICS, kafka::Kafka},
     relay,
 };
 use rdkafka::{

@@ -9,8 +9,10 @@ use super::{id, on_postgres};
 /// Fails unless the event conforms to the schema of its type.
 pub fn assert_event_schema(document: &Value, event: &Value) {
     let event_type = event["eventType"].as_str().unwrap();
+    let messages = document["components"]["messages"].as_object().unwrap();
+    let message = messages.values().find(|message| message["title"] == event_type).unwrap();
     let schema = json!({
-        "$ref": format!("#/components/schemas/{event_type}"),
+        "$ref": message["payload"]["$ref"],
         "components": { "schemas": document["components"]["schemas"] },
     });
     let validator = jsonschema::options().with_draft(jsonschema::Draft::Draft7).build(&schema).unwrap();

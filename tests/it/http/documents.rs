@@ -7,7 +7,7 @@ use poem::{Endpoint, Request, Response, http::StatusCode};
 
 use crate::harness::Service;
 
-const DOCUMENTS: [&str; 3] = ["/docs", "/openapi.json", "/openapi.yaml"];
+const DOCUMENTS: [&str; 5] = ["/docs", "/openapi.json", "/openapi.yaml", "/asyncapi.json", "/asyncapi.yaml"];
 
 async fn get(service: &Service, path: &str, headers: &[(&str, &str)]) -> (Response, Vec<u8>) {
     let mut request = Request::builder().uri_str(path);

@@ -134,7 +134,7 @@ impl Fixture<'_> {
             7 => {
                 let (phone, email) = (query(&phone), query(&email));
                 let path = match round % 4 {
-                    0 | 1 => format!("/customers?contactPhone={phone}&contactEmail={email}&{QUERY}={QUERY}"),
+                    0 | 1 => format!("/customers?contactPhone={phone}&contactEmail={email}"),
                     _ => format!("/contacts?phone={phone}&email={email}&customerId={QUERY}"),
                 };
                 ("GET", if sees_clear { 200 } else { 403 }, service.get(&path))
@@ -161,7 +161,7 @@ impl Fixture<'_> {
     /// An invalid body.
     fn invalid(&self, number: usize, mut body: Value) -> (u16, Call<'_>) {
         let (phone, email) = (phone(number), email(number));
-        match number / 10 % 7 {
+        match number / 10 % 8 {
             0 => body["unknownField"] = json!(phone),
             1 => body["name"] = json!(""),
             2 => (body["contactPhone"], body["contactEmail"]) = (json!(email), json!(phone)),
@@ -170,6 +170,7 @@ impl Fixture<'_> {
             5 => {
                 return (400, self.service.post("/customers", json!({})).body(format!("{{\"contactPhone\":\"{phone}")));
             }
+            6 => (body[&phone], body[&email]) = (json!(email), json!(phone)),
             _ => {
                 let body = json!({ "customerId": email, "name": "x", "phone": phone });
                 return (400, self.service.post("/contacts", body));
@@ -196,13 +197,14 @@ impl Fixture<'_> {
     /// A canary in a path or a parameter where none belongs.
     fn misplaced(&self, number: usize) -> (u16, Call<'_>) {
         let (service, phone, email) = (self.service, query(&phone(number)), query(&email(number)));
-        match number / 10 % 7 {
+        match number / 10 % 8 {
             0 => (400, service.get(&format!("/customers?contactPhone={phone}*"))),
             1 => (400, service.get(&format!("/contacts?email={email}*&phone={phone}"))),
             2 => (404, service.get(&format!("/customers/{phone}"))),
             3 => (404, service.get(&format!("/{email}/{phone}"))),
             4 => (405, service.call(Method::PUT, &format!("/customers/{email}?{QUERY}={phone}"))),
             5 => (400, service.get(&format!("/customers?page={phone}&pageSize={email}"))),
+            6 => (400, service.get(&format!("/customers?{phone}={email}&{QUERY}={phone}&{email}"))),
             _ => (404, service.delete(&format!("/contacts/{email}"))),
         }
     }

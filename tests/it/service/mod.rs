@@ -4,3 +4,4 @@ mod compatibility;
 mod contract;
 mod coverage;
 mod patterns;
+mod reads_well;
