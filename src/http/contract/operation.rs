@@ -10,7 +10,7 @@ use super::{
     traits::Traits,
 };
 use crate::{
-    http::{caller, error::ErrorCode, header, reply, request_id},
+    http::{access, error::ErrorCode, header, reply, request_id},
     telemetry::trace,
 };
 
@@ -66,7 +66,7 @@ fn add_parameters(operation: &mut Value, traits: &Traits) {
 /// Who may call the operation: with a token that has the scope, by either scheme.
 fn secure(operation: &mut Value, traits: &Traits) {
     let security = match traits.scope {
-        Some(scope) => json!([{ (caller::OAUTH_SCHEME): [scope] }, { (caller::SECURITY_SCHEME): [] }]),
+        Some(scope) => json!([{ (access::OAUTH_SCHEME): [scope] }, { (access::SECURITY_SCHEME): [] }]),
         None => json!([]),
     };
     set(operation, "security", security);
