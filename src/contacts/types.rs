@@ -8,7 +8,10 @@ use crate::{
     error::Result,
     pii::{DisplayedPii, Email, EmailRule, Phone, PhoneRule, PiiLocation, PiiView},
     resource::{Projection, Published},
-    values::{Clearable, Field, Id, Name, Nullable, Tenant, Timestamp},
+    values::{
+        Clearable, Field, Id, Nullable, Tenant, Text, TextRule, Timestamp,
+        text::{NameRule, Verdict},
+    },
 };
 
 /// A new contact.
@@ -19,7 +22,7 @@ pub struct ContactCreate {
     /// The customer that the contact belongs to; it must exist and cannot be changed later.
     pub customer_id: Id,
     /// The person's name.
-    pub name: Name,
+    pub name: PersonName,
     /// A phone number; masked in responses without the scope `crm:pii:read`.
     #[serde(default)]
     pub phone: Clearable<Phone>,
@@ -38,7 +41,7 @@ pub struct ContactCreate {
 pub struct ContactUpdate {
     /// The person's name.
     #[serde(default)]
-    pub name: Field<Name>,
+    pub name: Field<PersonName>,
     /// A phone number; `null` clears it.
     #[serde(default)]
     pub phone: Clearable<Phone>,
@@ -62,7 +65,7 @@ pub struct Contact {
     /// The customer that the contact belongs to.
     pub customer_id: Id,
     /// The person's name.
-    pub name: Name,
+    pub name: PersonName,
     /// A phone number, masked without the scope `crm:pii:read`.
     pub phone: Nullable<DisplayedPii<PhoneRule>>,
     /// An e-mail address, masked without the scope `crm:pii:read`.
@@ -104,7 +107,7 @@ impl Projection for Contact {
             contact_id: Id(contact_id),
             tenant_id: Tenant::stored(tenant_id),
             customer_id: Id(customer_id),
-            name: Name::stored(name),
+            name: PersonName::stored(name),
             is_primary,
             created_at: Timestamp(created_at),
             updated_at: Timestamp(updated_at),
@@ -115,3 +118,23 @@ impl Projection for Contact {
 impl Published for Entity {
     type Projection = Contact;
 }
+
+/// The rule for [`PersonName`]: that of all names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PersonNameRule;
+
+impl TextRule for PersonNameRule {
+    const NAME: &'static str = "PersonName";
+    const MIN: usize = NameRule::MIN;
+    const MAX: usize = NameRule::MAX;
+    const PATTERN: &'static str = NameRule::PATTERN;
+    const EXPECTED: &'static str = NameRule::EXPECTED;
+    const EXAMPLE: &'static str = "Li Lei";
+
+    fn check(text: &str) -> Verdict {
+        NameRule::check(text)
+    }
+}
+
+/// The name of a person.
+pub type PersonName = Text<PersonNameRule>;

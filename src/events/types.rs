@@ -71,7 +71,7 @@ pub struct EventList {
     /// The events, oldest first; empty if there are none yet.
     #[oai(validator(max_items = 1000))]
     pub data: Vec<Event>,
-    /// Events before `cursor` that are damaged in the service's database and cannot be told; nearly always empty. Read
+    /// Events before `cursor` that are damaged in the service's database and cannot be shown; nearly always empty. Read
     /// the resource of each again.
     #[oai(validator(max_items = 1000))]
     pub gaps: Vec<EventGap>,
@@ -79,7 +79,7 @@ pub struct EventList {
     pub cursor: Cursor,
 }
 
-/// An event that cannot be told.
+/// An event that cannot be shown, because it is damaged.
 #[derive(Debug, Object, Serialize)]
 #[oai(rename_all = "camelCase")]
 #[serde(rename_all = "camelCase")]

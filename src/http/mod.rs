@@ -1,12 +1,13 @@
 //! HTTP: the service stack, between the connection and the operations.
 //!
 //! [`stack`] defines the order in which a request passes through it. [`server`] listens; [`limits`] are what both allow,
-//! [`head`] and [`in_flight`] apply some of them, [`rate`] those of a caller and a tenant. Handler arguments: [`caller`],
-//! [`query`], [`request_id`], [`precondition`], [`body`] (with [`media_type`]); results: [`reply`], [`error`]. `cors` lets pages of
-//! other origins ask.
+//! [`head`] and [`in_flight`] apply some of them, [`rate`] those of a caller and a tenant. Handler arguments: [`caller`] (with
+//! [`access`]), [`query`], [`request_id`], [`precondition`], [`body`] (with [`media_type`]); results: [`reply`], [`error`]. `cors`
+//! lets pages of other origins ask.
 //! [`contract`] emits the OpenAPI document, [`document`] serves it;
 //! [`probes`] are the operations without a tenant.
 
+pub mod access;
 pub mod base_path;
 pub mod body;
 pub mod caller;

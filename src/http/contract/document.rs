@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{emission::emit, json::entries, supplement::Supplement};
-use crate::http::{caller::OAUTH_SCHEME, query::DeclaredParameters};
+use crate::http::{access::OAUTH_SCHEME, query::DeclaredParameters};
 
 /// The contract of a set of operations, and the routes derived from it.
 pub struct Contract {

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     http::{
-        caller,
+        access,
         error::ErrorCode,
         header,
         precondition::{IF_MATCH_HEADER, IF_NONE_MATCH_HEADER},
@@ -82,9 +82,9 @@ fn add_parameters(operation: &mut Value, traits: &Traits) {
 /// Who may call the operation: with a token that has the scope, by either scheme.
 fn secure(operation: &mut Value, traits: &Traits) {
     let mut security: Vec<Value> =
-        traits.scopes.iter().map(|scope| json!({ (caller::OAUTH_SCHEME): [scope] })).collect();
+        traits.scopes.iter().map(|scope| json!({ (access::OAUTH_SCHEME): [scope] })).collect();
     if !security.is_empty() {
-        security.push(json!({ (caller::SECURITY_SCHEME): [] }));
+        security.push(json!({ (access::SECURITY_SCHEME): [] }));
     }
     set(operation, "security", Value::from(security));
     if !traits.scopes.is_empty() {

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::json::schema_name;
-use crate::http::{caller::scope, error::ErrorCode, precondition::IF_MATCH_HEADER};
+use crate::http::{access::scope, error::ErrorCode, precondition::IF_MATCH_HEADER};
 
 /// What determines an operation's headers, errors and examples.
 pub(super) struct Traits<'o> {

@@ -24,7 +24,7 @@ impl Message {
             "headers": { "$ref": "#/components/schemas/MessageHeaders" },
             "payload": { "$ref": format!("#/components/schemas/{}", self.name) },
             "bindings": {
-                "amqp": { "contentEncoding": "UTF-8", "messageType": self.event_type, "bindingVersion": "0.3.0" },
+                "amqp": { "messageType": self.event_type, "bindingVersion": "0.3.0" },
                 "kafka": { "key": { "type": "string", "description": key }, "bindingVersion": "0.5.0" },
             },
         })

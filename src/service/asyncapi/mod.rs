@@ -1,8 +1,8 @@
 //! The AsyncAPI 3 document of the events, emitted from the types that produce them; byte for byte
 //! `openapi/events.yaml`, and served at `/asyncapi.yaml`.
 //!
-//! [`schemas`] are the events; the resources in them are those of the API contract, converted to JSON Schema. [`channels`] say
-//! where they are found, on RabbitMQ and on Kafka; a [`message`] has a name and a type. No script edits the document afterwards.
+//! [`schemas`] are the events; the resources in them are those of the API contract, converted to JSON Schema. [`mod@channels`] say
+//! where they are found, on RabbitMQ and on Kafka; a [`mod@message`] has a name and a type. No script edits the document afterwards.
 
 mod channels;
 mod message;

@@ -259,6 +259,7 @@ fn the_introduction_is_short_and_names_everything_a_team_asks_for() {
     assert!(parameters["RequiredRequestId"]["example"].is_string());
     let text = contract.document.to_string();
     assert!(!text.contains("archive 6.1") && !text.contains("openapi/events.yaml"));
+    assert_eq!(contract.schema("Contact")["properties"]["name"]["example"], "Li Lei");
     assert_eq!(contract.schema("HealthStatus")["enum"], json!(["up", "down"]));
     for operation in contract.operations() {
         assert!(operation.definition["parameters"].to_string().contains("TraceParent"), "{}", operation.template);
