@@ -25,8 +25,8 @@ const ENTITY_TAGS: &str = r#"^([*]|(W/)?"[!#-~]*"( *, *(W/)?"[!#-~]*")*)$"#;
 
 /// Request headers.
 pub(super) fn parameters() -> Value {
-    // What is malformed in an optional header of a request is replaced; what is longer than the head may be is 431.
-    let lenient = json!({ "type": "string", "maxLength": 32_768 });
+    // What is malformed in an optional header of a request is replaced, however long it is.
+    let lenient = json!({ "type": "string" });
     let bounded = json!({ "type": "string", "minLength": 1, "maxLength": MAX_LENGTH, "pattern": "^[!-~]+$" });
     let mut tenant = json!(<Tenant as Type>::schema_ref());
     // Swagger UI would send it, and a token of another tenant would be refused.
