@@ -22,7 +22,7 @@ use super::{
 use crate::{http::BASE_PATH, inbound, resource::Action};
 
 /// The version of the events, which is not the program's: `openapi/README.md` says what raises it.
-pub const VERSION: &str = "1.3.0";
+pub const VERSION: &str = "1.4.0";
 
 /// Emits the document. Needs no environment, database or configuration.
 #[must_use]
