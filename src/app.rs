@@ -224,17 +224,6 @@ impl App {
         Ok(projected)
     }
 
-    /// Begins a search by these fields with personal data, if any; returns them.
-    ///
-    /// # Errors
-    /// Forbidden, unless the caller sees personal data unmasked: a search confirms what it is given.
-    pub fn begin_search(&self, caller: &Caller<CanRead>, searched: Vec<&'static str>) -> Result<Vec<&'static str>> {
-        match searched.first() {
-            Some(field) => caller.sees_clear(&format!("{field}: searching by it")).map(|()| searched),
-            None => Ok(searched),
-        }
-    }
-
     /// Projects the page that a caller requests of what a search by these fields found.
     ///
     /// # Errors

@@ -61,7 +61,7 @@ impl<T: DeserializeOwned> Body<T> {
             ReadBodyError::PayloadTooLarge => ErrorResponse::payload_too_large(limit),
             _ => Error::invalid("the body did not arrive whole").into(),
         })?;
-        let bytes = without_mark(&bytes);
+        let bytes = json::without_mark(&bytes);
         let is_blind = request.extensions().get::<IdentifiedCaller>().is_some_and(IdentifiedCaller::is_blind);
         if is_blind && request.method() == Method::PATCH && is_empty(bytes) {
             // It would change nothing and return the resource: that is reading.
@@ -106,11 +106,6 @@ fn check_content_coding(request: &Request) -> std::result::Result<(), ErrorRespo
     }
 }
 
-/// The body without its byte order mark, which parsers may ignore (RFC 8259, section 8.1).
-fn without_mark(bytes: &[u8]) -> &[u8] {
-    bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes)
-}
-
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     // serde would also deserialize a struct from an array.
     if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
@@ -120,11 +115,12 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let field = error.path().to_string();
         let error = error.into_inner();
+        let outermost = field.split(['.', '[']).next().unwrap_or_default();
         match error.classify() {
             serde_json::error::Category::Data => Error::invalid(describe(&field, &error)),
             // Valid JSON, which the parser cannot hold. Types that take numbers have seen to their own.
-            _ if json::message(&error) == "number out of range" && looks_like_a_name(&field) => {
-                Error::invalid(format!("{field}: the number is out of range"))
+            _ if json::message(&error) == "number out of range" && looks_like_a_name(outermost) => {
+                Error::invalid(format!("{outermost}: the number is out of range"))
             }
             _ => not_json(&error),
         }

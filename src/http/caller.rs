@@ -83,6 +83,8 @@ struct Identity {
     actor: OnceLock<Actor>,
     /// Set where the caller may write, but not read.
     is_blind: OnceLock<()>,
+    /// Set once the caller may make the request.
+    visibility: OnceLock<PiiVisibility>,
 }
 
 impl IdentifiedCaller {
@@ -97,6 +99,15 @@ impl IdentifiedCaller {
     pub fn is_blind(&self) -> bool {
         self.0.is_blind.get().is_some()
     }
+
+    /// Whether the caller may do something that reveals personal data, such as searching by it: a search confirms what it is
+    /// given.
+    ///
+    /// # Errors
+    /// Forbidden, unless the caller sees personal data unmasked.
+    pub fn sees_clear(&self, what: &str) -> Result<()> {
+        reveals(self.0.visibility.get().copied().unwrap_or(PiiVisibility::Masked), what)
+    }
 }
 
 impl<A> Caller<A> {
@@ -106,16 +117,19 @@ impl<A> Caller<A> {
         &self.actor.tenant
     }
 
-    /// Whether the caller may do something that reveals personal data, such as `searching by phone`: a search confirms
-    /// what it is given.
+    /// Whether the caller may do something that reveals personal data.
     ///
     /// # Errors
     /// Forbidden, unless the caller sees personal data unmasked.
     pub fn sees_clear(&self, what: &str) -> Result<()> {
-        match self.visibility {
-            PiiVisibility::Clear => Ok(()),
-            PiiVisibility::Masked => Err(Error::forbidden(format!("{what} needs the scope {PII_SCOPE}"))),
-        }
+        reveals(self.visibility, what)
+    }
+}
+
+fn reveals(visibility: PiiVisibility, what: &str) -> Result<()> {
+    match visibility {
+        PiiVisibility::Clear => Ok(()),
+        PiiVisibility::Masked => Err(Error::forbidden(format!("{what} needs the scope {PII_SCOPE}"))),
     }
 }
 
@@ -138,6 +152,9 @@ impl<A: Access> Caller<A> {
         }
         let tenant = authenticator.tenant(&claims.bearer, request.headers())?;
         let visibility = authenticator.visibility(&claims, may_read);
+        if let Some(identified) = request.extensions().get::<IdentifiedCaller>() {
+            let _first_wins = identified.0.visibility.set(visibility);
+        }
         let actor = authenticator.actor(request, &claims.bearer, tenant);
         DeclaredParameters::check(request)?;
         Ok(Self { actor, visibility, access: PhantomData })

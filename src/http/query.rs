@@ -12,6 +12,7 @@ use poem_openapi::{
     registry::{MetaParamIn, MetaSchemaRef},
 };
 
+use super::caller::IdentifiedCaller;
 use crate::{
     error::{Error, Result},
     values::{query::QueryValue, unknown_name},
@@ -85,6 +86,11 @@ impl<T: QueryValue> Query<T> {
         let value = values.next();
         if values.next().is_some() {
             return Err(Error::invalid(format!("{name}: must be sent once")));
+        }
+        if T::IS_PERSONAL && value.is_some() {
+            let caller = request.extensions().get::<IdentifiedCaller>();
+            let caller = caller.ok_or_else(|| Error::internal("a search without a caller"))?;
+            caller.sees_clear(&format!("{name}: searching by it"))?;
         }
         let literal = value.filter(|_| T::PLUS_IS_LITERAL).and_then(|_| with_literal_plus(request, name));
         T::read(literal.as_deref().or(value))

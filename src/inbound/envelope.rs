@@ -45,6 +45,7 @@ impl Envelope {
         if event.len() > LIMIT {
             return Err(Error::invalid(format!("the event is larger than {LIMIT} bytes")));
         }
+        let event = json::without_mark(event);
         // serde would also read a struct from an array of its fields. What is no JSON at all is found below.
         if event.trim_ascii_start().first().is_some_and(|first| b"[\"-0123456789tfn".contains(first)) {
             return Err(Error::invalid("the event must be a JSON object"));

@@ -73,6 +73,7 @@ impl<R: PiiRule> QueryValue for PiiFilter<R> {
 
     /// In a phone number and an e-mail address it means something.
     const PLUS_IS_LITERAL: bool = true;
+    const IS_PERSONAL: bool = true;
 
     fn schema() -> MetaSchemaRef {
         Pii::<R>::schema_ref()

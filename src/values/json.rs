@@ -15,3 +15,9 @@ pub fn describe(path: &str, error: &serde_json::Error) -> String {
         path => format!("{path}: {}", message(error)),
     }
 }
+
+/// The text without its byte order mark, which parsers may ignore (RFC 8259, section 8.1).
+#[must_use]
+pub fn without_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes)
+}

@@ -13,6 +13,8 @@ pub trait QueryValue {
 
     /// Whether a `+` that is not percent-encoded is a plus. In others it is a space, as in forms.
     const PLUS_IS_LITERAL: bool = false;
+    /// Whether an answer confirms personal data: only who sees it unmasked may send the parameter.
+    const IS_PERSONAL: bool = false;
     /// Whether the parameter must be sent.
     const REQUIRED: bool = false;
 
@@ -106,6 +108,9 @@ pub struct InstantFilter;
 
 impl QueryValue for InstantFilter {
     type Value = Option<DateTime<Utc>>;
+
+    /// That of an offset (`+08:00`).
+    const PLUS_IS_LITERAL: bool = true;
 
     fn schema() -> MetaSchemaRef {
         Timestamp::schema_ref()

@@ -375,8 +375,10 @@ async fn every_combination_of_filters_finds_exactly_the_matching_entries() {
     let at_middle = service.trail(&format!("from={middle}")).await;
     assert_eq!(text(at_middle.last().unwrap(), "occurredAt"), middle, "from is inclusive");
     // The same instant in another notation.
-    let with_offset = middle.replace('Z', "%2B00:00");
-    assert_eq!(service.trail(&format!("from={with_offset}")).await, at_middle);
+    for offset in ["%2B00:00", "+00:00"] {
+        let with_offset = middle.replace('Z', offset);
+        assert_eq!(service.trail(&format!("from={with_offset}")).await, at_middle);
+    }
 }
 
 #[tokio::test]

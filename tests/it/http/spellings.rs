@@ -190,7 +190,8 @@ async fn a_number_out_of_range_is_400_by_name_in_any_field() {
         post(&format!(r#"{{"name": {number}}}"#)).await.refused(400, "name: the number is out of range");
         post(&format!(r#"{{"name": "x", "other": {number}}}"#)).await.refused(400, "other: is not a field");
         let nested = post(&format!(r#"{{"name": {{"a": {number}}}}}"#)).await;
-        nested.refused(400, "name.a: the number is out of range");
+        nested.refused(400, "name: the number is out of range");
+        post(&format!(r#"{{"name": ["x", {number}]}}"#)).await.refused(400, "name: the number is out of range");
         let misplaced = post(&format!(r#"{{"name": {{"+44 20 7946 0958": {number}}}}}"#)).await.expect(400);
         assert!(!misplaced.text.contains("7946"), "{}", misplaced.text);
     }

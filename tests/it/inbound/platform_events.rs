@@ -127,6 +127,10 @@ async fn an_inapplicable_event_is_refused_by_name_and_changes_nothing() {
         (signed("e", data(json!({ "opportunityId": UNKNOWN_ID }))).to_string(), "opportunityId: must be the id"),
         (signed("e", data(json!({ "opportunityId": of_other }))).to_string(), "opportunityId: belongs to another"),
         (completed("e", json!({ "tenantId": "default", "title": "x" })).to_string(), "data: one of followUpId"),
+        (
+            format!("\u{feff}{}", completed("e", json!({ "tenantId": "default", "title": "x" }))),
+            "data: one of followUpId",
+        ),
         (completed("e", data(json!({ "title": "" }))).to_string(), "data.title: must be"),
         (completed("e", data(json!({ "title": "x\ny" }))).to_string(), "data.title: must be"),
         (completed("e", data(json!({ "followUpId": UNKNOWN_ID }))).to_string(), "followUpId: must be the id"),
