@@ -138,6 +138,12 @@ impl Error {
     #[must_use]
     pub fn insufficient_scope(scope: &'static str) -> Self {
         let details = format!("the token lacks the scope {scope}");
+        Self::insufficient_scope_for(details, scope)
+    }
+
+    /// The same, where `details` says what needs the scope.
+    #[must_use]
+    pub fn insufficient_scope_for(details: String, scope: &'static str) -> Self {
         Self { challenge: Some(Challenge::InsufficientScope(scope)), ..Self::forbidden(details) }
     }
 

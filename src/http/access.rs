@@ -37,6 +37,14 @@ pub trait Access: Send + Sync + 'static {
     const MUST_BE_NAMED: bool = false;
     /// A scope that suffices too.
     const ALTERNATIVE: Option<&'static str> = None;
+    /// Whether all that is answered is personal data in clear, so that the caller must be allowed to see it.
+    const REVEALS: bool = false;
+
+    /// The scopes in the contract, each of which suffices; those that are needed together are separated by a space.
+    #[must_use]
+    fn contract_scopes() -> Vec<&'static str> {
+        [Some(Self::SCOPE), Self::ALTERNATIVE].into_iter().flatten().collect()
+    }
 }
 
 /// The caller may read.
@@ -50,6 +58,10 @@ pub struct CanWrite;
 /// The caller may read or write: who may only write must be able to learn what came of it.
 #[derive(Debug, Clone)]
 pub struct CanReadOrWrite;
+
+/// The caller may read everything, personal data in clear too.
+#[derive(Debug, Clone)]
+pub struct CanExport;
 
 /// The caller may read the audit trail.
 #[derive(Debug, Clone)]
@@ -70,6 +82,15 @@ impl Access for CanWrite {
 impl Access for CanReadOrWrite {
     const SCOPE: &'static str = CanRead::SCOPE;
     const ALTERNATIVE: Option<&'static str> = Some(CanWrite::SCOPE);
+}
+
+impl Access for CanExport {
+    const SCOPE: &'static str = CanRead::SCOPE;
+    const REVEALS: bool = true;
+
+    fn contract_scopes() -> Vec<&'static str> {
+        vec!["crm:read crm:pii:read"]
+    }
 }
 
 impl Access for CanAudit {

@@ -16,7 +16,7 @@ use poem::{
 };
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions, registry::Registry};
 
-pub use super::access::{Access, CanAudit, CanErase, CanRead, CanReadOrWrite, CanWrite, Changing};
+pub use super::access::{Access, CanAudit, CanErase, CanExport, CanRead, CanReadOrWrite, CanWrite, Changing};
 use super::{
     access::{self, PII_SCOPE},
     header::{Sent, sent, text},
@@ -116,20 +116,14 @@ impl<A> Caller<A> {
     pub fn tenant(&self) -> &Tenant {
         &self.actor.tenant
     }
-
-    /// Whether the caller may do something that reveals personal data.
-    ///
-    /// # Errors
-    /// Forbidden, unless the caller sees personal data unmasked.
-    pub fn sees_clear(&self, what: &str) -> Result<()> {
-        reveals(self.visibility, what)
-    }
 }
 
 fn reveals(visibility: PiiVisibility, what: &str) -> Result<()> {
     match visibility {
         PiiVisibility::Clear => Ok(()),
-        PiiVisibility::Masked => Err(Error::forbidden(format!("{what} needs the scope {PII_SCOPE}"))),
+        PiiVisibility::Masked => {
+            Err(Error::insufficient_scope_for(format!("{what} needs the scope {PII_SCOPE}"), PII_SCOPE))
+        }
     }
 }
 
@@ -154,6 +148,9 @@ impl<A: Access> Caller<A> {
         let visibility = authenticator.visibility(&claims, may_read);
         if let Some(identified) = request.extensions().get::<IdentifiedCaller>() {
             let _first_wins = identified.0.visibility.set(visibility);
+        }
+        if A::REVEALS {
+            reveals(visibility, "the answer shows personal data in clear, which")?;
         }
         let actor = authenticator.actor(request, &claims.bearer, tenant);
         DeclaredParameters::check(request)?;
@@ -296,7 +293,7 @@ impl<'a, A: Access> ApiExtractor<'a> for Caller<A> {
 
     /// The operation's scopes: the contract's emission makes the requirement of both schemes of it.
     fn security_schemes() -> Vec<&'static str> {
-        [Some(A::SCOPE), A::ALTERNATIVE].into_iter().flatten().collect()
+        A::contract_scopes()
     }
 
     async fn from_request(

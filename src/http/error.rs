@@ -144,7 +144,7 @@ pub struct ErrorBody {
     /// The request's `X-Request-ID`, or the one that the server generated: quote it in support requests.
     pub request_id: Shown<RequestIdText>,
     /// For `IDEMPOTENT_CONFLICT`: the resource that the accepted request created or changed.
-    pub resource: Nullable<ErrorResource>,
+    pub resource: ErrorResource,
 }
 
 /// The status of the service: `up` with 200, `down` with 503. New values may be added: treat one that you do not know by its
@@ -186,7 +186,7 @@ pub struct HealthDown {
     /// The request's `X-Request-ID`, or the one that the server generated: quote it in support requests.
     pub request_id: Shown<RequestIdText>,
     /// Always `null`: an error of the service is about no resource.
-    pub resource: Nullable<ErrorResource>,
+    pub resource: ErrorResource,
 }
 
 impl From<ErrorBody> for HealthDown {
@@ -350,7 +350,7 @@ impl ErrorResponse {
             message: self.code.message().into(),
             details: Nullable(self.details.clone().map(Into::into)),
             request_id: request_id.into(),
-            resource: Nullable(self.accepted.as_ref().map(|accepted| accepted.0.clone())),
+            resource: self.accepted.as_ref().map(|accepted| accepted.0.clone()).unwrap_or_default(),
         }
     }
 

@@ -11,27 +11,34 @@ use serde_json::{Value, json};
 
 use crate::{
     error::NamedResource,
-    values::{ContractValue, Id, Violation, contract_type},
+    values::{ContractValue, Id, Shown, Violation, contract_type, shown::ResourceTypeName},
 };
 
 /// The name of the schema.
 const NAME: &str = "ErrorResource";
 
-/// The resource that an error is about, by type and id.
+/// The resource that an error is about, by type and id; `null` where it is about none.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct ErrorResource(Option<Named>);
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct ErrorResource {
+struct Named {
     r#type: String,
     id: Id,
 }
 
 impl From<&NamedResource> for ErrorResource {
     fn from(resource: &NamedResource) -> Self {
-        Self { r#type: resource.kind.clone(), id: Id(resource.id) }
+        Self(Some(Named { r#type: resource.kind.clone(), id: Id(resource.id) }))
     }
 }
 
 /// Not derived: the schema itself says that it may be null, because nothing can stand beside a reference to it.
 impl ContractValue for ErrorResource {
+    /// It is always there. But linters stumble over a `null` in an example, which may leave out only what is optional.
+    const REQUIRED: bool = false;
+
     fn name() -> Cow<'static, str> {
         NAME.into()
     }
@@ -53,7 +60,7 @@ impl ContractValue for ErrorResource {
                 (
                     "type",
                     described(
-                        <String as Type>::schema_ref(),
+                        <Shown<ResourceTypeName> as Type>::schema_ref(),
                         "The type of resource, for example `customer`; further types may come.",
                         json!("customer"),
                     ),

@@ -103,6 +103,7 @@ impl OpportunitiesApi {
         opportunity_id: Path<PathId>,
         body: Body<OpportunityUpdate>,
     ) -> Result<Found<Tagged<Opportunity>>> {
+        body.0.check()?;
         let intent = Intent::update(caller, key, OPPORTUNITIES, opportunity_id.0.uuid()).only_if(only_if);
         let changed = app
             .changes()

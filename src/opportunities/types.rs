@@ -8,7 +8,7 @@ use super::{
     stage::{OpportunityStage, OpportunityStatus},
 };
 use crate::{
-    error::Result,
+    error::{Error, Result},
     pii::PiiView,
     resource::{Action, Projection, Published},
     values::{
@@ -58,6 +58,21 @@ pub struct OpportunityUpdate {
     /// Whether the opportunity is open, won or lost; moves the stage if sent alone, must agree with it otherwise.
     #[serde(default)]
     pub status: Field<OpportunityStatus>,
+}
+
+impl OpportunityUpdate {
+    /// Checks what the body says by itself.
+    ///
+    /// # Errors
+    /// Invalid, if the stage and the status contradict each other.
+    pub fn check(&self) -> Result<()> {
+        match (self.stage.clone().into_option(), self.status.clone().into_option()) {
+            (Some(stage), Some(status)) if stage.kind() != status => {
+                Err(Error::invalid("status: contradicts the stage"))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// A possible sale to a customer.

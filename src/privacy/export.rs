@@ -29,7 +29,7 @@ use crate::{
     database::{Transaction, read, tenancy::Tenanted},
     error::{Error, Result},
     follow_ups::FollowUp,
-    http::caller::{Caller, CanRead},
+    http::caller::{Caller, CanExport},
     opportunities::Opportunity,
     pii::{PiiCipher, PiiView, PiiVisibility},
     resource::{OfCustomer, Projection},
@@ -74,7 +74,7 @@ struct Export {
 ///
 /// # Errors
 /// Not found; too many, if as many exports as may be are under way; or a database error.
-pub(super) async fn export(app: &App, caller: &Caller<CanRead>, customer: Uuid) -> Result<Exported> {
+pub(super) async fn export(app: &App, caller: &Caller<CanExport>, customer: Uuid) -> Result<Exported> {
     // Whoever asks for a customer that is not there must not take the place of another.
     read::one::<customers::Entity>(&app.database().read_for(caller.tenant()), caller.tenant(), customer).await?;
     let place = app.exports().clone().try_acquire_owned();
@@ -99,7 +99,7 @@ pub(super) async fn export(app: &App, caller: &Caller<CanRead>, customer: Uuid) 
 }
 
 /// The entry about the export: it showed all, whether it was read to its end or not.
-fn reading(app: &App, caller: &Caller<CanRead>, customer: Uuid) -> Option<AuditEntry> {
+fn reading(app: &App, caller: &Caller<CanExport>, customer: Uuid) -> Option<AuditEntry> {
     let fields = ["contactPhone", "contactEmail", "contacts.phone", "contacts.email"];
     let changes = fields.map(|field| FieldChange { field: field.to_owned(), old: None, new: None });
     let summary = "exported the customer in clear, with its contacts, opportunities and follow-ups".to_owned();

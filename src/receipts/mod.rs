@@ -7,3 +7,4 @@ mod api;
 pub mod types;
 
 pub use api::ReceiptsApi;
+pub use types::actions;

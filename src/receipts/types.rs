@@ -14,10 +14,12 @@ use crate::{
     change,
     error::NamedResource,
     http::{base_path::address, request_id::EXAMPLE},
+    resource::Action,
     values::{
-        ContractValue, Id, Nullable, Timestamp, Violation, contract_type,
+        ContractValue, Id, Nullable, Shown, Timestamp, Violation, contract_type,
         query::QueryValue,
         request_id::{EXPECTED, MAX_LENGTH, is_valid},
+        shown::{ActionName, Address, RequestIdText, ResourceTypeName},
     },
 };
 
@@ -27,36 +29,42 @@ use crate::{
 #[serde(rename_all = "camelCase")]
 pub struct Receipt {
     /// The key of the request: its `Idempotency-Key`, or else its `X-Request-ID`.
-    pub request_id: String,
+    pub request_id: Shown<RequestIdText>,
     /// When the request took effect.
     pub committed_at: Timestamp,
     /// What it did: `created`, `updated` or `erased`; further values may come. A PATCH that was accepted and changed nothing is
     /// `updated` too. `null` if it was accepted by a release that did not record this.
-    pub action: Nullable<String>,
+    pub action: Nullable<Shown<ActionName>>,
     /// The resource that it created or changed, which may have been changed or deleted since.
     pub resource: ReceiptResource,
     /// The URL of the resource.
-    pub location: String,
+    pub location: Shown<Address>,
 }
 
 /// The resource that a request created or changed.
 #[derive(Debug, Object, Serialize)]
 pub struct ReceiptResource {
     /// The type of resource, for example `customer`; further types may come.
-    pub r#type: String,
+    pub r#type: Shown<ResourceTypeName>,
     /// The resource's id.
     pub id: Id,
+}
+
+/// What a request can have done.
+#[must_use]
+pub fn actions() -> Vec<String> {
+    [Action::Created, Action::Updated, Action::Erased].map(|action| action.name().to_owned()).into()
 }
 
 impl Receipt {
     pub(super) fn of(receipt: change::Receipt) -> Self {
         let change::Receipt { key, action, committed_at, resource: NamedResource { kind, collection, id } } = receipt;
         Self {
-            request_id: key,
+            request_id: key.into(),
             committed_at,
-            action: Nullable(action),
-            resource: ReceiptResource { r#type: kind, id: Id(id) },
-            location: address(&collection, id),
+            action: Nullable(action.map(Into::into)),
+            resource: ReceiptResource { r#type: kind.into(), id: Id(id) },
+            location: address(&collection, id).into(),
         }
     }
 }

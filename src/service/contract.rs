@@ -14,6 +14,7 @@ use crate::{
         probes::ProbesApi,
     },
     privacy::ERASURES,
+    receipts,
     resource::Action,
 };
 
@@ -62,7 +63,10 @@ pub fn contract() -> Contract {
         integer_enums: resources.iter().flat_map(|resource| resource.integer_enums.clone()).collect(),
         open_enums: vec![
             OpenEnum { pointer: "/EventType", values: event_types() },
-            OpenEnum { pointer: "/AuditLog/properties/resourceType", values: resource_types },
+            OpenEnum { pointer: "/AuditLog/properties/resourceType", values: resource_types.clone() },
+            OpenEnum { pointer: "/ErrorResource/properties/type", values: resource_types.clone() },
+            OpenEnum { pointer: "/ReceiptResource/properties/type", values: resource_types },
+            OpenEnum { pointer: "/Receipt/properties/action", values: receipts::actions() },
         ],
         examples: event_examples(&resources, &serde_json::from_str(&spec).unwrap_or_default()),
         conventions: Some((CONVENTIONS, conventions(&resources))),

@@ -14,6 +14,8 @@ pub trait ShownText: Send + Sync + 'static {
     const MAX: usize;
     /// A text.
     const EXAMPLE: &'static str;
+    /// Its format (OpenAPI 3.0), if it has one.
+    const FORMAT: Option<&'static str> = None;
 }
 
 /// A text in a response.
@@ -73,6 +75,7 @@ impl<S: ShownText> ContractValue for Shown<S> {
     fn schema_ref() -> MetaSchemaRef {
         MetaSchemaRef::Inline(Box::new(MetaSchema {
             max_length: Some(S::MAX),
+            format: S::FORMAT,
             example: Some(Value::from(S::EXAMPLE)),
             ..MetaSchema::new("string")
         }))
@@ -116,6 +119,8 @@ shown_text! {
     TraceId: 32, "0af7651916cd43dd8448eb211c80319c";
     /// The type of a resource.
     ResourceTypeName: 64, "customer";
+    /// What was done to a resource.
+    ActionName: 64, "created";
     /// What was done, as a sentence.
     Summary: 16_384, "status from 0 to 1";
     /// The name of a field.
@@ -128,4 +133,14 @@ shown_text! {
     Message: 255, "The request is not valid.";
     /// The details of an error.
     Details: 4096, "name: must be 1 to 200 characters without control characters";
+}
+
+/// The URL of a resource.
+#[derive(Debug)]
+pub struct Address;
+
+impl ShownText for Address {
+    const MAX: usize = 2048;
+    const EXAMPLE: &'static str = "/api/v1/crm/customers/019aa5c8-7d40-7c1e-b3a2-5f0e6d1c2b3a";
+    const FORMAT: Option<&'static str> = Some("uri-reference");
 }

@@ -2,7 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{emission::emit, json::entries, supplement::Supplement};
+use super::{
+    emission::emit,
+    json::{entries, yaml},
+    supplement::Supplement,
+};
 use crate::http::{access::OAUTH_SCHEME, query::DeclaredParameters};
 
 /// The contract of a set of operations, and the routes derived from it.
@@ -41,7 +45,7 @@ impl Contract {
     /// The document as YAML, byte for byte `openapi/api_contract.yaml`.
     #[must_use]
     pub fn yaml(&self) -> String {
-        yaml_serde::to_string(&self.document).unwrap_or_default()
+        yaml(&self.document)
     }
 
     /// The document for a page where people paste a token: without the scheme by which a program would get one, from an

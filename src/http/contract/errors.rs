@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     components::{EXAMPLE_TAG, limit_headers},
-    examples::{example_id, kind_of},
+    examples::{drop_nulls, example_id, kind_of},
     json::{reference, set},
     traits::Traits,
 };
@@ -175,7 +175,8 @@ fn duplicate(traits: &Traits) -> Value {
 fn response(code: ErrorCode, description: &str, examples: &[Example]) -> Value {
     let mut named = Map::new();
     for (name, summary, error) in examples.iter().filter(|(_, _, error)| error.body("").details.0.is_some()) {
-        let value = error.body(request_id::EXAMPLE);
+        let mut value = json!(error.body(request_id::EXAMPLE));
+        drop_nulls(&mut value);
         named.insert((*name).to_owned(), json!({ "summary": summary, "value": value }));
     }
     let mut media_type = json!({ "schema": reference("schemas", "ErrorBody") });

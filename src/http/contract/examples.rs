@@ -116,6 +116,13 @@ pub(super) fn example(schema: &Value, schemas: &Value) -> Value {
     }
 }
 
+/// Leaves out what may be left out: linters stumble over `null`.
+pub(super) fn drop_nulls(error: &mut Value) {
+    if let Some(fields) = error.as_object_mut() {
+        fields.retain(|_, value| !value.is_null());
+    }
+}
+
 /// The example of the id in a field or a parameter, such as `customerId` or `customer_id`. A resource has the same one
 /// everywhere; what refers to some resource is about a customer.
 #[must_use]

@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::values::{ContractValue, Timestamp};
+
 /// A reference to a component.
 pub(super) fn reference(kind: &str, name: &str) -> Value {
     json!({ "$ref": format!("#/components/{kind}/{name}") })
@@ -35,4 +37,17 @@ pub(super) fn set(object: &mut Value, key: &str, value: Value) {
     if let Some(object) = object.as_object_mut() {
         object.insert(key.to_owned(), value);
     }
+}
+
+/// A document as YAML. Readers of YAML 1.1 take a bare timestamp for one, and what is quoted for a text, which it is in JSON.
+#[must_use]
+pub fn yaml(document: &Value) -> String {
+    let text = yaml_serde::to_string(document).unwrap_or_default();
+    let quoted = |line: &str| match line.rsplit_once([' ']) {
+        Some((before, value)) if before.ends_with([':', '-']) && Timestamp::from_value(value.into()).is_ok() => {
+            format!("{before} '{value}'\n")
+        }
+        _ => format!("{line}\n"),
+    };
+    text.lines().map(quoted).collect()
 }

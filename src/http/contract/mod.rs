@@ -20,5 +20,5 @@ mod traits;
 
 pub use document::Contract;
 pub use examples::example_id;
-pub use json::referenced_schemas;
+pub use json::{referenced_schemas, yaml};
 pub use supplement::{NamedExample, OpenEnum, Supplement};

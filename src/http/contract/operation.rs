@@ -82,15 +82,18 @@ fn add_parameters(operation: &mut Value, traits: &Traits) {
 /// Who may call the operation: with a token that has the scope, by either scheme.
 fn secure(operation: &mut Value, traits: &Traits) {
     let mut security: Vec<Value> =
-        traits.scopes.iter().map(|scope| json!({ (access::OAUTH_SCHEME): [scope] })).collect();
+        traits.scopes.iter().map(|scopes| json!({ (access::OAUTH_SCHEME): scopes })).collect();
     if !security.is_empty() {
         security.push(json!({ (access::SECURITY_SCHEME): [] }));
     }
     set(operation, "security", Value::from(security));
     if !traits.scopes.is_empty() {
-        let scopes = traits.scopes.iter().map(|scope| format!("`{scope}`")).collect::<Vec<_>>().join(" or ");
+        let quoted =
+            |scopes: &Vec<&str>| scopes.iter().map(|scope| format!("`{scope}`")).collect::<Vec<_>>().join(" and ");
+        let scopes = traits.scopes.iter().map(quoted).collect::<Vec<_>>().join(" or ");
+        let noun = if traits.scopes.iter().any(|scopes| scopes.len() > 1) { "Scopes" } else { "Scope" };
         let description = operation.get("description").and_then(Value::as_str).unwrap_or_default();
-        let description = format!("{description}\n\nScope: {scopes}.");
+        let description = format!("{description}\n\n{noun}: {scopes}.");
         set(operation, "description", json!(description));
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::{
-    examples::{example, example_id},
+    examples::{drop_nulls, example, example_id},
     json::{entries, set},
     supplement::{OpenEnum, Supplement},
 };
@@ -23,6 +23,14 @@ pub(super) fn complete(schemas: &mut Value, request_bodies: &BTreeSet<String>, s
     for OpenEnum { pointer, values } in &supplement.open_enums {
         if let Some(schema) = schemas.pointer_mut(pointer) {
             set(schema, "x-extensible-enum", json!(values));
+        }
+    }
+    // The examples of errors that are schemas' own.
+    for (_, schema) in entries(Some(&mut *schemas)) {
+        if schema.pointer("/properties/code").is_some()
+            && let Some(example) = schema.get_mut("example")
+        {
+            drop_nulls(example);
         }
     }
     // Fields that are named by a reference show the example of what it refers to; enums have their first value.

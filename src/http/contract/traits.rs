@@ -9,8 +9,8 @@ use crate::http::{access::scope, error::ErrorCode, precondition::IF_MATCH_HEADER
 pub(super) struct Traits<'o> {
     /// The path, such as `/customers/{customer_id}`.
     pub template: &'o str,
-    /// The scopes each of which suffices; none for a probe.
-    pub scopes: Vec<&'static str>,
+    /// The scopes each of which suffices, or all of a group; none for a probe.
+    pub scopes: Vec<Vec<&'static str>>,
     /// The schema of its body.
     pub body: Option<String>,
     /// Its query parameters.
@@ -53,7 +53,7 @@ impl<'o> Traits<'o> {
                 .and_then(Value::as_array)
                 .into_iter()
                 .flatten()
-                .filter_map(|named| scope(named.as_object()?.keys().next()?))
+                .filter_map(|named| named.as_object()?.keys().next()?.split(' ').map(scope).collect())
                 .collect(),
             body: operation.pointer("/requestBody/content/application~1json/schema").and_then(schema_name),
             query: of_place("query"),
@@ -66,7 +66,7 @@ impl<'o> Traits<'o> {
 
     /// The scope that an error names.
     pub fn scope(&self) -> Option<&'static str> {
-        self.scopes.first().copied()
+        self.scopes.first()?.first().copied()
     }
 
     /// The collection that its path is about: `customers`.

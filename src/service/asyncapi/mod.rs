@@ -19,7 +19,11 @@ use super::{
     contract::{contract, resource_names},
     resources::{ResourceEntry, resources},
 };
-use crate::{http::BASE_PATH, inbound, resource::Action};
+use crate::{
+    http::{BASE_PATH, contract::yaml as contract_yaml},
+    inbound,
+    resource::Action,
+};
 
 /// The version of the events, which is not the program's: `openapi/README.md` says what raises it.
 pub const VERSION: &str = "1.4.0";
@@ -56,7 +60,7 @@ pub fn document() -> Value {
 /// The document as YAML, byte for byte `openapi/events.yaml`.
 #[must_use]
 pub fn yaml() -> String {
-    yaml_serde::to_string(&document()).unwrap_or_default()
+    contract_yaml(&document())
 }
 
 fn info(resources: &[ResourceEntry]) -> Value {

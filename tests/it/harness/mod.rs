@@ -335,7 +335,8 @@ impl Call<'_> {
 
     /// Adds a query.
     pub fn query(mut self, query: &str) -> Self {
-        let uri = format!("{}?{query}", self.request.uri());
+        let separator = if self.request.uri().query().is_some() { '&' } else { '?' };
+        let uri = format!("{}{separator}{query}", self.request.uri());
         *self.request.uri_mut() = uri.parse().unwrap();
         self
     }

@@ -69,7 +69,7 @@ async fn an_export_needs_clear_sight_and_is_noted_in_the_trail() {
     let customer = customer(&service).await;
     let path = format!("/customers/{customer}/export");
     let reader = service.get(&path).claims(json!({ "scope": "crm:read crm:pii:erase" }));
-    reader.send().await.refused(403, "an export needs the scope crm:pii:read");
+    reader.send().await.refused(403, "the answer shows personal data in clear, which needs the scope crm:pii:read");
     service.get(&format!("/customers/{UNKNOWN_ID}/export")).send().await.expect(404);
     service.get(&path).send().await.expect(200);
     service.app.audit_queue().flush(service.app.database()).await.unwrap();
