@@ -22,9 +22,10 @@ use poem_openapi::{
 use serde::de::DeserializeOwned;
 
 use super::{
-    caller::{Access, CanRead, IdentifiedCaller},
+    caller::{Access, CanRead},
     error::ErrorResponse,
     header::{text, text_once},
+    identified::IdentifiedCaller,
     in_flight,
     media_type::JsonType,
 };

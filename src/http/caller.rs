@@ -5,10 +5,7 @@
 //! Order of checks: token (401), rate (429), scope (403), tenant header (400), tenant allowed by the token (403), names of
 //! query parameters (400).
 
-use std::{
-    marker::PhantomData,
-    sync::{Arc, OnceLock},
-};
+use std::{marker::PhantomData, sync::Arc};
 
 use poem::{
     Request, RequestBody,
@@ -20,6 +17,7 @@ pub use super::access::{Access, CanAudit, CanErase, CanExport, CanRead, CanReadO
 use super::{
     access::{self, PII_SCOPE},
     header::{Sent, sent, text},
+    identified::{IdentifiedCaller, reveals},
     in_flight::InFlight,
     query::DeclaredParameters,
     rate::RateLimits,
@@ -73,57 +71,11 @@ pub struct Authenticator {
     pub pii_display: PiiDisplay,
 }
 
-/// The caller, once its token has identified it: for auditing rejected requests, and for what the rest of the request must
-/// know of it.
-#[derive(Debug, Clone, Default)]
-pub struct IdentifiedCaller(Arc<Identity>);
-
-#[derive(Debug, Default)]
-struct Identity {
-    actor: OnceLock<Actor>,
-    /// Set where the caller may write, but not read.
-    is_blind: OnceLock<()>,
-    /// Set once the caller may make the request.
-    visibility: OnceLock<PiiVisibility>,
-}
-
-impl IdentifiedCaller {
-    /// The actor, if known.
-    #[must_use]
-    pub fn actor(&self) -> Option<&Actor> {
-        self.0.actor.get()
-    }
-
-    /// Whether the caller may write, but not read.
-    #[must_use]
-    pub fn is_blind(&self) -> bool {
-        self.0.is_blind.get().is_some()
-    }
-
-    /// Whether the caller may do something that reveals personal data, such as searching by it: a search confirms what it is
-    /// given.
-    ///
-    /// # Errors
-    /// Forbidden, unless the caller sees personal data unmasked.
-    pub fn sees_clear(&self, what: &str) -> Result<()> {
-        reveals(self.0.visibility.get().copied().unwrap_or(PiiVisibility::Masked), what)
-    }
-}
-
 impl<A> Caller<A> {
     /// The tenant that the request is about.
     #[must_use]
     pub fn tenant(&self) -> &Tenant {
         &self.actor.tenant
-    }
-}
-
-fn reveals(visibility: PiiVisibility, what: &str) -> Result<()> {
-    match visibility {
-        PiiVisibility::Clear => Ok(()),
-        PiiVisibility::Masked => {
-            Err(Error::insufficient_scope_for(format!("{what} needs the scope {PII_SCOPE}"), PII_SCOPE))
-        }
     }
 }
 

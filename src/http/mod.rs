@@ -18,6 +18,7 @@ pub mod error;
 mod error_resource;
 pub mod head;
 pub mod header;
+pub mod identified;
 pub mod in_flight;
 pub mod limits;
 pub mod media_type;

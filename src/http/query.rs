@@ -12,7 +12,7 @@ use poem_openapi::{
     registry::{MetaParamIn, MetaSchemaRef},
 };
 
-use super::caller::IdentifiedCaller;
+use super::identified::IdentifiedCaller;
 use crate::{
     error::{Error, Result},
     values::{query::QueryValue, unknown_name},

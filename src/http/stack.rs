@@ -23,12 +23,12 @@ use tracing::{Instrument, field::Empty};
 
 use super::{
     base_path,
-    caller::IdentifiedCaller,
     contract::Contract,
     cors::Cors,
     error::{ErrorCode, ErrorResponse},
     head::Refused,
     header,
+    identified::IdentifiedCaller,
     in_flight::InFlightLimit,
     probes,
     query::Parameters,
