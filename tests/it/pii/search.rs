@@ -147,7 +147,7 @@ async fn a_malformed_phone_or_email_parameter_is_400_by_name() {
     for variables in CONFIGURATIONS {
         let service = Service::with(variables).await;
         for (list, phone, email) in [("/customers", "contactPhone", "contactEmail"), ("/contacts", "phone", "email")] {
-            for wrong in ["", "%20", "1381234567%00", "138123%0A4567", "1381234567%C2%85", &"1".repeat(33)] {
+            for wrong in ["", "%20", "1381234567%00", "138123%0A4567", "138123%C2%854567", &"1".repeat(33)] {
                 let reply = service.get(&format!("{list}?{phone}={wrong}")).send().await;
                 reply.refused(400, &format!("{phone}: must be a phone number"));
             }
