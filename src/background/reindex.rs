@@ -11,7 +11,7 @@ use crate::{
     error::{Error, Result},
     pii::{
         PiiCipher, PiiTable,
-        reindex::{self, Pass, Step},
+        reindex::{self, Damage, Pass, Step},
     },
 };
 
@@ -19,6 +19,8 @@ use crate::{
 const LEFT_TO_OTHERS: u32 = 3;
 /// How often it is looked for rows that a process of the release before has written, and how long a step that failed waits.
 const LOOK: Duration = Duration::from_secs(5);
+/// How long after a pass that met only values that do not open the next one begins. It begins sooner where rows come or go.
+const DAMAGED: Duration = Duration::from_mins(10);
 /// How long the end of the service waits for a step that is under way. One that is cut off is taken again.
 const FINISH: Duration = Duration::from_secs(5);
 
@@ -30,13 +32,41 @@ pub(super) struct Reindex {
     pass: Pass,
     /// How many rows were indexed in this pass.
     rows: u64,
+    /// How many rows the last pass could not index.
+    damaged: u64,
+    /// Until when there is nothing to do about these.
+    rest: Option<Instant>,
     pause: Duration,
 }
 
 impl Reindex {
     pub fn new(app: &App, tables: Vec<PiiTable>) -> Self {
         let (database, cipher) = (Arc::clone(app.database()), Arc::clone(app.cipher()));
-        Self { database, cipher, tables, pass: Pass::default(), rows: 0, pause: LOOK }
+        Self { database, cipher, tables, pass: Pass::default(), rows: 0, damaged: 0, rest: None, pause: LOOK }
+    }
+
+    /// Whether nothing but what does not open is left. Rows that come and go in equal number are noticed when the rest is over;
+    /// until then they are found by their former form.
+    async fn is_resting(&self) -> Result<bool> {
+        if self.rest.is_none_or(|until| Instant::now() >= until) {
+            return Ok(false);
+        }
+        Ok(reindex::left(&self.database, &self.tables).await? == self.damaged)
+    }
+
+    fn end_pass(&mut self, Damage { rows: damaged, first }: Damage) {
+        if self.rows > 0 {
+            tracing::info!(rows = self.rows, "phone numbers and e-mail addresses are indexed anew");
+        }
+        if damaged > 0 && damaged != self.damaged {
+            tracing::warn!(
+                rows = damaged,
+                first,
+                "phone numbers or e-mail addresses do not open and are not indexed anew"
+            );
+        }
+        self.rest = (self.rows == 0 && damaged > 0).then(|| Instant::now() + DAMAGED);
+        (self.rows, self.damaged) = (0, damaged);
     }
 }
 
@@ -45,17 +75,17 @@ impl Task for Reindex {
 
     async fn step(&mut self) -> Result<()> {
         self.pause = LOOK;
+        if self.is_resting().await? {
+            return Ok(());
+        }
+        self.rest = None;
         let started = Instant::now();
         match reindex::step(&self.database, &self.cipher, &self.tables, &mut self.pass).await? {
             Step::Indexed(rows) => {
                 self.rows += rows;
                 self.pause = started.elapsed() * LEFT_TO_OTHERS;
             }
-            Step::Done if self.rows > 0 => {
-                tracing::info!(rows = self.rows, "phone numbers and e-mail addresses are indexed anew");
-                self.rows = 0;
-            }
-            Step::Done => {}
+            Step::Done(damage) => self.end_pass(damage),
         }
         Ok(())
     }

@@ -17,6 +17,10 @@ const LETTERS_AND_DIGITS: GeneralCategoryGroup = GeneralCategoryGroup::Lowercase
 const EXCEPTIONS: [char; 10] =
     ['-', '\u{b7}', '\u{375}', '\u{5f3}', '\u{5f4}', '\u{30fb}', '\u{6fd}', '\u{6fe}', '\u{f0b}', '\u{3007}'];
 
+/// What counts as a dot between labels besides the plain one (RFC 3490, section 3.1): the ideographic, the full-width and the
+/// half-width full stop.
+pub(super) const OTHER_DOTS: [char; 3] = ['\u{3002}', '\u{ff0e}', '\u{ff61}'];
+
 /// The domain as the DNS knows it, in lower case: `xn--kln-sna.de` for `Köln.de`. None where it cannot be in the DNS.
 pub(super) fn to_ascii(domain: &str) -> Option<String> {
     let processor = Uts46::new();

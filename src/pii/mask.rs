@@ -4,15 +4,18 @@
 
 use phonenumber::metadata::DATABASE;
 
+use super::normalize::Dialled;
+
 const STARS: &str = "****";
 
 /// Masks a phone number. Of eleven digits and more the first three and last four are shown, of eight and more the first
-/// and last two, of fewer the last quarter; everything that is not a digit is dropped. An international number of usual
+/// and last two, of fewer the last quarter; everything that is not a digit is dropped, and so is an
+/// extension. An international number of usual
 /// length also keeps its calling code, which tells no more than the country.
 #[must_use]
 pub fn phone(clear: &str) -> String {
-    let digits: String = clear.chars().filter(char::is_ascii_digit).collect();
-    if !clear.starts_with('+') {
+    let Dialled { is_international, digits, .. } = Dialled::read(clear);
+    if !is_international {
         return ends(&digits);
     }
     match digits.split_at_checked(calling_code(&digits)) {

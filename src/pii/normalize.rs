@@ -4,15 +4,19 @@
 //! Rows have the forms as blind indexes. Those that the release before wrote have its one form ([`former`]), until they are
 //! indexed anew ([`super::reindex`]): a search looks for that too.
 
+use icu_casemap::CaseMapper;
 use phonenumber::{Mode, PhoneNumber};
 
 use super::{clean, domain};
-use crate::config::Country;
+use crate::{config::Country, values::text::is_ignorable};
 
 /// The characters that an extension may begin with.
 const EXTENSION: [char; 8] = ['e', 'E', 'x', 'X', 't', 'T', '#', '转'];
 /// The fewest digits of a phone number.
 const DIGITS: usize = 3;
+
+/// The most digits of an extension that nothing but a hyphen tells from the number.
+const LONGEST_HYPHENATED: usize = 5;
 
 /// The forms that a stored value is found by.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,12 +28,12 @@ pub struct Forms {
 }
 
 /// A phone number in the form of E.164, by the rules of libphonenumber, with the extension behind an `x`. What they cannot read
-/// is reduced to its digits.
+/// is reduced to its digits; the release before also stored some without any.
 pub(super) fn phone(clear: &str, country: Country) -> Forms {
-    let dialled = Dialled::read(clear);
+    let dialled = Dialled::read(clear).with_hyphenated(clear, country);
     let number = match dialled.parse(country) {
         Some(number) => e164(&number),
-        None => dialled.digits.clone(),
+        None => dialled.unread(clear),
     };
     match dialled.extension.as_str() {
         "" => Forms { full: number, base: None },
@@ -40,8 +44,8 @@ pub(super) fn phone(clear: &str, country: Country) -> Forms {
 /// The forms under which a phone number may be stored that is searched in this spelling. Without an extension it finds also
 /// those with one.
 pub(super) fn phone_lookups(searched: &str, country: Country) -> Vec<String> {
-    let dialled = Dialled::read(searched);
-    let mut numbers = vec![dialled.digits.clone()];
+    let dialled = Dialled::read(searched).with_hyphenated(searched, country);
+    let mut numbers = vec![dialled.unread(searched)];
     numbers.extend(dialled.parse(country).as_ref().map(e164));
     numbers.extend(dialled.other_readings(country).iter().map(e164));
     let suffix = if dialled.extension.is_empty() { String::new() } else { format!("x{}", dialled.extension) };
@@ -52,9 +56,11 @@ pub(super) fn phone_lookups(searched: &str, country: Country) -> Vec<String> {
     forms
 }
 
-/// An e-mail address in small letters, with its domain as the DNS knows it.
+/// An e-mail address in small letters, with its domain as the DNS knows it. Characters that are there to be ignored may be in
+/// what the release before stored.
 pub(super) fn email(clear: &str) -> Forms {
-    let (mailbox, name) = clear.split_once('@').unwrap_or((clear, ""));
+    let seen: String = clean::email(clear).chars().filter(|c| !is_ignorable(*c)).collect();
+    let (mailbox, name) = seen.split_once('@').unwrap_or((&seen, ""));
     let name = domain::to_ascii(name).unwrap_or_else(|| without_case(name));
     Forms { full: format!("{}@{name}", without_case(mailbox)), base: None }
 }
@@ -65,11 +71,9 @@ pub(super) fn email_lookups(searched: &str) -> Vec<String> {
     if form == former { vec![form] } else { vec![form, former] }
 }
 
-/// A text without the difference between capitals and small letters, in Unicode's form NFKC. The letters whose small form
-/// depends on where they stand (`ς`), or which have no capital of their own (`ß`), are taken by way of their capitals.
+/// A text without the difference between capitals and small letters (Unicode's full case folding), in the form NFKC.
 fn without_case(text: &str) -> String {
-    let small = clean::compatible(text).to_lowercase();
-    let folded: String = small.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect();
+    let folded = CaseMapper::new().fold_string(&clean::compatible(text)).into_owned();
     clean::compatible(&folded).into_owned()
 }
 
@@ -78,16 +82,18 @@ fn e164(number: &PhoneNumber) -> String {
 }
 
 /// A phone number as it is dialled.
-struct Dialled {
+pub(super) struct Dialled {
     /// Whether it begins with a `+`.
-    is_international: bool,
-    digits: String,
+    pub is_international: bool,
+    /// The digits of the number, without the extension's.
+    pub digits: String,
     /// The digits of the extension; none mostly.
     extension: String,
 }
 
 impl Dialled {
-    fn read(text: &str) -> Self {
+    /// Takes a phone number apart, as far as its signs tell.
+    pub(super) fn read(text: &str) -> Self {
         let digits = |text: &str| text.chars().filter(char::is_ascii_digit).collect::<String>();
         let begin = text.find(|c: char| c == '+' || c.is_ascii_digit());
         let is_international = begin.is_some_and(|begin| text.get(begin..).is_some_and(|rest| rest.starts_with('+')));
@@ -97,6 +103,30 @@ impl Dialled {
             return Self { is_international, digits: digits(text), extension: String::new() };
         }
         Self { is_international, digits: number, extension }
+    }
+
+    /// The same with what is behind the last hyphen as the extension, as in `021-6666-8888-12`: where that is short, what is
+    /// before it is a number of its own, and all together are none.
+    fn with_hyphenated(self, text: &str, country: Country) -> Self {
+        let is_valid = |dialled: &Self| dialled.parse(country).is_some_and(|number| number.is_valid());
+        let Some((before, behind)) = text.rsplit_once('-') else { return self };
+        let extension = behind.trim();
+        let is_short = (1..=LONGEST_HYPHENATED).contains(&extension.len());
+        if !is_short || !extension.bytes().all(|c| c.is_ascii_digit()) || !self.extension.is_empty() || is_valid(&self)
+        {
+            return self;
+        }
+        let number = Self::read(before);
+        if !is_valid(&number) || !number.extension.is_empty() {
+            self
+        } else {
+            Self { extension: extension.to_owned(), ..number }
+        }
+    }
+
+    /// The form of a number that libphonenumber cannot read.
+    fn unread(&self, text: &str) -> String {
+        if self.digits.is_empty() { text.to_owned() } else { self.digits.clone() }
     }
 
     /// The number by the rules of libphonenumber, if they can read it.

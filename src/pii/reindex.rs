@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use sea_orm::{
     ConnectionTrait, ExprTrait, QueryResult,
-    sea_query::{Cond, Expr, LockBehavior, LockType, Query},
+    sea_query::{Expr, LockBehavior, LockType, Query},
 };
 use uuid::Uuid;
 
 use super::{
     cipher::PiiCipher,
-    rotate::{next_rows, set_indexes, unindexed},
+    rotate::{any_unindexed, count, next_rows, set_indexes},
     stored::{BlindIndex, PiiLocation, PiiTable, Sealed},
 };
 use crate::{
@@ -28,15 +28,25 @@ pub struct Pass {
     table: usize,
     /// The last row's tenant and id.
     after: Option<(String, Uuid)>,
+    damage: Damage,
+}
+
+/// The rows that a pass left as they are, because a value in them does not open.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Damage {
+    /// How many.
+    pub rows: u64,
+    /// Where the first such value is; never what it is.
+    pub first: Option<String>,
 }
 
 /// What a step did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
     /// It looked at some rows, of which it indexed so many; there may be more.
     Indexed(u64),
-    /// The pass is at its end.
-    Done,
+    /// The pass is at its end. Where there is damage, the next one will meet it again.
+    Done(Damage),
 }
 
 /// Indexes the next rows, in a small transaction. A value that does not open is left as it is.
@@ -45,26 +55,46 @@ pub enum Step {
 /// A fault of the database: then nothing is changed, and the step can be taken again.
 pub async fn step(database: &Database, cipher: &Arc<PiiCipher>, tables: &[PiiTable], pass: &mut Pass) -> Result<Step> {
     while let Some(table) = tables.get(pass.table) {
-        if let Some((indexed, last)) = batch(database, cipher, *table, pass.after.clone()).await? {
-            pass.after = Some(last);
-            return Ok(Step::Indexed(indexed));
+        if let Some(batch) = batch(database, cipher, *table, pass.after.clone()).await? {
+            pass.after = Some(batch.last);
+            pass.damage.rows += batch.damage.rows;
+            pass.damage.first = pass.damage.first.take().or(batch.damage.first);
+            return Ok(Step::Indexed(batch.indexed));
         }
-        *pass = Pass { table: pass.table + 1, after: None };
+        pass.table += 1;
+        pass.after = None;
     }
-    *pass = Pass::default();
-    Ok(Step::Done)
+    Ok(Step::Done(std::mem::take(pass).damage))
 }
 
-/// How many of the next rows are indexed, and the last one's tenant and id; none where there are none.
+/// How many rows are to be indexed, or cannot be.
+///
+/// # Errors
+/// A fault of the database.
+pub async fn left(database: &Database, tables: &[PiiTable]) -> Result<u64> {
+    let mut rows = 0;
+    for table in tables {
+        rows += count(database, table, any_unindexed(table)).await?;
+    }
+    Ok(rows)
+}
+
+/// What became of some rows.
+struct Batch {
+    indexed: u64,
+    damage: Damage,
+    /// The last row's tenant and id.
+    last: (String, Uuid),
+}
+
+/// Indexes the next rows; none where there are none.
 async fn batch(
     database: &Database,
     cipher: &Arc<PiiCipher>,
     table: PiiTable,
     after: Option<(String, Uuid)>,
-) -> Result<Option<(u64, (String, Uuid))>> {
-    // As in the index of the table, whose condition must be recognized.
-    let any = table.columns.iter().fold(Cond::any(), |any, field| any.add(unindexed(field)));
-    let mut rows = next_rows(&table, any, after);
+) -> Result<Option<Batch>> {
+    let mut rows = next_rows(&table, any_unindexed(&table), after);
     // Mostly there are none: then nobody has to wait for a transaction.
     if database.read().query_all(&rows).await?.is_empty() {
         return Ok(None);
@@ -75,13 +105,13 @@ async fn batch(
         .transact(move |transaction| {
             let (rows, cipher) = (rows.clone(), Arc::clone(&cipher));
             Box::pin(async move {
-                let (mut indexed, mut last) = (0, None);
+                let (mut indexed, mut damage, mut last) = (0, Damage::default(), None);
                 for row in transaction.query_all(&rows).await? {
                     let key: (String, Uuid) = (row.try_get("", "tenant_id")?, row.try_get("", table.id)?);
-                    indexed += u64::from(index_row(transaction, &cipher, &table, &key, &row).await?);
+                    indexed += u64::from(index_row(transaction, &cipher, &table, &key, (&row, &mut damage)).await?);
                     last = Some(key);
                 }
-                Ok(last.map(|last| (indexed, last)))
+                Ok(last.map(|last| Batch { indexed, damage, last }))
             })
         })
         .await
@@ -93,8 +123,9 @@ async fn index_row(
     cipher: &PiiCipher,
     table: &PiiTable,
     (tenant, id): &(String, Uuid),
-    row: &QueryResult,
+    (row, damage): (&QueryResult, &mut Damage),
 ) -> Result<bool> {
+    let mut damaged = None;
     let mut update = Query::update();
     update.table(table.name);
     for field in table.columns {
@@ -107,10 +138,14 @@ async fn index_row(
             set_indexes(&mut update, field, None);
             continue;
         };
-        if let Ok(indexes) = cipher.index_anew(field, PiiLocation { tenant, id: *id }, &sealed) {
-            set_indexes(&mut update, field, Some(indexes));
+        let location = PiiLocation { tenant, id: *id };
+        match cipher.index_anew(field, location, &sealed) {
+            Ok(indexes) => set_indexes(&mut update, field, Some(indexes)),
+            Err(_) => damaged = damaged.or_else(|| Some(field.place(location))),
         }
     }
+    damage.rows += u64::from(damaged.is_some());
+    damage.first = damage.first.take().or(damaged);
     let is_changed = !update.get_values().is_empty();
     if is_changed {
         update.and_where(Expr::col("tenant_id").eq(tenant.as_str())).and_where(Expr::col(table.id).eq(*id));

@@ -161,12 +161,17 @@ impl Rotation<'_> {
     }
 
     async fn count(&self, table: &PiiTable, rows: Cond) -> Result<u64> {
-        let count = Func::count(Expr::col("tenant_id"));
-        let query: SelectStatement = Query::select().expr(count).from(table.name).cond_where(rows).to_owned();
-        let row = self.database.read().query_one(&query).await?;
-        let count = row.map(|row| row.try_get_by_index::<i64>(0)).transpose()?.unwrap_or_default();
-        Ok(u64::try_from(count).unwrap_or_default())
+        count(self.database, table, rows).await
     }
+}
+
+/// How many of these rows there are.
+pub(super) async fn count(database: &Database, table: &PiiTable, rows: Cond) -> Result<u64> {
+    let count = Func::count(Expr::col("tenant_id"));
+    let query: SelectStatement = Query::select().expr(count).from(table.name).cond_where(rows).to_owned();
+    let row = database.read().query_one(&query).await?;
+    let count = row.map(|row| row.try_get_by_index::<i64>(0)).transpose()?.unwrap_or_default();
+    Ok(u64::try_from(count).unwrap_or_default())
 }
 
 async fn rotate_row(
@@ -196,7 +201,7 @@ async fn rotate_row(
                 update.value(field.name, sealed);
                 set_indexes(&mut update, field, Some(indexes));
             }
-            Err(_) => batch.damaged.push(format!("{}.{} of row {id} of tenant {tenant}", field.table, field.name)),
+            Err(_) => batch.damaged.push(field.place(location)),
         }
     }
     batch.damaged_rows += u64::from(batch.damaged.len() > damaged_before);
@@ -246,8 +251,14 @@ fn outdated(table: &PiiTable, cipher: &PiiCipher, all: bool) -> Cond {
     })
 }
 
-/// The rows whose index is not of the present form.
-pub(super) fn unindexed(field: &PiiField) -> Expr {
+/// The rows of which a value's index is not of the present form. As in the index of the table, whose condition must be
+/// recognized.
+pub(super) fn any_unindexed(table: &PiiTable) -> Cond {
+    table.columns.iter().fold(Cond::any(), |any, field| any.add(unindexed(field)))
+}
+
+/// Where the index is not of the present form.
+fn unindexed(field: &PiiField) -> Expr {
     Expr::cust(format!("{} IS DISTINCT FROM {}", field.indexed, field.index))
 }
 

@@ -10,12 +10,18 @@ use crate::{
     config::Country,
     values::{
         TextRule,
-        text::{Verdict, is_ignorable},
+        text::{Verdict, is_blank},
     },
 };
 
 /// A kind of personal data.
 pub trait PiiRule: TextRule {
+    /// What is said of a masked value.
+    const MASKED: &'static str;
+
+    /// Whether part of a clean value is hidden.
+    fn is_masked(clean: &str) -> bool;
+
     /// The value with most of it replaced by stars.
     fn mask(clear: &str) -> String;
 
@@ -49,8 +55,11 @@ impl TextRule for PhoneRule {
     }
 
     fn check(text: &str) -> Verdict {
-        if clean::is_masked_phone(text) {
-            return Err("is masked; send the number or leave the field out");
+        if Self::is_masked(text) {
+            return Err(Self::MASKED);
+        }
+        if clean::is_two_phones(text) {
+            return Err("holds two numbers; send one");
         }
         let is_known = |c: char| c.is_ascii_digit() || " +-()./#extEXT转".contains(c);
         let digits = text.bytes().filter(u8::is_ascii_digit).count();
@@ -59,6 +68,12 @@ impl TextRule for PhoneRule {
 }
 
 impl PiiRule for PhoneRule {
+    const MASKED: &'static str = "is masked; send the number or leave the field out";
+
+    fn is_masked(clean: &str) -> bool {
+        clean::is_masked_phone(clean)
+    }
+
     fn mask(clear: &str) -> String {
         mask::phone(clear)
     }
@@ -82,14 +97,18 @@ impl TextRule for EmailRule {
     const MAX: usize = 254;
     const PATTERN: &'static str =
         r"^[^\x00-\x20\x7f*@]+@([0-9A-Za-z-]|[^\x00-\x7f])+(\.([0-9A-Za-z-]|[^\x00-\x7f])+)+$";
-    const EXPECTED: &'static str = "must be an e-mail address of at most 254 characters";
+    const EXPECTED: &'static str = "must be an e-mail address: one @, a dot in the domain, at most 254 characters";
     const EXAMPLE: &'static str = "li.lei@example.com";
 
+    fn clean(text: &str) -> Cow<'_, str> {
+        clean::email(text)
+    }
+
     fn check(text: &str) -> Verdict {
-        if clean::is_masked(text) {
-            return Err("is masked; send the address or leave the field out");
+        if Self::is_masked(text) {
+            return Err(Self::MASKED);
         }
-        if text.chars().any(|c| c.is_control() || c.is_whitespace() || is_ignorable(c)) {
+        if text.chars().any(|c| c.is_control() || c.is_whitespace() || is_blank(c)) {
             return Err("must be an e-mail address without spaces and invisible characters");
         }
         // A full-width `＠` looks like the real one.
@@ -105,6 +124,12 @@ impl TextRule for EmailRule {
 }
 
 impl PiiRule for EmailRule {
+    const MASKED: &'static str = "is masked; send the address or leave the field out";
+
+    fn is_masked(clean: &str) -> bool {
+        clean::is_masked(clean)
+    }
+
     fn mask(clear: &str) -> String {
         mask::email(clear)
     }

@@ -70,6 +70,13 @@ pub struct PiiField {
     pub lookups: fn(&str, Country) -> Vec<String>,
 }
 
+impl PiiField {
+    /// Where a value is, in words for operators.
+    pub(super) fn place(&self, PiiLocation { tenant, id }: PiiLocation<'_>) -> String {
+        format!("{}.{} of row {id} of tenant {tenant}", self.table, self.name)
+    }
+}
+
 /// What a row holds of a value, in the columns of a [`PiiField`].
 #[derive(Debug)]
 pub struct PiiSlot<'r> {

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, fmt, marker::PhantomData};
 
-use poem_openapi::registry::MetaSchemaRef;
+use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
@@ -65,8 +65,12 @@ impl<R: PiiRule> fmt::Display for Pii<R> {
 
 contract_type!(Pii<R>, R: PiiRule);
 
-/// A filter of a list by personal data, which finds every way of writing the same value.
+/// A filter of a list by personal data, which finds every way of writing the same value. Also one that may be stored no more: the
+/// rules of the releases before were others.
 pub struct PiiFilter<R>(PhantomData<R>);
+
+/// A filter has neither control characters nor stars.
+const SEARCHED: &str = r"^[^\x00-\x1f\x7f*]+$";
 
 impl<R: PiiRule> QueryValue for PiiFilter<R> {
     type Value = Option<Pii<R>>;
@@ -76,10 +80,20 @@ impl<R: PiiRule> QueryValue for PiiFilter<R> {
     const IS_PERSONAL: bool = true;
 
     fn schema() -> MetaSchemaRef {
-        Pii::<R>::schema_ref()
+        MetaSchemaRef::Inline(Box::new(MetaSchema {
+            min_length: Some(1),
+            max_length: Some(R::MAX),
+            pattern: Some(SEARCHED.to_owned()),
+            example: Some(Value::from(R::EXAMPLE)),
+            ..MetaSchema::new("string")
+        }))
     }
 
     fn read(value: Option<&str>) -> Result<Option<Pii<R>>, Violation> {
-        value.map(|text| Pii::from_value(text.into())).transpose()
+        let Some(clean) = value.map(R::clean) else { return Ok(None) };
+        if clean.is_empty() || clean.chars().count() > R::MAX || clean.chars().any(char::is_control) {
+            return Err(R::EXPECTED.into());
+        }
+        if R::is_masked(&clean) { Err(R::MASKED.into()) } else { Ok(Some(Pii::stored(clean.into_owned()))) }
     }
 }

@@ -95,9 +95,16 @@ pub fn is_ignorable(c: char) -> bool {
     category(c) == GeneralCategory::Format || CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(c)
 }
 
+/// Whether nothing is there to be seen where a letter or a sign is expected: the character is there to be ignored, its glyph is
+/// empty, or Unicode has no character of this number.
+#[must_use]
+pub fn is_blank(c: char) -> bool {
+    is_ignorable(c) || EMPTY_GLYPHS.contains(&c) || category(c) == GeneralCategory::Unassigned
+}
+
 /// Whether something can be seen of the character by itself. Nothing can of a mark, which needs a letter to stand on.
 fn is_visible(c: char) -> bool {
-    !BLANK_CATEGORIES.contains(category(c)) && !is_ignorable(c) && !EMPTY_GLYPHS.contains(&c)
+    !BLANK_CATEGORIES.contains(category(c)) && !is_blank(c)
 }
 
 /// A trimmed string that satisfies the rule `R`.

@@ -3,6 +3,7 @@
 mod addresses;
 mod canaries;
 mod masking;
+mod phones;
 mod reindexing;
 mod rotation;
 mod sealing;

@@ -3,7 +3,8 @@
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use crm::{
     app::App,
-    pii::reindex::{self, Pass, Step},
+    background::Background,
+    pii::reindex::{self, Damage, Pass, Step},
     service::resources::pii_tables,
 };
 use hkdf::Hkdf;
@@ -12,8 +13,9 @@ use sea_orm::{ConnectionTrait, DatabaseConnection};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
+use super::spellings::encoded;
 use crate::harness::{
-    Client, PII_KEYS, Process, Service, TestDatabase, fields, id, on_postgres,
+    Client, Log, PII_KEYS, Process, Service, TestDatabase, fields, id, on_postgres,
     sql::{column, scalar, uuid_literal},
     within,
 };
@@ -208,7 +210,72 @@ async fn a_value_that_does_not_open_keeps_no_other_from_being_indexed() {
     assert_eq!(reindexed(&service.app).await, 3, "its address is indexed");
     assert_eq!(scalar::<i64>(&connection, LEFT).await, 1);
     assert_eq!(found(&service, AFTER[1][0]).await, std::slice::from_ref(&ids[1]));
-    assert_eq!(reindexed(&service.app).await, 0);
+    let mut pass = Pass::default();
+    assert_eq!(step(&service.app, &mut pass).await, Step::Indexed(0));
+    let first = format!("customers.contact_phone of row {} of tenant default", ids[0]);
+    assert_eq!(step(&service.app, &mut pass).await, Step::Done(Damage { rows: 1, first: Some(first) }));
+    assert_eq!(reindex::left(service.app.database(), &pii_tables()).await.unwrap(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_does_not_open_is_told_once_and_holds_up_nothing() {
+    let (service, connection, ids) = service_of_the_release_before(&[]).await;
+    let log = Log::of_this_process("warn");
+    let damage =
+        format!("UPDATE customers SET contact_phone = '*1:test:x' WHERE customer_id = {}", uuid_literal(&ids[0]));
+    connection.execute_unprepared(&damage).await.unwrap();
+    let background = Background::start(&service.app, pii_tables());
+    let message = "phone numbers or e-mail addresses do not open and are not indexed anew";
+    within(30, "the damage is told", async || !log.saying(message).is_empty()).await;
+    // By now it rests. A row of the release before is picked up all the same.
+    tokio::time::sleep(std::time::Duration::from_secs(11)).await;
+    let former =
+        format!("UPDATE customers SET contact_phone_indexed = NULL WHERE customer_id = {}", uuid_literal(&ids[2]));
+    connection.execute_unprepared(&former).await.unwrap();
+    assert_eq!(scalar::<i64>(&connection, LEFT).await, 2);
+    within(15, "a later row is indexed", async || scalar::<i64>(&connection, LEFT).await == 1).await;
+    let told = log.saying(message);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!((&told[0]["rows"], &told[0]["level"]), (&json!(1), &json!("WARN")));
+    let first = told[0]["first"].as_str().unwrap();
+    assert_eq!(first, format!("customers.contact_phone of row {} of tenant default", ids[0]));
+    background.finish().await.unwrap();
+}
+
+/// What releases before accepted, as they stored it with the form that it was found by, and what finds it now.
+const ONCE_ACCEPTED: [[&str; 4]; 9] = [
+    ["contact_email", "a\u{200b}b@c.de", "a\u{200b}b@c.de", "ab@c.de"],
+    ["contact_email", "b@c\u{ad}d.de", "b@c\u{ad}d.de", "B@cd.de"],
+    ["contact_email", "X@my_host.com", "x@my_host.com", "x@MY_host.com"],
+    ["contact_email", "w@ab--cd.com", "w@ab--cd.com", "W@ab--cd.com"],
+    ["contact_email", "n\u{fdd0}@c.de", "n\u{fdd0}@c.de", "N\u{fdd0}@c.de"],
+    ["contact_phone", "---", "", "---"],
+    ["contact_phone", "13800000000/13900000000", "1380000000013900000000", "13800000000 / 13900000000"],
+    ["contact_phone", "021-6666-8888-12", "+862166668888", "02166668888"],
+    ["contact_phone", "010-12345678-801", "+8601012345678801", "+861012345678x801"],
+];
+
+#[tokio::test]
+async fn what_may_be_stored_no_more_is_found_once_indexed() {
+    let service = Service::with(IN_CLEAR).await;
+    let connection = service.database.connect().await;
+    for [field, stored, form, _] in ONCE_ACCEPTED {
+        let customer = service.customer().await;
+        let update = format!(
+            "UPDATE customers SET {field} = '{stored}', {field}_index = '{form}' WHERE customer_id = {}",
+            uuid_literal(&customer)
+        );
+        assert_eq!(connection.execute_unprepared(&update).await.unwrap().rows_affected(), 1);
+    }
+    assert_eq!(reindexed(&service.app).await, ONCE_ACCEPTED.len() as u64);
+    for [field, stored, _, searched] in ONCE_ACCEPTED {
+        let parameter = if field == "contact_phone" { "contactPhone" } else { "contactEmail" };
+        for spelling in [stored, searched] {
+            let total = total(&service, &format!("{parameter}={}", encoded(spelling))).await;
+            assert_eq!(total, 1, "stored {stored:?}, searched {spelling:?}");
+        }
+    }
+    assert_eq!(total(&service, "contactPhone=phone").await, 0);
 }
 
 /// Multiplies the customers of [`service_of_the_release_before`], whose values are in clear.

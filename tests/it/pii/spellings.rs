@@ -1,146 +1,14 @@
-//! Phone numbers in every spelling: what is accepted, how it is shown, and what finds it.
+//! Phone numbers in every spelling: what finds them.
 
 use crm::pii::{Email, Phone};
 use proptest::prelude::*;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::harness::{Service, id};
 
 /// Every byte percent-encoded, so that nothing in it has a meaning for the query.
 pub fn encoded(text: &str) -> String {
     text.bytes().map(|byte| format!("%{byte:02X}")).collect()
-}
-
-/// What is sent, and what is shown of it.
-const PHONES: &[(&str, &str)] = &[
-    ("13812345678", "13812345678"),
-    ("  110 ", "110"),
-    ("#100#", "#100#"),
-    // Format characters, as copied from a web page or a contact card.
-    ("\u{202a}+86 138 1234 5678\u{202c}", "+86 138 1234 5678"),
-    ("\u{202d}13812345678\u{202c}", "13812345678"),
-    ("\u{2066}13812345678\u{2069}", "13812345678"),
-    ("\u{200e}13812345678", "13812345678"),
-    ("\u{feff}13812345678\u{200b}", "13812345678"),
-    ("138\u{ad}1234\u{2060}5678", "13812345678"),
-    ("1\u{fe0f}3\u{fe0e}8", "138"),
-    ("\u{202a} 110 \u{202c}", "110"),
-    // Blanks.
-    ("138\u{a0}1234\u{a0}5678", "138 1234 5678"),
-    ("138\u{3000}1234\u{3000}5678", "138 1234 5678"),
-    ("138\u{2009}1234\u{202f}5678", "138 1234 5678"),
-    ("138\u{2003}1234\u{205f}5678", "138 1234 5678"),
-    ("138\u{1680}1234", "138 1234"),
-    // Full width.
-    ("１３８１２３４５６７８", "13812345678"),
-    ("＋８６（１０）１２３４－５６７８", "+86(10)1234-5678"),
-    ("０１０．１２３４／５６＃７", "010.1234/56#7"),
-    ("１２３４５ｅｘｔ６", "12345ext6"),
-    // Other dashes.
-    ("138\u{2010}1234\u{2011}5678", "138-1234-5678"),
-    ("138\u{2012}1234\u{2013}5678", "138-1234-5678"),
-    ("138\u{2014}1234\u{2015}5678", "138-1234-5678"),
-    ("138\u{2212}1234\u{fe63}5678", "138-1234-5678"),
-    ("03ー1234ー5678", "03-1234-5678"),
-    // Digits of other scripts.
-    ("٠١٢٣٤٥٦٧٨٩", "0123456789"),
-    ("۰۹۱۲۳۴۵۶۷۸۹", "09123456789"),
-    ("०१२३४५६७८९", "0123456789"),
-    ("๐๑๒๓๔๕๖๗๘๙", "0123456789"),
-    ("𝟎𝟏𝟐𝟑𝟒𝟓𝟔𝟕𝟖𝟗", "0123456789"),
-    ("𝟶𝟷𝟸𝟿", "0129"),
-    // Signs and extensions.
-    ("07911/123456", "07911/123456"),
-    ("010-12345678转801", "010-12345678转801"),
-    ("010-12345678 轉 801", "010-12345678 转 801"),
-    ("+1-608-271-9000-x11", "+1-608-271-9000-x11"),
-    ("+1 608 271 9000 EXT. 11", "+1 608 271 9000 EXT. 11"),
-    ("+1 608 271 9000 X11", "+1 608 271 9000 X11"),
-    ("+1 608 271 9000 #11", "+1 608 271 9000 #11"),
-    ("+86 (0)10-1234.5678 ext 9", "+86 (0)10-1234.5678 ext 9"),
-    ("11111111111111111111111111111111", "11111111111111111111111111111111"),
-    // The length counts afterwards.
-    ("\u{200b}\u{200b}11111111111111111111111111111111\u{200b}", "11111111111111111111111111111111"),
-];
-
-/// What is no phone number.
-const NO_PHONES: &[&str] = &[
-    "",
-    "   ",
-    "11",
-    "---",
-    "...",
-    "ext",
-    "x",
-    "###",
-    "()()()",
-    "转转转",
-    "+ + +",
-    "1-1",
-    "ext 12",
-    "\u{200b}\u{200b}\u{200b}",
-    "\u{200b}1\u{200b}1",
-    "phone",
-    "call me on 110",
-    "138,1234,5678",
-    "138;1234",
-    "tel:13812345678",
-    "13812345678 转接",
-    "一三八一二三四五六七八",
-    "½½½1",
-    "1\u{20e3}2\u{20e3}3\u{20e3}",
-    "12\n345",
-    "12\t345",
-    "12\u{2028}345",
-    "12\u{0}345",
-    "111111111111111111111111111111111",
-    "１１１１１１１１１１１１１１１１１１１１１１１１１１１１１１１１１",
-];
-
-/// Masked phone numbers, as this service and others show them.
-const MASKED_PHONES: &[&str] = &[
-    "138****5678",
-    "+86 138****5678",
-    "138＊＊＊＊5678",
-    "138﹡﹡﹡﹡5678",
-    "138••••5678",
-    "138●●●●5678",
-    "138∗∗∗∗5678",
-    "138xxxx5678",
-    "138XXXX5678",
-    "138ｘｘｘｘ5678",
-    "****",
-    "+****5",
-];
-
-#[tokio::test]
-async fn a_phone_number_is_read_in_every_script_and_shown_in_ascii() {
-    let service = Service::start().await;
-    for (sent, shown) in PHONES {
-        let made = service.create("/customers", json!({ "name": "x", "contactPhone": sent })).await;
-        assert_eq!(made["contactPhone"], json!(shown), "{sent:?}");
-        let body = json!({ "customerId": made["customerId"], "name": "x", "phone": sent });
-        let contact = service.create("/contacts", body).await;
-        assert_eq!(contact["phone"], json!(shown), "{sent:?}");
-    }
-}
-
-#[tokio::test]
-async fn what_is_no_phone_number_is_400_and_a_masked_one_is_told() {
-    let service = Service::start().await;
-    let path = format!("/customers/{}", service.customer().await);
-    for (texts, message) in
-        [(NO_PHONES, "must be a phone number"), (MASKED_PHONES, "is masked; send the number or leave the field out")]
-    {
-        for text in texts {
-            let refused = service.patch(&path, json!({ "contactPhone": text })).send().await;
-            let reply = refused.refused(400, &format!("contactPhone: {message}"));
-            assert!(reply.body["details"].as_str().unwrap().len() < 150, "{reply:?}");
-            let searched = service.get(&format!("/contacts?phone={}", encoded(text))).send().await;
-            searched.refused(400, &format!("phone: {message}"));
-        }
-    }
-    assert_eq!(service.read(&path).await["contactPhone"], Value::Null);
 }
 
 /// What is stored, what finds it, and what does not.
@@ -186,6 +54,15 @@ const FOUND_PHONES: &[Spellings] = &[
         ],
         &["1381234567", "138123456780", "+113812345678", "+13812345678", "13812345679"],
     ),
+    (
+        "021-6666-8888-12",
+        &["02166668888", "021-66668888 x12", "+86 21 6666 8888", "+86-21-6666-8888-12", "021-6666-8888 - 12"],
+        &["02166668888x13", "021-6666-8888-1"],
+    ),
+    ("010-12345678-801", &["01012345678", "01012345678x801", "010-12345678转801"], &["01012345678x80"]),
+    ("+1-608-271-9000-11", &["+16082719000", "+16082719000x11"], &["+16082719000x1"]),
+    ("400-820-5555-801", &["4008205555", "400-8205555 转 801"], &[]),
+    ("0086-138-1234-5678", &["13812345678", "86-138-1234-5678"], &["0086-138-1234"]),
     ("07911/123456", &["07911 123456", "07911123456"], &["+447911123456"]),
     (
         "+44 (0)20 7946 0958",

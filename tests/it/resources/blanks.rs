@@ -36,6 +36,13 @@ const BLANKS: &[&str] = &[
     "\u{13441}",
     "\u{2800} \u{a0}\u{2800}",
     "\u{200b}\u{2003}\u{200b}",
+    // Noncharacters, and numbers that Unicode has given to no character.
+    "\u{fdd0}",
+    "\u{ffff}",
+    "\u{1ffff}",
+    "\u{10ffff}",
+    "\u{378}",
+    "\u{e0fff}",
 ];
 
 #[tokio::test]
