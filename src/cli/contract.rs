@@ -12,6 +12,7 @@ use std::{
 };
 
 use clap::{Args, Subcommand};
+use reqwest::Url;
 use serde::Serialize;
 
 use super::context::print;
@@ -22,6 +23,9 @@ use crate::service::compatibility::{
 
 /// Where the contracts are, in the project's directory.
 const FOLDER: &str = "openapi";
+
+/// Where a running service has its contracts, of the API and of the events.
+const SERVED: [&str; 2] = ["openapi.yaml", "asyncapi.yaml"];
 
 /// How long a running service may take to answer with its contract.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -52,7 +56,7 @@ pub(super) struct CheckArgs {
     /// A contract, or a folder with contracts, in YAML or JSON [default: openapi and openapi/released]
     #[arg(long, value_name = "FILE|DIR")]
     against: Vec<PathBuf>,
-    /// A running service, or the address of its contract
+    /// A running service, which is asked for both contracts, or the address of one contract
     #[arg(long)]
     url: Option<String>,
     /// Exit with 0 for `compatible` too, if the version is high enough
@@ -90,11 +94,13 @@ pub(super) async fn run(task: Task) -> Outcome {
 async fn check(args: CheckArgs) -> Outcome {
     let mut reports: Vec<Report> = baselines(&args)?.into_iter().map(Baseline::compared).collect();
     if let Some(url) = &args.url {
-        let mut report = served(url).await?.compared();
-        if report.outcome.verdict != Verdict::Identical {
-            report.outcome.verdict = Verdict::Untruthful;
+        for baseline in served(url).await? {
+            let mut report = baseline.compared();
+            if report.outcome.verdict != Verdict::Identical {
+                report.outcome.verdict = Verdict::Untruthful;
+            }
+            reports.push(report);
         }
-        reports.push(report);
     }
     let verdict = worst(&reports);
     let is_due = reports.iter().any(|report| report.outcome.version_is_due);
@@ -138,14 +144,32 @@ fn released(folder: &Path) -> Result<Vec<Baseline>, String> {
     if folder.is_dir() { Baseline::read_all(&folder) } else { Ok(Vec::new()) }
 }
 
-/// The contract that a running service serves.
-async fn served(url: &str) -> Result<Baseline, Box<dyn Error + Send + Sync>> {
-    let is_document = [".yaml", ".yml", ".json"].iter().any(|extension| url.ends_with(extension));
-    let address = if is_document { url.to_owned() } else { format!("{}/openapi.yaml", url.trim_end_matches('/')) };
+/// The contracts that a running service serves, or the one at an address.
+async fn served(url: &str) -> Result<Vec<Baseline>, Box<dyn Error + Send + Sync>> {
     let client = reqwest::Client::builder().timeout(PATIENCE).build()?;
-    let response = client.get(&address).send().await.and_then(reqwest::Response::error_for_status);
-    let text = response?.text().await?;
-    Ok(Baseline::parse(address, &text)?)
+    let mut found = Vec::new();
+    for address in addresses(url)? {
+        let response = client.get(address.clone()).send().await.and_then(reqwest::Response::error_for_status);
+        let text = response?.text().await?;
+        found.push(Baseline::parse(address, &text)?);
+    }
+    Ok(found)
+}
+
+/// Where the contracts are: at the address itself, if its path names a document, else below it. A query stays.
+fn addresses(text: &str) -> Result<Vec<Url>, String> {
+    let wanted = || format!("{text}: an address begins with http:// or https:// and the name of a host");
+    // What stands before the port of `host:8080` looks like a scheme.
+    let url = Url::parse(text).ok().filter(|url| ["http", "https"].contains(&url.scheme())).ok_or_else(wanted)?;
+    if [".yaml", ".yml", ".json"].iter().any(|extension| url.path().ends_with(extension)) {
+        return Ok(vec![url]);
+    }
+    let below = |document: &str| {
+        let mut address = url.clone();
+        address.path_segments_mut().map_err(|()| wanted())?.pop_if_empty().push(document);
+        Ok(address)
+    };
+    SERVED.into_iter().map(below).collect()
 }
 
 fn freeze(args: &FreezeArgs) -> Outcome {

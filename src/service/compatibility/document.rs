@@ -67,6 +67,14 @@ impl<'a> Comparison<'a> {
                 match kind {
                     "schemas" => self.component_schema(name, old, new, &place),
                     "securitySchemes" => self.security_scheme(old, new, &place),
+                    "examples" if old != new => {
+                        let reason = match (old, new) {
+                            (Some(_), Some(_)) => "the example differs",
+                            (Some(_), None) => "the example is gone",
+                            _ => "a new example",
+                        };
+                        self.note(&place, Documentation, reason);
+                    }
                     // The others have no names in generated code. Where one is used, its use was judged.
                     _ if old != new && !self.is_noted_below(&place) => {
                         self.note(&place, Documentation, "it differs, and no operation is concerned");
@@ -95,16 +103,59 @@ impl<'a> Comparison<'a> {
             (Some(_), None) => self.note(place, Breaking, "the security scheme is gone"),
             (None, _) => self.note(place, Compatible, "a new security scheme"),
             (Some(old), Some(new)) => {
+                let is_header = [old, new].iter().all(|scheme| scheme.get("in") == Some(&Value::from("header")));
                 for (key, old, new) in pairs(Some(old), Some(new)) {
                     match key {
                         "bearerFormat" if old != new => self.note(&place.at(key), Documentation, "the format differs"),
                         "bearerFormat" => {}
+                        "flows" => self.flows(old, new, &place.at(key)),
+                        // Names of headers have no case.
+                        "name" if is_header && old != new && lower(old) == lower(new) => {
+                            self.note(&place.at(key), Documentation, "the name is spelled in another way");
+                        }
                         _ => self.annotation(&place.at(key), key, old, new),
                     }
                 }
             }
         }
     }
+
+    /// Judges the ways to get a token by OAuth 2, and the scopes that there are in each.
+    fn flows(&mut self, old: Option<&Value>, new: Option<&Value>, place: &Place) {
+        for (name, old, new) in pairs(old, new) {
+            let place = place.at(name).titled(format!("{}, flow `{name}`", place.field));
+            match (old, new) {
+                (Some(_), None) => self.note(&place, Breaking, "the flow is gone"),
+                (None, _) => self.note(&place, Compatible, "a new flow"),
+                (Some(old), Some(new)) => {
+                    for (key, old, new) in pairs(Some(old), Some(new)) {
+                        match key {
+                            "scopes" => self.scopes(old, new, &place.at(key)),
+                            _ => self.annotation(&place.at(key), key, old, new),
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn scopes(&mut self, old: Option<&Value>, new: Option<&Value>, place: &Place) {
+        for (name, old, new) in pairs(old, new) {
+            let place = place.at(name).titled(format!("{}, scope `{name}`", place.field));
+            match (old, new) {
+                (Some(_), None) => self.note(&place, Breaking, "the scope is gone"),
+                (None, _) => self.note(&place, Compatible, "a new scope"),
+                (Some(old), Some(new)) if old != new => {
+                    self.note(&place, Documentation, "the description of the scope differs");
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+fn lower(name: Option<&Value>) -> Option<String> {
+    name.and_then(Value::as_str).map(str::to_lowercase)
 }
 
 fn is_openapi_3_0(version: Option<&Value>) -> bool {

@@ -9,10 +9,17 @@ use super::{
     comparison::{Comparison, elements, follow, pairs},
     difference::{
         Difference,
+        Direction::{self, Request},
         Effect::{Breaking, Compatible, Documentation},
         Place,
     },
 };
+
+/// What OpenAPI has no word for, in the operations that messages become: the schema of the headers, whose names have a case
+/// in a broker, and what each protocol does with the message.
+pub(super) const SENT_HEADERS: &str = "x-sent-headers";
+pub(super) const RECEIVED_HEADERS: &str = "x-received-headers";
+pub(super) const BINDINGS: &str = "x-bindings";
 
 /// Compares what two AsyncAPI documents say beside the messages.
 pub(super) fn channels(old: &Value, new: &Value) -> Vec<Difference> {
@@ -21,7 +28,14 @@ pub(super) fn channels(old: &Value, new: &Value) -> Vec<Difference> {
         match key {
             // Judged with the messages, as parts of an OpenAPI document.
             "info" | "components" | "defaultContentType" => {}
-            "channels" | "operations" => parts(&mut comparison, key, old, new),
+            "servers" | "channels" | "operations" => parts(&mut comparison, key, old, new),
+            "asyncapi" if old != new && [old, new].iter().all(|version| is_asyncapi_3(*version)) => {
+                comparison.note(
+                    &Place::new("", "#").at(key).titled(key),
+                    Documentation,
+                    "another edition of AsyncAPI 3",
+                );
+            }
             _ => comparison.annotation(&Place::new("", "#").at(key).titled(key), key, old, new),
         }
     }
@@ -37,13 +51,18 @@ fn parts(comparison: &mut Comparison<'_>, kind: &str, old: Option<&Value>, new: 
             (None, _) => comparison.note(&place, Compatible, format!("a new {kind_of_one}")),
             (Some(old), Some(new)) => {
                 for (key, old, new) in pairs(Some(old), Some(new)) {
-                    match key {
-                        "messages" if is_reordered(old, new) => {
-                            comparison.note(&place.at(key), Documentation, "the messages are in another order");
+                    let place = place.at(key);
+                    match (kind, key) {
+                        ("channels", "messages") => messages(comparison, old, new, &place),
+                        ("operations", "messages") if is_reordered(old, new) => {
+                            comparison.note(&place, Documentation, "the messages are in another order");
                         }
                         // Those that come and go are judged as operations.
-                        "messages" => {}
-                        _ => comparison.annotation(&place.at(key), key, old, new),
+                        ("operations", "messages") => {}
+                        ("channels", "servers") => servers(comparison, old, new, &place),
+                        (_, "bindings") => comparison.bindings(old, new, &place),
+                        ("servers", "variables") => variables(comparison, old, new, &place),
+                        _ => comparison.annotation(&place, key, old, new),
                     }
                 }
             }
@@ -51,6 +70,94 @@ fn parts(comparison: &mut Comparison<'_>, kind: &str, old: Option<&Value>, new: 
     }
 }
 
+/// Judges the messages of a channel by their names in it; what they hold is judged as operations.
+fn messages(comparison: &mut Comparison<'_>, old: Option<&Value>, new: Option<&Value>, place: &Place) {
+    for (name, old, new) in pairs(old, new) {
+        let place = place.at(name).titled(format!("{}, message `{name}`", place.field));
+        match (old, new) {
+            (Some(_), None) => comparison.note(&place, Breaking, "the message is gone from the channel"),
+            (None, _) => comparison.note(&place, Compatible, "a new message in the channel"),
+            (Some(old), Some(new)) if old != new => comparison.note(&place, Breaking, "it is another message"),
+            _ => {}
+        }
+    }
+}
+
+/// Judges the servers of a channel. One that names none is on all of them.
+fn servers(comparison: &mut Comparison<'_>, old: Option<&Value>, new: Option<&Value>, place: &Place) {
+    let lacks = |list: Option<&Value>, other: Option<&Value>| {
+        elements(other).any(|server| elements(list).all(|known| known != server))
+    };
+    match (old, new) {
+        _ if old == new => {}
+        (_, None) => comparison.note(place, Compatible, "the channel is on every server now"),
+        (None, _) => comparison.note(place, Breaking, "the channel is no longer on every server"),
+        _ if lacks(new, old) => comparison.note(place, Breaking, "the channel is gone from a server"),
+        _ if lacks(old, new) => comparison.note(place, Compatible, "the channel is on another server too"),
+        _ => comparison.note(place, Documentation, "the servers are in another order"),
+    }
+}
+
+/// Judges what stands for parts of a server's address.
+fn variables(comparison: &mut Comparison<'_>, old: Option<&Value>, new: Option<&Value>, place: &Place) {
+    for (name, old, new) in pairs(old, new) {
+        let place = place.at(name).titled(format!("{}, variable `{name}`", place.field));
+        let (Some(old), Some(new)) = (old, new) else {
+            comparison.note(&place, Breaking, "a variable comes or goes");
+            continue;
+        };
+        for (key, old, new) in pairs(Some(old), Some(new)) {
+            comparison.annotation(&place.at(key), key, old, new);
+        }
+    }
+}
+
+impl<'a> Comparison<'a> {
+    /// Judges what protocols do with a channel, an operation or a message: something may be said of it that was not.
+    pub fn bindings(&mut self, old: Option<&Value>, new: Option<&Value>, place: &Place) {
+        for (key, old, new) in pairs(old, new) {
+            let place = place.at(key).titled(format!("{}, `{key}`", place.field));
+            match (old, new) {
+                _ if old == new => {}
+                _ if key == "bindingVersion" => {
+                    self.note(&place, Documentation, "another edition of what describes the binding");
+                }
+                (Some(Value::Object(_)), Some(Value::Object(_))) => self.bindings(old, new, &place),
+                _ if key == "description" => self.annotation(&place, key, old, new),
+                (None, _) => self.note(&place, Compatible, "a new binding"),
+                (Some(_), None) => self.note(&place, Breaking, "the binding is gone"),
+                _ => self.note(&place, Breaking, "the binding differs"),
+            }
+        }
+    }
+
+    /// Judges the headers of a message.
+    pub fn message_headers(
+        &mut self,
+        direction: Direction,
+        old: Option<&'a Value>,
+        new: Option<&'a Value>,
+        place: &Place,
+    ) {
+        let place = place.titled("headers: ");
+        match (old, new) {
+            (Some(old), Some(new)) => self.schemas(direction, old, new, &place),
+            (Some(_), None) => self.note(&place, Breaking, "the headers are gone"),
+            (None, Some(new)) => {
+                let requires = elements(follow(self.new, new, "").value.get("required")).next().is_some();
+                let effect = if direction == Request && requires { Breaking } else { Compatible };
+                self.note(&place, effect, "there are headers now");
+            }
+            (None, None) => {}
+        }
+    }
+}
+
+fn is_asyncapi_3(version: Option<&Value>) -> bool {
+    version.and_then(Value::as_str).is_some_and(|version| version.starts_with("3."))
+}
+
+/// Whether two lists hold the same in another order.
 fn is_reordered(old: Option<&Value>, new: Option<&Value>) -> bool {
     old != new
         && elements(old).all(|message| elements(new).any(|known| known == message))
@@ -90,38 +197,29 @@ pub(super) fn named(difference: Difference) -> Difference {
 }
 
 fn sent(message: &Value, content_type: &str) -> Value {
-    let headers: Map<String, Value> = headers(message)
-        .into_iter()
-        .map(|(name, is_required, schema)| (name, json!({ "required": is_required, "schema": schema })))
-        .collect();
-    let mut operation = annotations(message);
-    operation.insert(
-        "responses".to_owned(),
-        json!({ "200": { "description": "", "headers": headers, "content": content(message, content_type) } }),
-    );
+    let mut operation = annotations(message, SENT_HEADERS);
+    let reply = json!({ "description": "", "content": content(message, content_type) });
+    operation.insert("responses".to_owned(), json!({ "200": reply }));
     json!({ "get": operation })
 }
 
 fn received(message: &Value, content_type: &str) -> Value {
-    let parameters: Vec<Value> = headers(message)
-        .into_iter()
-        .map(|(name, is_required, schema)| json!({ "name": name, "in": "header", "required": is_required, "schema": schema }))
-        .collect();
-    let mut operation = annotations(message);
-    operation.insert("parameters".to_owned(), json!(parameters));
+    let mut operation = annotations(message, RECEIVED_HEADERS);
     operation.insert("requestBody".to_owned(), json!({ "required": true, "content": content(message, content_type) }));
     operation.insert("responses".to_owned(), json!({}));
     json!({ "post": operation })
 }
 
-/// What a message says of itself. `name` is what brokers call it.
-fn annotations(message: &Value) -> Map<String, Value> {
+/// What a message says beside its payload. `name` is what brokers call it.
+fn annotations(message: &Value, headers: &str) -> Map<String, Value> {
     let parts = message.as_object().into_iter().flatten();
     parts
-        .filter(|(key, _)| !["payload", "headers", "contentType"].contains(&key.as_str()))
+        .filter(|(key, _)| !["payload", "contentType"].contains(&key.as_str()))
         .map(|(key, value)| match key.as_str() {
             "title" => ("x-title".to_owned(), value.clone()),
             "name" => ("operationId".to_owned(), value.clone()),
+            "bindings" => (BINDINGS.to_owned(), value.clone()),
+            "headers" => (headers.to_owned(), to_openapi(value)),
             _ => (key.clone(), value.clone()),
         })
         .collect()
@@ -129,15 +227,6 @@ fn annotations(message: &Value) -> Map<String, Value> {
 
 fn content(message: &Value, content_type: &str) -> Value {
     json!({ content_type: { "schema": message.get("payload").map(to_openapi).unwrap_or_default() } })
-}
-
-/// The headers of a message: name, whether it is required, schema.
-fn headers(message: &Value) -> Vec<(String, bool, Value)> {
-    let required: Vec<&Value> = elements(message.pointer("/headers/required")).collect();
-    let headers = message.pointer("/headers/properties").and_then(Value::as_object).into_iter().flatten();
-    headers
-        .map(|(name, schema)| (name.clone(), required.iter().any(|known| *known == name), to_openapi(schema)))
-        .collect()
 }
 
 /// Converts a JSON Schema to one of OpenAPI 3.0: `null` among the types becomes `nullable`, `const` an enum of one value,
@@ -154,7 +243,9 @@ fn to_openapi(schema: &Value) -> Value {
                     // There is none in OpenAPI 3.0: it stays what it is, and is compared as a whole.
                     _ => drop(converted.insert("type".to_owned(), value.clone())),
                 }
-                converted.insert("nullable".to_owned(), json!(types.iter().any(|name| *name == "null")));
+                if types.iter().any(|name| *name == "null") {
+                    converted.insert("nullable".to_owned(), json!(true));
+                }
             }
             ("const", only) => drop(converted.insert("enum".to_owned(), json!([only]))),
             ("examples", Value::Array(examples)) => {

@@ -34,9 +34,6 @@ impl Comparison<'_> {
         let shown = |value: Option<&Value>| value.map_or_else(|| "none".to_owned(), Value::to_string);
         let from_to = format!("`{key}` is {}, before {}", shown(new), shown(old));
         match (key, direction) {
-            ("nullable", _) if is_set(old) == is_set(new) => {
-                self.note(place, Documentation, "the same is written in another way");
-            }
             ("nullable", Request) if is_set(new) => self.note(place, Compatible, "null is accepted now"),
             ("nullable", Request) => self.note(place, Breaking, "null is no longer accepted"),
             ("nullable", Reply) if is_set(new) => self.note(place, Breaking, "it may be null now"),

@@ -1,9 +1,10 @@
 //! Whether a contract may take the place of another: [`compare`] lists what differs, and says what each difference means for
 //! clients of the older one. `crm contract` uses it; `openapi/README.md` has the rules as a table.
 //!
-//! In reading order: [`difference`] words and places · [`comparison`] following references in two documents · [`document`]
-//! what stands beside the operations · [`operation`] · [`schema`] · [`keyword`] · [`version`] how far it has to rise ·
-//! [`events`] AsyncAPI by the same rules · [`second_opinion`] what a library finds · [`baseline`] contracts in files.
+//! In reading order: [`notation`] what is the same however it is written · [`difference`] words and places · [`comparison`]
+//! following references in two documents · [`document`] what stands beside the operations · [`operation`] · [`schema`] ·
+//! [`keyword`] · [`version`] how far it has to rise · [`events`] AsyncAPI by the same rules · [`second_opinion`] what a library
+//! finds · [`baseline`] contracts in files.
 //!
 //! The rules allow by name. A difference that no rule knows is breaking, so that what nobody thought of is not let through.
 
@@ -13,6 +14,7 @@ mod difference;
 mod document;
 mod events;
 mod keyword;
+mod notation;
 mod operation;
 mod schema;
 mod second_opinion;
@@ -39,6 +41,7 @@ pub struct Outcome {
 /// Compares two contracts, both OpenAPI 3.0 or both AsyncAPI 3: whether clients of the older one can live with the newer.
 #[must_use]
 pub fn compare(old: &Value, new: &Value) -> Outcome {
+    let (old, new) = (&notation::normalized(old), &notation::normalized(new));
     let mut differences = Vec::new();
     let mut version_is_due = false;
     if old != new {

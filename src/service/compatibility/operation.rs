@@ -9,6 +9,7 @@ use super::{
         Effect::{Breaking, Compatible, Documentation},
         Place,
     },
+    events,
 };
 
 const METHODS: [&str; 8] = ["get", "put", "post", "delete", "options", "head", "patch", "trace"];
@@ -56,6 +57,9 @@ impl<'a> Comparison<'a> {
                 "operationId" if old != new => {
                     self.note(&place.at(key), Breaking, "generated code has another name for the operation");
                 }
+                events::SENT_HEADERS => self.message_headers(Reply, old, new, &place.at(key)),
+                events::RECEIVED_HEADERS => self.message_headers(Request, old, new, &place.at(key)),
+                events::BINDINGS => self.bindings(old, new, &place.at(key).titled("bindings")),
                 _ => self.annotation(&place.at(key), key, old, new),
             }
         }
@@ -102,6 +106,8 @@ impl<'a> Comparison<'a> {
                 continue;
             };
             let place = place.moved(&old.pointer, &new.pointer);
+            let name = |parameter: &Resolved<'a>| parameter.value.get("name").and_then(Value::as_str);
+            self.spelling(name(old), name(new), &place.at("name"));
             self.optional(Request, (old.value, new.value), &place);
             self.described(Request, old.value, new.value, &place);
         }
@@ -118,6 +124,15 @@ impl<'a> Comparison<'a> {
         let before = olds.iter().filter(|old| is_in(old, &news)).map(|(key, _)| key);
         if before.ne(news.iter().filter(|new| is_in(new, &olds)).map(|(key, _)| key)) {
             self.note(&place.at("parameters"), Compatible, "the parameters are in another order");
+        }
+    }
+
+    /// Notes that the name of a header is written in other letters, which means the same (RFC 9110, section 5.1).
+    fn spelling(&mut self, old: Option<&str>, new: Option<&str>, place: &Place) {
+        if let (Some(old), Some(new)) = (old, new)
+            && old != new
+        {
+            self.note(place, Documentation, format!("the name is spelled `{new}`, before `{old}`"));
         }
     }
 
@@ -141,9 +156,6 @@ impl<'a> Comparison<'a> {
             (true, false, Request) => self.note(&place, Compatible, "it is no longer required"),
             (false, true, Reply) => self.note(&place, Compatible, "it is always answered now"),
             (true, false, Reply) => self.note(&place, Breaking, "it is no longer answered always"),
-            _ if old.get("required") != new.get("required") => {
-                self.note(&place, Documentation, "the same is written in another way");
-            }
             _ => {}
         }
     }
@@ -199,10 +211,15 @@ impl<'a> Comparison<'a> {
     }
 
     fn headers(&mut self, old: Option<&'a Value>, new: Option<&'a Value>, place: &Place, status: &str) {
-        for (name, old, new) in pairs(old, new) {
+        for (old, new) in header_pairs(old, new) {
+            let names = (old.map(|(name, _)| name), new.map(|(name, _)| name));
+            let name = names.0.or(names.1).unwrap_or_default();
+            let now = place.at(names.1.unwrap_or(name)).new;
             let place = place.at(name).titled(format!("{status} reply, header `{name}`"));
+            let place = place.moved(&place.old, &now);
+            self.spelling(names.0, names.1, &place);
             match (old, new) {
-                (Some(old), Some(new)) => {
+                (Some((_, old)), Some((_, new))) => {
                     let (old, new, place) = self.resolve(old, new, &place);
                     self.optional(Reply, (old.value, new.value), &place);
                     self.described(Reply, old.value, new.value, &place);
@@ -245,6 +262,23 @@ impl<'a> Comparison<'a> {
 
 fn is_required(part: &Value) -> bool {
     part.get("required") == Some(&Value::Bool(true))
+}
+
+/// A header of a reply: its name, and what is said of it.
+type Header<'a> = (&'a str, &'a Value);
+
+/// The headers of two replies, by their names, which have no case.
+fn header_pairs<'a>(old: Option<&'a Value>, new: Option<&'a Value>) -> Vec<(Option<Header<'a>>, Option<Header<'a>>)> {
+    let headers = |value: Option<&'a Value>| -> Vec<Header<'a>> {
+        let entries = value.and_then(Value::as_object).into_iter().flatten();
+        entries.map(|(name, header)| (name.as_str(), header)).collect()
+    };
+    let (olds, news) = (headers(old), headers(new));
+    let counterpart =
+        |name: &str, all: &[Header<'a>]| all.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).copied();
+    let first = olds.iter().map(|old| (Some(*old), counterpart(old.0, &news)));
+    let added = news.iter().filter(|new| counterpart(new.0, &olds).is_none()).map(|new| (None, Some(*new)));
+    first.chain(added).collect()
 }
 
 /// A parameter's readable name.

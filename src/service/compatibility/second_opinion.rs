@@ -6,7 +6,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use drift::{Change, ChangeClass};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{
     comparison::is_within,
@@ -20,10 +20,26 @@ pub(super) fn unexplained(old: &Value, new: &Value, found: &[Difference]) -> Vec
     if has_other_media_types || Verdict::on(found) == Verdict::Breaking {
         return Vec::new();
     }
-    match catch_unwind(AssertUnwindSafe(|| drift::compare(old, new))) {
+    match catch_unwind(AssertUnwindSafe(|| drift::compare(&lowered(old), &lowered(new)))) {
         Ok(Ok(changes)) => changes.iter().flat_map(|change| of_change(change, found)).collect(),
         Ok(Err(error)) => vec![breaking(String::new(), format!("the documents cannot be compared: {error:#}"))],
         Err(_) => vec![breaking(String::new(), "the documents cannot be compared".to_owned())],
+    }
+}
+
+/// A document with the names of headers in lower case: the library takes another spelling for another parameter.
+fn lowered(part: &Value) -> Value {
+    match part {
+        Value::Object(object) => {
+            let is_header = object.get("in").and_then(Value::as_str) == Some("header");
+            let entries = object.iter().map(|(key, value)| match value {
+                Value::String(name) if is_header && key == "name" => (key.clone(), name.to_lowercase().into()),
+                _ => (key.clone(), lowered(value)),
+            });
+            entries.collect::<Map<_, _>>().into()
+        }
+        Value::Array(items) => items.iter().map(lowered).collect(),
+        _ => part.clone(),
     }
 }
 

@@ -160,33 +160,59 @@ async fn check_compares_what_a_running_service_serves() {
         tokio::task::spawn_blocking(check).await.unwrap()
     };
     let address = format!("http://{}", process.address);
-    assert_word(&served(address.clone()).await, "identical", 0);
-    assert_word(&served(format!("{address}/openapi.json")).await, "identical", 0);
+    for base in [address.clone(), format!("{address}/"), format!("{address}?a=b.json")] {
+        let both = served(base).await;
+        assert_word(&both, "identical", 0);
+        assert!(both.stdout.contains("/openapi.yaml") && both.stdout.contains("/asyncapi.yaml"), "{both:?}");
+    }
+    for document in ["openapi.json", "asyncapi.yaml", "openapi.yaml?a=b"] {
+        let one = served(format!("{address}/{document}")).await;
+        assert_word(&one, "identical", 0);
+        assert_eq!(one.stdout.lines().count(), 2, "one document: {one:?}");
+    }
     assert_eq!(served(format!("{address}/nowhere")).await.code, Some(1));
     assert_eq!(served("http://127.0.0.1:1".to_owned()).await.code, Some(1));
+    for text in [process.address.to_string(), "localhost:8080".to_owned(), "ftp://localhost".to_owned()] {
+        let output = served(text.clone()).await;
+        assert_eq!(output.code, Some(1), "{output:?}");
+        assert!(output.stderr.contains(&format!("{text}: an address begins with http://")), "{output:?}");
+    }
 }
 
-#[tokio::test]
-async fn check_calls_a_service_with_another_contract_untruthful() {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let text = contract().yaml().replacen(DESCRIPTION.0, DESCRIPTION.1, 1);
-    let server = tokio::spawn(async move {
-        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+/// Serves two texts, each to one request for its document.
+async fn serve(listener: tokio::net::TcpListener, api: String, events: String) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    for _ in 0..2 {
         let (mut stream, _) = listener.accept().await.unwrap();
         let mut head = [0; 4096];
-        let _read = stream.read(&mut head).await.unwrap();
+        let read = stream.read(&mut head).await.unwrap();
+        let text = if head[..read].starts_with(b"GET /asyncapi.yaml ") { &events } else { &api };
         let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", text.len());
         stream.write_all(head.as_bytes()).await.unwrap();
         stream.write_all(text.as_bytes()).await.unwrap();
         stream.shutdown().await.unwrap();
-    });
-    let url = format!("http://{address}");
-    let check = move || Project::new().run(&["check", "--url", &url]);
-    let output = tokio::task::spawn_blocking(check).await.unwrap();
-    server.await.unwrap();
-    assert_word(&output, "untruthful", 5);
-    assert!(output.stdout.contains("GET /contacts: the summary differs"), "{output:?}");
+    }
+}
+
+#[tokio::test]
+async fn check_calls_a_service_with_another_contract_untruthful() {
+    let (api, events) = (contract().yaml(), asyncapi::yaml());
+    let other_api = api.replacen(DESCRIPTION.0, DESCRIPTION.1, 1);
+    let other_events = events.replacen("summary: The contact was created.", "summary: A contact came.", 1);
+    assert_ne!(events, other_events);
+    for (api, events, found) in [
+        (other_api, events, "GET /contacts: the summary differs"),
+        (api, other_events, "publishEvents ContactCreated: the summary differs"),
+    ] {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let server = tokio::spawn(serve(listener, api, events));
+        let check = move || Project::new().run(&["check", "--url", &url]);
+        let output = tokio::task::spawn_blocking(check).await.unwrap();
+        server.await.unwrap();
+        assert_word(&output, "untruthful", 5);
+        assert!(output.stdout.contains(found), "{output:?}");
+    }
 }
 
 #[test]
