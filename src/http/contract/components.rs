@@ -91,7 +91,7 @@ fn change_parameters() -> Value {
             "description": "Make the change only if the resource has this version, or one of several: entity tags as in \
                 `ETag`, separated by commas, or `*`. Otherwise the response is 412. It does not matter whether a tag is that of \
                 a masked view; weak tags (`W/\"7\"`) never match.",
-            "schema": { "type": "string", "maxLength": 32_768, "pattern": ENTITY_TAGS },
+            "schema": { "type": "string", "pattern": ENTITY_TAGS },
         },
         "IfNoneMatch": {
             "name": IF_NONE_MATCH_HEADER,
@@ -99,7 +99,7 @@ fn change_parameters() -> Value {
             "required": false,
             "description": "The entity tags of what the client has of the resource, separated by commas, or `*`. If it is \
                 still shown like one of them, the response is 304.",
-            "schema": { "type": "string", "maxLength": 32_768, "pattern": ENTITY_TAGS },
+            "schema": { "type": "string", "pattern": ENTITY_TAGS },
         },
     })
 }
