@@ -199,7 +199,8 @@ impl Fixture<'_> {
         let (service, phone, email) = (self.service, query(&phone(number)), query(&email(number)));
         match number / 10 % 8 {
             0 => (400, service.get(&format!("/customers?contactPhone={phone}*"))),
-            1 => (400, service.get(&format!("/contacts?email={email}*&phone={phone}"))),
+            // Who sees masked values may not search, whatever the value.
+            1 => (403, service.get(&format!("/contacts?email={email}*&phone={phone}"))),
             2 => (404, service.get(&format!("/customers/{phone}"))),
             3 => (404, service.get(&format!("/{email}/{phone}"))),
             4 => (405, service.call(Method::PUT, &format!("/customers/{email}?{QUERY}={phone}"))),
