@@ -34,7 +34,8 @@ impl Pace {
         if is_new.swap(false, Ordering::Relaxed) {
             *self = Self { began: now, slice: now };
         } else if now.duration_since(self.began) > UNPACED && now.duration_since(self.slice) > SLICE {
-            // The thread is the connection's own, and has nothing else to do.
+            // SQLite calls this in the middle of a statement, where nothing can be awaited, on a thread that serves this
+            // connection alone: sleeping is what leaves the core to others.
             thread::sleep(PAUSE);
             self.slice = Instant::now();
         }

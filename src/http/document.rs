@@ -12,15 +12,15 @@ use poem::{
     Endpoint, Request, Response,
     http::{
         HeaderMap, HeaderName, HeaderValue, StatusCode,
-        header::{
-            ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG,
-            IF_NONE_MATCH, VARY,
-        },
+        header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, VARY},
     },
 };
 use sha2::{Digest, Sha256};
 
-use super::{header::text, precondition::Named};
+use super::{
+    header::text,
+    precondition::{IF_NONE_MATCH_HEADER, Named},
+};
 
 /// A document, made when it is first asked for.
 pub struct Document(LazyLock<Made, Box<dyn FnOnce() -> Made + Send>>);
@@ -126,7 +126,7 @@ fn accepts_gzip(headers: &HeaderMap) -> bool {
 
 /// Whether the client has what an entity tag names; what is malformed names nothing.
 fn has(headers: &HeaderMap, etag: &str) -> bool {
-    Named::of(headers, &IF_NONE_MATCH).is_ok_and(|named| named.is_some_and(|named| named.includes(etag)))
+    Named::of(headers, IF_NONE_MATCH_HEADER).is_ok_and(|named| named.is_some_and(|named| named.includes(etag)))
 }
 
 /// The content security policy of a page (CSP Level 3): the scripts in it, by their hash, and styles, which Swagger UI makes

@@ -1,15 +1,9 @@
 //! Conditional requests (RFC 9110, section 13). The version of a resource is its [`EntityTag`]; [`IfMatch`] keeps a client from
 //! undoing what it has not seen, and [`IfNoneMatch`] spares it what it has.
 
-use std::fmt;
+use std::{fmt, marker::PhantomData};
 
-use poem::{
-    Request, RequestBody,
-    http::{
-        HeaderMap, HeaderName,
-        header::{IF_MATCH, IF_NONE_MATCH},
-    },
-};
+use poem::{Request, RequestBody, http::HeaderMap};
 use poem_openapi::{
     ApiExtractor, ApiExtractorType, ExtractParamOptions,
     registry::{MetaParamIn, MetaSchema, MetaSchemaRef},
@@ -60,12 +54,11 @@ impl Named {
     ///
     /// # Errors
     /// Invalid, where it is neither `*` nor a list of tags in quotes.
-    pub(super) fn of(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Self>> {
+    pub(super) fn of(headers: &HeaderMap, name: &str) -> Result<Option<Self>> {
         let lines: Vec<String> = headers.get_all(name).iter().map(|line| latin1(line.as_bytes())).collect();
         if lines.is_empty() {
             return Ok(None);
         }
-        let name = if name == IF_MATCH { IF_MATCH_HEADER } else { IF_NONE_MATCH_HEADER };
         let malformed = || Error::invalid(format!("{name}: must be * or entity tags in double quotes, such as \"7\""));
         Self::parse(&lines.join(",")).map(Some).ok_or_else(malformed)
     }
@@ -110,11 +103,36 @@ fn may_be_in_tag(c: char) -> bool {
     matches!(c, '\u{21}' | '\u{23}'..='\u{7e}' | '\u{80}'..='\u{ff}')
 }
 
-/// `If-Match`: the versions of which the resource must have one to be changed. Without the header, or with `*`, any will do.
+/// What a request says of the versions of a resource, in the header `H`; nothing, if it was not sent.
 #[derive(Debug, Clone, Default)]
-pub struct IfMatch(Option<Named>);
+pub struct Condition<H>(Option<Named>, PhantomData<H>);
 
-impl IfMatch {
+/// A header that names versions.
+pub trait Header: Send + Sync + 'static {
+    /// Its name, as spelled in the contract.
+    const NAME: &'static str;
+}
+
+/// The header of [`IfMatch`].
+#[derive(Debug, Clone, Default)]
+pub struct MatchHeader;
+
+impl Header for MatchHeader {
+    const NAME: &'static str = IF_MATCH_HEADER;
+}
+
+/// The header of [`IfNoneMatch`].
+#[derive(Debug, Clone, Default)]
+pub struct NoneMatchHeader;
+
+impl Header for NoneMatchHeader {
+    const NAME: &'static str = IF_NONE_MATCH_HEADER;
+}
+
+/// `If-Match`: the versions of which the resource must have one to be changed. Without the header, or with `*`, any will do.
+pub type IfMatch = Condition<MatchHeader>;
+
+impl Condition<MatchHeader> {
     /// Whether a resource in this version may be changed. The view does not matter: who reads masked and who reads in clear
     /// change the same. A weak tag allows nothing (section 8.8.3.2).
     #[must_use]
@@ -130,10 +148,9 @@ impl IfMatch {
 }
 
 /// `If-None-Match`: what the client has of the resource.
-#[derive(Debug, Clone, Default)]
-pub struct IfNoneMatch(Option<Named>);
+pub type IfNoneMatch = Condition<NoneMatchHeader>;
 
-impl IfNoneMatch {
+impl Condition<NoneMatchHeader> {
     /// Whether the client says what it has, and not just that it has something.
     #[must_use]
     pub fn names_tags(&self) -> bool {
@@ -147,7 +164,7 @@ impl IfNoneMatch {
     }
 }
 
-impl<'a> ApiExtractor<'a> for IfMatch {
+impl<'a, H: Header> ApiExtractor<'a> for Condition<H> {
     const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::Parameter];
     type ParamType = ();
     type ParamRawType = ();
@@ -156,8 +173,9 @@ impl<'a> ApiExtractor<'a> for IfMatch {
         Some(MetaParamIn::Header)
     }
 
+    /// [`super::contract`] puts a shared parameter in its place.
     fn param_schema_ref() -> Option<MetaSchemaRef> {
-        Some(schema())
+        Some(MetaSchemaRef::Inline(Box::new(MetaSchema::new("string"))))
     }
 
     async fn from_request(
@@ -165,33 +183,6 @@ impl<'a> ApiExtractor<'a> for IfMatch {
         _body: &mut RequestBody,
         _options: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
-        Ok(Self(Named::of(request.headers(), &IF_MATCH)?))
+        Ok(Self(Named::of(request.headers(), H::NAME)?, PhantomData))
     }
-}
-
-impl<'a> ApiExtractor<'a> for IfNoneMatch {
-    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::Parameter];
-    type ParamType = ();
-    type ParamRawType = ();
-
-    fn param_in() -> Option<MetaParamIn> {
-        Some(MetaParamIn::Header)
-    }
-
-    fn param_schema_ref() -> Option<MetaSchemaRef> {
-        Some(schema())
-    }
-
-    async fn from_request(
-        request: &'a Request,
-        _body: &mut RequestBody,
-        _options: ExtractParamOptions<()>,
-    ) -> poem::Result<Self> {
-        Ok(Self(Named::of(request.headers(), &IF_NONE_MATCH)?))
-    }
-}
-
-/// [`super::contract`] puts a shared parameter in its place.
-fn schema() -> MetaSchemaRef {
-    MetaSchemaRef::Inline(Box::new(MetaSchema::new("string")))
 }

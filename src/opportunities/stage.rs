@@ -2,9 +2,9 @@
 
 use sea_orm::{DeriveActiveEnum, EnumIter};
 
-use crate::values::{
-    Violation,
-    integer_enum::{IntegerEnum, integer_enum},
+use crate::{
+    error::{Error, Result},
+    values::integer_enum::{IntegerEnum, integer_enum},
 };
 
 /// The stage of an opportunity in the sales pipeline.
@@ -122,6 +122,17 @@ impl OpportunityStage {
     }
 }
 
+/// Checks that a stage and a status, where both are given, do not contradict each other.
+///
+/// # Errors
+/// Invalid, where they do.
+pub fn agree(stage: Option<OpportunityStage>, status: Option<OpportunityStatus>) -> Result<()> {
+    match (stage, status) {
+        (Some(stage), Some(status)) if stage.kind() != status => Err(Error::invalid("status: contradicts the stage")),
+        _ => Ok(()),
+    }
+}
+
 /// An opportunity's stage, and the stage that it returns to when reopened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StageState {
@@ -141,17 +152,16 @@ impl StageState {
     /// Sets the stage, the status, both or neither.
     ///
     /// # Errors
-    /// A stage and a status that contradict each other.
-    pub fn moved(self, stage: Option<OpportunityStage>, status: Option<OpportunityStatus>) -> Result<Self, Violation> {
+    /// As for [`agree`].
+    pub fn moved(self, stage: Option<OpportunityStage>, status: Option<OpportunityStatus>) -> Result<Self> {
+        agree(stage, status)?;
         match (stage, status) {
             (None, None) => Ok(self),
-            (Some(stage), None) => Ok(self.moved_to(stage)),
+            (Some(stage), _) => Ok(self.moved_to(stage)),
             (None, Some(status)) if status == self.stage.kind() => Ok(self),
             (None, Some(OpportunityStatus::Open)) => Ok(self.moved_to(self.last_open)),
             (None, Some(OpportunityStatus::Won)) => Ok(self.moved_to(OpportunityStage::Won)),
             (None, Some(OpportunityStatus::Lost)) => Ok(self.moved_to(OpportunityStage::Lost)),
-            (Some(stage), Some(status)) if stage.kind() == status => Ok(self.moved_to(stage)),
-            (Some(_), Some(_)) => Err("contradicts the stage".into()),
         }
     }
 

@@ -14,7 +14,7 @@ use crate::{
     database::{read, tenancy::Tenanted},
     error::{Error, Result},
     values::{
-        AmountCents, Currency, Tenant, Text, Violation,
+        AmountCents, Currency, Tenant, Text,
         page::{List, Paging},
     },
 };
@@ -67,7 +67,7 @@ pub async fn insert(change: &mut Change<'_>, body: OpportunityCreate) -> Result<
 pub async fn update(change: &mut Change<'_>, body: OpportunityUpdate) -> Result<Model> {
     let OpportunityUpdate { title, amount_cents, currency, stage, status } = body;
     let before = change.lock_own::<Entity>().await?;
-    let moved = state(&before).moved(stage.into_option(), status.into_option()).map_err(invalid_status)?;
+    let moved = state(&before).moved(stage.into_option(), status.into_option())?;
     let mut row = with_state(before.clone(), moved);
     row.title = title.into_option().map_or(row.title, Text::into_string);
     row.amount_cents = amount_cents.into_option().map_or(row.amount_cents, |amount| amount.0);
@@ -84,7 +84,7 @@ pub async fn win(change: &mut Change<'_>, id: Uuid) -> Result<()> {
     if before.customer_id != change.id() {
         return Err(Error::invalid("opportunityId: belongs to another customer"));
     }
-    let won = state(&before).moved(None, Some(OpportunityStatus::Won)).map_err(invalid_status)?;
+    let won = state(&before).moved(None, Some(OpportunityStatus::Won))?;
     change.update::<Entity>(before.clone(), with_state(before, won)).await.map(drop)
 }
 
@@ -94,10 +94,6 @@ fn state(row: &Model) -> StageState {
 
 fn with_state(row: Model, StageState { stage, last_open }: StageState) -> Model {
     Model { stage, status: stage.kind(), last_open_stage: last_open, ..row }
-}
-
-fn invalid_status(violation: Violation) -> Error {
-    Error::invalid(format!("status: {violation}"))
 }
 
 /// Deletes the opportunity of the change; its follow-ups stay, without their reference to it.

@@ -5,10 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     entity::{Entity, Model},
-    stage::{OpportunityStage, OpportunityStatus},
+    stage::{OpportunityStage, OpportunityStatus, agree},
 };
 use crate::{
-    error::{Error, Result},
+    error::Result,
     pii::PiiView,
     resource::{Action, Projection, Published},
     values::{
@@ -66,12 +66,7 @@ impl OpportunityUpdate {
     /// # Errors
     /// Invalid, if the stage and the status contradict each other.
     pub fn check(&self) -> Result<()> {
-        match (self.stage.clone().into_option(), self.status.clone().into_option()) {
-            (Some(stage), Some(status)) if stage.kind() != status => {
-                Err(Error::invalid("status: contradicts the stage"))
-            }
-            _ => Ok(()),
-        }
+        agree(self.stage.clone().into_option(), self.status.clone().into_option())
     }
 }
 

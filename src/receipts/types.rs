@@ -69,13 +69,14 @@ impl Receipt {
     }
 }
 
-/// The key in a query. It holds no blank: one that arrives was a plus that was not encoded.
+/// The key in a query.
 #[derive(Debug)]
 pub struct KeyFilter;
 
 impl QueryValue for KeyFilter {
     type Value = String;
 
+    const PLUS_IS_LITERAL: bool = true;
     const REQUIRED: bool = true;
 
     fn schema() -> MetaSchemaRef {
@@ -83,8 +84,8 @@ impl QueryValue for KeyFilter {
     }
 
     fn read(value: Option<&str>) -> Result<String, Violation> {
-        let key = value.ok_or(Cow::Borrowed("is required"))?.replace(' ', "+");
-        if is_valid(&key) { Ok(key) } else { Err(EXPECTED.into()) }
+        let key = value.ok_or(Cow::Borrowed("is required"))?;
+        if is_valid(key) { Ok(key.to_owned()) } else { Err(EXPECTED.into()) }
     }
 }
 

@@ -95,7 +95,8 @@ impl Counts {
         while self.written.load(Ordering::Acquire) + self.dropped() < self.put.load(Ordering::Acquire)
             && Instant::now() < end
         {
-            // The appender tells nobody that its queue is empty, and the process is ending: this thread may block.
+            // The appender's thread signals nobody when its queue is empty, so this has to look now and then. It happens once,
+            // when the process ends: nothing else waits for this thread.
             thread::sleep(Duration::from_millis(1));
         }
     }

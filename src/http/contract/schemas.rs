@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::{
-    examples::{drop_nulls, example, example_id},
+    examples::{example, example_id},
     json::{entries, set},
     supplement::{OpenEnum, Supplement},
 };
@@ -25,12 +25,11 @@ pub(super) fn complete(schemas: &mut Value, request_bodies: &BTreeSet<String>, s
             set(schema, "x-extensible-enum", json!(values));
         }
     }
-    // The examples of errors that are schemas' own.
     for (_, schema) in entries(Some(&mut *schemas)) {
-        if schema.pointer("/properties/code").is_some()
-            && let Some(example) = schema.get_mut("example")
-        {
-            drop_nulls(example);
+        let required = schema.get("required").and_then(Value::as_array).cloned().unwrap_or_default();
+        if let Some(fields) = schema.get_mut("example").and_then(Value::as_object_mut) {
+            // What may be left out is: linters stumble over `null`.
+            fields.retain(|name, value| !value.is_null() || required.iter().any(|required| required == name));
         }
     }
     // Fields that are named by a reference show the example of what it refers to; enums have their first value.

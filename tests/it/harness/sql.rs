@@ -31,6 +31,16 @@ pub fn uuid_literal(id: &str) -> String {
     if on_postgres() { format!("CAST('{id}' AS uuid)") } else { format!("x'{}'", id.replace('-', "")) }
 }
 
+/// A query of the numbers from 1 to `count`, in the column `n`.
+pub fn numbers(count: impl std::fmt::Display) -> String {
+    format!("WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < {count}) SELECT n FROM c")
+}
+
+/// An expression that is another id in each row.
+pub fn new_id() -> &'static str {
+    if on_postgres() { "gen_random_uuid()" } else { "randomblob(16)" }
+}
+
 /// How the database would answer a query of many rows.
 pub async fn plan(database: &DatabaseConnection, query: &str) -> String {
     let (explain, column) = if on_postgres() { ("EXPLAIN", "QUERY PLAN") } else { ("EXPLAIN QUERY PLAN", "detail") };

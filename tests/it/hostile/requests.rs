@@ -10,7 +10,11 @@ use tokio::{
 };
 
 use super::{LIMIT, MIB, ask, assert_healthy, connect, memory, metric, refused, service, sockets, swarm, token};
-use crate::harness::{Process, SECRET, on_postgres, sign_hs256, within};
+use crate::harness::{
+    Process, SECRET, sign_hs256,
+    sql::{new_id, numbers},
+    within,
+};
 
 /// The customers of the tenant whose last pages are read.
 const CUSTOMERS: u32 = 200_000;
@@ -101,15 +105,7 @@ async fn twenty_thousand_refusals_leave_health_and_memory_alone() {
 async fn deep_pages_leave_health_and_other_tenants_alone() {
     let (database, process) = service(&[]).await;
     let time = "'2026-01-01 00:00:00.000+00:00'";
-    let (numbers, uuid) = match on_postgres() {
-        true => (format!("SELECT generate_series(1, {CUSTOMERS}) AS n"), "gen_random_uuid()"),
-        false => (
-            format!(
-                "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < {CUSTOMERS}) SELECT n FROM c"
-            ),
-            "randomblob(16)",
-        ),
-    };
+    let (numbers, uuid) = (numbers(CUSTOMERS), new_id());
     let filled = format!(
         "INSERT INTO customers (tenant_id, customer_id, name, status, created_at, updated_at, version) \
          SELECT 'default', {uuid}, 'Acme', 0, {time}, {time}, 1 FROM ({numbers}) AS numbers"

@@ -15,7 +15,7 @@ use crate::harness::{
     Process, Service, TestDatabase, UNKNOWN_ID,
     events::assert_event_schema,
     id, on_postgres,
-    sql::{column, scalar},
+    sql::{column, new_id, numbers, scalar},
     within,
 };
 
@@ -310,15 +310,7 @@ async fn a_killed_service_takes_its_erasure_up_again() {
     let mut first = client(&process).await;
     let body = json!({ "name": "Li Lei" });
     let customer = id(&first.call("POST", "/customers", "customer", &body).await.body, "customerId");
-    let (numbers, new_id) = match on_postgres() {
-        true => (format!("SELECT generate_series(1, {COUNT}) AS n"), "gen_random_uuid()"),
-        false => (
-            format!(
-                "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < {COUNT}) SELECT n FROM c"
-            ),
-            "randomblob(16)",
-        ),
-    };
+    let (numbers, new_id) = (numbers(COUNT), new_id());
     let fill = format!(
         "INSERT INTO follow_ups (tenant_id, follow_up_id, customer_id, content, follow_up_type, created_at, updated_at, \
          version) SELECT c.tenant_id, {new_id}, c.customer_id, 'Li Lei called', 'note', c.created_at, c.updated_at, 1 \

@@ -6,7 +6,10 @@ use futures_util::StreamExt;
 use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
 
-use crate::harness::{AMPLE, Process, Service, StoredPii, TestDatabase, UNKNOWN_ID, id, on_postgres};
+use crate::harness::{
+    AMPLE, Process, Service, StoredPii, TestDatabase, UNKNOWN_ID, id, on_postgres,
+    sql::{new_id, numbers},
+};
 
 async fn customer(service: &Service) -> String {
     let body = json!({ "name": "Li Lei", "contactPhone": "13812345678", "contactEmail": "li@lei.example" });
@@ -158,17 +161,11 @@ async fn an_export_of_20000_follow_ups_takes_no_memory_of_their_size() {
     let mut client = process.client().await;
     let body = json!({ "name": "Li Lei" });
     let customer = id(&client.call("POST", "/customers", "customer", &body).await.body, "customerId");
-    let (numbers, new_id, text) = match on_postgres() {
-        true => (format!("SELECT generate_series(1, {COUNT}) AS n"), "gen_random_uuid()", "repeat('x', "),
-        false => (
-            format!(
-                "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < {COUNT}) SELECT n FROM c"
-            ),
-            "randomblob(16)",
-            "hex(zeroblob(2000 + 0 * ",
-        ),
+    let (numbers, new_id) = (numbers(COUNT), new_id());
+    let text = match on_postgres() {
+        true => format!("repeat('x', {BYTES})"),
+        false => format!("hex(zeroblob({}))", BYTES / 2),
     };
-    let text = if on_postgres() { format!("{text}{BYTES})") } else { format!("{text}{BYTES}))") };
     let fill = format!(
         "INSERT INTO follow_ups (tenant_id, follow_up_id, customer_id, content, follow_up_type, created_at, updated_at, \
          version) SELECT c.tenant_id, {new_id}, c.customer_id, {text}, 'note', c.created_at, c.updated_at, 1 \

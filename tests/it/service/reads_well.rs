@@ -267,8 +267,18 @@ fn the_introduction_is_short_and_names_everything_a_team_asks_for() {
     assert_eq!(servers, ["/api/v1/crm", "{gateway}/api/v1/crm", "."]);
     let parameters = &contract.document["components"]["parameters"];
     assert!(parameters["RequiredRequestId"]["example"].is_string());
+    // Readers have the document and the service: no file of this repository, and no sections but those of published standards.
     let text = contract.document.to_string();
-    assert!(!text.contains("archive 6.1") && !text.contains("openapi/events.yaml"));
+    for file in ["openapi/", "src/", "tests/", "delivery/", ".md", ".rs"] {
+        assert!(!text.contains(file), "{file} is not for readers");
+    }
+    assert!(!text.contains('§'));
+    let mut parts: Vec<&str> = text.split("section ").collect();
+    parts.pop();
+    for before in parts {
+        let cited = before.trim_end().rsplit(' ').nth(1).unwrap_or_default();
+        assert!(cited.ends_with("RFC"), "a section of what? … {}", before.rsplit('.').next().unwrap());
+    }
     assert_eq!(contract.schema("Contact")["properties"]["name"]["example"], "Li Lei");
     assert_eq!(contract.schema("HealthStatus")["enum"], json!(["up", "down"]));
     for operation in contract.operations() {
