@@ -163,7 +163,7 @@ fn dropped(log: &Log) -> Vec<u64> {
 #[tokio::test]
 async fn entries_beyond_the_queue_limit_are_dropped_and_counted() {
     let (log, _guard) = Log::of_this_thread("info", LogFormat::Json);
-    let service = Service::with_audit_queue(TestDatabase::new().await, &[], AuditQueue::with_capacity(3)).await;
+    let service = Service::with_audit_queue(TestDatabase::migrated().await, &[], AuditQueue::with_capacity(3)).await;
     let made = service.create("/customers", json!({ "name": "x", "contactPhone": "13812345678" })).await;
     let path = format!("/customers/{}", id(&made, "customerId"));
     // The queue is not emptied meanwhile: a request that waited for room would hang.

@@ -96,7 +96,7 @@ async fn waiting_readers_meet_the_events_of_other_processes() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reader_that_waits_in_vain_gets_a_cursor_to_go_on_from() {
-    let service = Service::on(TestDatabase::new().await, &[]).await;
+    let service = Service::on(TestDatabase::migrated().await, &[]).await;
     let db = service.database.connect().await;
     let background = Background::start(&service.app, pii_tables());
     put(&service.app, &db, vec![event("a", CREATED, 1, "")]).await;

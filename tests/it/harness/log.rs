@@ -37,6 +37,15 @@ impl Log {
         self.text().lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"))).collect()
     }
 
+    /// The lines without their timestamps, whose digits may be those that a test looks for.
+    pub fn untimed(&self) -> String {
+        let untimed = self.lines().into_iter().map(|mut line| {
+            line.as_object_mut().unwrap().remove("timestamp").unwrap();
+            format!("{line}\n")
+        });
+        untimed.collect()
+    }
+
     /// The lines with this message.
     pub fn saying(&self, message: &str) -> Vec<Value> {
         self.lines().into_iter().filter(|line| line["message"] == message).collect()

@@ -98,7 +98,7 @@ impl Service {
 
     /// A service with these variables set.
     pub async fn with(variables: &[(&str, &str)]) -> Self {
-        Self::on(TestDatabase::new().await, variables).await
+        Self::on(TestDatabase::migrated().await, variables).await
     }
 
     /// The same service with other operations behind its middleware.
