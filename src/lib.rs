@@ -55,4 +55,6 @@ pub mod background;
 
 pub mod service;
 
+pub mod demo;
+
 pub mod cli;

@@ -29,6 +29,19 @@ pub fn development_secret(data_dir: &Path) -> io::Result<Secret> {
     }
 }
 
+/// Whom a development token is for, and what it allows.
+#[derive(Debug, Clone, Copy)]
+pub struct DevelopmentToken<'a> {
+    /// Its subject: the actor in audit entries.
+    pub subject: &'a str,
+    /// The client that it was issued to.
+    pub client: &'a str,
+    /// The tenant that it is limited to.
+    pub tenant: Option<&'a str>,
+    /// The scopes that it is limited to, separated by spaces.
+    pub scope: Option<&'a str>,
+}
+
 /// Signs a development token with `secret` (HS256), valid for `ttl` from `now`, with the issuer and audience configured.
 ///
 /// # Errors
@@ -38,12 +51,11 @@ pub fn sign(
     config: &Config,
     now: Timestamp,
     ttl: Duration,
-    tenant: Option<&str>,
-    scope: Option<&str>,
+    DevelopmentToken { subject, client, tenant, scope }: DevelopmentToken<'_>,
 ) -> jsonwebtoken::errors::Result<String> {
     let issued = now.0.timestamp();
     let expires = issued.saturating_add(i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX));
-    let mut claims = json!({ "sub": "developer", "client_id": "crm-token", "iat": issued, "exp": expires });
+    let mut claims = json!({ "sub": subject, "client_id": client, "iat": issued, "exp": expires });
     for (name, value) in [
         (config.auth.tenant_claim.as_str(), tenant),
         ("scope", scope),

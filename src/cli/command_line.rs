@@ -6,8 +6,8 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use rustix::{fs::Mode, process::umask};
 
 use super::{
-    audit, contract, healthcheck, inbound, keygen, keys, migrate, openapi, outbox, privacy, relay, retention, serve,
-    token,
+    audit, contract, demo, healthcheck, inbound, keygen, keys, migrate, openapi, outbox, privacy, relay, retention,
+    serve, token,
 };
 use crate::{
     config::Config,
@@ -26,6 +26,8 @@ struct Cli {
 enum Command {
     /// Serve the API (the default)
     Serve,
+    /// Serve a temporary database of invented customers, and print tokens to try it with: all is forgotten at the end
+    Demo(demo::DemoArgs),
     /// Migrate the database schema, or show its status
     #[command(subcommand)]
     Migrate(migrate::Direction),
@@ -99,6 +101,7 @@ fn run(command: Command, stderr: &StandardError) -> Result<ExitCode, Box<dyn Err
     let outcome = match command {
         Command::Contract(task) => return wait(contract::run(task)),
         Command::Serve => wait(serve::run(log_all()?)),
+        Command::Demo(args) => wait(demo::run(&args, stderr)),
         Command::Migrate(direction) => wait(migrate::run(&log_warnings()?, direction)),
         Command::Openapi => openapi::openapi(),
         Command::Asyncapi => openapi::asyncapi(),

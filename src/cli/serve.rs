@@ -5,7 +5,7 @@
 
 use std::{error::Error, io, net::SocketAddr, sync::Arc};
 
-use tokio::net::TcpSocket;
+use tokio::net::{TcpListener, TcpSocket};
 
 use super::context::{ExitOutcome, StopSignal, check_schema, fault, open};
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
 
 pub(super) async fn run(config: Config) -> ExitOutcome {
     say_what_is_trusted(&config);
-    let (mut stop_signal, lame_duck) = (StopSignal::listen()?, config.lame_duck);
+    let mut stop_signal = StopSignal::listen()?;
     let connections = most_connections(config.database_connections);
     let address = config.address();
     let taken = |error| format!("cannot listen on {address}: {error}");
@@ -38,8 +38,18 @@ pub(super) async fn run(config: Config) -> ExitOutcome {
     let address = listener.local_addr()?;
     let private = PrivateListener::start(&app);
     tracing::info!(%address, connections, docs = format!("http://{address}/docs"), "serving");
+    serve(&app, listener, connections, private, stop_signal).await
+}
 
-    let stopping = app.clone();
+/// Serves at most so many connections until it is told to stop, and then finishes what is under way.
+pub(super) async fn serve(
+    app: &App,
+    listener: TcpListener,
+    connections: usize,
+    private: Option<PrivateListener>,
+    mut stop_signal: StopSignal,
+) -> ExitOutcome {
+    let (stopping, lame_duck) = (app.clone(), app.config().lame_duck);
     let stop = async move {
         stop_signal.received().await;
         stopping.stopping().cancel();
@@ -53,9 +63,9 @@ pub(super) async fn run(config: Config) -> ExitOutcome {
         tracing::info!("stopping: running requests are finished");
         stopping.events().stop_waiting();
     };
-    let background = Background::start(&app, pii_tables());
+    let background = Background::start(app, pii_tables());
     let (limits, metrics) = (Limits::of(app.config(), connections), Arc::clone(app.metrics()));
-    server::serve(listener, service(&app), app.stopping().clone(), stop, limits, metrics).await?;
+    server::serve(listener, service(app), app.stopping().clone(), stop, limits, metrics).await?;
     let finished = background.finish().await;
     app.database().close().await?;
     if let Some(private) = private {
@@ -91,7 +101,7 @@ fn say_what_is_trusted(config: &Config) {
 }
 
 /// Binds the port without listening on it: connections are refused until the service can answer.
-fn take_port(address: SocketAddr) -> io::Result<TcpSocket> {
+pub(super) fn take_port(address: SocketAddr) -> io::Result<TcpSocket> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     // Connections of the previous process in TIME_WAIT must not block the port.
     socket.set_reuseaddr(true)?;
@@ -100,7 +110,7 @@ fn take_port(address: SocketAddr) -> io::Result<TcpSocket> {
 }
 
 /// Opens the application, after migrating or checking the schema; the retention begins before anything is written.
-async fn start(config: Config) -> Result<App, Box<dyn Error + Send + Sync>> {
+pub(super) async fn start(config: Config) -> Result<App, Box<dyn Error + Send + Sync>> {
     match config.migrate {
         Migrate::Auto => {
             reach(config.schema_url(), config.database_wait).await?;

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::context::{ExitOutcome, print};
 use crate::{
-    auth::{development_secret, sign},
+    auth::{DevelopmentToken, development_secret, sign},
     config::{Config, TokenKeys},
     values::{Clock, Tenant},
 };
@@ -44,7 +44,11 @@ pub(super) fn run(config: &Config, args: &TokenArgs) -> ExitOutcome {
     {
         return Err(format!("--tenant {}", Tenant::EXPECTED).into());
     }
-    let now = Clock::System.now();
-    let token = sign(&secret, config, now, args.ttl, args.tenant.as_deref(), args.scope.as_deref())?;
-    Ok(print(&token)?)
+    let claims = DevelopmentToken {
+        subject: "developer",
+        client: "crm-token",
+        tenant: args.tenant.as_deref(),
+        scope: args.scope.as_deref(),
+    };
+    Ok(print(&sign(&secret, config, Clock::System.now(), args.ttl, claims)?)?)
 }

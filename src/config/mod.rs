@@ -12,6 +12,7 @@
 //! | [`auth`], [`platform`] | how tokens are verified · how the platform is asked about them |
 //! | [`pii`], [`events`] | personal data · the broker |
 //! | [`rates`], [`browsers`] | how much a tenant and a caller may ask for · whose pages may ask |
+//! | [`demo`] | what of all that holds for `crm demo` |
 //! | [`events_url`], [`ca_file`] | the broker's address · whose certificates are trusted |
 //! | [`secret`], [`pii_keys`], [`country`], [`secret_file`] | the values in them · files that hold a secret |
 
@@ -22,6 +23,7 @@ mod country;
 mod database;
 mod database_url;
 mod defaults;
+mod demo;
 mod events;
 mod events_url;
 mod logs;
@@ -49,6 +51,7 @@ pub use ca_file::CaFile;
 pub use country::Country;
 pub use database::{Migrate, Pooler, beside};
 pub use database_url::DatabaseUrl;
+pub use demo::DemoConfig;
 pub use events_url::{AmqpAddress, EventsUrl, KafkaAddress, KafkaLogin, KafkaTls};
 pub use pii::{PiiDisplay, PiiKeySource};
 pub use pii_keys::{KeyId, PiiKey, PiiKeys};
@@ -145,8 +148,7 @@ impl Config {
     /// # Errors
     /// Every variable that is wrong, and how.
     pub fn from_env() -> Result<Self, Mistakes> {
-        #[expect(clippy::disallowed_methods, reason = "this is the place where the environment is read")]
-        Self::read(&|name| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())).0
+        Self::read(&environment).0
     }
 
     /// All variables, in the order of reading.
@@ -231,4 +233,10 @@ impl Config {
     pub fn schema_url(&self) -> &DatabaseUrl {
         self.migrate_url.as_ref().unwrap_or(&self.database_url)
     }
+}
+
+/// A variable of this process.
+fn environment(name: &str) -> Option<String> {
+    #[expect(clippy::disallowed_methods, reason = "this is the place where the environment is read")]
+    std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
 }

@@ -18,7 +18,7 @@ use super::Timestamp;
 pub enum Clock {
     /// The system clock.
     System,
-    /// A clock set by a test.
+    /// A clock that is set: by a test, or by what fills a demo.
     Manual(ManualClock),
 }
 
@@ -45,7 +45,7 @@ impl Clock {
     }
 }
 
-/// A clock set by a test. Clones share it.
+/// A clock that is set, and does not run by itself. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct ManualClock {
     /// What it says, in milliseconds since the Unix epoch.

@@ -33,6 +33,7 @@ const ROWS: &[&[&str]] = &[
     &["relay", "inbound"],
     &["background"],
     &["service"],
+    &["demo"],
     &["cli"],
     &["main", "lib"],
 ];

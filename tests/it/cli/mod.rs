@@ -3,5 +3,6 @@
 mod commands;
 mod contracts;
 mod crash;
+mod demo;
 mod replay;
 mod startup;

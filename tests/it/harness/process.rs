@@ -240,6 +240,11 @@ impl Client {
         Self { token, ..self }
     }
 
+    /// The same with this token.
+    pub fn with_token(self, token: &str) -> Self {
+        Self { token: token.to_owned(), ..self }
+    }
+
     async fn open(address: &str) -> Option<http1::SendRequest<Full<Bytes>>> {
         let stream = TcpStream::connect(address).await.ok()?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;
