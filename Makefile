@@ -26,8 +26,8 @@ TEST_RABBITMQ_SERVER ?= /usr/lib/rabbitmq/bin/rabbitmq-server
 export TEST_RABBITMQ_SERVER
 NODE := $(shell [ "$${CI:-}" = true ] || [ -x "$(TEST_RABBITMQ_SERVER)" ] || echo missing)
 SKIPPED = $(if $(AMQP),broker::rabbitmq:: broker::rabbitmq_inbound:: broker::rabbitmq_losses::) $(if $(NODE),broker::rabbitmq_tls::)
-# What is about connections, TLS and contracts alone runs beside SQLite, and not once more beside PostgreSQL.
-ONCE := service::compatibility:: broker::kafka_tls:: broker::rabbitmq_tls:: hostile::bodies:: hostile::heads:: hostile::memory:: hostile::readers:: hostile::streams::
+# What is about connections, TLS, contracts and the demo alone runs beside SQLite, and not once more beside PostgreSQL.
+ONCE := cli::demo:: service::compatibility:: broker::kafka_tls:: broker::rabbitmq_tls:: hostile::bodies:: hostile::heads:: hostile::memory:: hostile::readers:: hostile::streams::
 # $(call tests,SKIPPED): all tests but those whose names begin so.
 tests = $(if $(NEXTEST),cargo nextest run --workspace $(FEATURES),cargo test --workspace $(FEATURES)) \
   $(if $(strip $(1)),$(if $(NEXTEST),-E 'all() $(foreach test,$(1),and not test(/^$(test)/))',-- $(patsubst %,--skip %,$(1))))
@@ -66,6 +66,10 @@ run: build ## Start the service on SQLite and print the first requests
 	  | sed -e 's/^/  /' -e "s/\$${CRM_PORT:-8080}/$${CRM_PORT:-$${PORT:-8080}}/"
 	@echo
 	@CRM_LOG_FORMAT=$${CRM_LOG_FORMAT:-text} exec $(CRM) serve
+
+.PHONY: demo
+demo: build ## Serve a temporary database of invented customers, and print tokens to try it with
+	@exec $(CRM) demo
 
 .PHONY: first-requests
 first-requests: ## Send the first requests of the README to the running service
@@ -138,7 +142,7 @@ test: ## Run all tests: on SQLite, and on PostgreSQL and with RabbitMQ where the
 	@echo "== Tests on SQLite"
 	TEST_DATABASE=sqlite $(call tests,$(SKIPPED))
 	@if [ "$${CI:-}" = true ] || .ci/answers "$$TEST_POSTGRES_URL" 5432; then \
-	  echo "== Tests on PostgreSQL, but for those about connections, TLS and contracts alone"; \
+	  echo "== Tests on PostgreSQL, but for those about connections, TLS, contracts and the demo alone"; \
 	  TEST_DATABASE=postgres $(call tests,$(SKIPPED) $(ONCE)); \
 	else \
 	  skipped=$$($(COUNT) | grep -c ': test$$'); \
