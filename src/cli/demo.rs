@@ -126,7 +126,7 @@ fn greeting(
     }
     let token = first_token.unwrap_or_default();
     writeln!(text, "\nThe first customers, in another terminal:")?;
-    writeln!(text, "\ncurl -sS '{base}/api/v1/crm/customers?pageSize=3' -H 'Authorization: Bearer {token}'")?;
+    writeln!(text, "\ncurl -sS -w '\\n' '{base}/api/v1/crm/customers?pageSize=3' -H 'Authorization: Bearer {token}'")?;
     write!(
         text,
         "\nCtrl-C ends the demo. Everything is forgotten then: the database, its keys, and what the tokens are good for."
