@@ -106,7 +106,9 @@ fn greeting(
         tenants.len()
     );
     let mut addresses = vec![
+        (format!("{base}/"), "what is where"),
         (format!("{base}/docs"), "Swagger UI: press Authorize, paste a token, and try the operations"),
+        (format!("{base}/redoc"), "the same contract, to read"),
         (format!("{base}/api/v1/crm/customers"), "the API: /customers, /contacts, /opportunities, /follow-ups, …"),
     ];
     addresses.extend(private.map(|private| (format!("http://{private}/metrics"), "metrics")));
