@@ -159,3 +159,4 @@ refused(get_opportunity.sync_detailed(opportunity.opportunity_id, client=crm), 4
 refused(get_contact.sync_detailed(contact.contact_id, client=crm), 404)
 refused(get_customer.sync_detailed(customer.customer_id, client=crm), 404)
 print("8 deleted all four")
+crm.get_httpx_client().close()
