@@ -40,7 +40,7 @@ pub fn operations() -> OpenApiService<Operations, ()> {
         .description(introduction(&resources()))
         .contact(ContactObject::new().name("CRM maintainers"))
         .license(LicenseObject::new("MIT").url("https://opensource.org/license/mit"))
-        .external_document(ExternalDocumentObject::new(&docs).description("This document as a page, to try it out"))
+        .external_document(ExternalDocumentObject::new(docs).description("This document as a page, to try it out"))
         .server(ServerObject::new(BASE_PATH).description("Behind the gateway, and on the service itself"))
         .server(gateway)
         .server(ServerObject::new(".").description("Where this document is served, whatever a gateway's prefix"))
