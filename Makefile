@@ -37,11 +37,18 @@ COUNT := cargo test --workspace $(FEATURES) --test it -- --list 2>/dev/null
 CARGO_DENY := 0.20.2
 DENY := target/tools/cargo-deny-$(CARGO_DENY)/bin/cargo-deny
 NODE_TOOLS := @redocly/cli@2.77.0 @stoplight/spectral-cli@6.16.3 @stoplight/spectral-owasp-ruleset@2.0.1 \
-  @baloise/spectral-rules@1.5.0 @asyncapi/parser@3.6.6 oidc-provider@9.13.3
+  @baloise/spectral-rules@1.5.0 @asyncapi/parser@3.6.6 oidc-provider@9.13.3 \
+  openapi-typescript@7.13.0 openapi-fetch@0.17.0 @asyncapi/modelina@5.10.1 typescript@5.9.3 @types/node@20.19.43
 SPEC_VALIDATOR := openapi-spec-validator==0.9.0
 SCHEMATHESIS := schemathesis==4.32.5
 WATCHFILES := watchfiles==1.3.0
+# Generators of SDKs, what the Python clients stand on, and what checks their types.
+OPENAPI_GENERATOR := openapi-generator-cli==7.26.0
+SDK_PYTHON := $(OPENAPI_GENERATOR) openapi-python-client==0.29.1 pydantic==2.14.4 urllib3==2.8.0 httpx==0.28.1 attrs==26.1.0 \
+  python-dateutil==2.9.0.post0 types-python-dateutil==2.9.0.20261116 mypy==2.4.1
 python-tool = [ -e .venv/$(1) ] || { python3 -m venv .venv && .venv/bin/pip -q install $(1) && touch .venv/$(1); }
+sdk-python = [ "$$(cat .venv/.sdks 2>/dev/null)" = "$(SDK_PYTHON)" ] || { \
+  python3 -m venv .venv && .venv/bin/pip -q install $(SDK_PYTHON) && echo "$(SDK_PYTHON)" >.venv/.sdks; }
 node-tools = [ "$$(cat node_modules/.tools 2>/dev/null)" = "$(NODE_TOOLS)" ] || { \
   npm install --prefix . --no-save --no-package-lock --ignore-scripts --no-audit --no-fund $(NODE_TOOLS) \
   && echo "$(NODE_TOOLS)" >node_modules/.tools; }
@@ -168,7 +175,7 @@ upgrade: ## Run the previous release on today's schema, beside this one and afte
 	  fi
 
 .PHONY: accept
-accept: lint-contract oidc ## Accept the service with other tools than Rust's (Node.js and Python)
+accept: lint-contract oidc sdks ## Accept the service with other tools than Rust's (Node.js and Python)
 
 .PHONY: lint-contract
 lint-contract: ## Validate the contracts with openapi-spec-validator, Redocly, Spectral (OWASP, Zalando) and the AsyncAPI parser, and compile their patterns
@@ -189,6 +196,13 @@ oidc: build ## Verify tokens of an OpenID provider that rotates its keys under l
 	else \
 	  echo "== SKIPPED: the tests with an OpenID provider, because there is no Node.js"; \
 	fi
+
+# What a language lacks on this machine is found by its own check, which is then skipped.
+.PHONY: sdks
+sdks: build ## Generate SDKs in eight ways, or SDK=NAME, compile them and run them against a service of their own
+	@$(call sdk-python)
+	@! command -v npm >/dev/null || { $(call node-tools); }
+	@tests/sdk/run $(SDK)
 
 ##@ At night, outside CI
 

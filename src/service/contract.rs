@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// The version of the contract, which is not the program's: `openapi/README.md` says what raises it.
-pub const VERSION: &str = "1.5.0";
+pub const VERSION: &str = "1.6.0";
 
 /// The API's name as people see it; the platform's portal shows it.
 const TITLE: &str = "客户关系管理（CRM）";
@@ -38,9 +38,9 @@ pub fn operations() -> OpenApiService<Operations, ()> {
         .variable("gateway", "Scheme and host of the platform's gateway", "https://gateway.example.com");
     OpenApiService::new(Operations, TITLE, VERSION)
         .description(introduction(&resources()))
-        .contact(ContactObject::new().name("CRM maintainers").url(&docs))
+        .contact(ContactObject::new().name("CRM maintainers"))
         .license(LicenseObject::new("MIT").url("https://opensource.org/license/mit"))
-        .external_document(ExternalDocumentObject::new(&docs).description("This document as a page, to try it out"))
+        .external_document(ExternalDocumentObject::new(docs).description("This document as a page, to try it out"))
         .server(ServerObject::new(BASE_PATH).description("Behind the gateway, and on the service itself"))
         .server(gateway)
         .server(ServerObject::new(".").description("Where this document is served, whatever a gateway's prefix"))
