@@ -133,7 +133,7 @@ impl TestDatabase {
 impl Drop for TestDatabase {
     fn drop(&mut self) {
         if let Self::Postgres { name } = self {
-            let statement = format!("DROP DATABASE {name} WITH (FORCE)");
+            let statement = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
             let dropping = std::thread::spawn(move || {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
                 runtime.block_on(on_server(statement));
@@ -182,10 +182,9 @@ async fn template() -> String {
         }
         let migrated = TestDatabase::postgres("template1").await;
         migrated.migrate().await;
-        // It has its name once it is done, and so is not dropped with the others.
+        // It has its name once it is done. By that it is not dropped.
         let TestDatabase::Postgres { name: made } = &migrated else { unreachable!() };
         on_server(format!("ALTER DATABASE {made} RENAME TO {name}")).await;
-        std::mem::forget(migrated);
     }
     lock.rollback().await.unwrap();
     server.close().await.unwrap();
