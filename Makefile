@@ -34,7 +34,7 @@ COUNT := cargo test --workspace $(FEATURES) --test it -- --list 2>/dev/null
 CARGO_DENY := 0.20.2
 DENY := target/tools/cargo-deny-$(CARGO_DENY)/bin/cargo-deny
 NODE_TOOLS := @redocly/cli@2.77.0 @stoplight/spectral-cli@6.16.3 @stoplight/spectral-owasp-ruleset@2.0.1 \
-  @baloise/spectral-rules@1.5.0 @asyncapi/parser@3.6.6 oidc-provider@9.13.3
+  @baloise/spectral-rules@1.5.0 @asyncapi/parser@3.6.6 oidc-provider@9.13.3 playwright-core@1.65.1
 SPEC_VALIDATOR := openapi-spec-validator==0.9.0
 SCHEMATHESIS := schemathesis==4.32.5
 WATCHFILES := watchfiles==1.3.0
