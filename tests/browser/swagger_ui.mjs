@@ -11,6 +11,11 @@ export class SwaggerUi {
     await this.loaded();
   }
 
+  async reload() {
+    await this.page.reload();
+    await this.loaded();
+  }
+
   async loaded() {
     await this.page.locator(".opblock").first().waitFor();
   }
@@ -34,6 +39,9 @@ export class SwaggerUi {
   async tryOut(id) {
     const block = this.operation(id);
     if ((await block.locator(".opblock-body").count()) === 0) await block.locator(".opblock-summary-control").click();
+    await block.locator(".btn.execute, .btn.try-out__btn:not(.cancel)").first().waitFor();
+    // It is still so where the operation was closed in between.
+    if (await block.locator(".try-out__btn.cancel").count()) await block.locator(".try-out__btn.cancel").click();
     await block.locator(".btn.try-out__btn:not(.cancel)").click();
     await block.locator(".btn.execute").waitFor();
     return block;
@@ -73,10 +81,18 @@ export class SwaggerUi {
     };
   }
 
-  // The two clicks.
-  async twoClicks(id) {
+  // The two clicks, and nothing else. The page is slow where many operations are open, so this one is closed again.
+  async twoClicks(id, look = () => {}) {
     const block = await this.tryOut(id);
-    return { block, ...(await this.execute(block)) };
+    const seen = await this.execute(block);
+    await look(block, seen);
+    await this.close(block);
+    return seen;
+  }
+
+  async close(block) {
+    await block.locator(".opblock-summary-control").click();
+    await block.locator(".opblock-body").waitFor({ state: "detached" });
   }
 
   // Presses *Execute* where something is missing: nothing is sent, and the field is marked.
@@ -89,5 +105,6 @@ export class SwaggerUi {
     await block.locator(`tr[data-param-name="${name}"] input.invalid`).waitFor();
     this.page.off("request", count);
     assert.equal(sent, 0, `${id} was sent without ${name}`);
+    await this.close(block);
   }
 }

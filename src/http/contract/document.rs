@@ -2,11 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{
-    emission::emit,
-    json::yaml,
-    supplement::Supplement,
-};
+use super::{emission::emit, json::yaml, supplement::Supplement};
 use crate::http::query::DeclaredParameters;
 
 /// The contract of a set of operations, and the routes derived from it.

@@ -16,15 +16,15 @@ function* operations(spec) {
     for (const [method, operation] of Object.entries(item)) yield { path, method, operation };
 }
 
-// An optional parameter with an example or a default would be filled in, and a list would find nothing.
-function withoutValue(parameter) {
+// A parameter with an example or a default would be filled in: a list would find nothing, and ids would not exist.
+function withoutValue(spec, parameter) {
   const { example, examples, ...rest } = parameter;
-  const { example: ofSchema, default: normally, ...schema } = rest.schema ?? {};
+  const { example: ofSchema, default: normally, ...schema } = resolve(spec, rest.schema) ?? {};
   const values = [...Object.values(examples ?? {}).map((each) => each.value), example ?? ofSchema];
   const shown = [...new Set(values.filter((value) => value !== undefined).map((value) => `\`${[value].flat().join(",")}\``))];
   const notes = [];
   if (normally !== undefined) notes.push(`Without it: \`${normally}\`.`);
-  if (shown.length) notes.push(`For example ${shown.join(", ")}.`);
+  if (shown.length && !parameter.required) notes.push(`For example ${shown.join(", ")}.`);
   return { ...rest, schema, description: [parameter.description ?? "", ...notes].join(" ") };
 }
 
@@ -43,11 +43,14 @@ function adapt(spec) {
     if (found && found[2] !== "request_id") lists[camelCase(found[2])] = found[1];
   }
   for (const { path, method, operation } of operations(spec)) {
-    operation.parameters = (operation.parameters ?? []).map((reference) => {
-      const parameter = withoutValue(resolve(spec, reference));
+    const shown = (operation.parameters ?? []).map((reference) => {
+      const parameter = withoutValue(spec, resolve(spec, reference));
       const note = hint(parameter, method);
       return note ? { ...parameter, description: `${parameter.description} ${note}`.trim() } : parameter;
     });
+    // What has to be there comes first, then what a list is narrowed by.
+    const rank = ({ required, in: place }) => (required ? 0 : 2) + (place === "header" ? 1 : 0);
+    operation.parameters = shown.sort((one, other) => rank(one) - rank(other));
     // Tokens come from the platform, at an address that this page does not know.
     operation.security = operation.security?.filter((scheme) => !scheme.oauth2);
     for (const body of Object.values(operation.requestBody?.content ?? {}))
@@ -118,12 +121,12 @@ const valueOf = (system, path, method, name) => {
   return declared && system.specSelectors.parameterWithMetaByIdentity([path, method], declared).get("value");
 };
 
-// What was filled in is replaced; what somebody has entered stays.
+// What was filled in is replaced, also by nothing; what somebody has entered stays.
 const filled = {};
 function fill(system, path, method, name, value) {
   const key = `${method} ${path} ${name}`;
-  const present = valueOf(system, path, method, name);
-  if (present && present !== filled[key]) return;
+  const present = valueOf(system, path, method, name) || undefined;
+  if (present !== undefined && present !== filled[key]) return;
   filled[key] = value;
   system.specActions.changeParamByIdentity([path, method], parameter(system, path, method, name), value);
 }
@@ -137,7 +140,7 @@ async function fillIn(system, spec, path, method) {
     const field = name === "key" ? "requestId" : camelCase(name);
     // What changes something is not aimed at what nobody has chosen.
     const id = seen[field] ?? (method === "get" && lists[field] ? await newest(field, { headers }) : undefined);
-    if (id) fill(system, path, method, name, id);
+    fill(system, path, method, name, id);
   }
   for (const [type, { schema, examples }] of Object.entries(operation.requestBody?.content ?? {})) {
     const edited = system.oas3Selectors.hasUserEditedBody(path, method);
