@@ -164,6 +164,10 @@ async function everyOperation(name, address) {
     await expectTwoClicks(ui, { getCustomer: 200, getContact: 200, getOpportunity: 200, getFollowUp: 200 });
     await expectTwoClicks(ui, { updateCustomer: 200, updateContact: 200, updateOpportunity: 200, updateFollowUp: 200 });
     expectStatus(404);
+    // What somebody else has deleted is forgotten, and another one is found.
+    await ui.twoClicks("getFollowUp", (_, { url }) => fetch(url, { method: "DELETE", headers: { Authorization: `Bearer ${service.token}` } }));
+    await expectTwoClicks(ui, { getFollowUp: 404 });
+    await expectTwoClicks(ui, { getFollowUp: 200 });
     await expectTwoClicks(ui, { getErasure: 404, eraseCustomer: 201 });
     await expectTwoClicks(ui, { deleteFollowUp: 204, deleteOpportunity: 204, deleteContact: 204, deleteCustomer: 204 });
     await ui.executeRefused("deleteCustomer", "customer_id");

@@ -68,16 +68,21 @@ function adapt(spec) {
 // ---- What this page has seen, so that the next request names what exists --------------------------------------------------
 
 let seen = {};
-const forget = () => (seen = {});
+// Of one caller and one tenant.
+const forget = (tenant) => (seen = { tenant });
 const idOf = (path) => Object.keys(lists).find((field) => path === `/${lists[field]}` || path.startsWith(`/${lists[field]}/`));
 
-function remember(path, method, response, request) {
+function remember(path, method, { error, err, ...response }, request) {
+  const { status, body } = error ? (err.response ?? {}) : response;
   const field = idOf(path);
-  const lost = response.status === 404 || (method === "delete" && response.status === 204);
-  if (lost && field && request?.url.includes(seen[field])) delete seen[field];
-  if (response.status >= 300) return;
-  if (["post", "patch"].includes(method)) seen.requestId = request?.headers["Idempotency-Key"] || request?.headers[REQUEST_ID];
-  const body = response.body ?? response.obj;
+  const isOne = path.split("/").length === 3;
+  const isGone = status === 404 || (method === "delete" && status === 204);
+  if (isOne && isGone && field && request?.url.endsWith(`/${seen[field]}`)) delete seen[field];
+  if (!(status < 300)) return;
+  const tenant = request?.headers["X-Tenant-Id"];
+  if (tenant !== seen.tenant) forget(tenant);
+  const key = request?.headers["Idempotency-Key"]?.replace(/^"(.*)"$/, "$1") || request?.headers[REQUEST_ID];
+  if (["post", "patch"].includes(method)) seen.requestId = key;
   if (field && typeof body?.[field] === "string") seen[field] = body[field];
 }
 
@@ -134,7 +139,8 @@ function fill(system, path, method, name, value) {
 async function fillIn(system, spec, path, method) {
   const operation = spec.paths[path][method];
   const token = system.authSelectors.authorized().getIn(["bearerAuth", "value"]);
-  const tenant = valueOf(system, path, method, "X-Tenant-Id");
+  const tenant = valueOf(system, path, method, "X-Tenant-Id") || undefined;
+  if (tenant !== seen.tenant) forget(tenant);
   const headers = { ...(token && { Authorization: `Bearer ${token}` }), ...(tenant && { "X-Tenant-Id": tenant }) };
   for (const { name } of operation.parameters.filter((each) => each.required && each.name !== REQUEST_ID)) {
     const field = name === "key" ? "requestId" : camelCase(name);
@@ -187,7 +193,7 @@ const plugin = (spec) => ({
           return original(path, method, request);
         },
         setResponse: (original) => (path, method, response) => {
-          if (!response.error) remember(path, method, response, sent[`${method} ${path}`]);
+          remember(path, method, response, sent[`${method} ${path}`]);
           return original(path, method, response);
         },
       },
