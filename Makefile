@@ -37,7 +37,7 @@ COUNT := cargo test --workspace $(FEATURES) --test it -- --list 2>/dev/null
 CARGO_DENY := 0.20.2
 DENY := target/tools/cargo-deny-$(CARGO_DENY)/bin/cargo-deny
 NODE_TOOLS := @redocly/cli@2.77.0 @stoplight/spectral-cli@6.16.3 @stoplight/spectral-owasp-ruleset@2.0.1 \
-  @baloise/spectral-rules@1.5.0 @asyncapi/parser@3.6.6 oidc-provider@9.13.3 \
+  @baloise/spectral-rules@1.5.0 @asyncapi/parser@3.6.6 oidc-provider@9.13.3 playwright-core@1.65.1 \
   openapi-typescript@7.13.0 openapi-fetch@0.17.0 @asyncapi/modelina@5.10.1 typescript@5.9.3 @types/node@20.19.43
 SPEC_VALIDATOR := openapi-spec-validator==0.9.0
 SCHEMATHESIS := schemathesis==4.32.5
@@ -179,7 +179,7 @@ upgrade: ## Run the previous release on today's schema, beside this one and afte
 	  fi
 
 .PHONY: accept
-accept: lint-contract oidc sdks ## Accept the service with other tools than Rust's (Node.js and Python)
+accept: lint-contract oidc check-assets browser sdks ## Accept the service with other tools than Rust's: linters, a browser, SDKs in six languages
 
 .PHONY: lint-contract
 lint-contract: ## Validate the contracts with openapi-spec-validator, Redocly, Spectral (OWASP, Zalando) and the AsyncAPI parser, and compile their patterns
@@ -200,6 +200,51 @@ oidc: build ## Verify tokens of an OpenID provider that rotates its keys under l
 	  CRM=$(CRM) node tests/oidc/check.mjs; \
 	else \
 	  echo "== SKIPPED: the tests with an OpenID provider, because there is no Node.js"; \
+	fi
+
+# The pages' assets are files of these packages, compressed; a new version is another number here and in src/service/pages.
+SWAGGER_UI := swagger-ui-dist@5.35.0
+REDOC := redoc@3.0.1
+ASSETS := src/service/pages/assets
+PUBLISHED := target/tools/assets
+.PHONY: check-assets
+check-assets: published-assets ## Compare the assets of the pages with the published packages (needs npm)
+	@for asset in $(PUBLISHED)/*; do \
+	  name=$$(basename "$$asset"); \
+	  if [ -e "$(ASSETS)/$$name.gz" ]; then gzip -dc "$(ASSETS)/$$name.gz"; else cat "$(ASSETS)/$$name"; fi | cmp - "$$asset"; \
+	done
+	@[ "$$(cd $(ASSETS) && ls | sed 's/\.gz$$//')" = "$$(ls $(PUBLISHED))" ] || { echo "$(ASSETS) has other files" >&2; exit 1; }
+	@echo "The assets are those of $(SWAGGER_UI) and $(REDOC)."
+
+.PHONY: assets
+assets: published-assets ## Take the assets of the pages from the published packages, after a change of their versions
+	rm -rf $(ASSETS) && mkdir $(ASSETS) && cp $(PUBLISHED)/* $(ASSETS)
+	gzip -9 -n $(ASSETS)/*.js $(ASSETS)/*.css
+
+.PHONY: published-assets
+published-assets:
+	@rm -rf $(PUBLISHED).new && mkdir -p $(PUBLISHED).new
+	@cd $(PUBLISHED).new && for package in $(SWAGGER_UI) $(REDOC); do \
+	  mkdir -p "$${package%@*}" && tar -xzf "$$(npm pack --silent $$package)" --strip-components 1 -C "$${package%@*}"; \
+	done
+	@rm -rf $(PUBLISHED) && mkdir $(PUBLISHED)
+	@cd $(PUBLISHED).new && ui=$(lastword $(subst @, ,$(SWAGGER_UI))) redoc=$(lastword $(subst @, ,$(REDOC))) to=../assets && \
+	  cp swagger-ui-dist/swagger-ui-bundle.js $$to/swagger-ui-$$ui.js && cp swagger-ui-dist/swagger-ui.css $$to/swagger-ui-$$ui.css && \
+	  cp swagger-ui-dist/LICENSE $$to/swagger-ui.LICENSE && cp swagger-ui-dist/NOTICE $$to/swagger-ui.NOTICE && \
+	  cp swagger-ui-dist/swagger-ui-bundle.js.LICENSE.txt $$to/swagger-ui-bundle.LICENSE && \
+	  cp redoc/bundles/redoc.standalone.js $$to/redoc-$$redoc.js && cp redoc/LICENSE $$to/redoc.LICENSE
+	@rm -r $(PUBLISHED).new
+
+.PHONY: browser
+browser: build ## Look at the pages in a headless Chromium, directly and behind nginx; screenshots are left in target/browser
+	@missing=$$(for tool in node npm nginx $${TEST_CHROMIUM:-chromium}; do command -v $$tool >/dev/null || echo $$tool; done | paste -sd ' '); \
+	if [ -z "$$missing" ]; then \
+	  $(call node-tools); \
+	  CRM=$(CRM) node tests/browser/check.mjs; \
+	elif [ "$${CI:-}" = true ]; then \
+	  echo "missing for the tests in a browser: $$missing" >&2; exit 1; \
+	else \
+	  echo "== SKIPPED: the tests in a browser, because there is no $$missing"; \
 	fi
 
 # What a language lacks on this machine is found by its own check, which is then skipped.

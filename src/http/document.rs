@@ -1,18 +1,22 @@
-//! Documents beside the operations: the contract and Swagger UI.
+//! Documents beside the operations: the contracts, the pages, and what the pages load.
 //!
 //! A document is made once, by the first request for it, and served from memory ever after without being copied: plain or
 //! compressed (RFC 9110, section 8.4.1.3), and not at all to a client that has it (RFC 9110, section 13.1.2).
 
-use std::{io::Write, sync::LazyLock};
+use std::{
+    io::{Read, Write},
+    sync::LazyLock,
+};
 
-use base64::{Engine, engine::general_purpose::STANDARD};
-use flate2::{Compression, write::GzEncoder};
+use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 use hyper::body::Bytes;
 use poem::{
     Endpoint, Request, Response,
     http::{
         HeaderMap, HeaderName, HeaderValue, StatusCode,
-        header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, VARY},
+        header::{
+            ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, VARY,
+        },
     },
 };
 use sha2::{Digest, Sha256};
@@ -22,11 +26,35 @@ use super::{
     precondition::{IF_NONE_MATCH_HEADER, Named},
 };
 
+/// It changes with a release: a client asks each time, and is told that it has it.
+const REVALIDATED: &str = "no-cache";
+/// What is at this address is never another (RFC 8246).
+const IMMUTABLE: &str = "public, max-age=31536000, immutable";
+
+/// A value that is made when it is first needed.
+type Lazy<T> = LazyLock<T, Box<dyn FnOnce() -> T + Send>>;
+
 /// A document, made when it is first asked for.
-pub struct Document(LazyLock<Made, Box<dyn FnOnce() -> Made + Send>>);
+pub struct Document(Lazy<Made>);
+
+/// A page, and what a browser may do with it.
+pub struct Page {
+    /// The text.
+    pub html: String,
+    /// The content security policy (CSP Level 3).
+    pub policy: String,
+}
+
+/// The same for people and for programs.
+pub struct Negotiated {
+    /// For browsers, and for those who say nothing.
+    pub page: Document,
+    /// For those who would rather have JSON.
+    pub json: Document,
+}
 
 struct Made {
-    plain: Encoded,
+    plain: Lazy<Encoded>,
     gzip: Encoded,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
@@ -41,16 +69,24 @@ struct Encoded {
 impl Document {
     /// A document that `make` writes.
     pub fn new(media_type: &'static str, make: impl FnOnce() -> String + Send + 'static) -> Self {
-        Self(LazyLock::new(Box::new(move || Made::new(media_type, make(), None))))
+        Self(LazyLock::new(Box::new(move || Made::of_text(media_type, make()))))
     }
 
-    /// A page that `make` writes, and that may run what stands in it and talk to the host it comes from, and nothing else.
-    pub fn page(make: impl FnOnce() -> String + Send + 'static) -> Self {
+    /// A page that `make` writes.
+    pub fn page(make: impl FnOnce() -> Page + Send + 'static) -> Self {
         Self(LazyLock::new(Box::new(move || {
-            let html = make();
-            let policy = page_policy(&html);
-            Made::new("text/html; charset=utf-8", html, HeaderValue::try_from(policy).ok())
+            let page = make();
+            let mut made = Made::of_text("text/html; charset=utf-8", page.html);
+            let policy = HeaderValue::try_from(page.policy).ok();
+            made.headers.extend(policy.map(|policy| (CONTENT_SECURITY_POLICY, policy)));
+            made
         })))
+    }
+
+    /// What pages load: compressed already, at an address that names its version.
+    #[must_use]
+    pub fn asset(media_type: &'static str, gzip: &'static [u8]) -> Self {
+        Self(LazyLock::new(Box::new(move || Made::of_gzip(media_type, gzip))))
     }
 }
 
@@ -62,27 +98,36 @@ impl Endpoint for Document {
     }
 }
 
+impl Endpoint for Negotiated {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> poem::Result<Response> {
+        let document = if prefers_json(request.headers()) { &self.json } else { &self.page };
+        let mut response = document.call(request).await?;
+        response.headers_mut().insert(VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
+        Ok(response)
+    }
+}
+
 impl Made {
-    fn new(media_type: &'static str, text: String, policy: Option<HeaderValue>) -> Self {
+    fn of_text(media_type: &'static str, text: String) -> Self {
         let digest = Sha256::digest(&text);
-        let tag = |suffix: &str| {
-            let digest: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-            format!("\"{digest}{suffix}\"")
-        };
-        let gzip = Encoded { bytes: gzip(text.as_bytes()).into(), etag: tag("-gzip") };
-        let mut headers = vec![
-            (CONTENT_TYPE, HeaderValue::from_static(media_type)),
-            (VARY, HeaderValue::from_static("Accept-Encoding")),
-            // It changes with a release: a client asks each time, and is told that it has it.
-            (CACHE_CONTROL, HeaderValue::from_static("no-cache")),
-        ];
-        headers.extend(policy.map(|policy| (CONTENT_SECURITY_POLICY, policy)));
-        Self { plain: Encoded { bytes: text.into(), etag: tag("") }, gzip, headers }
+        let gzip = Encoded { bytes: gzip(text.as_bytes()).into(), etag: etag(&digest, "-gzip") };
+        let plain = Encoded { bytes: text.into(), etag: etag(&digest, "") };
+        Self { plain: LazyLock::new(Box::new(move || plain)), gzip, headers: headers(media_type, REVALIDATED) }
+    }
+
+    fn of_gzip(media_type: &'static str, gzip: &'static [u8]) -> Self {
+        let digest = Sha256::digest(gzip);
+        let plain_etag = etag(&digest, "");
+        let plain = move || Encoded { bytes: gunzip(gzip).into(), etag: plain_etag };
+        let gzip = Encoded { bytes: Bytes::from_static(gzip), etag: etag(&digest, "-gzip") };
+        Self { plain: LazyLock::new(Box::new(plain)), gzip, headers: headers(media_type, IMMUTABLE) }
     }
 
     fn answer(&self, request: &HeaderMap) -> Response {
         let compressed = accepts_gzip(request) && !self.gzip.bytes.is_empty();
-        let encoded = if compressed { &self.gzip } else { &self.plain };
+        let encoded = if compressed { &self.gzip } else { &*self.plain };
         let mut response = if has(request, &encoded.etag) {
             Response::builder().status(StatusCode::NOT_MODIFIED).finish()
         } else {
@@ -100,56 +145,55 @@ impl Made {
     }
 }
 
+fn headers(media_type: &'static str, cached: &'static str) -> Vec<(HeaderName, HeaderValue)> {
+    vec![
+        (CONTENT_TYPE, HeaderValue::from_static(media_type)),
+        (VARY, HeaderValue::from_static("Accept-Encoding")),
+        (CACHE_CONTROL, HeaderValue::from_static(cached)),
+    ]
+}
+
+fn etag(digest: &[u8], suffix: &str) -> String {
+    let digest: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    format!("\"{digest}{suffix}\"")
+}
+
 /// Compresses a text; empty where that fails, which it cannot in memory.
 fn gzip(text: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(text).and_then(|()| encoder.finish()).unwrap_or_default()
 }
 
+/// What was compressed when the program was built; empty where that is damaged, which a test would see.
+fn gunzip(gzip: &[u8]) -> Vec<u8> {
+    let mut text = Vec::new();
+    GzDecoder::new(gzip).read_to_end(&mut text).map(|_| text).unwrap_or_default()
+}
+
 /// Whether the client accepts gzip (RFC 9110, section 12.5.3): what it says of gzip decides, else what it says of all others.
 fn accepts_gzip(headers: &HeaderMap) -> bool {
-    let values = headers.get_all(ACCEPT_ENCODING).iter().filter_map(text);
-    let (mut gzip, mut others) = (None, None);
-    for coding in values.flat_map(|value| value.split(',')) {
-        let mut parts = coding.split(';').map(str::trim);
+    let weight = |names: &[&str]| weight(headers, &ACCEPT_ENCODING, names);
+    weight(&["gzip", "x-gzip"]).or_else(|| weight(&["*"])).is_some_and(|weight| weight > 0.0)
+}
+
+/// Whether the client names JSON (RFC 9110, section 12.5.1), and likes it better than a page.
+fn prefers_json(headers: &HeaderMap) -> bool {
+    let weight = |names: &[&str]| weight(headers, &ACCEPT, names).unwrap_or_default();
+    weight(&["application/json"]) > weight(&["text/html", "application/xhtml+xml"])
+}
+
+/// The weight that the client gives the first that it names of these (RFC 9110, section 12.4.2): 1 unless it says otherwise.
+fn weight(headers: &HeaderMap, header: &HeaderName, names: &[&str]) -> Option<f32> {
+    headers.get_all(header).iter().filter_map(text).flat_map(|value| value.split(',')).find_map(|item| {
+        let mut parts = item.split(';').map(str::trim);
         let name = parts.next().unwrap_or_default();
         let weight = parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
-        let accepted = weight.and_then(|weight| weight.trim().parse::<f32>().ok()) != Some(0.0);
-        match name {
-            "*" => others = Some(accepted),
-            _ if ["gzip", "x-gzip"].iter().any(|own| own.eq_ignore_ascii_case(name)) => gzip = Some(accepted),
-            _ => {}
-        }
-    }
-    gzip.or(others).unwrap_or(false)
+        let weight = weight.and_then(|weight| weight.trim().parse().ok()).unwrap_or(1.0);
+        names.iter().any(|known| known.eq_ignore_ascii_case(name)).then_some(weight)
+    })
 }
 
 /// Whether the client has what an entity tag names; what is malformed names nothing.
 fn has(headers: &HeaderMap, etag: &str) -> bool {
     Named::of(headers, IF_NONE_MATCH_HEADER).is_ok_and(|named| named.is_some_and(|named| named.includes(etag)))
-}
-
-/// The content security policy of a page (CSP Level 3): the scripts in it, by their hash, and styles, which Swagger UI makes
-/// as it goes.
-fn page_policy(html: &str) -> String {
-    let mut scripts = String::new();
-    let mut rest = html;
-    // One after the other, because a script may well have `<script` in a text of its own.
-    while let Some((script, after)) = first_script(rest) {
-        // Browsers hash what the parser makes of it, which has no carriage returns.
-        let digest = Sha256::digest(script.replace("\r\n", "\n").replace('\r', "\n"));
-        scripts += &format!(" 'sha256-{}'", STANDARD.encode(digest));
-        rest = after;
-    }
-    format!(
-        "default-src 'none'; script-src{scripts}; style-src 'unsafe-inline'; img-src data:; font-src data:; connect-src 'self'; \
-         base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    )
-}
-
-/// The text of the first script in a page, and what follows it.
-fn first_script(html: &str) -> Option<(&str, &str)> {
-    let (_, rest) = html.split_once("<script")?;
-    let (_, rest) = rest.split_once('>')?;
-    rest.split_once("</script>")
 }

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     operations::Operations,
+    pages,
     resources::{ResourceEntry, event_types, resources},
 };
 use crate::{
@@ -25,8 +26,8 @@ pub const VERSION: &str = "1.6.0";
 const TITLE: &str = "客户关系管理（CRM）";
 /// The tag that says what holds for all operations.
 const CONVENTIONS: &str = "Conventions";
-/// The paths of the documents served alongside the operations.
-const DOCUMENTS: [&str; 5] = ["/openapi.json", "/openapi.yaml", "/asyncapi.json", "/asyncapi.yaml", "/docs"];
+/// The paths of the documents served alongside the operations, besides the pages'.
+const DOCUMENTS: [&str; 4] = ["/openapi.json", "/openapi.yaml", "/asyncapi.json", "/asyncapi.yaml"];
 const PRIVATE_DOCUMENTS: [&str; 1] = ["/metrics"];
 
 /// The operations as a poem-openapi service.
@@ -72,7 +73,7 @@ pub fn contract() -> Contract {
         conventions: Some((CONVENTIONS, conventions(&resources))),
         display_name: Some(TITLE),
     };
-    Contract::of(&spec, &supplement, &DOCUMENTS)
+    Contract::of(&spec, &supplement, [&DOCUMENTS[..], &pages::PATHS].concat())
 }
 
 /// A page of the feed for each type of resource: its type says what the event's resource is.
@@ -99,16 +100,7 @@ fn event_examples(resources: &[ResourceEntry], spec: &Value) -> Vec<NamedExample
 /// The contract of the private listener, which is not published.
 #[must_use]
 pub fn private_contract() -> Contract {
-    Contract::of(&probes().spec(), &Supplement::default(), &PRIVATE_DOCUMENTS)
-}
-
-/// Swagger UI with the contract embedded; it loads nothing from elsewhere.
-#[must_use]
-pub fn swagger_ui(contract: &Contract) -> String {
-    // poem-openapi embeds its own document: replace it with the contract. An unescaped `</` could end the script.
-    let service = operations();
-    let document = format!("{:#}", contract.for_bearers());
-    service.swagger_ui_html().replace(&service.spec(), &document.replace("</", "<\\/"))
+    Contract::of(&probes().spec(), &Supplement::default(), PRIVATE_DOCUMENTS.to_vec())
 }
 
 /// The names of the resources, as part of a sentence: `customers, contacts and follow-ups`.

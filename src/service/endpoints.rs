@@ -4,7 +4,11 @@ use std::sync::Arc;
 
 use poem::{Endpoint, EndpointExt, IntoEndpoint, Response, Route, endpoint::make_sync, get};
 
-use super::{asyncapi, contract, refusals};
+use super::{
+    asyncapi, contract,
+    pages::{self, Versions},
+    refusals,
+};
 use crate::{
     app::App,
     http::{
@@ -34,8 +38,8 @@ pub fn service_with(app: &App, operations: impl Endpoint + 'static) -> impl Endp
         .at("/openapi.json", get(Document::new("application/json", || contract::contract().json())))
         .at("/openapi.yaml", get(Document::new("application/yaml", || contract::contract().yaml())))
         .at("/asyncapi.json", get(Document::new("application/json", || format!("{:#}", asyncapi::document()))))
-        .at("/asyncapi.yaml", get(Document::new("application/yaml", asyncapi::yaml)))
-        .at("/docs", get(Document::page(|| contract::swagger_ui(&contract::contract()))));
+        .at("/asyncapi.yaml", get(Document::new("application/yaml", asyncapi::yaml)));
+    let documents = pages::add(documents, Versions { api: contract::VERSION, events: asyncapi::VERSION });
     stack(app, contract, documents, operations)
 }
 

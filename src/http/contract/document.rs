@@ -2,12 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{
-    emission::emit,
-    json::{entries, yaml},
-    supplement::Supplement,
-};
-use crate::http::{access::OAUTH_SCHEME, query::DeclaredParameters};
+use super::{emission::emit, json::yaml, supplement::Supplement};
+use crate::http::query::DeclaredParameters;
 
 /// The contract of a set of operations, and the routes derived from it.
 pub struct Contract {
@@ -15,14 +11,14 @@ pub struct Contract {
     /// The path templates, each with its methods for `Allow`.
     paths: Vec<(String, String)>,
     /// The paths of the documents served alongside the operations.
-    documents: &'static [&'static str],
+    documents: Vec<&'static str>,
 }
 
 impl Contract {
     /// Builds the contract from poem-openapi's document, what that does not say, and the paths of the documents served
     /// alongside the operations.
     #[must_use]
-    pub fn of(spec: &str, supplement: &Supplement, documents: &'static [&'static str]) -> Self {
+    pub fn of(spec: &str, supplement: &Supplement, documents: Vec<&'static str>) -> Self {
         let document = emit(spec, supplement);
         let paths = document.get("paths").and_then(Value::as_object).into_iter().flatten();
         let mut paths: Vec<_> = paths.map(|(path, methods)| (path.clone(), allow(methods))).collect();
@@ -46,24 +42,6 @@ impl Contract {
     #[must_use]
     pub fn yaml(&self) -> String {
         yaml(&self.document)
-    }
-
-    /// The document for a page where people paste a token: without the scheme by which a program would get one, from an
-    /// address that the page does not know.
-    #[must_use]
-    pub fn for_bearers(&self) -> Value {
-        let mut document = self.document.clone();
-        if let Some(schemes) = document.pointer_mut("/components/securitySchemes").and_then(Value::as_object_mut) {
-            schemes.shift_remove(OAUTH_SCHEME);
-        }
-        for (_, item) in entries(document.get_mut("paths")) {
-            for (_, operation) in entries(Some(item)) {
-                if let Some(security) = operation.get_mut("security").and_then(Value::as_array_mut) {
-                    security.retain(|scheme| scheme.get(OAUTH_SCHEME).is_none());
-                }
-            }
-        }
-        document
     }
 
     /// Whether the path is that of a document.

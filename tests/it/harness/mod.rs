@@ -263,6 +263,9 @@ pub fn id(body: &Value, field: &str) -> String {
     body[field].as_str().unwrap_or_else(|| panic!("no {field} in {body}")).to_owned()
 }
 
+/// A document of more than a megabyte.
+pub const LARGE_DOCUMENT: &str = "/assets/swagger-ui-5.35.0.js";
+
 /// A token with these claims; unless they say otherwise, of `tester` and valid for an hour.
 pub fn token(claims: Value) -> String {
     let mut all = json!({ "sub": "tester", "exp": START / 1000 + 3600 });

@@ -13,7 +13,7 @@ use super::{
     streams::{client, get},
     swarm, token,
 };
-use crate::harness::within;
+use crate::harness::{LARGE_DOCUMENT, within};
 
 const REQUEST: &str = "GET /livez HTTP/1.1\r\nHost: crm\r\n\r\n";
 
@@ -46,7 +46,7 @@ async fn a_burst_leaves_no_memory_behind() {
     let burst = swarm(&process, count, &REQUEST.repeat(20)).await;
     let bodies = swarm(&process, sockets(500), &super::bodies::head(&token())).await;
     let mut sender = client(&process, 1024).await;
-    let streams: Vec<_> = (0..1500).map(|_| tokio::spawn(sender.send_request(get("/docs")))).collect();
+    let streams: Vec<_> = (0..1500).map(|_| tokio::spawn(sender.send_request(get(LARGE_DOCUMENT)))).collect();
     within(30, "the burst costs something", async || memory(&process) > before + 16 * MIB).await;
     tokio::time::sleep(Duration::from_secs(2)).await;
     let most = memory(&process);

@@ -8,7 +8,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::time::Instant;
 
 use super::{LIMIT, MIB, TOO_LARGE, ask, assert_healthy, connect, memory, metric, refused, service, token};
-use crate::harness::Process;
+use crate::harness::{LARGE_DOCUMENT, Process};
 
 pub(super) type Sender = http2::SendRequest<Empty<Bytes>>;
 
@@ -33,7 +33,7 @@ async fn fifteen_hundred_streams_that_are_not_read_hold_little_memory() {
     let mut sender = client(&process, 1024).await;
     let mut streams = Vec::new();
     for _ in 0..1500 {
-        streams.push(tokio::spawn(sender.send_request(get("/docs"))));
+        streams.push(tokio::spawn(sender.send_request(get(LARGE_DOCUMENT))));
     }
     let began = Instant::now();
     // At most 64 streams are open at once, and each is given up after ten seconds.
@@ -88,7 +88,7 @@ async fn replies_that_nobody_reads_leave_the_places_to_others() {
 async fn a_stream_that_moves_is_not_given_up() {
     let (_database, process) = service(&[]).await;
     let mut sender = client(&process, 100_000).await;
-    let mut response = sender.send_request(get("/docs")).await.unwrap();
+    let mut response = sender.send_request(get(LARGE_DOCUMENT)).await.unwrap();
     let (began, mut total) = (Instant::now(), 0);
     while let Some(frame) = response.frame().await {
         total += frame.unwrap().into_data().map_or(0, |data| data.len());

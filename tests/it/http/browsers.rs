@@ -30,9 +30,8 @@ async fn a_reply_is_neither_kept_nor_guessed_at_nor_framed() {
     }
     let page = service.get("/docs").send_unchecked().await.expect(200);
     let policy = page.header("Content-Security-Policy");
-    assert!(policy.starts_with("default-src 'none'; script-src 'sha256-") && policy.contains("frame-ancestors 'none'"));
-    assert_eq!(policy.matches("sha256-").count(), 2, "{policy}");
-    assert!(!policy.split(';').any(|part| part.contains("script-src") && part.contains("unsafe")), "{policy}");
+    assert!(policy.starts_with("default-src 'none'; script-src 'self' 'sha256-"), "{policy}");
+    assert!(policy.contains("frame-ancestors 'none'") && !policy.contains("unsafe"), "{policy}");
     assert_eq!((page.header("X-Content-Type-Options"), page.header("Cache-Control")), ("nosniff", "no-cache"));
 }
 

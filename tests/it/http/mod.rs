@@ -10,6 +10,7 @@ mod headers;
 mod in_flight;
 mod keep_alive;
 mod lists;
+mod pages;
 mod probes;
 mod rates;
 mod restarts;

@@ -327,10 +327,3 @@ async fn the_events_are_served_and_everything_in_them_has_a_name() {
         }
     }
 }
-
-#[tokio::test]
-async fn a_page_to_try_it_out_asks_for_a_token_and_nothing_else() {
-    let service = Service::start().await;
-    let page = service.get("/docs").without("Authorization").send().await.expect(200);
-    assert!(page.text.contains("bearerAuth") && !page.text.contains("clientCredentials\": {"));
-}

@@ -107,6 +107,7 @@ async fn every_request_logs_one_line_whatever_its_status() {
         (service.get(&unreadable), 500, "/customers/{customer_id}"),
         (service.get("/health").without("Authorization"), 200, "/health"),
         (service.get("/openapi.json").without("Authorization"), 200, "/openapi.json"),
+        (service.get("/docs/").without("Authorization"), 200, "/docs/"),
     ] {
         log.clear();
         let reply = call.send().await.expect(status);
