@@ -78,11 +78,12 @@ impl<'a> Comparison<'a> {
 
     /// Judges a key that documents what it stands on, or that no rule knows; the place is that of the key.
     pub fn annotation(&mut self, place: &Place, key: &str, old: Option<&Value>, new: Option<&Value>) {
-        if old == new {
+        if old == new || (key == "examples" && self.same_examples(old, new)) {
             return;
         }
         match key {
-            "description" | "summary" | "title" | "example" | "examples" | "externalDocs" => {
+            "examples" => self.note(place, Effect::Documentation, "the examples differ"),
+            "description" | "summary" | "title" | "example" | "externalDocs" => {
                 self.note(place, Effect::Documentation, format!("the {key} differs"));
             }
             "deprecated" if new == Some(&Value::Bool(true)) => {
@@ -92,6 +93,13 @@ impl<'a> Comparison<'a> {
             _ if key.starts_with("x-") => self.note(place, Effect::Documentation, format!("`{key}` differs")),
             _ => self.note(place, Effect::Breaking, format!("`{key}` differs, and no rule allows that")),
         }
+    }
+
+    /// Whether examples are the same by name, wherever they stand: here, or among the components.
+    fn same_examples(&self, old: Option<&Value>, new: Option<&Value>) -> bool {
+        let same = |old: &Value, new: &Value| follow(self.old, old, "").value == follow(self.new, new, "").value;
+        pairs(old, new).into_iter().all(|(_, old, new)| old.zip(new).is_some_and(|(old, new)| same(old, new)))
+            && [old, new].iter().all(|examples| examples.is_some_and(Value::is_object))
     }
 }
 

@@ -7,7 +7,7 @@ use crm::service::compatibility::{
 };
 use serde_json::{Value, json};
 
-use super::{FLOW, Mutation, api, drop_key, prepared, put, retain_parameters, schema};
+use super::{FLOW, Mutation, api, at, drop_key, prepared, put, retain_parameters, schema};
 
 #[test]
 fn each_difference_names_its_operation_its_field_and_a_reason() {
@@ -31,6 +31,12 @@ fn each_difference_names_its_operation_its_field_and_a_reason() {
     assert_eq!(header, ["POST /contacts, 201 reply, header `Location`: the header is gone (breaking)"]);
     let example = differences(|d| put(d, "/components/examples/AuditLogListEmpty/value/total", json!(1)));
     assert_eq!(example, ["the document, component `AuditLogListEmpty`: the example differs (documentation)"]);
+    // An example means the same wherever it stands.
+    let moved = differences(|d| {
+        let example = at(d, "/components/examples/AuditLogListEmpty").clone();
+        put(d, "/paths/~1audit-logs/get/responses/200/content/application~1json/examples/empty", example);
+    });
+    assert_eq!(moved, Vec::<String>::new());
     let scope = differences(|d| put(d, &format!("{FLOW}/scopes/crm:export"), json!("Export.")));
     let place = "component `oauth2`, flow `clientCredentials`, scope `crm:export`";
     assert_eq!(scope, [format!("the document, {place}: a new scope (compatible)")]);
