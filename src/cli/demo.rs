@@ -97,7 +97,9 @@ fn cannot_listen(address: SocketAddr, error: &io::Error) -> String {
 fn forget(directory: DemoDirectory) -> ExitOutcome {
     let path = directory.path().display().to_string();
     directory.remove().map_err(|error| format!("the demo's directory {path} cannot be removed: {error}"))?;
-    Ok(print("Everything is forgotten.")?)
+    // It is so, whether somebody still reads that or not.
+    let _closed = print("Everything is forgotten.");
+    Ok(())
 }
 
 /// What is printed once the demo is served.
@@ -115,7 +117,7 @@ fn greeting(
         tenants.len()
     );
     let mut addresses = vec![
-        (format!("{base}/"), "what is where"),
+        (format!("{base}/"), "links to all of these"),
         (format!("{base}/docs"), "Swagger UI: press Authorize, paste a token, and try the operations"),
         (format!("{base}/redoc"), "the same contract, to read"),
         (format!("{base}/api/v1/crm/customers"), "the API: /customers, /contacts, /opportunities, /follow-ups, …"),

@@ -159,6 +159,8 @@ async function everyOperation(name, address) {
     for (const [change, id] of Object.entries({ deleteCustomer: "customer_id", updateContact: "contact_id", eraseCustomer: "customer_id" }))
       await ui.executeRefused(change, id);
     await expectTwoClicks(ui, { getHealth: 200, getLiveness: 200, getReadiness: 200 });
+    // Of a change that somebody else has made, and of one that was made here.
+    await expectTwoClicks(ui, { getRequest: 200, findRequest: 200 });
     await createMore(ui);
     await expectTwoClicks(ui, { getRequest: 200, findRequest: 200, exportCustomer: 200 });
     await expectTwoClicks(ui, { getCustomer: 200, getContact: 200, getOpportunity: 200, getFollowUp: 200 });

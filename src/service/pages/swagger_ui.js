@@ -3,8 +3,9 @@ const TIMEOUT_MS = 2000;
 
 // ---- The contract, as this page shows it -------------------------------------------------------------------------------
 
-// `/customers/{customer_id}` says that a `customerId` is found in the list `customers`.
-const lists = {};
+// `/customers/{customer_id}` says that a `customerId` is found in the list `customers`. A `requestId` is found in the audit
+// trail, by those who may read it.
+const lists = { requestId: "audit-logs" };
 const camelCase = (name) => name.replace(/_(\w)/g, (_, letter) => letter.toUpperCase());
 
 function resolve(spec, node) {
@@ -30,7 +31,7 @@ function withoutValue(spec, parameter) {
 
 function hint(parameter, method) {
   if (parameter.name === REQUEST_ID) return "Each _Execute_ sends a new one, unless you enter your own.";
-  if (parameter.name === "request_id" || parameter.name === "key") return "Filled in with that of the last change made here.";
+  if (parameter.name === "request_id" || parameter.name === "key") return "Filled in with that of the last change made here, else of the newest creation in the audit trail.";
   if (parameter.in !== "path") return "";
   const list = lists[camelCase(parameter.name)];
   if (method === "get") return `Filled in with one that exists; \`GET /${list}\` has them all.`;
@@ -94,7 +95,7 @@ function remember(path, method, { error, err, ...response }, request) {
 async function newest(field, { headers, query = {} }) {
   if (!headers.Authorization) return undefined;
   const url = new URL(lists[field], root);
-  url.search = new URLSearchParams({ pageSize: "1", ...query });
+  url.search = new URLSearchParams({ pageSize: "1", ...(field === "requestId" && { action: "create" }), ...query });
   try {
     const reply = await fetch(url, { headers, signal: AbortSignal.timeout(TIMEOUT_MS) });
     return reply.ok ? (await reply.json()).data[0]?.[field] : undefined;

@@ -22,7 +22,7 @@ const LISTS: [&str; 4] = ["customers", "contacts", "opportunities", "follow-ups"
 /// A running demo; killed with the test.
 struct Demo {
     child: Child,
-    out: BufReader<ChildStdout>,
+    out: Option<BufReader<ChildStdout>>,
     /// What it has printed.
     printed: String,
 }
@@ -38,13 +38,13 @@ impl Demo {
     fn launch(temporary: &Path, variables: &[(&str, &str)]) -> Self {
         let mut command = command(&["demo", "--port", "0"], &[("TMPDIR", temporary.to_str().unwrap())]);
         let mut child = command.envs(variables.iter().copied()).stdout(Stdio::piped()).spawn().unwrap();
-        let out = BufReader::new(child.stdout.take().unwrap());
+        let out = child.stdout.take().map(BufReader::new);
         Self { child, out, printed: String::new() }
     }
 
     fn wait(&mut self) {
         while !self.printed.lines().last().is_some_and(|line| line.starts_with("Ctrl-C")) {
-            let read = self.out.read_line(&mut self.printed).unwrap();
+            let read = self.out.as_mut().unwrap().read_line(&mut self.printed).unwrap();
             assert!(read > 0, "it ended before it served:\n{}", self.printed);
         }
     }
@@ -72,7 +72,7 @@ impl Demo {
     fn end(mut self, name: &str) -> (String, Option<i32>) {
         signal(name, self.child.id());
         let mut rest = String::new();
-        self.out.read_to_string(&mut rest).unwrap();
+        self.out.as_mut().unwrap().read_to_string(&mut rest).unwrap();
         (rest, self.child.wait().unwrap().code())
     }
 }
@@ -371,7 +371,25 @@ fn a_port_in_use_is_told_and_nothing_is_left() {
     assert_eq!(inside(temporary.path()), [] as [PathBuf; 0]);
 }
 
-/// Not even where it is none.
+#[test]
+fn a_demo_whose_directory_was_removed_ends_as_any_other() {
+    let temporary = tempfile::tempdir().unwrap();
+    let demo = Demo::start(temporary.path(), &[]);
+    fs::remove_dir_all(inside(temporary.path()).remove(0)).unwrap();
+    assert_eq!(demo.end("-TERM"), ("Everything is forgotten.\n".to_owned(), Some(0)));
+}
+
+#[test]
+fn a_demo_that_nobody_reads_any_more_ends_as_any_other() {
+    let temporary = tempfile::tempdir().unwrap();
+    let mut demo = Demo::start(temporary.path(), &[]);
+    drop(demo.out.take());
+    signal("-TERM", demo.child.id());
+    assert_eq!(demo.child.wait().unwrap().code(), Some(0));
+    assert_eq!(inside(temporary.path()), [] as [PathBuf; 0]);
+}
+
+/// Even if what the environment says is no port.
 #[test]
 fn a_port_that_is_given_goes_before_those_of_the_environment() {
     let temporary = tempfile::tempdir().unwrap();
