@@ -3,7 +3,8 @@
 use std::{
     error::Error,
     fmt::Write as _,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     time::Duration,
 };
 
@@ -38,8 +39,8 @@ const TOKENS: [(&str, &str, &str); 2] = [
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "The demo takes CRM_PORT, CRM_LOG and CRM_LOG_FORMAT from the environment, and nothing else: it uses \
-                        no database, broker or key that is configured there."
+    after_help = "The demo takes CRM_PORT (else PORT), CRM_LOG and CRM_LOG_FORMAT from the environment, and TMPDIR, where it \
+                        keeps its database; nothing else: it uses no database, broker or key that is configured there."
 )]
 pub(super) struct DemoArgs {
     /// Port to listen on; 0 lets the system choose [default: that of CRM_PORT, else 8080]
@@ -56,8 +57,7 @@ pub(super) async fn run(args: &DemoArgs, stderr: &StandardError) -> ExitOutcome 
     let demo = DemoConfig::new(args.host, args.port, directory.path())?;
     telemetry::start(&demo.config.log, demo.config.log_format, stderr);
     let address = demo.config.address();
-    let taken = |error| format!("cannot listen on {address}: {error}; `crm demo --port 0` listens on one that is free");
-    let port = take_port(address).map_err(taken)?;
+    let port = take_port(address).map_err(|error| cannot_listen(address, &error))?;
     if !demo.unused.is_empty() {
         print(&format!("Set, but not used by the demo: {}.", demo.unused.join(", ")))?;
     }
@@ -72,7 +72,7 @@ pub(super) async fn run(args: &DemoArgs, stderr: &StandardError) -> ExitOutcome 
         () = stop_signal.received() => return forget(directory),
     };
     let connections = most_connections(demo.config.database_connections);
-    let listener = port.listen(server::BACKLOG).map_err(taken)?;
+    let listener = port.listen(server::BACKLOG).map_err(|error| cannot_listen(address, &error))?;
     let private = PrivateListener::start(&app);
     let addresses = (listener.local_addr()?, private.as_ref().map(PrivateListener::address));
     let greeting = greeting(&demo, &tenants, stopwatch.elapsed(), addresses)?;
@@ -84,11 +84,22 @@ pub(super) async fn run(args: &DemoArgs, stderr: &StandardError) -> ExitOutcome 
     served
 }
 
+/// Why it cannot listen there, and what to do about it.
+fn cannot_listen(address: SocketAddr, error: &io::Error) -> String {
+    let advice = match error.kind() {
+        io::ErrorKind::AddrInUse => "; `crm demo --port 0` listens on a port that is free",
+        _ => "",
+    };
+    format!("cannot listen on {address}: {error}{advice}")
+}
+
 /// Removes the database, and says so.
 fn forget(directory: DemoDirectory) -> ExitOutcome {
     let path = directory.path().display().to_string();
     directory.remove().map_err(|error| format!("the demo's directory {path} cannot be removed: {error}"))?;
-    Ok(print("Everything is forgotten.")?)
+    // It is so, whether somebody still reads that or not.
+    let _closed = print("Everything is forgotten.");
+    Ok(())
 }
 
 /// What is printed once the demo is served.
@@ -106,7 +117,7 @@ fn greeting(
         tenants.len()
     );
     let mut addresses = vec![
-        (format!("{base}/"), "what is where"),
+        (format!("{base}/"), "links to all of these"),
         (format!("{base}/docs"), "Swagger UI: press Authorize, paste a token, and try the operations"),
         (format!("{base}/redoc"), "the same contract, to read"),
         (format!("{base}/api/v1/crm/customers"), "the API: /customers, /contacts, /opportunities, /follow-ups, …"),
@@ -140,7 +151,7 @@ fn greeting(
 fn reachable(address: SocketAddr) -> SocketAddr {
     match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => SocketAddr::from((Ipv4Addr::LOCALHOST, address.port())),
-        IpAddr::V6(ip) if ip.is_unspecified() => SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, address.port())),
+        IpAddr::V6(ip) if ip.is_unspecified() => SocketAddr::from((Ipv6Addr::LOCALHOST, address.port())),
         _ => address,
     }
 }

@@ -30,7 +30,7 @@ pub struct DemoConfig {
 }
 
 impl DemoConfig {
-    /// The configuration of a demo in this directory. `port` goes before the environment's.
+    /// The configuration of a demo in this directory. With a `port`, those of the environment are not read.
     ///
     /// # Errors
     /// No randomness from the operating system, or a variable that is wrong.
@@ -39,7 +39,7 @@ impl DemoConfig {
         let set = |name: &str| environment(name).filter(|value| !value.is_empty());
         let lookup = |name: &str| match name {
             "CRM_HOST" => Some(host.to_string()),
-            "CRM_PORT" => port.map(|port| port.to_string()).or_else(|| set(name)),
+            "PORT" | "CRM_PORT" if port.is_some() => port.map(|port| port.to_string()),
             // Any that is free: the usual one may be that of a service beside the demo.
             "CRM_METRICS_ADDR" => Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).to_string()),
             "CRM_DATA_DIR" => Some(directory.display().to_string()),

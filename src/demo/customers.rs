@@ -39,7 +39,7 @@ pub(super) struct ContactData {
     pub email: String,
     #[serde(default)]
     pub primary: bool,
-    /// Where it is not said: as long as the customer.
+    /// By default as long as the customer.
     pub since: Option<u16>,
 }
 

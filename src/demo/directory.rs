@@ -1,7 +1,7 @@
 //! The directory of a demo's database, which is removed with it.
 //!
-//! A demo that is killed cannot remove it. What is left is for its owner alone, and without the keys, which were in memory
-//! only. The next demo removes it: a lock, which ends with the process, tells that nobody uses it any more.
+//! A demo that is killed cannot remove it. What is left can be read by its owner only, and is without the keys, which were
+//! in memory. The next demo removes it: a lock, which ends with the process, tells whether it is still used.
 
 use std::{
     fs::{self, File, Permissions, TryLockError},
@@ -52,12 +52,15 @@ impl DemoDirectory {
         self.directory.path()
     }
 
-    /// Removes it.
+    /// Removes it. Somebody who tidies up temporary files may have done so before.
     ///
     /// # Errors
     /// A file in it that cannot be removed.
     pub fn remove(self) -> io::Result<()> {
-        self.directory.close()
+        match self.directory.close() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            closed => closed,
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use poem::{Endpoint, Request, Response, http::Method};
 use serde_json::{Value, json};
 
-use super::history::{Action, Step, Thing, history, times};
+use super::history::{Action, Handle, Step, history, times};
 use crate::{
     app::App,
     audit::{AuditQueue, chain},
@@ -65,7 +65,7 @@ pub async fn fill(demo: &DemoConfig, now: Timestamp) -> Outcome<Vec<FilledTenant
     }
     drop(writer);
     chain::link_entries(app.database()).await.map_err(fault)?;
-    // The retention would be astonished that the last step was days ago.
+    // Otherwise the retention would take the days since the last step for a clock that was set forward.
     horizon::confirm(app.database(), now.0).await.map_err(fault)?;
     app.database().close().await?;
     Ok(customers.into_iter().map(|(name, customers)| FilledTenant { name, customers }).collect())
@@ -78,22 +78,22 @@ struct Writer<'a, S> {
     service: S,
     /// By tenant and actor.
     tokens: HashMap<(String, String), String>,
-    ids: HashMap<Thing, String>,
+    ids: HashMap<Handle, String>,
 }
 
 impl<S: Endpoint<Output = Response>> Writer<'_, S> {
     async fn take(&mut self, step: Step, time: DateTime<Utc>) -> Outcome<()> {
         let Step { tenant, actor, action, .. } = step;
         match action {
-            Action::Create { thing, collection, id, mut body, refers } => {
-                for (field, thing) in refers {
-                    let referred = Value::from(self.id(thing)?);
+            Action::Create { resource, collection, id, mut body, references } => {
+                for (field, referred) in references {
+                    let referred = Value::from(self.id(referred)?);
                     body.as_object_mut().ok_or("a body is no object")?.insert(field.to_owned(), referred);
                 }
                 let token = self.token(tenant, actor, time)?;
                 let created = self.send(Method::POST, collection, &token, &body).await?;
                 let id = created.get(id).and_then(Value::as_str).ok_or("a reply without an id")?;
-                self.ids.insert(thing, id.to_owned());
+                self.ids.insert(resource, id.to_owned());
             }
             Action::Move { opportunity, stage } => {
                 let path = format!("/opportunities/{}", self.id(opportunity)?);
@@ -148,8 +148,11 @@ impl<S: Endpoint<Output = Response>> Writer<'_, S> {
         }
     }
 
-    fn id(&self, thing: Thing) -> Outcome<&str> {
-        Ok(self.ids.get(&thing).ok_or("the demo cannot be filled: something is named before it is there")?)
+    fn id(&self, resource: Handle) -> Outcome<&str> {
+        Ok(self
+            .ids
+            .get(&resource)
+            .ok_or("the demo cannot be filled: a resource is referred to before it is created")?)
     }
 
     /// The token of somebody who looks after customers, issued when it is first needed.

@@ -1,4 +1,4 @@
-//! What happened to the demo's customers, in the order of time, as requests that are yet to be sent.
+//! The history of the demo's customers: the requests and events that make it, in chronological order.
 
 use std::{cmp::Reverse, collections::HashMap};
 
@@ -11,9 +11,9 @@ use super::customers::{ContactData, CustomerData, FILES, FollowUpData, Move, Opp
 const MORNING: TimeDelta = TimeDelta::minutes(8 * 60 + 12);
 const WORKING_DAY: TimeDelta = TimeDelta::hours(9);
 
-/// Something that is created: it has an id once that was done.
+/// Stands for a resource, which has no id until it is created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Thing(usize);
+pub(super) struct Handle(usize);
 
 /// What somebody did.
 #[derive(Debug)]
@@ -28,11 +28,17 @@ pub(super) struct Step {
 #[derive(Debug)]
 pub(super) enum Action {
     /// POST, with the ids of what it refers to among the fields of the body.
-    Create { thing: Thing, collection: &'static str, id: &'static str, body: Value, refers: Vec<(&'static str, Thing)> },
+    Create {
+        resource: Handle,
+        collection: &'static str,
+        id: &'static str,
+        body: Value,
+        references: Vec<(&'static str, Handle)>,
+    },
     /// PATCH.
-    Move { opportunity: Thing, stage: i32 },
+    Move { opportunity: Handle, stage: i32 },
     /// An event of the platform.
-    Sign { customer: Thing, opportunity: Thing },
+    Sign { customer: Handle, opportunity: Handle },
 }
 
 /// The steps of all tenants, the oldest first.
@@ -82,15 +88,15 @@ fn working_day(today: NaiveDate, ago: u16) -> NaiveDate {
 #[derive(Default)]
 struct History {
     steps: Vec<Step>,
-    things: usize,
+    handles: usize,
     tenant: String,
     owner: String,
 }
 
-/// A customer's own, by name.
+/// A customer, and its contacts by name.
 struct Known {
-    customer: Thing,
-    contacts: HashMap<String, Thing>,
+    customer: Handle,
+    contacts: HashMap<String, Handle>,
 }
 
 impl History {
@@ -102,8 +108,8 @@ impl History {
         let mut known = Known { customer, contacts: HashMap::new() };
         for ContactData { name, phone, email, primary, since: known_since } in contacts {
             let body = json!({ "name": name, "phone": phone, "email": email, "isPrimary": primary });
-            let refers = vec![("customerId", customer)];
-            let contact = self.create(known_since.unwrap_or(since), "/contacts", "contactId", body, refers);
+            let references = vec![("customerId", customer)];
+            let contact = self.create(known_since.unwrap_or(since), "/contacts", "contactId", body, references);
             known.contacts.insert(name, contact);
         }
         for opportunity in opportunities {
@@ -117,8 +123,8 @@ impl History {
     fn opportunity(&mut self, opportunity: OpportunityData, known: &Known) {
         let OpportunityData { title, amount, currency, opened, stages, follow_ups } = opportunity;
         let body = json!({ "title": title, "amountCents": amount, "currency": currency });
-        let refers = vec![("customerId", known.customer)];
-        let opportunity = self.create(opened, "/opportunities", "opportunityId", body, refers);
+        let references = vec![("customerId", known.customer)];
+        let opportunity = self.create(opened, "/opportunities", "opportunityId", body, references);
         for follow_up in follow_ups {
             self.follow_up(follow_up, ("opportunityId", opportunity), known);
         }
@@ -137,12 +143,12 @@ impl History {
         }
     }
 
-    fn follow_up(&mut self, follow_up: FollowUpData, about: (&'static str, Thing), known: &Known) {
+    fn follow_up(&mut self, follow_up: FollowUpData, about: (&'static str, Handle), known: &Known) {
         let FollowUpData { ago, kind, with, content } = follow_up;
         let contact = with.and_then(|name| known.contacts.get(&name)).map(|contact| ("contactId", *contact));
-        let refers = [about].into_iter().chain(contact).collect();
+        let references = [about].into_iter().chain(contact).collect();
         let body = json!({ "followUpType": kind, "content": content });
-        self.create(ago, "/follow-ups", "followUpId", body, refers);
+        self.create(ago, "/follow-ups", "followUpId", body, references);
     }
 
     fn create(
@@ -151,12 +157,12 @@ impl History {
         collection: &'static str,
         id: &'static str,
         body: Value,
-        refers: Vec<(&'static str, Thing)>,
-    ) -> Thing {
-        let thing = Thing(self.things);
-        self.things += 1;
-        self.step(ago, Action::Create { thing, collection, id, body, refers });
-        thing
+        references: Vec<(&'static str, Handle)>,
+    ) -> Handle {
+        let resource = Handle(self.handles);
+        self.handles += 1;
+        self.step(ago, Action::Create { resource, collection, id, body, references });
+        resource
     }
 
     fn step(&mut self, ago: u16, action: Action) {

@@ -5,7 +5,10 @@
 //! or a value from one: this crate logs none, and libraries are silenced below WARN whatever the filter says, because they
 //! log statements and headers there; the broker's client, which logs whole messages, is silenced altogether.
 
-use std::str::FromStr;
+use std::{
+    io::{IsTerminal, stderr},
+    str::FromStr,
+};
 
 use tracing::{Metadata, Subscriber, level_filters::LevelFilter};
 use tracing_subscriber::{
@@ -71,7 +74,11 @@ where
             let json = json_subscriber::fmt::layer::<Registry>().with_writer(writer).flatten_event(true);
             Box::new(json.flatten_current_span_on_top_level(true).with_current_span(false).with_span_list(false))
         }
-        LogFormat::Text => Box::new(tracing_subscriber::fmt::layer().with_writer(writer)),
+        LogFormat::Text => {
+            let text = tracing_subscriber::fmt::layer().with_writer(writer);
+            // In colour on a terminal, unless NO_COLOR is set.
+            Box::new(if stderr().is_terminal() { text } else { text.with_ansi(false) })
+        }
     };
     Registry::default().with(layer.with_filter(filter).with_filter(filter_fn(is_safe)))
 }

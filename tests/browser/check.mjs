@@ -159,6 +159,8 @@ async function everyOperation(name, address) {
     for (const [change, id] of Object.entries({ deleteCustomer: "customer_id", updateContact: "contact_id", eraseCustomer: "customer_id" }))
       await ui.executeRefused(change, id);
     await expectTwoClicks(ui, { getHealth: 200, getLiveness: 200, getReadiness: 200 });
+    // Of a change that somebody else has made, and of one that was made here.
+    await expectTwoClicks(ui, { getRequest: 200, findRequest: 200 });
     await createMore(ui);
     await expectTwoClicks(ui, { getRequest: 200, findRequest: 200, exportCustomer: 200 });
     await expectTwoClicks(ui, { getCustomer: 200, getContact: 200, getOpportunity: 200, getFollowUp: 200 });
@@ -171,6 +173,36 @@ async function everyOperation(name, address) {
     await expectTwoClicks(ui, { getErasure: 404, eraseCustomer: 201 });
     await expectTwoClicks(ui, { deleteFollowUp: 204, deleteOpportunity: 204, deleteContact: 204, deleteCustomer: 204 });
     await ui.executeRefused("deleteCustomer", "customer_id");
+    // What is deleted with its customer is forgotten, too.
+    await expectTwoClicks(ui, { createCustomer: 201, createContact: 201, deleteCustomer: 204 });
+    await ui.executeRefused("deleteContact", "contact_id");
+  });
+}
+
+// A form that stays open is filled in anew for the next caller, who may belong to another tenant.
+async function anotherCaller(address) {
+  await visit("another-caller", async (page) => {
+    const ui = new SwaggerUi(page);
+    await ui.open(address);
+    await ui.authorize(`Bearer ${service.token}`);
+    const get = await ui.tryOut("getCustomer");
+    const create = await ui.tryOut("createContact");
+    const filled = await ui.field(get, "customer_id").inputValue();
+    assert.notEqual(filled, "");
+    const body = create.locator(".body-param__text");
+    assert.ok((await body.inputValue()).includes(filled));
+    const wait = (caller, expected) =>
+      page.waitForFunction(
+        ([id, value]) => document.querySelector(`tr[data-param-name="${id}"] input`).value === value,
+        ["customer_id", expected],
+      ).catch(() => assert.fail(`${caller}: the id is not ${expected || "cleared"}`));
+    await ui.logOut();
+    await wait("nobody", "");
+    assert.ok(!(await body.inputValue()).includes(filled), "the body names what only the former caller sees");
+    await ui.authorize(service.token);
+    await wait("the next", filled);
+    assert.equal((await ui.execute(get)).status, 200);
+    assert.equal((await ui.execute(create)).status, 201);
   });
 }
 
@@ -231,6 +263,7 @@ async function render(name, base) {
 let code = 0;
 try {
   await withoutToken(`${service.direct}/docs`);
+  await anotherCaller(`${service.direct}/docs`);
   await render("direct", service.direct);
   await render("gateway", `${service.direct}/api/v1/crm`);
   await render("nginx-strips", `${service.proxied}/other/prefix`);

@@ -31,6 +31,12 @@ export class SwaggerUi {
     await this.page.locator(".auth-btn-wrapper .btn-done").click();
   }
 
+  async logOut() {
+    await this.page.locator(".btn.authorize").first().click();
+    await this.page.locator(".auth-btn-wrapper button", { hasText: "Logout" }).click();
+    await this.page.locator(".auth-btn-wrapper .btn-done").click();
+  }
+
   operation(id) {
     return this.page.locator(`.opblock[id$="-${id}"]`);
   }

@@ -2,8 +2,8 @@
 //!
 //! A page names everything relative to its own address, because only the browser knows a gateway's prefix. It runs its own
 //! script and loads what is in `assets`: files of the packages swagger-ui-dist and redoc as they are published, compressed.
-//! `make check-assets` compares them. A page asks nobody but the service that it came from, which its content security policy
-//! ([`policy`]) makes sure of.
+//! `make check-assets` compares them. A page sends requests only to the service that it came from: its content security
+//! policy ([`policy`]) allows no other.
 
 mod policy;
 

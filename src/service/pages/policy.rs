@@ -19,7 +19,7 @@ impl Policy {
     #[must_use]
     pub fn header(&self, style: &str, script: &str) -> String {
         let own = if self.loads { " 'self'" } else { "" };
-        // A hash would take the effect from 'unsafe-inline'.
+        // Beside a hash, browsers ignore 'unsafe-inline'.
         let style = if self.makes_styles { " 'unsafe-inline'".to_owned() } else { hash(style) };
         let scripts = if script.is_empty() { " 'none'".to_owned() } else { format!("{own}{}", hash(script)) };
         let connect = if self.connects { "'self'" } else { "'none'" };

@@ -1,4 +1,5 @@
-// Redoc names its maker at the foot of the menu, by an image from elsewhere, which this page may not load: by a word, then.
+// At the foot of its menu Redoc shows its maker's logo, an image from another site, which this page may not load. A word
+// replaces it.
 const word = '<svg xmlns="http://www.w3.org/2000/svg" width="44" height="12"><text y="10" font-family="sans-serif" font-size="11">Redocly</text></svg>';
 const image = HTMLImageElement.prototype;
 image.setAttribute = function (name, value) {

@@ -1,10 +1,11 @@
 const REQUEST_ID = "X-Request-ID";
-const PATIENCE = 2000;
+const TIMEOUT_MS = 2000;
 
 // ---- The contract, as this page shows it -------------------------------------------------------------------------------
 
-// `/customers/{customer_id}` says that a `customerId` is found in the list `customers`.
-const lists = {};
+// `/customers/{customer_id}` says that a `customerId` is found in the list `customers`. A `requestId` is found in the audit
+// trail, by those who may read it.
+const lists = { requestId: "audit-logs" };
 const camelCase = (name) => name.replace(/_(\w)/g, (_, letter) => letter.toUpperCase());
 
 function resolve(spec, node) {
@@ -30,7 +31,7 @@ function withoutValue(spec, parameter) {
 
 function hint(parameter, method) {
   if (parameter.name === REQUEST_ID) return "Each _Execute_ sends a new one, unless you enter your own.";
-  if (parameter.name === "request_id" || parameter.name === "key") return "Filled in with that of the last change made here.";
+  if (parameter.name === "request_id" || parameter.name === "key") return "Filled in with that of the last change made here, else of the newest creation in the audit trail.";
   if (parameter.in !== "path") return "";
   const list = lists[camelCase(parameter.name)];
   if (method === "get") return `Filled in with one that exists; \`GET /${list}\` has them all.`;
@@ -57,7 +58,7 @@ function adapt(spec) {
       for (const [name, example] of Object.entries(body.examples ?? {})) body.examples[name] = { ...resolve(spec, example) };
   }
   const { bearerAuth } = spec.components.securitySchemes;
-  bearerAuth.description = `Paste a token, without \`Bearer\`. The platform issues tokens; a service with its own development secret accepts those that \`crm token\` prints on the same machine. This browser keeps it until you log out.\n\n${bearerAuth.description}`;
+  bearerAuth.description = `Paste a token, with or without \`Bearer\`. The platform issues tokens; a demo prints its own, and a service with its own development secret accepts those that \`crm token\` prints on the same machine. This browser keeps it until you log out.\n\n${bearerAuth.description}`;
   delete spec.components.securitySchemes.oauth2;
   // What holds for all operations is long, and is read after the first click.
   const readLater = (tag) => tag.name === "Conventions";
@@ -77,12 +78,16 @@ function remember(path, method, { error, err, ...response }, request) {
   const field = idOf(path);
   const isOne = path.split("/").length === 3;
   const isGone = status === 404 || (method === "delete" && status === 204);
-  if (isOne && isGone && field && request?.url.endsWith(`/${seen[field]}`)) delete seen[field];
+  if (isOne && isGone && field && request?.url.endsWith(`/${seen[field]}`)) {
+    delete seen[field];
+    // What belonged to a customer is deleted with it.
+    if (field === "customerId") seen = { tenant: seen.tenant, requestId: seen.requestId };
+  }
   if (!(status < 300)) return;
   const tenant = request?.headers["X-Tenant-Id"];
   if (tenant !== seen.tenant) forget(tenant);
   const key = request?.headers["Idempotency-Key"]?.replace(/^"(.*)"$/, "$1") || request?.headers[REQUEST_ID];
-  if (["post", "patch"].includes(method)) seen.requestId = key;
+  if (method !== "get") seen.requestId = key;
   if (field && typeof body?.[field] === "string") seen[field] = body[field];
 }
 
@@ -90,9 +95,9 @@ function remember(path, method, { error, err, ...response }, request) {
 async function newest(field, { headers, query = {} }) {
   if (!headers.Authorization) return undefined;
   const url = new URL(lists[field], root);
-  url.search = new URLSearchParams({ pageSize: "1", ...query });
+  url.search = new URLSearchParams({ pageSize: "1", ...(field === "requestId" && { action: "create" }), ...query });
   try {
-    const reply = await fetch(url, { headers, signal: AbortSignal.timeout(PATIENCE) });
+    const reply = await fetch(url, { headers, signal: AbortSignal.timeout(TIMEOUT_MS) });
     return reply.ok ? (await reply.json()).data[0]?.[field] : undefined;
   } catch {
     return undefined;
@@ -144,7 +149,7 @@ async function fillIn(system, spec, path, method) {
   const headers = { ...(token && { Authorization: `Bearer ${token}` }), ...(tenant && { "X-Tenant-Id": tenant }) };
   for (const { name } of operation.parameters.filter((each) => each.required && each.name !== REQUEST_ID)) {
     const field = name === "key" ? "requestId" : camelCase(name);
-    // What changes something is not aimed at what nobody has chosen.
+    // Nothing is changed or deleted that nobody has chosen.
     const id = seen[field] ?? (method === "get" && lists[field] ? await newest(field, { headers }) : undefined);
     fill(system, path, method, name, id);
   }
@@ -168,15 +173,27 @@ function uuid() {
   return text.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
 }
 
+const withoutScheme = (value) => (typeof value === "string" ? value.replace(/^\s*Bearer\s+/i, "") : value);
+
 const sent = {};
-const plugin = (spec) => ({
+// The operations whose forms were opened: what was filled in for one caller is replaced for the next.
+const opened = new Set();
+function changeCaller(system, spec, change) {
+  forget();
+  const result = change();
+  for (const { path, method } of opened) fillIn(system, spec, path, method);
+  return result;
+}
+
+const plugin = (spec, all = [...operations(spec)]) => ({
   statePlugins: {
     layout: {
       wrapActions: {
         show: (original, system) => (thing, shown = true) => {
           const [, , operationId, what] = [thing].flat();
-          const found = shown && what === "try-it-out" && [...operations(spec)].find((each) => each.operation.operationId === operationId);
+          const found = shown && what === "try-it-out" && all.find((each) => each.operation.operationId === operationId);
           if (!found) return original(thing, shown);
+          opened.add(found);
           return fillIn(system, spec, found.path, found.method).finally(() => original(thing, shown));
         },
       },
@@ -200,8 +217,11 @@ const plugin = (spec) => ({
     },
     auth: {
       wrapActions: {
-        authorize: (original) => (payload) => (forget(), original(payload)),
-        logout: (original) => (payload) => (forget(), original(payload)),
+        authorize: (original, system) => ({ bearerAuth, ...others }) => {
+          const token = bearerAuth && { ...bearerAuth, value: withoutScheme(bearerAuth.value) };
+          return changeCaller(system, spec, () => original({ ...others, ...(token && { bearerAuth: token }) }));
+        },
+        logout: (original, system) => (names) => changeCaller(system, spec, () => original(names)),
       },
     },
   },

@@ -22,7 +22,7 @@ const LISTS: [&str; 4] = ["customers", "contacts", "opportunities", "follow-ups"
 /// A running demo; killed with the test.
 struct Demo {
     child: Child,
-    out: BufReader<ChildStdout>,
+    out: Option<BufReader<ChildStdout>>,
     /// What it has printed.
     printed: String,
 }
@@ -38,13 +38,13 @@ impl Demo {
     fn launch(temporary: &Path, variables: &[(&str, &str)]) -> Self {
         let mut command = command(&["demo", "--port", "0"], &[("TMPDIR", temporary.to_str().unwrap())]);
         let mut child = command.envs(variables.iter().copied()).stdout(Stdio::piped()).spawn().unwrap();
-        let out = BufReader::new(child.stdout.take().unwrap());
+        let out = child.stdout.take().map(BufReader::new);
         Self { child, out, printed: String::new() }
     }
 
     fn wait(&mut self) {
         while !self.printed.lines().last().is_some_and(|line| line.starts_with("Ctrl-C")) {
-            let read = self.out.read_line(&mut self.printed).unwrap();
+            let read = self.out.as_mut().unwrap().read_line(&mut self.printed).unwrap();
             assert!(read > 0, "it ended before it served:\n{}", self.printed);
         }
     }
@@ -72,7 +72,7 @@ impl Demo {
     fn end(mut self, name: &str) -> (String, Option<i32>) {
         signal(name, self.child.id());
         let mut rest = String::new();
-        self.out.read_to_string(&mut rest).unwrap();
+        self.out.as_mut().unwrap().read_to_string(&mut rest).unwrap();
         (rest, self.child.wait().unwrap().code())
     }
 }
@@ -126,12 +126,18 @@ fn assert_fictitious(fields: &[(&[Value], &str)], is_fictitious: fn(&str) -> boo
 
 /// Every customer has one primary contact, some are signed, and they came over months.
 #[track_caller]
-fn assert_believable(customers: &[Value], contacts: &[Value], follow_ups: &[Value]) {
+fn assert_believable(customers: &[Value], contacts: &[Value], opportunities: &[Value], follow_ups: &[Value]) {
     for customer in customers {
         let own = contacts.iter().filter(|contact| contact["customerId"] == customer["customerId"]);
         assert_eq!(own.filter(|contact| contact["isPrimary"] == true).count(), 1, "{customer}");
     }
     assert!(customers.iter().any(|customer| customer["status"] == 1), "no contract is signed");
+    for opportunity in opportunities {
+        // Amounts are in the minor unit of ISO 4217: the yen has none.
+        let per_dollar = if opportunity["currency"] == "JPY" { 150 } else { 100 };
+        let dollars = opportunity["amountCents"].as_i64().unwrap() / per_dollar;
+        assert!(dollars < 250_000, "{opportunity}");
+    }
     let months: HashSet<&str> = texts(customers, "createdAt").into_iter().map(|time| &time[..7]).collect();
     assert!(months.len() >= 4, "{months:?}");
     let types: HashSet<&str> = texts(follow_ups, "followUpType").into_iter().collect();
@@ -156,7 +162,7 @@ async fn the_printed_tokens_show_each_tenant_its_own_customers() {
         let [customers, contacts, opportunities, follow_ups] = <[Vec<Value>; 4]>::try_from(lists).unwrap();
         assert_fictitious(&[(&customers, "contactPhone"), (&contacts, "phone")], is_fictitious_phone);
         assert_fictitious(&[(&customers, "contactEmail"), (&contacts, "email")], is_fictitious_email);
-        assert_believable(&customers, &contacts, &follow_ups);
+        assert_believable(&customers, &contacts, &opportunities, &follow_ups);
         for name in texts(&customers, "name") {
             assert!(names.insert(name.to_owned()), "{name} is a customer twice");
         }
@@ -366,9 +372,45 @@ fn a_port_in_use_is_told_and_nothing_is_left() {
 }
 
 #[test]
+fn a_demo_whose_directory_is_gone_does_not_fail_to_remove_it() {
+    let temporary = tempfile::tempdir().unwrap();
+    let demo = Demo::start(temporary.path(), &[]);
+    fs::remove_dir_all(inside(temporary.path()).remove(0)).unwrap();
+    // It ends with an error all the same: its database was lost while it was served.
+    let (rest, code) = demo.end("-TERM");
+    assert_eq!((rest.as_str(), code), ("Everything is forgotten.\n", Some(1)));
+}
+
+#[test]
+fn a_demo_that_nobody_reads_any_more_ends_as_any_other() {
+    let temporary = tempfile::tempdir().unwrap();
+    let mut demo = Demo::start(temporary.path(), &[]);
+    drop(demo.out.take());
+    signal("-TERM", demo.child.id());
+    assert_eq!(demo.child.wait().unwrap().code(), Some(0));
+    assert_eq!(inside(temporary.path()), [] as [PathBuf; 0]);
+}
+
+/// Even if what the environment says is no port.
+#[test]
+fn a_port_that_is_given_goes_before_those_of_the_environment() {
+    let temporary = tempfile::tempdir().unwrap();
+    let demo = Demo::start(temporary.path(), &[("PORT", "tcp://10.0.0.1:80"), ("CRM_PORT", "99999")]);
+    assert!(demo.address().starts_with("127.0.0.1:"), "{}", demo.printed);
+}
+
+#[test]
+fn an_address_of_another_machine_is_told_without_advice_about_ports() {
+    let output = run_crm(&["demo", "--port", "0", "--host", "192.0.2.1"], &[]);
+    assert_eq!((output.code, output.stdout.as_str()), (Some(1), ""), "{output:?}");
+    assert!(output.stderr.starts_with("crm: cannot listen on 192.0.2.1:0: "), "{output:?}");
+    assert!(!output.stderr.contains("--port"), "{output:?}");
+}
+
+#[test]
 fn demo_help_says_what_it_takes_from_the_environment() {
     let help = run_crm(&["demo", "--help"], &[]).stdout;
-    for word in ["--port", "--host", "CRM_PORT", "CRM_LOG", "temporary", "forgotten"] {
+    for word in ["--port", "--host", "CRM_PORT", "else PORT", "TMPDIR", "CRM_LOG", "temporary", "forgotten"] {
         assert!(help.contains(word), "{word}: {help}");
     }
 }

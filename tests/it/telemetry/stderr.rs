@@ -149,3 +149,16 @@ fn an_unread_error_does_not_keep_the_process_alive() {
         assert_eq!(child.wait().unwrap().code(), Some(1));
     }
 }
+
+/// Colours are for terminals.
+#[test]
+fn text_that_goes_into_a_file_has_no_escape_sequences() {
+    let data = tempfile::tempdir().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    let directory = data.path().to_str().unwrap();
+    let variables = [("CRM_LOG_FORMAT", "text"), ("CRM_PORT", port.as_str()), ("CRM_DATA_DIR", directory)];
+    let output = run_crm(&["serve"], &variables);
+    assert!(output.stderr.contains(" WARN crm::"), "{output:?}");
+    assert!(!output.stderr.contains('\u{1b}'), "{output:?}");
+}
