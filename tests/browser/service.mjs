@@ -1,21 +1,13 @@
 // A service with some data, and an nginx in front of it that mounts it elsewhere.
 import { execFileSync, spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { freePort } from "../free-port.mjs";
 
 const crm = process.env.CRM ?? "target/debug/crm";
 const SCOPES = "crm:read crm:write crm:pii:read crm:pii:erase crm:audit:read";
-
-async function freePort() {
-  const server = createServer().listen(0, "127.0.0.1");
-  await new Promise((resolve) => server.once("listening", resolve));
-  const { port } = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 async function answers(url, child) {
   for (const end = Date.now() + 60_000; Date.now() < end; await sleep(100)) {

@@ -2,10 +2,10 @@
 // killed and comes back. Run by `make oidc`.
 import { fork, spawn } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync, chmodSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { freePort } from "../free-port.mjs";
 
 const crm = process.env.CRM ?? "target/debug/crm";
 const rotations = Number(process.env.ROTATIONS ?? 12);
@@ -13,14 +13,6 @@ const work = mkdtempSync(join(tmpdir(), "crm-oidc-"));
 let provider;
 let service;
 let log = "";
-
-async function freePort() {
-  const server = createServer().listen(0, "127.0.0.1");
-  await new Promise((resolve) => server.once("listening", resolve));
-  const { port } = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 async function startProvider(port) {
   provider = fork(new URL("provider.mjs", import.meta.url), [String(port)], { stdio: ["ignore", "ignore", "inherit", "ipc"] });
