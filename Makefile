@@ -250,6 +250,9 @@ browser: build ## Look at the pages in a headless Chromium, directly and behind 
 # What a language lacks on this machine is found by its own check, which is then skipped.
 .PHONY: sdks
 sdks: build ## Generate SDKs in eight ways, or SDK=NAME, compile them and run them against a service of their own
+	@for tool in $(OPENAPI_GENERATOR) $(filter openapi-% typescript@% @asyncapi/%,$(SDK_PYTHON) $(NODE_TOOLS)); do \
+	  grep -qF -e "$$tool" $(OPENAPI)/README.md || { echo "$(OPENAPI)/README.md does not name $$tool"; exit 1; }; \
+	 done
 	@$(call sdk-python)
 	@! command -v npm >/dev/null || { $(call node-tools); }
 	@$(call go-tool)

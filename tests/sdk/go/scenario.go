@@ -136,7 +136,9 @@ func change(ctx context.Context, api *crm.APIClient, id string) {
 			}
 			return api.CustomersAPI.GetCustomer(ctx, id).Execute()
 		},
-		func(current *crm.Customer, tag string) (*crm.Customer, *http.Response, error) { return rename("Renamed", tag) },
+		func(current *crm.Customer, tag string) (*crm.Customer, *http.Response, error) {
+			return rename("Renamed", tag)
+		},
 	)
 	check(err == nil && reads == 2 && renamed.Name == "Renamed", err, reads)
 }

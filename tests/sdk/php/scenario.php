@@ -133,7 +133,7 @@ echo "5 an old version is 412; read again, it is changed\n";
 
 $missing = refusal(fn () => $customers->getCustomer(UNKNOWN, xRequestID: 'asked-for'), 404);
 same([ErrorCode::ERROR_CODE_NOT_FOUND, 'asked-for', null], [$missing->getCode(), $missing->getRequestId(), $missing->getResource()]);
-check($missing->getMessage() !== '' && is_string($missing->getDetails()));
+check($missing->getMessage() !== '' && is_string($missing->getDetails()) && $missing->getDetails() !== '');
 echo "6 an unknown id is 404\n";
 
 $won = (new OpportunityCreate())->setCustomerId($id)->setTitle('Won')->setStage(OpportunityStage::OPPORTUNITY_STAGE_WON);
