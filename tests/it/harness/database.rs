@@ -109,7 +109,8 @@ impl TestDatabase {
 
     /// Migrates as the owner, and gives the service's role its rights, unless that is done.
     pub async fn migrate(&self) {
-        if migrate::check(&self.parsed_url()).await.is_ok() {
+        // As the service's role, which sees the list of migrations once it has its rights.
+        if migrate::check(&self.service_url().parse().unwrap()).await.is_ok() {
             return;
         }
         migrate::up(&self.parsed_url(), None, AMPLE).await.unwrap();
@@ -185,6 +186,7 @@ async fn template() -> String {
         // It has its name once it is done, and so is not dropped with the others.
         let TestDatabase::Postgres { name: made } = &migrated else { unreachable!() };
         on_server(format!("ALTER DATABASE {made} RENAME TO {name}")).await;
+        #[expect(clippy::mem_forget, reason = "dropped, it would drop the database")]
         std::mem::forget(migrated);
     }
     lock.rollback().await.unwrap();
