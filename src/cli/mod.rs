@@ -4,6 +4,7 @@ mod audit;
 mod command_line;
 mod context;
 mod contract;
+mod doctor;
 mod healthcheck;
 mod inbound;
 mod keygen;
