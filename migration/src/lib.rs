@@ -35,6 +35,7 @@ mod m20261126_000015_erasures;
 mod m20261126_000017_audit_functions;
 mod m20261126_000019_pii_forms;
 mod m20261126_000020_receipts;
+mod m20261126_000021_list_counts;
 
 /// All migrations, oldest first.
 #[derive(Debug)]
@@ -61,6 +62,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261126_000017_audit_functions::Migration),
             Box::new(m20261126_000019_pii_forms::Migration),
             Box::new(m20261126_000020_receipts::Migration),
+            Box::new(m20261126_000021_list_counts::Migration),
         ]
     }
 }

@@ -9,7 +9,8 @@ use uuid::Uuid;
 use super::entity::{AuditAction, chain, logs};
 use crate::{
     database::{
-        Database, read,
+        Database,
+        read::{self, Total},
         tenancy::{Listed, Tenanted},
     },
     error::Result,
@@ -61,7 +62,7 @@ pub async fn list(db: &impl ConnectionTrait, tenant: &Tenant, filter: Filter, pa
         .apply_if(action, |rows, action| rows.filter(logs::Column::Action.eq(action)))
         .apply_if(from, |rows, from| rows.filter(logs::Column::OccurredAt.gte(from)))
         .apply_if(to, |rows, to| rows.filter(logs::Column::OccurredAt.lt(to)));
-    let page = read::page(db, rows, paging).await?;
+    let page = read::page(db, rows, Total::Counted, paging).await?;
     Ok(List { data: chained(db, tenant, page.data).await?, total: page.total })
 }
 

@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use sea_orm::DbBackend;
+
 use super::{
     adapters::{AssignPositions, Consume, Every, Publish, WriteAuditEntries},
     erase::Erase,
@@ -14,6 +16,7 @@ use crate::{
     app::App,
     audit::chain,
     broker,
+    database::counts::fold,
     error::Result,
     pii::{PiiTable, key_registry},
 };
@@ -26,6 +29,8 @@ const PURGE: Duration = Duration::from_secs(600);
 const REFUSALS: Duration = Duration::from_secs(5);
 /// How often it is looked whether the keys of tokens are to be fetched.
 const REFRESH: Duration = Duration::from_secs(1);
+/// How often changes of counters are folded: a read sums up what has come since.
+const FOLD: Duration = Duration::from_millis(250);
 /// How often the sealing key is registered again.
 const REGISTER: Duration = Duration::from_secs(15);
 
@@ -57,6 +62,13 @@ impl Background {
             Ok(())
         });
         tasks.every(PURGE, "what is past its time cannot be deleted", |app| async move { purge(&app).await.map(drop) });
+        if app.database().backend() == DbBackend::Postgres {
+            tasks.every(FOLD, "the counters of lists cannot be kept short", |app| async move {
+                let waiting = fold::fold(app.database(), None).await?;
+                app.metrics().count_changes_waiting.set(i64::try_from(waiting).unwrap_or(i64::MAX));
+                Ok(())
+            });
+        }
         tasks.every(REGISTER, "the sealing key cannot be registered", |app| async move {
             key_registry::register(app.database(), app.cipher(), app.now()).await
         });

@@ -6,8 +6,8 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use rustix::{fs::Mode, process::umask};
 
 use super::{
-    audit, contract, demo, healthcheck, inbound, keygen, keys, migrate, openapi, outbox, privacy, relay, retention,
-    serve, token,
+    audit, contract, demo, doctor, healthcheck, inbound, keygen, keys, migrate, openapi, outbox, privacy, relay,
+    retention, serve, token,
 };
 use crate::{
     config::Config,
@@ -62,6 +62,9 @@ enum Command {
     /// Erase personal data
     #[command(subcommand)]
     Privacy(privacy::Task),
+    /// Check that what the service keeps of its data is right, while it runs
+    #[command(subcommand)]
+    Doctor(doctor::Task),
     /// Manage what the retention takes for the time
     #[command(subcommand)]
     Retention(retention::Task),
@@ -114,6 +117,7 @@ fn run(command: Command, stderr: &StandardError) -> Result<ExitCode, Box<dyn Err
         Command::Inbound(task) => wait(inbound::run(log_warnings()?, task)),
         Command::Audit(task) => wait(audit::run(log_warnings()?, task)),
         Command::Privacy(task) => wait(privacy::run(log_warnings()?, task)),
+        Command::Doctor(task) => wait(doctor::run(log_warnings()?, task)),
         Command::Retention(task) => wait(retention::run(log_warnings()?, task)),
     };
     outcome.map(|()| ExitCode::SUCCESS)

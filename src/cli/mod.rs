@@ -5,6 +5,7 @@ mod command_line;
 mod context;
 mod contract;
 mod demo;
+mod doctor;
 mod healthcheck;
 mod inbound;
 mod keygen;

@@ -1,6 +1,6 @@
 //! Queries on contacts.
 
-use sea_orm::{ColumnTrait, Condition, ConnectionTrait, QueryFilter, QueryTrait, sea_query::LockType};
+use sea_orm::{ColumnTrait, Condition, ConnectionTrait, DbBackend, QueryFilter, QueryTrait, sea_query::LockType};
 use uuid::Uuid;
 
 use super::{
@@ -10,9 +10,13 @@ use super::{
 use crate::{
     change::Change,
     customers,
-    database::{read, tenancy::Tenanted},
+    database::{
+        read::{self, Total},
+        tenancy::{Listed, Tenanted},
+    },
     error::Result,
     pii::{Email, Phone, PiiCipher},
+    resource::totals,
     values::{
         Tenant, Text,
         page::{List, Paging},
@@ -56,7 +60,18 @@ pub async fn list(
         .apply_if(EMAIL.lookup(cipher, tenant, email)?, QueryFilter::filter);
     match searched {
         true => read::page_sorted(db, rows, paging).await,
-        false => read::page(db, rows, paging).await,
+        false => read::page(db, rows, total(db.get_database_backend(), tenant, customer), paging).await,
+    }
+}
+
+/// How many contacts there are, of the customer if one is named.
+fn total(backend: DbBackend, tenant: &Tenant, customer: Option<Uuid>) -> Total {
+    match customer {
+        None => totals::of_tenant::<Entity>(backend, tenant),
+        Some(id) => {
+            let owner = (customers::Entity::one(tenant, id), id);
+            totals::of_owner::<Entity, _>(backend, tenant, Column::CustomerId, owner)
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use crate::{
     database::{read, tenancy::Tenanted},
     error::Result,
     pii::{Email, Phone, PiiCipher},
+    resource::totals,
     values::{
         Tenant, Text,
         page::{List, Paging},
@@ -52,7 +53,7 @@ pub async fn list(
         .apply_if(CONTACT_EMAIL.lookup(cipher, tenant, email)?, QueryFilter::filter);
     match searched {
         true => read::page_sorted(db, rows, paging).await,
-        false => read::page(db, rows, paging).await,
+        false => read::page(db, rows, totals::of_tenant::<Entity>(db.get_database_backend(), tenant), paging).await,
     }
 }
 

@@ -18,11 +18,13 @@
 //! | [`roles`] | the rights of the service's role on PostgreSQL |
 //! | [`horizon`] | what the retention takes for the time |
 //! | [`permissions`] | who else on this machine may open the SQLite file |
+//! | [`counts`] | how many rows a list has, kept by triggers: folded, checked, mended |
 //! | [`vacuum`] | removing deleted data from the files |
 //! | [`tenancy`], [`read`], [`decode`] | how a query stays within its tenant · how a row and a page are read · what may be damaged |
 
 mod connect;
 mod connection;
+pub mod counts;
 mod deadline;
 pub(crate) mod decode;
 mod executor;

@@ -1,6 +1,6 @@
 //! Queries on follow-ups.
 
-use sea_orm::{ColumnTrait, ConnectionTrait, QueryFilter, QueryTrait, sea_query::LockType};
+use sea_orm::{ColumnTrait, ConnectionTrait, DbBackend, QueryFilter, QueryTrait, sea_query::LockType};
 use uuid::Uuid;
 
 use super::{
@@ -10,10 +10,13 @@ use super::{
 use crate::{
     change::Change,
     contacts, customers,
-    database::{read, tenancy::Tenanted},
+    database::{
+        read::{self, Total},
+        tenancy::{Listed, Tenanted},
+    },
     error::{Error, ErrorKind, Result},
     opportunities,
-    resource::{OfCustomer, deletion::refers_to},
+    resource::{OfCustomer, deletion::refers_to, totals},
     values::{
         Clearable, ContractValue, Id, Tenant, Text,
         page::{List, Paging},
@@ -37,7 +40,25 @@ pub async fn list(db: &impl ConnectionTrait, tenant: &Tenant, filter: Filter, pa
     let rows = Entity::of(tenant)
         .apply_if(filter.customer, |rows, id| rows.filter(Column::CustomerId.eq(id)))
         .apply_if(filter.opportunity, |rows, id| rows.filter(refers_to(tenant, Column::OpportunityId, id)));
-    read::page(db, rows, paging).await
+    read::page(db, rows, total(db.get_database_backend(), tenant, filter), paging).await
+}
+
+/// How many follow-ups there are, of the customer and the opportunity that are named.
+fn total(backend: DbBackend, tenant: &Tenant, Filter { customer, opportunity }: Filter) -> Total {
+    match (customer, opportunity) {
+        (None, None) => totals::of_tenant::<Entity>(backend, tenant),
+        (Some(id), None) => {
+            let owner = (customers::Entity::one(tenant, id), id);
+            totals::of_owner::<Entity, _>(backend, tenant, Column::CustomerId, owner)
+        }
+        // All follow-ups of an opportunity are of its customer.
+        (customer, Some(id)) => {
+            let of = opportunities::Entity::CUSTOMER;
+            let opportunity = opportunities::Entity::one(tenant, id);
+            let owner = (opportunity.apply_if(customer, |rows, customer| rows.filter(of.eq(customer))), id);
+            totals::of_owner::<Entity, _>(backend, tenant, Column::OpportunityId, owner)
+        }
+    }
 }
 
 /// Inserts a new follow-up with the id of the change.

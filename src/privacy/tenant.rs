@@ -9,7 +9,7 @@ use crate::{
     app::App,
     audit::{AuditAction, AuditEntry, AuditedAction, entry, field_change::FieldChange},
     auth::Actor,
-    database::{Database, Transaction},
+    database::{Database, Transaction, counts::fold},
     error::{ErrorKind, Result},
     events::outbox,
     values::Tenant,
@@ -90,6 +90,8 @@ async fn delete(database: &Database, tenant: &Tenant, deleted: &mut u64, progres
         repeat(database, tenant, &events(), deleted, progress).await?;
         left = count(database, tenant).await?;
     }
+    // Its lists are empty, and so are their counters.
+    fold::fold(database, Some(tenant)).await?;
     Ok(left)
 }
 

@@ -6,6 +6,7 @@
 //! | [`Reference`] | what the rows refer to, and what becomes of them when that is deleted |
 //! | [`OfCustomer`] | that the resource belongs to a customer |
 //! | [`Erasable`] | which personal data can be erased |
+//! | [`totals`] | how many rows a list has, without counting them |
 //! | [`Published`] | which events are published about a change |
 //! | [`Projection`] | how a row becomes what callers see |
 
@@ -17,6 +18,7 @@ mod kind;
 mod projection;
 mod published;
 mod row;
+pub mod totals;
 
 pub use audit_field::AuditField;
 pub use erasable::{ERASED, Erasable, PersonalData, PersonalField};

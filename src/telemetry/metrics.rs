@@ -34,6 +34,8 @@ pub struct Metrics {
     pub parked: Gauge,
     /// Deleted resources whose rows are still there; at most 20 are counted.
     pub deletions_pending: Gauge,
+    /// Changes of the totals of lists that were not folded yet, when last looked at.
+    pub count_changes_waiting: Gauge,
     /// Erasures that are not complete yet.
     pub erasures_pending: Gauge,
     /// Seconds by which the clock is ahead of what the retention believes, while that waits to be confirmed, else 0.
@@ -175,6 +177,10 @@ impl Default for Metrics {
             blocked: new.metric("events_blocked", "Events refused, or waiting behind a refused one"),
             parked: new.metric("events_parked", "Events refused too often to be tried again"),
             deletions_pending: new.metric("deletions_pending", "Deleted resources with rows left, up to 20"),
+            count_changes_waiting: new.metric(
+                "count_changes_waiting",
+                "Changes of the totals of lists that were not folded yet when last looked at, up to 5000",
+            ),
             erasures_pending: new.metric("erasures_pending", "Erasures that are not complete yet"),
             retention_waiting: new.metric(
                 "retention_waiting_seconds",

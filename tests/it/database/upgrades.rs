@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{
     AMPLE, Client, CommandOutput, Load, PII_KEYS, Process, Service, TestDatabase, WriteHistory, assert_durable,
+    assert_totals_right,
     audit::assert_intact,
     broker::{MemoryBroker, drain, relay_to},
     id as id_of, run, run_crm,
@@ -375,6 +376,7 @@ async fn the_previous_release_works_beside_this_one_and_after_it() {
     assert_durable(&history, &new, &url).await;
     delete_across(&old, &new, "old-to-new").await;
     delete_across(&new, &old, "new-to-old").await;
+    assert_totals_right(&url);
     assert_eq!(old.stop().await, Some(0));
     new_reader.read_all(&new, &outbox).await;
     tokio::time::timeout(Duration::from_secs(60), outbox.close()).await.unwrap().unwrap();

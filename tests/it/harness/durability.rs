@@ -7,7 +7,8 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
-    process::{Client, Process},
+    PII_KEYS,
+    process::{Client, Process, run_crm},
     sql::{rows, scalar},
     writes::WriteHistory,
 };
@@ -24,10 +25,17 @@ pub async fn assert_durable(history: &WriteHistory, process: &Process, url: &str
     stored.assert_matches(history);
     assert!(history.entries().unconfirmed.is_empty());
     assert_eq!(stored.claims.len(), history.acknowledged(), "claims without a request");
+    assert_totals_right(url);
     if connection.get_database_backend() == DbBackend::Sqlite {
         assert_eq!(scalar::<String>(&connection, "PRAGMA integrity_check").await, "ok");
     }
     connection.close().await.unwrap();
+}
+
+/// Fails unless the totals of all lists, which are kept, say what counting says.
+pub fn assert_totals_right(url: &str) {
+    let checked = run_crm(&["doctor", "counts"], &[("CRM_DATABASE_URL", url), ("CRM_PII_KEYS", PII_KEYS)]);
+    assert_eq!(checked.code, Some(0), "{checked:?}");
 }
 
 /// Fails unless the tables agree with each other and with the history.

@@ -9,6 +9,7 @@ pub mod broker;
 pub mod certificates;
 pub mod contract;
 pub mod contract_walk;
+pub mod counts;
 mod database;
 pub mod disk;
 mod durability;
@@ -57,7 +58,7 @@ use serde_json::{Value, json};
 
 pub use contract::Contract;
 pub use database::{TestDatabase, on_postgres, on_server, variable};
-pub use durability::{assert_consistent, assert_durable};
+pub use durability::{assert_consistent, assert_durable, assert_totals_right};
 pub use log::Log;
 pub use process::{Client, CommandOutput, Process, SERVER, TESTED, command, run, run_crm, signal, start_and_stop};
 pub use proxy::{Proxy, free_port};

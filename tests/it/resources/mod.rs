@@ -5,3 +5,4 @@ mod contacts;
 mod customers;
 mod follow_ups;
 mod opportunities;
+mod totals;

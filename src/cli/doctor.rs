@@ -1,0 +1,86 @@
+//! `crm doctor counts`: whether what the service keeps of its data is right, for operators.
+
+use clap::{Args, Subcommand};
+
+use super::context::{ExitOutcome, fault, open_database, print};
+use crate::{
+    config::Config,
+    database::{
+        Database,
+        counts::{
+            COUNTERS, Counter,
+            check::{DIFFERENCES, Difference, differences, mend, next_tenant},
+        },
+    },
+    values::Tenant,
+};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Task {
+    /// Compare the totals of lists with counting; fails where one is wrong and is not mended
+    Counts(CountsArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CountsArgs {
+    /// Correct the totals that are wrong
+    #[arg(long)]
+    mend: bool,
+}
+
+pub(super) async fn run(config: Config, Task::Counts(args): Task) -> ExitOutcome {
+    let database = open_database(&config).await?;
+    let outcome = counts(&database, &args).await;
+    database.close().await?;
+    outcome
+}
+
+async fn counts(database: &Database, CountsArgs { mend }: &CountsArgs) -> ExitOutcome {
+    let (mut tenants, mut wrong, mut last) = (0_u64, 0, None);
+    while let Some(tenant) = next_tenant(database, last.as_ref()).await.map_err(fault)? {
+        for counter in COUNTERS {
+            wrong += list(database, &tenant, counter, *mend).await?;
+        }
+        tenants += 1;
+        last = Some(tenant);
+    }
+    let of = format!("of the lists of {tenants} tenants");
+    match (wrong, mend) {
+        (0, _) => Ok(print(&format!("the totals {of} are right"))?),
+        (_, true) => Ok(print(&format!("{wrong} totals {of} were wrong and are mended"))?),
+        (_, false) => Err(format!("{wrong} totals {of} are wrong: `crm doctor counts --mend` corrects them").into()),
+    }
+}
+
+/// Compares the counters of one list; returns how many are wrong.
+async fn list(
+    database: &Database,
+    tenant: &Tenant,
+    counter: Counter,
+    is_mending: bool,
+) -> Result<u64, Box<dyn std::error::Error + Send + Sync>> {
+    let (mut wrong, mut last) = (0, None);
+    loop {
+        let found = differences(database, tenant, counter, last).await.map_err(fault)?;
+        for difference in &found {
+            print(&describe(difference))?;
+            if is_mending {
+                mend(database, difference).await.map_err(fault)?;
+            }
+        }
+        wrong += found.len() as u64;
+        last = found.last().and_then(|difference| difference.owner);
+        if found.len() < DIFFERENCES {
+            return Ok(wrong);
+        }
+    }
+}
+
+fn describe(Difference { tenant, counter, owner, kept, counted }: &Difference) -> String {
+    let owner = owner.map(|owner| format!(" {owner}")).unwrap_or_default();
+    format!(
+        "tenant {}, {}{owner}: the total is kept as {kept}, and counting says {counted}",
+        tenant.as_str(),
+        counter.list
+    )
+}

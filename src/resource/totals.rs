@@ -1,0 +1,91 @@
+//! The total of a list, from the counters of what is stored: what a deletion hides, until its rows are removed, is subtracted.
+//! It is an expression in the statement that reads the page, so that both are of one instant.
+
+#![expect(clippy::disallowed_methods, reason = "here are counted the rows that finders hide")]
+
+use sea_orm::{
+    ColumnTrait, Condition, DbBackend, IdenStatic, QueryFilter, QuerySelect, QueryTrait, Select,
+    sea_query::{Expr, ExprTrait, Func, SelectStatement},
+};
+use uuid::Uuid;
+
+use super::{OnDelete, Resource, deletion};
+use crate::{
+    database::{
+        counts::Counter,
+        read::Total,
+        tenancy::{Listed, Tenanted},
+    },
+    values::Tenant,
+};
+
+/// The total of the tenant's list of `E`.
+#[must_use]
+pub fn of_tenant<E: Resource>(backend: DbBackend, tenant: &Tenant) -> Total {
+    total::<E>(backend, tenant).map_or(Total::Counted, Total::Kept)
+}
+
+/// The total of the rows of `E` whose reference `column` names this resource. `owner` finds it: where it does not, there are
+/// none to be seen.
+#[must_use]
+pub fn of_owner<E: Resource, O: Listed>(
+    backend: DbBackend,
+    tenant: &Tenant,
+    column: E::Column,
+    (owner, id): (Select<O>, Uuid),
+) -> Total {
+    let Some(counter) = counter::<E>(Some(column)) else { return Total::Counted };
+    let is_seen = Expr::exists(owner.select_only().expr(Expr::val(1)).into_query());
+    let of_owner = |rows: Select<E>| rows.filter(hidden_from_planner::<E>(column).eq(id));
+    let total =
+        counter.stored(backend, tenant, Some(id)).sub(unless_nothing_is(tenant, deleted_themselves(tenant, of_owner)));
+    Total::Kept(Expr::case(is_seen, total).finally(0_i64).into())
+}
+
+fn total<E: Resource>(backend: DbBackend, tenant: &Tenant) -> Option<Expr> {
+    let stored = counter::<E>(None)?.stored(backend, tenant, None);
+    let mut hidden = deleted_themselves::<E>(tenant, |rows| rows);
+    // With what they belong to. Of what is deleted by itself besides, `deleted_themselves` leaves out.
+    for reference in E::REFERENCES.iter().filter(|reference| reference.on_delete == OnDelete::Delete) {
+        let owners = Condition::all().add(Expr::col("owner_id").in_subquery(deleted(tenant)));
+        hidden = hidden.add(counter::<E>(Some(reference.column))?.stored_where(backend, tenant, &owners));
+    }
+    Some(stored.sub(unless_nothing_is(tenant, hidden)))
+}
+
+/// The counter of the list of `E`, or of those by its reference `owner`.
+fn counter<E: Resource>(owner: Option<E::Column>) -> Option<Counter> {
+    Counter::of(E::default().table_name(), owner.as_ref().map(IdenStatic::as_str))
+}
+
+/// How many rows of `E` are deleted, and not with what they belong to.
+fn deleted_themselves<E: Resource>(tenant: &Tenant, of: impl FnOnce(Select<E>) -> Select<E>) -> Expr {
+    if E::DELETED_AT.is_none() {
+        return Expr::val(0_i64);
+    }
+    let rows = E::stored_of(tenant).filter(<E as Resource>::ID.in_subquery(deleted(tenant)));
+    let rows = E::REFERENCES
+        .iter()
+        .filter(|reference| reference.on_delete == OnDelete::Delete)
+        .fold(rows, |rows, reference| {
+            rows.filter(hidden_from_planner::<E>(reference.column).not_in_subquery(deleted(tenant)))
+        });
+    let count = <E as Resource>::ID.into_expr().count();
+    Expr::from(of(rows).select_only().expr(count).into_query())
+}
+
+/// The column in a form that no index has: the few rows that are deleted are to be found by their ids.
+fn hidden_from_planner<E: Resource>(column: E::Column) -> Expr {
+    let column = Expr::col((E::default(), column));
+    Func::coalesce([column.clone(), column]).into()
+}
+
+/// `hidden`, which is not even looked at where nothing is deleted: nearly always.
+fn unless_nothing_is(tenant: &Tenant, hidden: Expr) -> Expr {
+    Expr::case(Expr::exists(deleted(tenant)), hidden).finally(0_i64).into()
+}
+
+/// The ids of what is deleted and whose rows are still there.
+fn deleted(tenant: &Tenant) -> SelectStatement {
+    deletion::Entity::of(tenant).select_only().column(deletion::Column::ResourceId).into_query()
+}
