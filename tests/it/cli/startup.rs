@@ -152,7 +152,7 @@ async fn serve_waits_for_a_database_that_starts_late() {
         let (_, address) = url.split_once('@').unwrap();
         let (address, _) = address.split_once('/').unwrap();
         let server = FakeServer::new(Behaviour::StartLate(2, address.to_owned()));
-        let late = url.replace(address, &format!("127.0.0.1:{}", server.port)) + "?sslmode=disable";
+        let late = url.replace(address, &format!("127.0.0.1:{}", server.port));
         let output = start_and_stop(&[
             ("CRM_DATABASE_URL", late.as_str()),
             ("CRM_PII_KEYS", PII_KEYS),
@@ -348,9 +348,8 @@ async fn migrate_status_leaves_no_files_behind() {
 async fn postgres_with_synchronous_commit_off_is_refused() {
     if on_postgres() {
         let database = TestDatabase::new().await;
-        let TestDatabase::Postgres { name } = &database else { panic!("not on PostgreSQL") };
         let connection = database.connect().await;
-        let set = format!("ALTER DATABASE {name} SET synchronous_commit = off");
+        let set = format!("ALTER DATABASE {} SET synchronous_commit = off", database.name());
         connection.execute_unprepared(&set).await.unwrap();
         let url = database.url();
         let output = start_and_stop(&[("CRM_DATABASE_URL", url.as_str()), ("CRM_PII_KEYS", PII_KEYS)]);

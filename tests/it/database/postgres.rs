@@ -101,7 +101,7 @@ async fn a_commit_waits_for_the_disk_whatever_the_server_default() {
     database.execute_unprepared(trigger).await.unwrap();
     for setting in ["off", "remote_apply"] {
         // Set for new sessions of this database; present ones are terminated.
-        let name = service.database.url().rsplit('/').next().unwrap().to_owned();
+        let name = service.database.name().to_owned();
         let sql = format!(
             "ALTER DATABASE {name} SET synchronous_commit = {setting}; SELECT pg_terminate_backend(pid) \
              FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
@@ -120,7 +120,7 @@ async fn a_revoked_permission_is_503_until_it_is_granted_again() {
     }
     let service = Service::start().await;
     let database = service.database.connect().await;
-    let name = service.database.url().rsplit('/').next().unwrap().to_owned();
+    let name = service.database.name().to_owned();
     on_server(format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false")).await;
     let others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
                   WHERE datname = current_database() AND pid <> pg_backend_pid()";

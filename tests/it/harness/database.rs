@@ -94,6 +94,12 @@ impl TestDatabase {
         }
     }
 
+    /// The name, on PostgreSQL.
+    pub fn name(&self) -> &str {
+        let Self::Postgres { name } = self else { panic!("not on PostgreSQL") };
+        name
+    }
+
     /// Where the service connects: on PostgreSQL as a role that may only add to the audit trail.
     pub fn service_url(&self) -> String {
         let url = self.url();
@@ -184,8 +190,7 @@ async fn template() -> String {
         let migrated = TestDatabase::postgres("template1").await;
         migrated.migrate().await;
         // It has its name once it is done. By that it is not dropped.
-        let TestDatabase::Postgres { name: made } = &migrated else { unreachable!() };
-        on_server(format!("ALTER DATABASE {made} RENAME TO {name}")).await;
+        on_server(format!("ALTER DATABASE {} RENAME TO {name}", migrated.name())).await;
     }
     lock.rollback().await.unwrap();
     server.close().await.unwrap();

@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use super::{LIMIT, MIB, ask, assert_healthy, memory, refused, service, token};
-use crate::harness::{Process, within};
+use crate::harness::{LARGE_DOCUMENT, Process, within};
 
 /// A connection for which the system buffers little.
 async fn small(process: &Process) -> TcpStream {
@@ -73,8 +73,8 @@ async fn sixty_readers_of_the_feed_that_do_not_read_are_closed() {
 async fn sixty_readers_that_do_not_read_are_closed() {
     let (_database, process) = service(&[]).await;
     // The largest reply that there is: what the system buffers is soon full.
-    let request = "GET /docs HTTP/1.1\r\nHost: crm\r\n\r\n";
-    assert_closed(&process, request, 30).await;
+    let request = format!("GET {LARGE_DOCUMENT} HTTP/1.1\r\nHost: crm\r\n\r\n");
+    assert_closed(&process, &request, 30).await;
     // A reader who reads slowly is no such reader.
     let mut slow = small(&process).await;
     slow.write_all(request.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n").as_bytes()).await.unwrap();

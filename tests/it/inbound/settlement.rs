@@ -196,10 +196,15 @@ async fn the_metric_says_connected_for_as_long_as_events_are_taken() {
     let metric = |value: u8| service.app.metrics().text().contains(&format!("crm_inbound_connected {value}\n"));
     assert!(metric(0));
     let inbound = service.inbound();
+    // Until then the event cannot be applied.
+    let lock = service.database.connect().await.begin().await.unwrap();
+    let sql = format!("UPDATE customers SET version = version WHERE customer_id = {}", uuid_literal(&customer));
+    lock.execute_unprepared(&sql).await.unwrap();
     {
         let mut consuming = Box::pin(inbound.consume(&*broker as &dyn Broker));
         let first = tokio::time::timeout(Duration::ZERO, &mut consuming).await;
         assert!(first.is_err() && metric(1));
+        lock.rollback().await.unwrap();
         consuming.await;
     }
     assert!(metric(0));
