@@ -1,6 +1,6 @@
 //! Queries on contacts.
 
-use sea_orm::{ColumnTrait, Condition, ConnectionTrait, DbBackend, QueryFilter, QueryTrait, sea_query::LockType};
+use sea_orm::{ColumnTrait, Condition, ConnectionTrait, QueryFilter, QueryTrait, sea_query::LockType};
 use uuid::Uuid;
 
 use super::{
@@ -10,10 +10,7 @@ use super::{
 use crate::{
     change::Change,
     customers,
-    database::{
-        read::{self, Total},
-        tenancy::{Listed, Tenanted},
-    },
+    database::{read, tenancy::Tenanted},
     error::Result,
     pii::{Email, Phone, PiiCipher},
     resource::totals,
@@ -60,17 +57,9 @@ pub async fn list(
         .apply_if(EMAIL.lookup(cipher, tenant, email)?, QueryFilter::filter);
     match searched {
         true => read::page_sorted(db, rows, paging).await,
-        false => read::page(db, rows, total(db.get_database_backend(), tenant, customer), paging).await,
-    }
-}
-
-/// How many contacts there are, of the customer if one is named.
-fn total(backend: DbBackend, tenant: &Tenant, customer: Option<Uuid>) -> Total {
-    match customer {
-        None => totals::of_tenant::<Entity>(backend, tenant),
-        Some(id) => {
-            let owner = (customers::Entity::one(tenant, id), id);
-            totals::of_owner::<Entity, _>(backend, tenant, Column::CustomerId, owner)
+        false => {
+            let total = totals::of_customer::<Entity, customers::Entity>(db.get_database_backend(), tenant, customer);
+            read::page(db, rows, total, paging).await
         }
     }
 }

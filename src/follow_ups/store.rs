@@ -45,14 +45,10 @@ pub async fn list(db: &impl ConnectionTrait, tenant: &Tenant, filter: Filter, pa
 
 /// How many follow-ups there are, of the customer and the opportunity that are named.
 fn total(backend: DbBackend, tenant: &Tenant, Filter { customer, opportunity }: Filter) -> Total {
-    match (customer, opportunity) {
-        (None, None) => totals::of_tenant::<Entity>(backend, tenant),
-        (Some(id), None) => {
-            let owner = (customers::Entity::one(tenant, id), id);
-            totals::of_owner::<Entity, _>(backend, tenant, Column::CustomerId, owner)
-        }
+    match opportunity {
+        None => totals::of_customer::<Entity, customers::Entity>(backend, tenant, customer),
         // All follow-ups of an opportunity are of its customer.
-        (customer, Some(id)) => {
+        Some(id) => {
             let of = opportunities::Entity::CUSTOMER;
             let opportunity = opportunities::Entity::one(tenant, id);
             let owner = (opportunity.apply_if(customer, |rows, customer| rows.filter(of.eq(customer))), id);

@@ -1,6 +1,6 @@
 //! Queries on opportunities.
 
-use sea_orm::{ColumnTrait, ConnectionTrait, DbBackend, QueryFilter, QueryTrait, sea_query::LockType};
+use sea_orm::{ColumnTrait, ConnectionTrait, QueryFilter, QueryTrait, sea_query::LockType};
 use uuid::Uuid;
 
 use super::{
@@ -11,10 +11,7 @@ use super::{
 use crate::{
     change::Change,
     customers,
-    database::{
-        read::{self, Total},
-        tenancy::{Listed, Tenanted},
-    },
+    database::{read, tenancy::Tenanted},
     error::{Error, Result},
     resource::totals,
     values::{
@@ -34,18 +31,8 @@ pub async fn list(
     paging: Paging,
 ) -> Result<List<Model>> {
     let rows = Entity::of(tenant).apply_if(customer, |rows, id| rows.filter(Column::CustomerId.eq(id)));
-    read::page(db, rows, total(db.get_database_backend(), tenant, customer), paging).await
-}
-
-/// How many opportunities there are, of the customer if one is named.
-fn total(backend: DbBackend, tenant: &Tenant, customer: Option<Uuid>) -> Total {
-    match customer {
-        None => totals::of_tenant::<Entity>(backend, tenant),
-        Some(id) => {
-            let owner = (customers::Entity::one(tenant, id), id);
-            totals::of_owner::<Entity, _>(backend, tenant, Column::CustomerId, owner)
-        }
-    }
+    let total = totals::of_customer::<Entity, customers::Entity>(db.get_database_backend(), tenant, customer);
+    read::page(db, rows, total, paging).await
 }
 
 /// Inserts a new opportunity with the id of the change.

@@ -9,7 +9,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{OnDelete, Resource, deletion};
+use super::{OfCustomer, OnDelete, Resource, deletion};
 use crate::{
     database::{
         counts::Counter,
@@ -23,6 +23,15 @@ use crate::{
 #[must_use]
 pub fn of_tenant<E: Resource>(backend: DbBackend, tenant: &Tenant) -> Total {
     total::<E>(backend, tenant).map_or(Total::Counted, Total::Kept)
+}
+
+/// The total of the list of `E`: of the tenant, or of one of its customers.
+#[must_use]
+pub fn of_customer<E: OfCustomer, C: Listed>(backend: DbBackend, tenant: &Tenant, customer: Option<Uuid>) -> Total {
+    match customer {
+        None => of_tenant::<E>(backend, tenant),
+        Some(id) => of_owner::<E, C>(backend, tenant, E::CUSTOMER, (C::one(tenant, id), id)),
+    }
 }
 
 /// The total of the rows of `E` whose reference `column` names this resource. `owner` finds it: where it does not, there are

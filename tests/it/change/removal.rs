@@ -1,10 +1,7 @@
 //! A deletion is seen whole from its 204 on, whatever is left to remove: after each step, after steps that fail, after
 //! kills, beside other changes.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    hash::{DefaultHasher, Hash, Hasher},
-};
+use std::collections::{BTreeMap, HashMap};
 
 use crm::database::Failure;
 use sea_orm::ConnectionTrait;
@@ -12,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{
     Process, Service, TestDatabase, fields, id, on_postgres,
+    random::Random,
     sql::{column, scalar, table},
     within,
 };
@@ -118,18 +116,6 @@ async fn populate(service: &Service) {
                 service.follow_up(about).await;
             }
         }
-    }
-}
-
-/// Random numbers that a seed decides.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        let mut hasher = DefaultHasher::new();
-        self.0.hash(&mut hasher);
-        self.0 = hasher.finish();
-        usize::try_from(self.0 % limit as u64).unwrap()
     }
 }
 

@@ -7,7 +7,7 @@ use sea_orm::{ConnectionTrait, DatabaseConnection};
 
 use super::stored::{assign_as_before, numbers, page, write};
 use crate::harness::{
-    AMPLE, Service, TestDatabase, on_postgres,
+    AMPLE, Service, TestDatabase, median, on_postgres,
     sql::{rows, scalar},
 };
 
@@ -38,18 +38,6 @@ async fn fill(db: &DatabaseConnection) {
     db.execute_unprepared(&sql).await.unwrap();
     db.execute_unprepared(&format!("UPDATE outbox_head SET position = {EVENTS}")).await.unwrap();
     db.execute_unprepared("ANALYZE").await.unwrap();
-}
-
-/// The median time of some calls.
-async fn median(mut call: impl AsyncFnMut()) -> Duration {
-    let mut times = Vec::new();
-    for _ in 0..9 {
-        let began = Instant::now();
-        call().await;
-        times.push(began.elapsed());
-    }
-    times.sort_unstable();
-    times[times.len() / 2]
 }
 
 #[tokio::test]

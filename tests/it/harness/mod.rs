@@ -20,6 +20,7 @@ pub mod postgres;
 mod process;
 mod proxy;
 pub mod rabbitmq;
+pub mod random;
 mod secrets;
 pub mod sql;
 mod stored_pii;
@@ -64,7 +65,7 @@ pub use process::{Client, CommandOutput, Process, SERVER, TESTED, command, run, 
 pub use proxy::{Proxy, free_port};
 pub use secrets::write_secret;
 pub use stored_pii::{StoredPii, stored_bytes};
-pub use time::{AMPLE, DAY, within};
+pub use time::{AMPLE, DAY, median, within};
 pub use writes::{Load, Write, WriteHistory};
 
 /// The secret that signs tokens.

@@ -1,6 +1,6 @@
 //! Time, and waiting with a limit.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A day of the service's clock, in milliseconds.
 pub const DAY: i64 = 86_400_000;
@@ -15,4 +15,16 @@ pub async fn within(seconds: u64, what: &str, mut holds: impl AsyncFnMut() -> bo
         assert!(start.elapsed() < Duration::from_secs(seconds), "{what}: not within {seconds} s");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+}
+
+/// The median time of some calls.
+pub async fn median(mut call: impl AsyncFnMut()) -> Duration {
+    let mut times = Vec::new();
+    for _ in 0..15 {
+        let began = Instant::now();
+        call().await;
+        times.push(began.elapsed());
+    }
+    times.sort_unstable();
+    times[times.len() / 2]
 }

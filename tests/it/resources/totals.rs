@@ -1,28 +1,16 @@
 //! The totals of lists, which are kept and not counted: through random histories they say what counting says.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-
 use crm::database::{Failure, counts::fold};
 use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
 
-use crate::harness::{Service, UNKNOWN_ID, counts::assert_right, fields, on_postgres, sql::scalar};
+use crate::harness::{Service, UNKNOWN_ID, counts::assert_right, fields, on_postgres, random::Random, sql::scalar};
 
 const TENANTS: [&str; 2] = ["one", "two"];
 const LISTS: [&str; 4] = ["/customers", "/contacts", "/opportunities", "/follow-ups"];
 const IDS: [&str; 4] = ["customerId", "contactId", "opportunityId", "followUpId"];
 
-/// Random numbers that a seed decides.
-struct Random(u64);
-
 impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        let mut hasher = DefaultHasher::new();
-        self.0.hash(&mut hasher);
-        self.0 = hasher.finish();
-        usize::try_from(self.0 % limit as u64).unwrap()
-    }
-
     /// One of them, or null.
     fn any(&mut self, ids: &[String]) -> Value {
         ids.get(self.below(ids.len() + 1)).map_or(Value::Null, |id| json!(id))
