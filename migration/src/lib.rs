@@ -15,7 +15,10 @@
 //!
 //! A migration never imports the service's entities: it describes the schema at its own time.
 
-use sea_orm_migration::prelude::*;
+use sea_orm_migration::{
+    prelude::*,
+    sea_orm::{DbBackend, Statement},
+};
 
 mod m20261122_000001_customers;
 mod m20261122_000002_contacts;
@@ -85,4 +88,13 @@ fn index(
         index.col(column);
     }
     index
+}
+
+/// The schema of PostgreSQL that tables are made in, as SQL takes its name: functions are to look nowhere else.
+async fn current_schema(db: &SchemaManagerConnection<'_>) -> Result<String, DbErr> {
+    let schema = Statement::from_string(DbBackend::Postgres, "SELECT quote_ident(current_schema())");
+    match db.query_one_raw(schema).await? {
+        Some(row) => row.try_get_by_index(0),
+        None => Err(DbErr::Migration("there is no current schema".to_owned())),
+    }
 }

@@ -6,10 +6,9 @@
 //! - `audit_chain_entries` links queued entries behind the head;
 //! - `audit_purge_entries` deletes the oldest entries of a chain, once all of them are old enough.
 
-use sea_orm_migration::{
-    prelude::*,
-    sea_orm::{DbBackend, Statement},
-};
+use sea_orm_migration::{prelude::*, sea_orm::DbBackend};
+
+use super::current_schema;
 
 #[derive(DeriveMigrationName)]
 pub struct Migration;
@@ -103,11 +102,7 @@ impl MigrationTrait for Migration {
         if db.get_database_backend() != DbBackend::Postgres {
             return Ok(());
         }
-        let schema = Statement::from_string(DbBackend::Postgres, "SELECT quote_ident(current_schema())");
-        let schema: String = match db.query_one_raw(schema).await? {
-            Some(row) => row.try_get_by_index(0)?,
-            None => return Err(DbErr::Migration("there is no current schema".to_owned())),
-        };
+        let schema = current_schema(db).await?;
         for function in [LOCK_HEAD, CHAIN_ENTRIES, PURGE_ENTRIES] {
             db.execute_unprepared(&function.replace("{schema}", &schema)).await?;
         }

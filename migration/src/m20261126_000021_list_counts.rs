@@ -6,10 +6,9 @@
 //! On PostgreSQL, writers only add to `list_count_deltas`, so that none waits for another; these are folded into
 //! `list_counts` in the background, and a counter is the sum of both. SQLite has one writer, and no deltas.
 
-use sea_orm_migration::{
-    prelude::*,
-    sea_orm::{DbBackend, Statement},
-};
+use sea_orm_migration::{prelude::*, sea_orm::DbBackend};
+
+use super::current_schema;
 
 #[derive(DeriveMigrationName)]
 pub struct Migration;
@@ -175,7 +174,7 @@ impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let db = manager.get_connection();
         let mut statements = match db.get_database_backend() {
-            DbBackend::Postgres => create_postgres(&schema(db).await?),
+            DbBackend::Postgres => create_postgres(&current_schema(db).await?),
             _ => create_sqlite(),
         };
         let nobody = if db.get_database_backend() == DbBackend::Postgres { NOBODY[1] } else { NOBODY[0] };
@@ -230,12 +229,4 @@ fn create_postgres(schema: &str) -> Vec<String> {
     ];
     let triggers = TABLES.iter().flat_map(|table| table.on_postgres(schema));
     tables.into_iter().map(str::to_owned).chain(triggers).collect()
-}
-
-async fn schema(db: &SchemaManagerConnection<'_>) -> Result<String, DbErr> {
-    let schema = Statement::from_string(DbBackend::Postgres, "SELECT quote_ident(current_schema())");
-    match db.query_one_raw(schema).await? {
-        Some(row) => row.try_get_by_index(0),
-        None => Err(DbErr::Migration("there is no current schema".to_owned())),
-    }
 }
