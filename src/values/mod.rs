@@ -5,7 +5,7 @@
 //! `Option` and integers accept more than their schemas say, and echo the client's value in their messages.
 //!
 //! Also here: [`clock`] for time and new ids, and what requests consist of: [`page`], [`query`], [`request_id`],
-//! [`json`]; [`unknown_name`] for what is said of a field or parameter that does not exist.
+//! [`json`]; [`normal_form`] for how text is sorted and searched; [`unknown_name`] for what is said of a field or parameter that does not exist.
 //!
 //! Reading order: [`contract`], then [`text`], [`optional`], [`id`], [`timestamp`], [`number`], [`integer_enum`],
 //! [`tenant`], [`shown`], [`currency`].
@@ -17,6 +17,7 @@ pub mod currency;
 pub mod id;
 pub mod integer_enum;
 pub mod json;
+pub mod normal_form;
 pub mod number;
 pub mod optional;
 pub mod page;
