@@ -7,7 +7,8 @@
 //!   another tenant. Tables that serve all tenants at once have keys of their own: `pii_keys`, `outbox`, `outbox_head`,
 //!   `outbox_relay`, `outbox_held`, `feed_head`, `inbox` and `retention_horizon`;
 //! - what the service promises about a row (a stage's status, one primary contact, references) is a constraint here too;
-//! - a list has an index for its filter and its order: `(tenant_id, [filter,] created_at, id)`;
+//! - a list has an index for its order, for each filter and for each other order: `(tenant_id, [column,] created_at, id)`;
+//! - an index on a table that has rows is created beside those who write it ([`index_beside_writers`]);
 //! - expand, then contract: the release before must be able to run on the new schema, beside the new release and after it.
 //!   So a migration only adds what its statements can do without: tables, indexes, columns that are nullable or have a
 //!   default. What nothing needs any more is taken away a release later, by a migration whose name says so
@@ -39,6 +40,7 @@ mod m20261126_000017_audit_functions;
 mod m20261126_000019_pii_forms;
 mod m20261126_000020_receipts;
 mod m20261126_000021_list_counts;
+mod m20261127_000022_list_indexes;
 
 /// All migrations, oldest first.
 #[derive(Debug)]
@@ -66,6 +68,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261126_000019_pii_forms::Migration),
             Box::new(m20261126_000020_receipts::Migration),
             Box::new(m20261126_000021_list_counts::Migration),
+            Box::new(m20261127_000022_list_indexes::Migration),
         ]
     }
 }
@@ -88,6 +91,35 @@ fn index(
         index.col(column);
     }
     index
+}
+
+/// Creates an index without keeping anybody from writing meanwhile, in a migration without a transaction. On PostgreSQL it waits
+/// for the transactions that run. What a creation that was cut off has left is made anew.
+async fn index_beside_writers(
+    manager: &SchemaManager<'_>,
+    name: &str,
+    mut index: IndexCreateStatement,
+) -> Result<(), DbErr> {
+    let db = manager.get_connection();
+    if db.get_database_backend() == DbBackend::Postgres {
+        let unfinished =
+            format!("SELECT 1 FROM pg_catalog.pg_index WHERE indexrelid = to_regclass('{name}') AND NOT indisvalid");
+        if db.query_one_raw(Statement::from_string(DbBackend::Postgres, unfinished)).await?.is_some() {
+            drop_index_beside_writers(manager, name).await?;
+        }
+        index.concurrently();
+    }
+    manager.create_index(index.if_not_exists().to_owned()).await
+}
+
+/// Drops an index that [`index_beside_writers`] has created.
+async fn drop_index_beside_writers(manager: &SchemaManager<'_>, name: &str) -> Result<(), DbErr> {
+    let mut index = Index::drop();
+    index.name(name).if_exists();
+    if manager.get_database_backend() == DbBackend::Postgres {
+        index.concurrently();
+    }
+    manager.drop_index(index).await
 }
 
 /// The schema of PostgreSQL that tables are made in, as SQL takes its name: functions are to look nowhere else.
