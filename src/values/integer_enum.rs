@@ -66,10 +66,20 @@ pub fn register<C: IntegerEnum>(registry: &mut Registry) {
 /// The list of valid integers, if the value is not one of them.
 pub fn from_value<C: IntegerEnum>(value: &Value) -> Result<C, Violation> {
     let code = value.as_i64();
-    C::ALL.iter().copied().find(|known| Some(i64::from(known.code())) == code).ok_or_else(|| {
-        let known: Vec<String> = C::ALL.iter().map(|known| known.code().to_string()).collect();
-        format!("must be one of {}", known.join(", ")).into()
-    })
+    C::ALL.iter().copied().find(|known| Some(i64::from(known.code())) == code).ok_or_else(unknown::<C>)
+}
+
+/// Parses a value from its integer in decimal digits.
+///
+/// # Errors
+/// As for [`from_value`].
+pub fn from_text<C: IntegerEnum>(text: &str) -> Result<C, Violation> {
+    C::ALL.iter().copied().find(|known| known.code().to_string() == text).ok_or_else(unknown::<C>)
+}
+
+fn unknown<C: IntegerEnum>() -> Violation {
+    let known: Vec<String> = C::ALL.iter().map(|known| known.code().to_string()).collect();
+    format!("must be one of {}", known.join(", ")).into()
 }
 
 /// Makes an [`IntegerEnum`] a contract type. A macro, because the traits are foreign.

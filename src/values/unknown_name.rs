@@ -27,7 +27,8 @@ pub fn looks_like_a_name(text: &str) -> bool {
 
 /// The known name that was probably meant: written otherwise (`customerID`, `page_size`), mistyped, or only in part
 /// (`phone` for `contactPhone`).
-fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
+#[must_use]
+pub fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
     let plain = |name: &str| name.replace(['_', '-', '.'], "").to_ascii_lowercase();
     if !looks_like_a_name(name) {
         return None;

@@ -1,8 +1,17 @@
-//! Types of query parameters.
+//! Types of query parameters. What is accepted is said twice, as a schema and by a parser; tests compare the two.
+//!
+//! Here are single values · [`number`] numbers, and what is true or false · [`several`] values separated by commas · [`sort`].
+
+pub mod number;
+pub mod several;
+pub mod sort;
 
 use chrono::{DateTime, Utc};
 use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
 use uuid::Uuid;
+
+pub use number::{AmountFilter, BooleanFilter, DaysFilter, IntegerRange, OnSwitch};
+pub use several::{CurrencyFilter, EnumFilter, TextsFilter};
 
 use super::{ContractValue, Id, Timestamp, Violation};
 
@@ -26,44 +35,6 @@ pub trait QueryValue {
     /// # Errors
     /// The rule that the value violates.
     fn read(value: Option<&str>) -> Result<Self::Value, Violation>;
-}
-
-/// An integer parameter with a range and a default.
-pub struct IntegerRange {
-    /// The value if the parameter is not sent.
-    pub default: u64,
-    /// Minimum, inclusive.
-    pub min: u64,
-    /// Maximum, inclusive.
-    pub max: u64,
-    /// The OpenAPI `format`.
-    pub format: &'static str,
-}
-
-impl IntegerRange {
-    /// The parameter's schema.
-    #[must_use]
-    pub fn schema(&self) -> MetaSchemaRef {
-        inline(MetaSchema {
-            minimum: Some(self.min as f64),
-            maximum: Some(self.max as f64),
-            default: Some(self.default.into()),
-            ..MetaSchema::new_with_format("integer", self.format)
-        })
-    }
-
-    /// Parses the parameter.
-    ///
-    /// # Errors
-    /// The valid range, if the value is not an integer within it.
-    pub fn read(&self, value: Option<&str>) -> Result<u64, Violation> {
-        let Some(text) = value else { return Ok(self.default) };
-        // `parse` would also accept a leading `+`.
-        let number = if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None };
-        number
-            .filter(|number| (self.min..=self.max).contains(number))
-            .ok_or_else(|| format!("must be a whole number from {} to {}", self.min, self.max).into())
-    }
 }
 
 /// No parameter can be longer: neither can the URL.
