@@ -16,11 +16,12 @@ use crate::{
     auth::TokenVerifier,
     change::{Changes, Removal},
     config::Config,
-    database::{Database, horizon::HorizonKeeper, read},
+    database::{Database, horizon::HorizonKeeper, list::Rows, read},
     error::Result,
     events::{EventSignal, WaiterLimits},
     http::{
         caller::{Caller, CanRead},
+        pages::Page,
         precondition::IfNoneMatch,
         reply::Current,
     },
@@ -216,12 +217,13 @@ impl App {
     ///
     /// # Errors
     /// Internal, if personal data in a row cannot be decrypted: a page is never returned in part.
-    pub fn project_page<V: Projection>(&self, caller: &Caller<CanRead>, page: List<Row<V>>) -> Result<List<V>> {
-        let reading = self.reading::<V::Entity>(caller, &page.data);
-        let view = PiiView::new(self.cipher(), caller.visibility);
-        let projected = page.try_map(|row| V::project(row, &view))?;
-        self.audit_queue().record(reading);
-        Ok(projected)
+    pub fn project_page<V: Projection>(
+        &self,
+        caller: &Caller<CanRead>,
+        page: &Page,
+        rows: Rows<Row<V>>,
+    ) -> Result<List<V>> {
+        self.project_found(caller, &[], page, rows)
     }
 
     /// Projects the page that a caller requests of what a search by these fields found.
@@ -232,14 +234,15 @@ impl App {
         &self,
         caller: &Caller<CanRead>,
         searched: &[&'static str],
-        page: List<Row<V>>,
+        page: &Page,
+        rows: Rows<Row<V>>,
     ) -> Result<List<V>> {
-        if searched.is_empty() {
-            return self.project_page(caller, page);
-        }
-        let entry = search::<V::Entity>(self.ids(), &caller.actor, searched, &page);
+        let entry = match searched {
+            [] => self.reading::<V::Entity>(caller, &rows.data),
+            searched => search::<V::Entity>(self.ids(), &caller.actor, searched, &rows),
+        };
         let view = PiiView::new(self.cipher(), caller.visibility);
-        let projected = page.try_map(|row| V::project(row, &view))?;
+        let projected = page.answer(self.cipher(), rows, |row| V::project(row, &view))?;
         self.audit_queue().record(entry);
         Ok(projected)
     }

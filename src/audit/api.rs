@@ -14,12 +14,14 @@ use crate::{
     error::Result,
     http::{
         caller::{Caller, CanAudit},
+        pages::After,
         query::Query,
         reply::Found,
         tag::Tag,
     },
+    pii::PiiCipher,
     values::{
-        page::{List, PageNumber, PageSize, Paging},
+        page::{List, PageNumber, PageSize},
         query::{IdFilter, InstantFilter, TextFilter},
     },
 };
@@ -43,6 +45,7 @@ impl AuditLogsApi {
         &self,
         caller: Caller<CanAudit>,
         database: Data<&Arc<Database>>,
+        cipher: Data<&Arc<PiiCipher>>,
         /// Only entries about this type of resource, for example `customer`.
         #[oai(name = "resourceType")]
         resource_type: Query<TextFilter>,
@@ -62,6 +65,8 @@ impl AuditLogsApi {
         /// Number of entries per page.
         #[oai(name = "pageSize")]
         page_size: Query<PageSize>,
+        /// Only what comes behind this cursor: the `nextCursor` of a page, asked with the same filters.
+        after: After,
     ) -> Result<Found<List<AuditLog>>> {
         let filter = Filter {
             resource_type: resource_type.0,
@@ -71,8 +76,9 @@ impl AuditLogsApi {
             from: from.0,
             to: to.0,
         };
-        let paging = Paging::new(page.0, page_size.0);
-        let entries = store::list(&database.read_for(caller.tenant()), caller.tenant(), filter, paging).await?;
-        Ok(Found(entries.try_map(AuditLog::from_row)?))
+        let page = after.page(&cipher, caller.tenant(), page.0, page_size.0)?;
+        let database = database.read_for(caller.tenant());
+        let entries = store::list(&database, caller.tenant(), filter, page.slice.clone()).await?;
+        Ok(Found(page.answer(&cipher, entries, AuditLog::from_row)?))
     }
 }

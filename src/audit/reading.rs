@@ -7,12 +7,7 @@ use super::{
     entry::{AuditEntry, AuditedAction},
     field_change::{FieldChange, sealed_fields},
 };
-use crate::{
-    auth::Actor,
-    pii::PiiVisibility,
-    resource::Resource,
-    values::{IdSource, page::List},
-};
+use crate::{auth::Actor, database::list::Rows, pii::PiiVisibility, resource::Resource, values::IdSource};
 
 /// The entry about `actor` seeing personal data of these rows unmasked; `None` if there is nothing to see.
 #[must_use]
@@ -55,13 +50,14 @@ pub fn search<E: Resource>(
     ids: &IdSource,
     actor: &Actor,
     searched: &[&'static str],
-    found: &List<E::Model>,
+    found: &Rows<E::Model>,
 ) -> Option<AuditEntry> {
-    if searched.is_empty() || found.total == 0 {
+    let total = found.total.map_or(found.data.len() as u64, |total| total.rows);
+    if searched.is_empty() || total == 0 {
         return None;
     }
     let fields = searched.join(" and ");
-    let (id, what) = match (found.total, found.data.as_slice()) {
+    let (id, what) = match (total, found.data.as_slice()) {
         (1, [row]) => (Some(E::id(row)), format!("the {}", E::KIND.name)),
         // A page past the last one shows no row, but its total confirms too.
         (total, _) => (None, format!("{total} of the {}", E::KIND.collection)),

@@ -1,6 +1,6 @@
 //! Queries on the audit trail.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, ops::Bound};
 
 use chrono::{DateTime, Utc};
 use sea_orm::{ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait};
@@ -10,14 +10,11 @@ use super::entity::{AuditAction, chain, logs};
 use crate::{
     database::{
         Database,
-        read::{self, Total},
+        list::{Criterion, ListQuery, Order, Rows, Slice, Total},
         tenancy::{Listed, Tenanted},
     },
     error::Result,
-    values::{
-        Tenant,
-        page::{List, Paging},
-    },
+    values::Tenant,
 };
 
 /// Number of entries read at a time.
@@ -53,17 +50,24 @@ pub struct Chained {
 ///
 /// # Errors
 /// A database error.
-pub async fn list(db: &impl ConnectionTrait, tenant: &Tenant, filter: Filter, paging: Paging) -> Result<List<Chained>> {
+pub async fn list(db: &impl ConnectionTrait, tenant: &Tenant, filter: Filter, slice: Slice) -> Result<Rows<Chained>> {
     let Filter { resource_type, resource_id, actor, action, from, to } = filter;
-    let rows = logs::Entity::of(tenant)
-        .apply_if(resource_type, |rows, kind| rows.filter(logs::Column::ResourceType.eq(kind)))
-        .apply_if(resource_id, |rows, id| rows.filter(logs::Column::ResourceId.is_in(named(id))))
-        .apply_if(actor, |rows, actor| rows.filter(logs::Column::Actor.eq(actor)))
-        .apply_if(action, |rows, action| rows.filter(logs::Column::Action.eq(action)))
-        .apply_if(from, |rows, from| rows.filter(logs::Column::OccurredAt.gte(from)))
-        .apply_if(to, |rows, to| rows.filter(logs::Column::OccurredAt.lt(to)));
-    let page = read::page(db, rows, Total::Counted, paging).await?;
-    Ok(List { data: chained(db, tenant, page.data).await?, total: page.total })
+    let id = logs::Column::ResourceId;
+    let resource = resource_id
+        .map(|resource| Criterion::<logs::Entity>::equal_where(id, Condition::all().add(id.is_in(named(resource)))));
+    let from = from.map_or(Bound::Unbounded, Bound::Included);
+    let to = to.map_or(Bound::Unbounded, Bound::Excluded);
+    let criteria = [
+        resource,
+        actor.map(|actor| Criterion::<logs::Entity>::equal(logs::Column::Actor, actor)),
+        action.map(|action| Criterion::<logs::Entity>::equal(logs::Column::Action, action)),
+        resource_type.map(|kind| Criterion::<logs::Entity>::equal(logs::Column::ResourceType, kind)),
+        Criterion::within(logs::Column::OccurredAt, from, to),
+    ];
+    let criteria = criteria.into_iter().flatten().collect();
+    let query = ListQuery { criteria, order: Order::default(), slice, total: Total::Counted };
+    let Rows { data, total, next } = query.read(db, tenant).await?;
+    Ok(Rows { data: chained(db, tenant, data).await?, total, next })
 }
 
 /// The id, or none: the nil UUID stands for what is no id, and entries may hold it.

@@ -4,6 +4,7 @@ use sea_orm::{Condition, entity::prelude::*};
 
 use crate::{
     customers,
+    database::tenancy::SortKey,
     http::tag::Tag,
     pii::{BlindIndex, EmailRule, PhoneRule, PiiColumn, PiiSlot, PiiTable, Sealed},
     resource::{AuditField, ERASED, Erasable, Kind, OfCustomer, OnDelete, PersonalField, Reference, Resource},
@@ -67,6 +68,7 @@ impl Resource for Entity {
     const TENANT: Column = Column::TenantId;
     const ID: Column = Column::ContactId;
     const CREATED: Column = Column::CreatedAt;
+    const SORTS: &'static [SortKey<Column>] = &[SortKey::new("createdAt", Column::CreatedAt)];
     const REFERENCES: &'static [Reference<Self>] =
         &[Reference::to::<customers::Entity>(Column::CustomerId, OnDelete::Delete)];
     const DELETED_AT: Option<Column> = Some(Column::DeletedAt);

@@ -1,6 +1,6 @@
 //! Queries on contacts.
 
-use sea_orm::{ColumnTrait, Condition, ConnectionTrait, QueryFilter, QueryTrait, sea_query::LockType};
+use sea_orm::{ColumnTrait, Condition, ConnectionTrait, sea_query::LockType};
 use uuid::Uuid;
 
 use super::{
@@ -10,14 +10,11 @@ use super::{
 use crate::{
     change::Change,
     customers,
-    database::{read, tenancy::Tenanted},
+    database::list::{Criterion, ListQuery, Order, Rows, Slice, Total},
     error::Result,
-    pii::{Email, Phone, PiiCipher},
+    pii::{Email, Lookup, Phone, PiiCipher},
     resource::totals,
-    values::{
-        Tenant, Text,
-        page::{List, Paging},
-    },
+    values::{Tenant, Text},
 };
 
 /// Which contacts to list.
@@ -48,20 +45,19 @@ pub async fn list(
     cipher: &PiiCipher,
     tenant: &Tenant,
     Filter { customer, phone, email }: Filter,
-    paging: Paging,
-) -> Result<List<Model>> {
-    let searched = phone.is_some() || email.is_some();
-    let rows = Entity::of(tenant)
-        .apply_if(customer, |rows, id| rows.filter(Column::CustomerId.eq(id)))
-        .apply_if(PHONE.lookup(cipher, tenant, phone)?, QueryFilter::filter)
-        .apply_if(EMAIL.lookup(cipher, tenant, email)?, QueryFilter::filter);
-    match searched {
-        true => read::page_sorted(db, rows, paging).await,
-        false => {
-            let total = totals::of_customer::<Entity, customers::Entity>(db.get_database_backend(), tenant, customer);
-            read::page(db, rows, total, paging).await
-        }
-    }
+    slice: Slice,
+) -> Result<Rows<Model>> {
+    let phone = phone.map(|phone| PHONE.lookup(cipher, tenant, &phone)).transpose()?;
+    let email = email.map(|email| EMAIL.lookup(cipher, tenant, &email)).transpose()?;
+    let found_by = |Lookup { condition, ids }| Criterion::<Entity>::found_by(condition, ids);
+    let searched: Vec<_> = phone.into_iter().chain(email).map(found_by).collect();
+    let total = match searched.as_slice() {
+        [] => totals::of_customer::<Entity, customers::Entity>(db.get_database_backend(), tenant, customer),
+        _ => Total::Counted,
+    };
+    let customer = customer.map(|id| Criterion::<Entity>::equal(Column::CustomerId, id));
+    let criteria = customer.into_iter().chain(searched).collect();
+    ListQuery { criteria, order: Order::default(), slice, total }.read(db, tenant).await
 }
 
 /// Inserts a new contact with the id of the change.

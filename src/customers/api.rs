@@ -12,6 +12,7 @@ use crate::{
     http::{
         body::Body,
         caller::{Caller, CanRead, CanWrite},
+        pages::After,
         precondition::{IfMatch, IfNoneMatch},
         query::Query,
         reply::{Created, Current, Found, NoContent, Tagged},
@@ -20,7 +21,7 @@ use crate::{
     values::{
         IdempotencyKey,
         id::PathId,
-        page::{List, PageNumber, PageSize, Paging},
+        page::{List, PageNumber, PageSize},
     },
 };
 
@@ -51,12 +52,17 @@ impl CustomersApi {
         /// Number of customers per page.
         #[oai(name = "pageSize")]
         page_size: Query<PageSize>,
+        /// Only what comes behind this cursor: the `nextCursor` of a page, asked with the same filters.
+        after: After,
     ) -> Result<Found<List<Customer>>> {
-        let (filter, paging) = (store::Filter { phone: phone.0, email: email.0 }, Paging::new(page.0, page_size.0));
+        let (filter, page) = (
+            store::Filter { phone: phone.0, email: email.0 },
+            after.page(app.cipher(), caller.tenant(), page.0, page_size.0)?,
+        );
         let searched = filter.searched();
         let database = app.database().read_for(caller.tenant());
-        let rows = store::list(&database, app.cipher(), caller.tenant(), filter, paging).await?;
-        Ok(Found(app.project_found(&caller, &searched, rows)?))
+        let rows = store::list(&database, app.cipher(), caller.tenant(), filter, page.slice.clone()).await?;
+        Ok(Found(app.project_found(&caller, &searched, &page, rows)?))
     }
 
     /// Create a customer

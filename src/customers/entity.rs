@@ -4,6 +4,7 @@ use sea_orm::{Condition, entity::prelude::*};
 
 use super::status::CustomerStatus;
 use crate::{
+    database::tenancy::SortKey,
     http::tag::Tag,
     pii::{BlindIndex, EmailRule, PhoneRule, PiiColumn, PiiSlot, PiiTable, Sealed},
     resource::{Action, AuditField, ERASED, Erasable, Kind, PersonalField, Resource},
@@ -71,6 +72,7 @@ impl Resource for Entity {
     const TENANT: Column = Column::TenantId;
     const ID: Column = Column::CustomerId;
     const CREATED: Column = Column::CreatedAt;
+    const SORTS: &'static [SortKey<Column>] = &[SortKey::new("createdAt", Column::CreatedAt)];
     const DELETED_AT: Option<Column> = Some(Column::DeletedAt);
     const PII: Option<PiiTable> = Some(PERSONAL_DATA);
 

@@ -1,6 +1,6 @@
 //! Queries on customers.
 
-use sea_orm::{ConnectionTrait, QueryFilter, QueryTrait, sea_query::LockType};
+use sea_orm::{ConnectionTrait, sea_query::LockType};
 
 use super::{
     entity::{CONTACT_EMAIL, CONTACT_PHONE, Entity, Model},
@@ -9,14 +9,11 @@ use super::{
 };
 use crate::{
     change::Change,
-    database::{read, tenancy::Tenanted},
+    database::list::{Criterion, ListQuery, Order, Rows, Slice, Total},
     error::Result,
-    pii::{Email, Phone, PiiCipher},
+    pii::{Email, Lookup, Phone, PiiCipher},
     resource::totals,
-    values::{
-        Tenant, Text,
-        page::{List, Paging},
-    },
+    values::{Tenant, Text},
 };
 
 /// Which customers to list.
@@ -45,16 +42,17 @@ pub async fn list(
     cipher: &PiiCipher,
     tenant: &Tenant,
     Filter { phone, email }: Filter,
-    paging: Paging,
-) -> Result<List<Model>> {
-    let searched = phone.is_some() || email.is_some();
-    let rows = Entity::of(tenant)
-        .apply_if(CONTACT_PHONE.lookup(cipher, tenant, phone)?, QueryFilter::filter)
-        .apply_if(CONTACT_EMAIL.lookup(cipher, tenant, email)?, QueryFilter::filter);
-    match searched {
-        true => read::page_sorted(db, rows, paging).await,
-        false => read::page(db, rows, totals::of_tenant::<Entity>(db.get_database_backend(), tenant), paging).await,
-    }
+    slice: Slice,
+) -> Result<Rows<Model>> {
+    let phone = phone.map(|phone| CONTACT_PHONE.lookup(cipher, tenant, &phone)).transpose()?;
+    let email = email.map(|email| CONTACT_EMAIL.lookup(cipher, tenant, &email)).transpose()?;
+    let found_by = |Lookup { condition, ids }| Criterion::<Entity>::found_by(condition, ids);
+    let criteria: Vec<_> = phone.into_iter().chain(email).map(found_by).collect();
+    let total = match criteria.as_slice() {
+        [] => totals::of_tenant::<Entity>(db.get_database_backend(), tenant),
+        _ => Total::Counted,
+    };
+    ListQuery { criteria, order: Order::default(), slice, total }.read(db, tenant).await
 }
 
 /// Inserts a new customer with the id of the change.

@@ -19,8 +19,9 @@
 //! | [`horizon`] | what the retention takes for the time |
 //! | [`permissions`] | who else on this machine may open the SQLite file |
 //! | [`counts`] | how many rows a list has, kept by triggers: folded, checked, mended |
+//! | [`list`] | a page of a list: filtered, sorted, from any place |
 //! | [`vacuum`] | removing deleted data from the files |
-//! | [`tenancy`], [`read`], [`decode`] | how a query stays within its tenant · how a row and a page are read · what may be damaged |
+//! | [`tenancy`], [`read`], [`decode`] | how a query stays within its tenant · how a row is read · what may be damaged |
 
 mod connect;
 mod connection;
@@ -34,6 +35,7 @@ mod file;
 mod handle;
 mod health;
 pub mod horizon;
+pub mod list;
 pub mod migrate;
 mod pace;
 mod party;

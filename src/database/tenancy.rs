@@ -3,7 +3,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "here the tenant is put into every query")]
 
-use sea_orm::{ColumnTrait, DeleteMany, EntityTrait, QueryFilter, Select, UpdateMany};
+use sea_orm::{ColumnTrait, Condition, DeleteMany, EntityTrait, QueryFilter, Select, UpdateMany, sea_query::Expr};
 use uuid::Uuid;
 
 use crate::values::Tenant;
@@ -16,7 +16,25 @@ pub trait Tenanted: EntityTrait {
     /// The tenant's rows, as the rest of the service sees them.
     #[must_use]
     fn of(tenant: &Tenant) -> Select<Self> {
-        Self::stored_of(tenant)
+        Self::as_shown(tenant, Self::stored_of(tenant).filter(Self::is_shown(tenant)))
+    }
+
+    /// Which of the stored rows the rest of the service sees.
+    #[must_use]
+    fn is_shown(_tenant: &Tenant) -> Condition {
+        Condition::all()
+    }
+
+    /// Whether there may be others; none if there never are.
+    #[must_use]
+    fn hides(_tenant: &Tenant) -> Option<Expr> {
+        None
+    }
+
+    /// The rows as the rest of the service sees them, instead of as they are stored.
+    #[must_use]
+    fn as_shown(_tenant: &Tenant, rows: Select<Self>) -> Select<Self> {
+        rows
     }
 
     /// The tenant's rows, as they are stored.
@@ -38,12 +56,34 @@ pub trait Tenanted: EntityTrait {
     }
 }
 
+/// What a list can be sorted by.
+#[derive(Debug)]
+pub struct SortKey<C> {
+    /// Its name in the contract.
+    pub name: &'static str,
+    /// The column, which is never empty. There is an index over tenant, this column, the time of creation and the id.
+    pub column: C,
+    /// All values of the column in ascending order, where it has few.
+    pub values: &'static [i32],
+}
+
+impl<C> SortKey<C> {
+    /// A key of many values.
+    #[must_use]
+    pub const fn new(name: &'static str, column: C) -> Self {
+        Self { name, column, values: &[] }
+    }
+}
+
 /// An entity whose rows are found by id and listed newest first.
 pub trait Listed: Tenanted {
     /// The column of the row's own id; with the tenant, the primary key.
     const ID: Self::Column;
     /// The column of the instant of creation, by which lists are ordered.
     const CREATED: Self::Column;
+
+    /// What lists can be sorted by.
+    const SORTS: &'static [SortKey<Self::Column>] = &[];
 
     /// The tenant's row with this id.
     #[must_use]

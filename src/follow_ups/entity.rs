@@ -4,6 +4,7 @@ use sea_orm::{Condition, entity::prelude::*};
 
 use crate::{
     contacts, customers,
+    database::tenancy::SortKey,
     http::tag::Tag,
     opportunities,
     resource::{AuditField, ERASED, Erasable, Kind, OfCustomer, OnDelete, PersonalField, Reference, Resource},
@@ -48,6 +49,7 @@ impl Resource for Entity {
     const TENANT: Column = Column::TenantId;
     const ID: Column = Column::FollowUpId;
     const CREATED: Column = Column::CreatedAt;
+    const SORTS: &'static [SortKey<Column>] = &[SortKey::new("createdAt", Column::CreatedAt)];
     const REFERENCES: &'static [Reference<Self>] = &[
         Reference::to::<customers::Entity>(Column::CustomerId, OnDelete::Delete),
         Reference::to::<opportunities::Entity>(Column::OpportunityId, OnDelete::Clear),

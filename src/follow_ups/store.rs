@@ -11,16 +11,13 @@ use crate::{
     change::Change,
     contacts, customers,
     database::{
-        read::{self, Total},
-        tenancy::{Listed, Tenanted},
+        list::{Criterion, ListQuery, Order, Rows, Slice, Total},
+        tenancy::Listed,
     },
     error::{Error, ErrorKind, Result},
     opportunities,
     resource::{OfCustomer, deletion::refers_to, totals},
-    values::{
-        Clearable, ContractValue, Id, Tenant, Text,
-        page::{List, Paging},
-    },
+    values::{Clearable, ContractValue, Id, Tenant, Text},
 };
 
 /// Which follow-ups to list.
@@ -36,11 +33,14 @@ pub struct Filter {
 ///
 /// # Errors
 /// A database error.
-pub async fn list(db: &impl ConnectionTrait, tenant: &Tenant, filter: Filter, paging: Paging) -> Result<List<Model>> {
-    let rows = Entity::of(tenant)
-        .apply_if(filter.customer, |rows, id| rows.filter(Column::CustomerId.eq(id)))
-        .apply_if(filter.opportunity, |rows, id| rows.filter(refers_to(tenant, Column::OpportunityId, id)));
-    read::page(db, rows, total(db.get_database_backend(), tenant, filter), paging).await
+pub async fn list(db: &impl ConnectionTrait, tenant: &Tenant, filter: Filter, slice: Slice) -> Result<Rows<Model>> {
+    let column = Column::OpportunityId;
+    let opportunity =
+        filter.opportunity.map(|id| Criterion::<Entity>::equal_where(column, refers_to(tenant, column, id)));
+    let customer = filter.customer.map(|id| Criterion::<Entity>::equal(Column::CustomerId, id));
+    let criteria = opportunity.into_iter().chain(customer).collect();
+    let total = total(db.get_database_backend(), tenant, filter);
+    ListQuery { criteria, order: Order::default(), slice, total }.read(db, tenant).await
 }
 
 /// How many follow-ups there are, of the customer and the opportunity that are named.

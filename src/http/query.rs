@@ -23,10 +23,10 @@ use crate::{
 pub(super) struct Parameters(Arc<OnceLock<Option<Pairs>>>);
 
 /// Names and values, in the order in which they were sent.
-type Pairs = Vec<(String, String)>;
+pub(super) type Pairs = Vec<(String, String)>;
 
 impl Parameters {
-    fn of(request: &Request) -> Result<&Pairs> {
+    pub(super) fn of(request: &Request) -> Result<&Pairs> {
         let parameters = request
             .extensions()
             .get::<Self>()

@@ -12,6 +12,7 @@ use crate::{
     http::{
         body::Body,
         caller::{Caller, CanRead, CanWrite},
+        pages::After,
         precondition::{IfMatch, IfNoneMatch},
         query::Query,
         reply::{Created, Current, Found, NoContent, Tagged},
@@ -19,7 +20,7 @@ use crate::{
     values::{
         IdempotencyKey,
         id::PathId,
-        page::{List, PageNumber, PageSize, Paging},
+        page::{List, PageNumber, PageSize},
         query::IdFilter,
     },
 };
@@ -46,10 +47,14 @@ impl OpportunitiesApi {
         /// Number of opportunities per page.
         #[oai(name = "pageSize")]
         page_size: Query<PageSize>,
+        /// Only what comes behind this cursor: the `nextCursor` of a page, asked with the same filters.
+        after: After,
     ) -> Result<Found<List<Opportunity>>> {
-        let paging = Paging::new(page.0, page_size.0);
-        let rows = store::list(&app.database().read_for(caller.tenant()), caller.tenant(), customer.0, paging).await?;
-        Ok(Found(app.project_page(&caller, rows)?))
+        let page = after.page(app.cipher(), caller.tenant(), page.0, page_size.0)?;
+        let rows =
+            store::list(&app.database().read_for(caller.tenant()), caller.tenant(), customer.0, page.slice.clone())
+                .await?;
+        Ok(Found(app.project_page(&caller, &page, rows)?))
     }
 
     /// Create an opportunity

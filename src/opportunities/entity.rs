@@ -5,6 +5,7 @@ use sea_orm::entity::prelude::*;
 use super::stage::{OpportunityStage, OpportunityStatus};
 use crate::{
     customers,
+    database::tenancy::SortKey,
     http::tag::Tag,
     resource::{AuditField, Kind, OfCustomer, OnDelete, Reference, Resource},
 };
@@ -47,6 +48,7 @@ impl Resource for Entity {
     const TENANT: Column = Column::TenantId;
     const ID: Column = Column::OpportunityId;
     const CREATED: Column = Column::CreatedAt;
+    const SORTS: &'static [SortKey<Column>] = &[SortKey::new("createdAt", Column::CreatedAt)];
     const REFERENCES: &'static [Reference<Self>] =
         &[Reference::to::<customers::Entity>(Column::CustomerId, OnDelete::Delete)];
     const DELETED_AT: Option<Column> = Some(Column::DeletedAt);

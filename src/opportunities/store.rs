@@ -1,6 +1,6 @@
 //! Queries on opportunities.
 
-use sea_orm::{ColumnTrait, ConnectionTrait, QueryFilter, QueryTrait, sea_query::LockType};
+use sea_orm::{ConnectionTrait, sea_query::LockType};
 use uuid::Uuid;
 
 use super::{
@@ -11,13 +11,10 @@ use super::{
 use crate::{
     change::Change,
     customers,
-    database::{read, tenancy::Tenanted},
+    database::list::{Criterion, ListQuery, Order, Rows, Slice},
     error::{Error, Result},
     resource::totals,
-    values::{
-        AmountCents, Currency, Tenant, Text,
-        page::{List, Paging},
-    },
+    values::{AmountCents, Currency, Tenant, Text},
 };
 
 /// A page of the tenant's opportunities, optionally only those of one customer.
@@ -28,11 +25,11 @@ pub async fn list(
     db: &impl ConnectionTrait,
     tenant: &Tenant,
     customer: Option<Uuid>,
-    paging: Paging,
-) -> Result<List<Model>> {
-    let rows = Entity::of(tenant).apply_if(customer, |rows, id| rows.filter(Column::CustomerId.eq(id)));
+    slice: Slice,
+) -> Result<Rows<Model>> {
     let total = totals::of_customer::<Entity, customers::Entity>(db.get_database_backend(), tenant, customer);
-    read::page(db, rows, total, paging).await
+    let criteria = customer.map(|id| Criterion::<Entity>::equal(Column::CustomerId, id)).into_iter().collect();
+    ListQuery { criteria, order: Order::default(), slice, total }.read(db, tenant).await
 }
 
 /// Inserts a new opportunity with the id of the change.

@@ -21,6 +21,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::{
+    cursors::CursorCipher,
     normalize::Forms,
     stored::{BlindIndex, Indexes, PiiField, PiiLocation, Sealed},
 };
@@ -59,6 +60,7 @@ pub struct PiiCipher {
     /// Whether a stored value may be in clear.
     clear: bool,
     country: Country,
+    cursors: CursorCipher,
 }
 
 struct Key {
@@ -73,8 +75,15 @@ impl PiiCipher {
     /// # Errors
     /// None in practice: 32 bytes can always be derived (RFC 5869, section 2.3).
     pub fn new(keys: &[PiiKey], seals: bool, clear: bool, country: Country) -> Result<Self> {
+        let cursors = CursorCipher::new(keys)?;
         let keys = keys.iter().map(Key::new).collect::<Result<_>>()?;
-        Ok(Self { keys, seals, clear, country })
+        Ok(Self { keys, seals, clear, country, cursors })
+    }
+
+    /// Seals the cursors of lists.
+    #[must_use]
+    pub fn cursors(&self) -> &CursorCipher {
+        &self.cursors
     }
 
     /// The key that new values are sealed with, if they are.

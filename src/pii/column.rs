@@ -91,24 +91,34 @@ impl<R: PiiRule> PiiColumn<R> {
         self.put(cipher, location, slot, value)
     }
 
-    /// Which of the tenant's rows hold a value that is searched; none without one.
+    /// Which of the tenant's rows hold a value that is searched, and how their ids are found.
     ///
     /// # Errors
     /// None in practice: an index key can always be derived.
-    pub fn lookup(&self, cipher: &PiiCipher, tenant: &Tenant, searched: Option<Pii<R>>) -> Result<Option<Condition>> {
-        let Some(searched) = searched else { return Ok(None) };
+    pub fn lookup(&self, cipher: &PiiCipher, tenant: &Tenant, searched: &Pii<R>) -> Result<Lookup> {
         let PiiField { table, id, index, indexed, base, .. } = self.field;
         let any = cipher.lookups(&self.field, tenant, searched.reveal())?;
         let column = |name: &'static str| Expr::col((Alias::new(table), Alias::new(name)));
-        let Some(base) = base else { return Ok(Some(Condition::all().add(column(index).is_in(any)))) };
         let rows = |found: Condition| -> SelectStatement {
             let of_tenant = column("tenant_id").eq(tenant.as_str());
             Query::select().expr(column(id)).from(table).and_where(of_tenant).cond_where(found).to_owned()
         };
-        // Of two indexes, SQLite would take neither for an OR.
-        let mut found = rows(Condition::all().add(column(index).is_in(any.clone())));
+        let full = Condition::all().add(column(index).is_in(any.clone()));
+        let mut ids = rows(full.clone());
+        let Some(base) = base else { return Ok(Lookup { condition: full, ids }) };
         let is_current = column(indexed).eq(column(index));
-        found.union(UnionType::Distinct, rows(Condition::all().add(column(base).is_in(any)).add(is_current)));
-        Ok(Some(Condition::all().add(column(id).in_subquery(found))))
+        let without_extension = Condition::all().add(column(base).is_in(any)).add(is_current);
+        // Of two indexes, SQLite would take neither for an OR.
+        ids.union(UnionType::Distinct, rows(without_extension.clone()));
+        Ok(Lookup { condition: Condition::any().add(full).add(without_extension), ids })
     }
+}
+
+/// How the rows with a value are found.
+#[derive(Debug)]
+pub struct Lookup {
+    /// What they meet.
+    pub condition: Condition,
+    /// A query of their ids.
+    pub ids: SelectStatement,
 }

@@ -8,11 +8,12 @@
 //!
 //! Reading order: [`rule`], [`value`], [`stored`], [`cipher`], [`column`](mod@column), [`view`]. Beside them, [`clean`] reads
 //! what was typed, [`mask`] says what stays visible, [`normalize`] which ways of writing are the same value, with [`domain`],
-//! [`key_registry`] which keys the stored values need, [`rotate`] seals them anew, and [`reindex`] indexes them anew.
+//! [`cursors`] seals where a reader is in a list, [`key_registry`] which keys the stored values need, [`rotate`] seals them anew, and [`reindex`] indexes them anew.
 
 mod cipher;
 mod clean;
 mod column;
+mod cursors;
 mod domain;
 pub mod key_registry;
 pub mod mask;
@@ -25,7 +26,8 @@ mod value;
 mod view;
 
 pub use cipher::PiiCipher;
-pub use column::PiiColumn;
+pub use column::{Lookup, PiiColumn};
+pub use cursors::CursorCipher;
 pub use normalize::Forms;
 pub use rule::{EmailRule, PhoneRule, PiiRule};
 pub use stored::{BlindIndex, PiiField, PiiLocation, PiiSlot, PiiTable, Sealed};

@@ -1,5 +1,5 @@
 //! The `deletions` table: the resources that are deleted and whose rows are still there, with who deleted them. Finders
-//! hide these rows, and all that goes with them, from the moment of the deletion ([`without_deleted`]).
+//! hide these rows, and all that goes with them, from the moment of the deletion ([`is_not_deleted`]).
 
 use sea_orm::{
     Condition, IdenStatic, Iterable, QuerySelect, QueryTrait,
@@ -35,15 +35,21 @@ impl Tenanted for Entity {
 }
 
 /// The rows that are not deleted, neither by themselves, which the column `own` of their ids tells, nor with what they belong
-/// to; references to what is deleted are empty.
-pub(super) fn without_deleted<E: EntityTrait>(
+/// to.
+pub(super) fn is_not_deleted<E: EntityTrait>(
     tenant: &Tenant,
-    rows: Select<E>,
     own: Option<E::Column>,
     references: &[Reference<E>],
+) -> Condition {
+    is_kept(tenant, own.into_iter().chain(columns(references, OnDelete::Delete)))
+}
+
+/// The rows with empty references where these name what is deleted.
+pub(super) fn without_cleared<E: EntityTrait>(
+    tenant: &Tenant,
+    rows: Select<E>,
+    references: &[Reference<E>],
 ) -> Select<E> {
-    let hidden_with = own.into_iter().chain(columns(references, OnDelete::Delete));
-    let rows = rows.filter(is_kept(tenant, hidden_with));
     let cleared: Vec<E::Column> = columns(references, OnDelete::Clear).collect();
     if cleared.is_empty() {
         return rows;
@@ -75,11 +81,16 @@ pub fn refers_to<C: ColumnTrait>(tenant: &Tenant, column: C, id: Uuid) -> Condit
     Condition::all().add(column.eq(id)).add(is_kept(tenant, [column]))
 }
 
+/// Whether there is a resource that is deleted and whose rows are still there.
+pub(super) fn something_is_deleted(tenant: &Tenant) -> Expr {
+    Expr::exists(Entity::of(tenant).select_only().column(Column::ResourceId).into_query())
+}
+
 /// The rows in which none of these columns names a resource that is deleted.
 fn is_kept<C: ColumnTrait>(tenant: &Tenant, columns: impl IntoIterator<Item = C>) -> Condition {
     let deleted = || Entity::of(tenant).select_only().column(Column::ResourceId).into_query();
     // Nearly always nothing is: looked at once, this spares a look at each row.
-    let nothing_is_deleted = Expr::exists(deleted()).not();
+    let nothing_is_deleted = something_is_deleted(tenant).not();
     let kept = columns
         .into_iter()
         .fold(Condition::all(), |kept, column| kept.add(column.is_null().or(column.not_in_subquery(deleted()))));

@@ -1,14 +1,14 @@
 //! The finders of resources, which hide what is deleted.
 
-use sea_orm::{ColumnTrait, ConnectionTrait, QueryFilter, Select};
+use sea_orm::{ColumnTrait, Condition, ConnectionTrait, QueryFilter, Select, sea_query::Expr};
 use uuid::Uuid;
 
 use super::{
     Resource,
-    deletion::{being_cleared, without_deleted},
+    deletion::{being_cleared, is_not_deleted, something_is_deleted, without_cleared},
 };
 use crate::{
-    database::tenancy::{Listed, Tenanted},
+    database::tenancy::{Listed, SortKey, Tenanted},
     error::Result,
     values::Tenant,
 };
@@ -16,15 +16,23 @@ use crate::{
 impl<E: Resource> Tenanted for E {
     const TENANT: E::Column = <E as Resource>::TENANT;
 
-    #[expect(clippy::disallowed_methods, reason = "here what is deleted is hidden from every query")]
-    fn of(tenant: &Tenant) -> Select<E> {
-        without_deleted(tenant, E::stored_of(tenant), E::DELETED_AT.map(|_| E::ID), E::REFERENCES)
+    fn is_shown(tenant: &Tenant) -> Condition {
+        is_not_deleted(tenant, E::DELETED_AT.map(|_| E::ID), E::REFERENCES)
+    }
+
+    fn hides(tenant: &Tenant) -> Option<Expr> {
+        (E::DELETED_AT.is_some() || !E::REFERENCES.is_empty()).then(|| something_is_deleted(tenant))
+    }
+
+    fn as_shown(tenant: &Tenant, rows: Select<E>) -> Select<E> {
+        without_cleared(tenant, rows, E::REFERENCES)
     }
 }
 
 impl<E: Resource> Listed for E {
     const ID: E::Column = <E as Resource>::ID;
     const CREATED: E::Column = <E as Resource>::CREATED;
+    const SORTS: &'static [SortKey<E::Column>] = <E as Resource>::SORTS;
 }
 
 /// Whether the resource is shown without a reference that its row still has, because what it referred to is being removed. Its

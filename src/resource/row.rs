@@ -5,7 +5,7 @@ use sea_orm::{ActiveModelBehavior, ActiveModelTrait, EntityTrait, IntoActiveMode
 use uuid::Uuid;
 
 use super::{AuditField, Kind};
-use crate::pii::PiiTable;
+use crate::{database::tenancy::SortKey, pii::PiiTable};
 
 /// The entity of a resource, whose rows a change inserts, updates and deletes.
 pub trait Resource:
@@ -23,6 +23,9 @@ pub trait Resource:
     const ID: Self::Column;
     /// The creation time column, by which lists are sorted.
     const CREATED: Self::Column;
+
+    /// What lists can be sorted by.
+    const SORTS: &'static [SortKey<Self::Column>];
 
     /// The columns with personal data, if any, which key rotation re-encrypts.
     const PII: Option<PiiTable> = None;

@@ -13,7 +13,7 @@ use super::{OfCustomer, OnDelete, Resource, deletion};
 use crate::{
     database::{
         counts::Counter,
-        read::Total,
+        list::Total,
         tenancy::{Listed, Tenanted},
     },
     values::Tenant,

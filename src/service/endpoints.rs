@@ -67,6 +67,7 @@ fn stack(
         .data(authenticator(app))
         .data(probed)
         .data(Arc::clone(app.database()))
+        .data(Arc::clone(app.cipher()))
         .data(Arc::clone(app.events()))
         .data(Arc::clone(app.metrics()))
         .data(Arc::new(RateLimits::new(config.tenant_rate, config.caller_rate, Arc::clone(app.metrics()))))

@@ -50,7 +50,10 @@ impl QueryValue for PageSize {
     }
 }
 
-/// The requested slice of a list.
+/// The number of rows that may be skipped to come to a page.
+const DEEPEST: u64 = 10_000;
+
+/// The requested page of a list.
 #[derive(Debug, Clone, Copy)]
 pub struct Paging {
     /// Number of items to skip.
@@ -60,30 +63,34 @@ pub struct Paging {
 }
 
 impl Paging {
-    /// The slice for `page` and `pageSize`.
-    #[must_use]
-    pub fn new(PageNumber(page): PageNumber, PageSize(size): PageSize) -> Self {
-        Self { offset: (page - 1) * size, limit: size }
+    /// The items of `page` and `pageSize`.
+    ///
+    /// # Errors
+    /// A page so deep that all before it would have to be skipped: such are reached by `after`.
+    pub fn new(PageNumber(page): PageNumber, PageSize(size): PageSize) -> Result<Self, Violation> {
+        let offset = (page - 1).saturating_mul(size);
+        if offset > DEEPEST {
+            return Err(format!(
+                "skips more than {DEEPEST} items; read on with after, by the nextCursor of the page before"
+            )
+            .into());
+        }
+        Ok(Self { offset, limit: size })
     }
 }
 
-/// A page of a list, newest first.
+/// A page of a list.
 #[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct List<T> {
     /// The items of the page.
     pub data: Vec<T>,
-    /// Number of items across all pages.
-    pub total: u64,
-}
-
-impl<T> List<T> {
-    /// Converts the items.
-    ///
-    /// # Errors
-    /// The first conversion error: a page is never returned in part.
-    pub fn try_map<U, E>(self, convert: impl FnMut(T) -> Result<U, E>) -> Result<List<U>, E> {
-        Ok(List { data: self.data.into_iter().map(convert).collect::<Result<_, E>>()?, total: self.total })
-    }
+    /// Number of items across all pages, if it was asked for.
+    pub total: Option<u64>,
+    /// Whether there are no more than `total`.
+    pub total_exact: bool,
+    /// What the next page is read on with; none at the end.
+    pub next_cursor: Option<String>,
 }
 
 /// `List<Customer>` is named `CustomerList`; poem-openapi would name it `List_Customer`.
@@ -100,24 +107,38 @@ impl<T: Type + Serialize> ContractValue for List<T> {
         registry.create_schema::<Self, _>(<Self as ContractValue>::name().into_owned(), |registry| {
             T::register(registry);
             let items = MetaSchema {
-                description: Some("The items of the page, newest first; empty past the last page."),
+                description: Some(
+                    "The items of the page; fewer than `pageSize`, or none, also where many items had to be looked at to \
+                     find those that match: `nextCursor` tells whether there is more.",
+                ),
                 items: Some(Box::new(T::schema_ref())),
                 max_items: usize::try_from(PAGE_SIZE.max).ok(),
                 ..MetaSchema::new("array")
             };
             let total = MetaSchema {
-                description: Some("Exact number of items across all pages."),
+                description: Some("Number of items across all pages; `null` only where `total=false` was asked."),
                 minimum: Some(0.0),
                 maximum: Some(LARGEST as f64),
                 example: Some(Value::from(1)),
+                nullable: true,
                 ..MetaSchema::new_with_format("integer", "int64")
+            };
+            let total_exact = MetaSchema {
+                description: Some(
+                    "Whether `total` is the exact number. `false`: so many were counted, and there may be more, because \
+                     with filters at most 10,000 items are looked at; also where `total=false` was asked.",
+                ),
+                example: Some(Value::from(true)),
+                ..MetaSchema::new("boolean")
             };
             MetaSchema {
                 description: Some("A page of a list."),
-                required: vec!["data", "total"],
+                required: vec!["data", "total", "totalExact", "nextCursor"],
                 properties: vec![
                     ("data", MetaSchemaRef::Inline(Box::new(items))),
                     ("total", MetaSchemaRef::Inline(Box::new(total))),
+                    ("totalExact", MetaSchemaRef::Inline(Box::new(total_exact))),
+                    ("nextCursor", MetaSchemaRef::Inline(Box::new(next_cursor_schema()))),
                 ],
                 ..MetaSchema::new("object")
             }
@@ -130,3 +151,26 @@ impl<T: Type + Serialize> ContractValue for List<T> {
 }
 
 contract_type!(List<T>, T: Type + Serialize);
+
+/// The longest cursor: of a page that ends at a long name.
+const CURSOR: usize = 4096;
+
+/// The schema of a cursor.
+#[must_use]
+pub fn cursor_schema() -> MetaSchema {
+    MetaSchema {
+        min_length: Some(1),
+        max_length: Some(CURSOR),
+        pattern: Some("^[0-9A-Za-z_-]+$".to_owned()),
+        example: Some("Wm9sbHN0b2NrIGlzdCBrZWluIEN1cnNvcg".into()),
+        ..MetaSchema::new("string")
+    }
+}
+
+fn next_cursor_schema() -> MetaSchema {
+    MetaSchema {
+        description: Some("`after` of the next page, with the same filters and `sort`; `null` at the end of the list."),
+        nullable: true,
+        ..cursor_schema()
+    }
+}

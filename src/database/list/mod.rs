@@ -1,0 +1,302 @@
+//! Reading a list: filtered, sorted, from page to page, at a cost that does not grow with the tenant.
+//!
+//! A list is asked with criteria ([`Criterion`]), in an [`Order`], from the beginning, from an offset, or on from the
+//! [`Position`] of the last row that was read. No row of another tenant is looked at, and of the tenant's own no more than
+//! [`BOUND`]:
+//!
+//! - Where an index has the order and all criteria, a page of it is read.
+//! - Where few rows meet one of the criteria ([`FEW`]), and an index finds these, they are gathered, judged by the others and
+//!   sorted.
+//! - Otherwise the index that has the order is walked, and the criteria judged row by row. The page ends where so many rows
+//!   have been looked at, and tells where to go on: it may be short, or empty.
+//! - Of an order by several keys an index has the first one alone. Where that has few values, each is read in turn; else
+//!   the rows are walked in groups of equal first keys, each of which is sorted.
+//!
+//! | file | what |
+//! |---|---|
+//! | [`criterion`] | what a list is filtered by, and by which index |
+//! | [`order`], [`position`] | in which order, and where in it |
+//! | [`query`] | the statements |
+//! | [`total`] | how many rows there are |
+
+pub mod criterion;
+pub mod order;
+pub mod position;
+mod query;
+pub mod total;
+
+use std::ops::Bound;
+
+use futures_util::{FutureExt, future::BoxFuture};
+use sea_orm::{Condition, ConnectionTrait, ModelTrait, Value, sea_query::SelectStatement};
+
+pub use self::{
+    criterion::Criterion,
+    order::{Direction, Order},
+    position::Position,
+    total::{Count, Total},
+};
+use self::{
+    criterion::Path,
+    order::{Key, is_of_an_index, is_same},
+    query::{Piece, Scope, Window},
+};
+use super::tenancy::Listed;
+use crate::{error::Result, values::Tenant};
+
+/// How many rows of a tenant may be looked at for a page, and are counted for a total.
+pub const BOUND: u64 = 10_000;
+/// How many rows are gathered and sorted rather than looked for in the order of the list.
+pub const FEW: u64 = 1_000;
+
+/// What is asked of a list.
+#[derive(Debug, Clone)]
+pub struct ListQuery<E: Listed> {
+    /// What the rows are to meet.
+    pub criteria: Vec<Criterion<E>>,
+    /// In which order.
+    pub order: Order<E>,
+    /// Which of them.
+    pub slice: Slice,
+    /// Where the total comes from.
+    pub total: Total,
+}
+
+/// Which rows of a list are read.
+#[derive(Debug, Clone)]
+pub struct Slice {
+    /// How many to skip, at most [`BOUND`].
+    pub offset: u64,
+    /// How many to read at most.
+    pub limit: u64,
+    /// Only those behind this place.
+    pub after: Option<Position>,
+}
+
+/// A page of a list.
+#[derive(Debug)]
+pub struct Rows<M> {
+    /// The rows.
+    pub data: Vec<M>,
+    /// How many there are on all pages, if that was asked.
+    pub total: Option<Count>,
+    /// Where the next page begins; none at the end of the list.
+    pub next: Option<Position>,
+}
+
+impl<E> ListQuery<E>
+where
+    E: Listed<Model: Send + Sync>,
+{
+    /// Reads the page.
+    ///
+    /// # Errors
+    /// A fault of the database; internal, for a position of another order.
+    pub async fn read<C: ConnectionTrait>(&self, db: &C, tenant: &Tenant) -> Result<Rows<E::Model>> {
+        let Slice { offset, limit, ref after } = self.slice;
+        let backend = db.get_database_backend();
+        let keys = self.order.after(after.as_ref())?;
+        let list = List { db, scope: Scope { backend, tenant, criteria: &self.criteria }, total: &self.total };
+        let wanted = Window { offset, limit: limit + 1, bound: BOUND.max(offset + limit + 1) };
+        let Piece { rows: mut data, cut, total, .. } = list.page(&keys, wanted).await?;
+        let is_full = data.len() as u64 > limit;
+        data.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        let last = if is_full { data.last() } else { cut.as_ref() };
+        let next = last.map(|row| self.order.position(row));
+        let seen = data.len() as u64;
+        // The last page tells how many there are.
+        let told = next.is_none() && after.is_none() && (seen > 0 || offset == 0);
+        let total = match (&self.total, total) {
+            (Total::Unknown, _) => None,
+            _ if told => Some(Count::exact(offset + seen)),
+            (_, Some(total)) => Some(Count::exact(total.unsigned_abs())),
+            (Total::Kept(total), None) => Some(total::kept(db, &list.scope, total.clone()).await?),
+            (Total::Counted, None) => Some(list.count().await?),
+        };
+        Ok(Rows { data, total, next })
+    }
+}
+
+/// A list, or the part of it that meets some criteria.
+struct List<'l, C, E: Listed> {
+    db: &'l C,
+    scope: Scope<'l, E>,
+    total: &'l Total,
+}
+
+impl<C: ConnectionTrait, E: Listed<Model: Send + Sync>> List<'_, C, E> {
+    /// The rows that come first in this order.
+    fn page<'p>(&'p self, keys: &'p [Key<E>], wanted: Window) -> BoxFuture<'p, Result<Piece<E::Model>>> {
+        async move {
+            // What has one value sorts nothing.
+            let has_one_value = |column| self.equal().any(|(equal, _)| is_same(equal, column));
+            let keys: Vec<Key<E>> = keys.iter().filter(|key| !has_one_value(key.column)).cloned().collect();
+            let (driving, is_all) = self.driving(&keys);
+            if !is_all && let Some(ids) = self.few().await? {
+                return self.scope.gather(self.db, ids, &keys, wanted).await;
+            }
+            match keys.as_slice() {
+                keys if is_of_an_index(keys) => {
+                    let kept = match self.total {
+                        Total::Kept(total) if is_all => Some(total),
+                        _ => None,
+                    };
+                    self.scope.walk(self.db, driving, keys, wanted, kept).await
+                }
+                [first, rest @ ..] if !first.values.is_empty() => self.value_by_value(first, rest, wanted).await,
+                keys => self.group_by_group(driving, keys, wanted).await,
+            }
+        }
+        .boxed()
+    }
+
+    /// The columns that the criteria hold to one value, if an index has them.
+    fn equal(&self) -> impl Iterator<Item = (E::Column, &Criterion<E>)> {
+        self.scope.criteria.iter().filter_map(|criterion| match criterion.path {
+            Path::Equal(column) => Some((column, criterion)),
+            _ => None,
+        })
+    }
+
+    /// What of the criteria is a range of the index that has the order, and whether that is all.
+    fn driving(&self, keys: &[Key<E>]) -> (Condition, bool) {
+        let first = keys.first().map(|key| key.column);
+        let is_by_creation = first.is_some_and(|first| is_same(first, E::CREATED)) && is_of_an_index(keys);
+        let mut driving = Condition::all();
+        let (mut count, mut has_equal) = (0, false);
+        for criterion in self.scope.criteria {
+            let is_driving = match criterion.path {
+                Path::Equal(_) => is_by_creation && !std::mem::replace(&mut has_equal, is_by_creation),
+                Path::Column(column) => first.is_some_and(|first| is_same(first, column)),
+                Path::Ids(_) | Path::None => false,
+            };
+            if is_driving {
+                driving = driving.add(criterion.condition.clone());
+                count += 1;
+            }
+        }
+        (driving, count == self.scope.criteria.len())
+    }
+
+    /// The ids of the rows that meet one of the criteria, if there are few.
+    async fn few(&self) -> Result<Option<SelectStatement>> {
+        let found = total::found_by_each(self.db, &self.scope, FEW).await?;
+        let smallest = self.scope.criteria.iter().zip(found).filter_map(|(one, found)| Some((one, found?)));
+        let smallest = smallest.min_by_key(|(_, found)| *found).filter(|(_, found)| *found <= FEW);
+        Ok(smallest.and_then(|(criterion, _)| criterion.ids(self.scope.tenant)))
+    }
+
+    async fn count(&self) -> Result<Count> {
+        let needs_choice = match self.scope.criteria {
+            [] => false,
+            [one] => !one.is_exact(),
+            _ => true,
+        };
+        let found = match needs_choice {
+            true => total::found_by_each(self.db, &self.scope, BOUND).await?,
+            false => Vec::new(),
+        };
+        let smallest = self.scope.criteria.iter().zip(found).filter_map(|(one, found)| Some((one, found?)));
+        total::counted(self.db, &self.scope, smallest.min_by_key(|(_, found)| *found)).await
+    }
+
+    /// The part of the list whose rows have this value in a column with an index.
+    async fn with_value(
+        &self,
+        column: E::Column,
+        value: Value,
+        keys: &[Key<E>],
+        wanted: Window,
+    ) -> Result<Piece<E::Model>> {
+        self.with(Some(Criterion::equal(column, value)), keys, wanted).await
+    }
+
+    /// The part of the list that meets one more criterion.
+    async fn with(&self, criterion: Option<Criterion<E>>, keys: &[Key<E>], wanted: Window) -> Result<Piece<E::Model>> {
+        let mut criteria = self.scope.criteria.to_vec();
+        criteria.extend(criterion);
+        let Scope { backend, tenant, .. } = self.scope;
+        let part = List { db: self.db, scope: Scope { backend, tenant, criteria: &criteria }, total: &Total::Unknown };
+        part.page(keys, wanted).await
+    }
+
+    /// In an order whose first key has few values: those that have the first value, then those that have the second one.
+    async fn value_by_value(&self, first: &Key<E>, rest: &[Key<E>], wanted: Window) -> Result<Piece<E::Model>> {
+        let mut values = first.values.to_vec();
+        if first.direction == Direction::Descending {
+            values.reverse();
+        }
+        let begin = values.iter().position(|value| first.after.as_ref() == Some(&Value::from(*value)));
+        let values = values.get(begin.unwrap_or_default()..).unwrap_or_default();
+        let mut filling = Filling::new(wanted, first.values.len() as u64);
+        for (index, value) in values.iter().enumerate() {
+            let is_begun = index == 0 && begin.is_some();
+            let rest: Vec<Key<E>> = if is_begun { rest.to_vec() } else { from_the_beginning(rest) };
+            let part = self.with_value(first.column, (*value).into(), &rest, filling.window()).await?;
+            if filling.add(part) {
+                break;
+            }
+        }
+        Ok(filling.end())
+    }
+
+    /// In an order of which an index has only the first key, which has many values.
+    async fn group_by_group(&self, driving: Condition, keys: &[Key<E>], wanted: Window) -> Result<Piece<E::Model>> {
+        let Some((first, rest)) = keys.split_first() else { return Ok(Piece::default()) };
+        let piece = self.scope.walk_groups(self.db, driving, keys, wanted).await?;
+        let (Some(large), None, true) = (&piece.large, &piece.cut, piece.rows.is_empty()) else { return Ok(piece) };
+        // A group that is too large to be sorted is a list of its own, whose order has one key less.
+        let value = large.get(first.column);
+        let is_begun = first.after.as_ref() == Some(&value);
+        let inner: Vec<Key<E>> = if is_begun { rest.to_vec() } else { from_the_beginning(rest) };
+        let mut filling = Filling::new(wanted, 1);
+        if filling.add(self.with_value(first.column, value.clone(), &inner, filling.window()).await?) {
+            return Ok(filling.end());
+        }
+        let rest = match first.direction {
+            Direction::Ascending => Criterion::within(first.column, Bound::Excluded(value), Bound::Unbounded),
+            Direction::Descending => Criterion::within(first.column, Bound::Unbounded, Bound::Excluded(value)),
+        };
+        filling.add(self.with(rest, &from_the_beginning(keys), filling.window()).await?);
+        Ok(filling.end())
+    }
+}
+
+/// The keys without the place where reading goes on.
+fn from_the_beginning<E: Listed>(keys: &[Key<E>]) -> Vec<Key<E>> {
+    keys.iter().map(|key| Key { after: None, ..key.clone() }).collect()
+}
+
+/// A page that is filled from one part of a list after the other.
+struct Filling<M> {
+    piece: Piece<M>,
+    wanted: Window,
+    parts: u64,
+}
+
+impl<M> Filling<M> {
+    /// A page of a list that has so many parts, which share what may be looked at.
+    fn new(wanted: Window, parts: u64) -> Self {
+        Self { piece: Piece::default(), wanted, parts }
+    }
+
+    /// What is wanted of the next part. What is to be skipped is read too: no part tells how much it skipped.
+    fn window(&self) -> Window {
+        let Window { offset, limit, bound } = self.wanted;
+        let limit = (offset + limit).saturating_sub(self.piece.rows.len() as u64);
+        Window { offset: 0, limit, bound: (bound / self.parts.max(1)).max(limit) }
+    }
+
+    /// Adds what a part has; returns whether this was the last one.
+    fn add(&mut self, part: Piece<M>) -> bool {
+        self.piece.rows.extend(part.rows);
+        self.piece.cut = part.cut;
+        self.piece.cut.is_some() || self.window().limit == 0
+    }
+
+    fn end(mut self) -> Piece<M> {
+        let skipped = usize::try_from(self.wanted.offset).unwrap_or(usize::MAX).min(self.piece.rows.len());
+        self.piece.rows.drain(..skipped);
+        self.piece
+    }
+}

@@ -1,0 +1,148 @@
+//! How many rows a list has.
+
+use sea_orm::{
+    Condition, ConnectionTrait, QueryFilter, QuerySelect, QueryTrait, Select,
+    sea_query::{Alias, CaseStatement, Expr, Func, Query, SelectStatement},
+};
+
+use super::{
+    BOUND,
+    criterion::{Criterion, is_among, stored},
+    query::Scope,
+};
+use crate::{database::tenancy::Listed, error::Result};
+
+/// Where the total of a list comes from.
+#[derive(Debug, Clone)]
+pub enum Total {
+    /// Nobody wants to know.
+    Unknown,
+    /// The rows are counted, as far as they may be looked at.
+    Counted,
+    /// The value of this expression, a whole number.
+    Kept(Expr),
+}
+
+/// A number of rows: at least so many, or exactly so many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Count {
+    /// So many were counted.
+    pub rows: u64,
+    /// Whether there are no more.
+    pub is_exact: bool,
+}
+
+impl Count {
+    pub(super) fn exact(rows: u64) -> Self {
+        Self { rows, is_exact: true }
+    }
+
+    /// From a count that went to one more than the bound.
+    fn bounded(rows: u64) -> Self {
+        Self { rows: Ord::min(rows, BOUND), is_exact: rows <= BOUND }
+    }
+}
+
+/// How many rows each criterion's index finds, as far as `most`; none where it has no index.
+pub(super) async fn found_by_each<E: Listed>(
+    db: &impl ConnectionTrait,
+    scope: &Scope<'_, E>,
+    most: u64,
+) -> Result<Vec<Option<u64>>> {
+    let mut counts = Query::select();
+    for criterion in scope.criteria {
+        match criterion.ids(scope.tenant) {
+            Some(mut ids) => counts.expr(Expr::from(count(ids.limit(most + 1).take()))),
+            None => counts.expr(Expr::cust("NULL")),
+        };
+    }
+    let row = db.query_one_raw(scope.backend.build(&counts)).await?;
+    let Some(row) = row else { return Ok(vec![None; scope.criteria.len()]) };
+    let count = |index| {
+        let count: Option<i64> = row.try_get_by_index(index)?;
+        Ok(count.and_then(|count| u64::try_from(count).ok()))
+    };
+    (0..scope.criteria.len()).map(count).collect()
+}
+
+/// How many rows the list has. `smallest`: the criterion whose index finds the fewest rows, and how many.
+pub(super) async fn counted<E: Listed>(
+    db: &impl ConnectionTrait,
+    scope: &Scope<'_, E>,
+    smallest: Option<(&Criterion<E>, u64)>,
+) -> Result<Count> {
+    if let Some((criterion, found)) = smallest
+        && found <= BOUND
+        && let Some(ids) = criterion.ids(scope.tenant)
+    {
+        let rows = stored::<E>(scope.tenant).filter(is_among::<E>(scope.backend, ids)).filter(scope.condition());
+        return Ok(Count::exact(number(db, scope, count(id_of(rows))).await?));
+    }
+    match scope.criteria {
+        [] => only(db, scope, Condition::all()).await,
+        [one] if one.is_exact() => only(db, scope, one.condition.clone()).await,
+        _ => among_some(db, scope, smallest.map(|(criterion, _)| criterion)).await,
+    }
+}
+
+/// The rows that meet a single condition, which is that of an index. Where nothing is deleted, the rows themselves are not
+/// looked at.
+async fn only<E: Listed>(db: &impl ConnectionTrait, scope: &Scope<'_, E>, condition: Condition) -> Result<Count> {
+    let stored = stored::<E>(scope.tenant).filter(condition);
+    let shown = stored.clone().filter(E::is_shown(scope.tenant));
+    let bounded = |rows: Select<E>| Expr::from(count(id_of(rows.limit(BOUND + 1))));
+    let counted = match E::hides(scope.tenant) {
+        Some(hides) => {
+            let counted = CaseStatement::new().case(hides, bounded(shown)).finally(bounded(stored));
+            Query::select().expr(counted).take()
+        }
+        None => count(id_of(stored.limit(BOUND + 1))),
+    };
+    number(db, scope, counted).await.map(Count::bounded)
+}
+
+/// The rows that meet all conditions, among as many as may be looked at of those that one index has.
+async fn among_some<E: Listed>(
+    db: &impl ConnectionTrait,
+    scope: &Scope<'_, E>,
+    by: Option<&Criterion<E>>,
+) -> Result<Count> {
+    let range = stored::<E>(scope.tenant);
+    let range = match by {
+        Some(criterion) if criterion.is_exact() => range.filter(criterion.condition.clone()),
+        Some(criterion) => match criterion.ids(scope.tenant) {
+            Some(mut ids) => range.filter(is_among::<E>(scope.backend, ids.limit(BOUND + 1).take())),
+            None => range,
+        },
+        None => range,
+    };
+    let range = range.limit(BOUND + 1).into_query();
+    let is_met = CaseStatement::new().case(scope.condition(), 1);
+    let mut counts = Query::select();
+    counts.expr(Expr::cust("count(*)")).expr(Func::count(is_met));
+    counts.from_subquery(range, Alias::new(E::default().table_name()));
+    let Some(row) = db.query_one_raw(scope.backend.build(&counts)).await? else { return Ok(Count::exact(0)) };
+    let (looked_at, rows) = (row.try_get_by_index::<i64>(0)?, row.try_get_by_index::<i64>(1)?);
+    let (looked_at, rows) = (looked_at.unsigned_abs(), rows.unsigned_abs());
+    Ok(Count { rows: Ord::min(rows, BOUND), is_exact: looked_at <= BOUND })
+}
+
+/// The value of an expression that is a number of rows.
+pub(super) async fn kept<E: Listed>(db: &impl ConnectionTrait, scope: &Scope<'_, E>, total: Expr) -> Result<Count> {
+    number(db, scope, Query::select().expr(total).take()).await.map(Count::exact)
+}
+
+async fn number<E: Listed>(db: &impl ConnectionTrait, scope: &Scope<'_, E>, query: SelectStatement) -> Result<u64> {
+    let row = db.query_one_raw(scope.backend.build(&query)).await?;
+    let number: Option<i64> = row.map(|row| row.try_get_by_index(0)).transpose()?;
+    Ok(number.and_then(|number| u64::try_from(number).ok()).unwrap_or_default())
+}
+
+fn id_of<E: Listed>(rows: Select<E>) -> SelectStatement {
+    rows.select_only().column(E::ID).into_query()
+}
+
+/// How many rows a query has.
+fn count(ids: SelectStatement) -> SelectStatement {
+    Query::select().expr(Expr::cust("count(*)")).from_subquery(ids, Alias::new("counted")).take()
+}
