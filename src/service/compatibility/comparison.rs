@@ -18,6 +18,8 @@ pub(super) struct Comparison<'a> {
     found: Vec<Difference>,
     /// The component schemas that operations led to.
     pub reached: BTreeSet<&'a str>,
+    /// The query parameters that the operation which is looked at has got and does not require.
+    pub new_parameters: Vec<&'a str>,
 }
 
 /// A part of a document behind its references.
@@ -31,7 +33,7 @@ pub(super) struct Resolved<'a> {
 
 impl<'a> Comparison<'a> {
     pub fn new(old: &'a Value, new: &'a Value) -> Self {
-        Self { old, new, found: Vec::new(), reached: BTreeSet::new() }
+        Self { old, new, found: Vec::new(), reached: BTreeSet::new(), new_parameters: Vec::new() }
     }
 
     pub fn into_found(self) -> Vec<Difference> {

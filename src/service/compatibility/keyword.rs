@@ -1,5 +1,7 @@
 //! The keywords of a schema that hold no schemas: types, bounds, patterns, the values of enums.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::{
@@ -17,7 +19,29 @@ pub(super) const OPEN: &str = "x-extensible-enum";
 pub(super) const NAMES: &str = "x-enum-varnames";
 pub(super) const OTHER_NAMES: &str = "x-enumNames";
 
+/// The query parameter by which a client asks for null in a reply; nobody else gets it.
+pub(super) const NULL_BY: &str = "x-null-by";
+
 impl Comparison<'_> {
+    /// Judges whether a part of a reply may be null.
+    pub fn null(&mut self, old: &Value, new: &Value, place: &Place) {
+        let may_be_null = |schema: &Value| schema.get("nullable") == Some(&Value::Bool(true));
+        let asked_by = |schema| Value::get(schema, NULL_BY).and_then(Value::as_str);
+        let (before, now) = (asked_by(old), asked_by(new));
+        match (may_be_null(old), may_be_null(new), now) {
+            (false, true, Some(now)) if self.new_parameters.contains(&now) => {
+                let reason = format!("it may be null now, where the new parameter `{now}` asks for that");
+                self.note(&place.at("nullable"), Compatible, reason);
+            }
+            (false, true, _) => self.note(&place.at("nullable"), Breaking, "it may be null now"),
+            (true, false, _) => self.note(&place.at("nullable"), Compatible, "it is never null any more"),
+            (true, true, _) if before.is_some() && before != now => {
+                self.note(&place.at(NULL_BY), Breaking, "it may be null for others now than who asked for that before");
+            }
+            _ => self.annotation(&place.at(NULL_BY), NULL_BY, old.get(NULL_BY), new.get(NULL_BY)),
+        }
+    }
+
     /// Judges a keyword that holds no schema; the place is that of the keyword.
     pub fn keyword(
         &mut self,
@@ -36,9 +60,11 @@ impl Comparison<'_> {
         match (key, direction) {
             ("nullable", Request) if is_set(new) => self.note(place, Compatible, "null is accepted now"),
             ("nullable", Request) => self.note(place, Breaking, "null is no longer accepted"),
+            // Beside a reference; within a schema, it may be asked for.
             ("nullable", Reply) if is_set(new) => self.note(place, Breaking, "it may be null now"),
             ("nullable", Reply) => self.note(place, Compatible, "it is never null any more"),
             // What is not said of a request stays what it was; what is said of a reply is not relied on.
+            ("pattern", Request) if takes_more(old, new) => self.note(place, Compatible, "more values are accepted"),
             ("pattern", Request) if new.is_some() => self.note(place, Breaking, "another pattern must match"),
             ("pattern", Request) => self.note(place, Compatible, "no pattern must match any more"),
             ("pattern", Reply) => self.note(place, Compatible, "the pattern of a reply differs"),
@@ -127,6 +153,30 @@ impl Comparison<'_> {
             self.note(place, Documentation, "the names in generated code differ with the values");
         }
     }
+}
+
+/// Whether both are patterns of values of a list, separated by commas, and the newer one takes all that the older one does.
+fn takes_more(old: Option<&Value>, new: Option<&Value>) -> bool {
+    let (Some(old), Some(new)) = (several(old), several(new)) else { return false };
+    old.before == new.before && old.further <= new.further && old.values.is_subset(&new.values)
+}
+
+/// A pattern such as `^-?(a|b)(,-?(a|b)){0,2}$`, in its parts.
+struct Several<'p> {
+    before: &'p str,
+    values: BTreeSet<&'p str>,
+    further: u32,
+}
+
+fn several(pattern: Option<&Value>) -> Option<Several<'_>> {
+    let pattern = pattern?.as_str()?;
+    let (one, rest) = pattern.strip_prefix('^')?.split_once("(,")?;
+    let further = rest.strip_prefix(one)?.strip_prefix("){0,")?.strip_suffix("}$")?.parse().ok()?;
+    let (before, values) = one.strip_suffix(')')?.split_once('(')?;
+    let values: BTreeSet<&str> = values.split('|').collect();
+    let is_plain = |text: &&str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let is_listed = values.iter().all(is_plain) && ["", "-?"].contains(&before);
+    is_listed.then_some(Several { before, values, further })
 }
 
 /// The values of an enum, closed or open.

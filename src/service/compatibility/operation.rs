@@ -113,12 +113,15 @@ impl<'a> Comparison<'a> {
         }
         let is_in =
             |(key, _): &&(Key<'a>, Resolved<'a>), all: &Parameters<'a>| all.iter().any(|(known, _)| known == key);
+        self.new_parameters.clear();
         for (_, new) in news.iter().filter(|new| !is_in(new, &olds)) {
             let place = place.titled(title(new)).moved(&place.old, &new.pointer);
             if is_required(new.value) {
                 self.note(&place, Breaking, "a new parameter, and it is required");
             } else {
                 self.note(&place, Compatible, "a new parameter");
+                let text = |key: &str| new.value.get(key).and_then(Value::as_str);
+                self.new_parameters.extend(text("name").filter(|_| text("in") == Some("query")));
             }
         }
         let before = olds.iter().filter(|old| is_in(old, &news)).map(|(key, _)| key);

@@ -46,10 +46,14 @@ impl<'a> Comparison<'a> {
     fn contents(&mut self, direction: Direction, old: &'a Value, new: &'a Value, place: &Place, trail: &mut Trail) {
         self.properties(direction, old, new, place, trail);
         self.values(direction, old, new, place);
+        if direction == Reply {
+            self.null(old, new, place);
+        }
         for (key, old_part, new_part) in pairs(Some(old), Some(new)) {
             let place = place.at(key);
             match (key, old_part, new_part) {
                 ("properties" | "required" | "enum" | keyword::OPEN, ..) => {}
+                ("nullable" | keyword::NULL_BY, ..) if direction == Reply => {}
                 ("items", Some(old), Some(new)) => {
                     self.walk(direction, old, new, &place.titled(format!("{}[]", place.field)), trail);
                 }

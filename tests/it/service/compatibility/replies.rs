@@ -1,9 +1,15 @@
 //! What clients are answered.
 
-use crm::service::compatibility::Verdict::{self, Breaking, Compatible};
-use serde_json::json;
+use crm::service::compatibility::{
+    Verdict::{self, Breaking, Compatible},
+    compare,
+};
+use serde_json::{Value, json};
 
-use super::{Mutation, api, assert_word, assert_words, at, drop_key, prepared, pull, push, put, rename, schema};
+use super::{
+    Mutation, api, assert_word, assert_words, at, drop_key, parameter, prepared, pull, push, put, rename,
+    retain_parameters, schema,
+};
 
 #[test]
 fn what_answers_less_or_other_things_is_breaking() {
@@ -124,4 +130,81 @@ fn a_schema_that_contains_itself_is_compared_once() {
     });
     assert_word("removed", &document, |d| drop(drop_key(d, &schema("Contact/properties/name"))), Breaking);
     assert_word("added", &document, |d| put(d, &schema("Contact/properties/x"), json!({})), Compatible);
+}
+
+/// Lists whose total is a number for all, as those of an older contract.
+fn with_totals() -> Value {
+    prepared(|d| {
+        for key in ["nullable", "x-null-by"] {
+            let total = at(d, &schema("ContactList/properties/total")).as_object_mut().unwrap();
+            total.shift_remove(key);
+        }
+        retain_parameters(d, |parameter| parameter["name"] != "total");
+    })
+}
+
+fn without_total_on_request(d: &mut Value) {
+    put(d, &schema("ContactList/properties/total/nullable"), json!(true));
+    put(d, &schema("ContactList/properties/total/x-null-by"), json!("total"));
+    let total = json!({ "name": "total", "in": "query", "schema": { "type": "boolean", "default": true } });
+    push(d, "/paths/~1contacts/get/parameters", total);
+}
+
+#[test]
+fn null_may_come_where_a_new_parameter_asks_for_it() {
+    let rows: [(&str, Mutation, Verdict); 6] = [
+        ("asked for", without_total_on_request, Compatible),
+        (
+            "asked for by nothing",
+            |d| {
+                without_total_on_request(d);
+                drop_key(d, &schema("ContactList/properties/total/x-null-by"));
+            },
+            Breaking,
+        ),
+        (
+            "asked for by a parameter that there is not",
+            |d| {
+                without_total_on_request(d);
+                retain_parameters(d, |parameter| parameter["name"] != "total");
+            },
+            Breaking,
+        ),
+        (
+            "asked for by a parameter that there was",
+            |d| {
+                without_total_on_request(d);
+                put(d, &schema("ContactList/properties/total/x-null-by"), json!("page"));
+            },
+            Breaking,
+        ),
+        (
+            "asked for by a header",
+            |d| {
+                without_total_on_request(d);
+                parameter(d, "total")["in"] = json!("header");
+            },
+            Breaking,
+        ),
+        (
+            "asked for by a parameter that is required",
+            |d| {
+                without_total_on_request(d);
+                parameter(d, "total")["required"] = json!(true);
+            },
+            Breaking,
+        ),
+    ];
+    let document = with_totals();
+    for (name, mutation, word) in rows {
+        assert_word(name, &document, mutation, word);
+    }
+    let mut asked = document.clone();
+    without_total_on_request(&mut asked);
+    let outcome = compare(&document, &asked);
+    let told = outcome.differences.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    assert!(told.contains("total: it may be null now, where the new parameter `total` asks for that"), "{told}");
+    // Who never asked may not get it in a later contract either.
+    let drop = |d: &mut Value| drop(drop_key(d, &schema("ContactList/properties/total/x-null-by")));
+    assert_word("no longer only asked for", &asked, drop, Breaking);
 }

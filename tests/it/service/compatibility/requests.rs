@@ -145,3 +145,31 @@ fn unlisted_fields_of_a_request_are_judged_in_both_directions() {
     assert_eq!(compare(&refused, &accepted).verdict, Compatible);
     assert_eq!(compare(&accepted, &refused).verdict, Breaking);
 }
+
+#[test]
+fn a_list_of_values_in_a_request_gets_more_and_loses_none() {
+    let stages = |pattern: &str| json!({ "type": "string", "pattern": pattern });
+    let listed = r"^(0|1)(,(0|1)){0,19}$";
+    let document = |pattern: &str| {
+        let mut document = api();
+        let parameter = json!({ "name": "values", "in": "query", "schema": stages(pattern) });
+        push(&mut document, "/paths/~1contacts/get/parameters", parameter);
+        document
+    };
+    for (pattern, word) in [
+        (r"^(0|1|2)(,(0|1|2)){0,19}$", Compatible),
+        (r"^(1|2|0)(,(1|2|0)){0,29}$", Compatible),
+        (r"^(0)(,(0)){0,19}$", Breaking),
+        (r"^(0|2)(,(0|2)){0,19}$", Breaking),
+        (r"^(0|1|2)(,(0|1)){0,19}$", Breaking),
+        (r"^(0|1|2)(,(0|1|2)){0,9}$", Breaking),
+        (r"^(0|1|2)$", Breaking),
+        (r"^-?(0|1|2)(,-?(0|1|2)){0,19}$", Breaking),
+        (r"^(0|1|.)(,(0|1|.)){0,19}$", Breaking),
+    ] {
+        let outcome = compare(&document(listed), &document(pattern));
+        assert_eq!(outcome.verdict, word, "{pattern}: {:#?}", outcome.differences);
+    }
+    let outcome = compare(&document("^-?(a)(,-?(a)){0,2}$"), &document("^-?(a|b)(,-?(a|b)){0,2}$"));
+    assert_eq!(outcome.verdict, Compatible, "{:#?}", outcome.differences);
+}
