@@ -41,6 +41,7 @@ mod m20261126_000019_pii_forms;
 mod m20261126_000020_receipts;
 mod m20261126_000021_list_counts;
 mod m20261127_000022_list_indexes;
+mod m20261127_000023_search;
 
 /// All migrations, oldest first.
 #[derive(Debug)]
@@ -69,6 +70,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261126_000020_receipts::Migration),
             Box::new(m20261126_000021_list_counts::Migration),
             Box::new(m20261127_000022_list_indexes::Migration),
+            Box::new(m20261127_000023_search::Migration),
         ]
     }
 }

@@ -10,7 +10,7 @@ use super::open::Change;
 use crate::{
     audit::{AuditEntry, AuditedAction, reading::reading},
     auth::Actor,
-    database::tenancy::Tenanted,
+    database::{search::document, tenancy::Tenanted},
     error::{Error, Result},
     events::event::NewEvent,
     resource::{Action, Published, deletion},
@@ -27,6 +27,8 @@ impl Change<'_> {
     pub async fn insert<E: Published>(&mut self, mut row: E::Model) -> Result<E::Model> {
         let actions = E::actions(None, Some(&row));
         *E::version(&mut row) = actions.len() as i64;
+        E::put_sort_key(&mut row);
+        document::insert(self.db(), self.tenant(), (E::KIND.name, E::id(&row)), E::text(&row)).await?;
         E::insert(row.clone().into_active_model()).exec_without_returning(self.db()).await?;
         self.record::<E>(AuditedAction::created::<E>(&row), &row, &actions, 0)?;
         Ok(row)
@@ -111,7 +113,12 @@ impl Change<'_> {
 
     /// Writes what differs between two versions of a row. A reference to what is deleted is not in the version that was
     /// read: it is left to the steps that clear it, unless another reference changes, whose constraints include it.
+    ///
+    /// What the row is sorted and searched by is written with it.
     pub(super) async fn store<E: Published>(&self, before: &E::Model, row: &E::Model) -> Result<()> {
+        let mut row = row.clone();
+        E::put_sort_key(&mut row);
+        let row = &row;
         let mut changed = before.clone().into_active_model();
         for column in E::Column::iter() {
             changed.set_if_not_equals(column, row.get(column));
@@ -120,10 +127,14 @@ impl Change<'_> {
             E::REFERENCES.iter().for_each(|reference| changed.set(reference.column, row.get(reference.column)));
         }
         let stored = E::update_of(self.tenant()).set(changed).filter(E::ID.eq(E::id(row))).exec(self.db()).await?;
-        match stored.rows_affected {
-            1 => Ok(()),
-            _ => Err(Error::internal("a locked row is gone")),
+        if stored.rows_affected != 1 {
+            return Err(Error::internal("a locked row is gone"));
         }
+        if E::text(before) != E::text(row) {
+            // A trigger has deleted the document of the text before.
+            document::insert(self.db(), self.tenant(), (E::KIND.name, E::id(row)), E::text(row)).await?;
+        }
+        Ok(())
     }
 
     /// The new `updatedAt` of a row last changed at `before`: now, but always later than `before`.

@@ -8,6 +8,7 @@ use crate::{
     http::tag::Tag,
     pii::{BlindIndex, EmailRule, PhoneRule, PiiColumn, PiiSlot, PiiTable, Sealed},
     resource::{AuditField, ERASED, Erasable, Kind, OfCustomer, OnDelete, PersonalField, Reference, Resource},
+    values::normal_form::sort_key,
 };
 
 /// The resource type.
@@ -38,6 +39,8 @@ pub struct Model {
     pub updated_at: DateTimeUtc,
     pub version: i64,
     pub deleted_at: Option<DateTimeUtc>,
+    #[sea_orm(column_type = "Text")]
+    pub name_sort: String,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -74,6 +77,16 @@ impl Resource for Entity {
     const DELETED_AT: Option<Column> = Some(Column::DeletedAt);
     const PII: Option<PiiTable> = Some(PERSONAL_DATA);
 
+    const TEXT: Column = Column::Name;
+
+    fn text(row: &Model) -> &str {
+        &row.name
+    }
+
+    fn put_sort_key(row: &mut Model) {
+        row.name_sort = sort_key(&row.name);
+    }
+
     fn id(row: &Model) -> Uuid {
         row.contact_id
     }
@@ -108,6 +121,7 @@ impl Resource for Entity {
             updated_at: _,
             version: _,
             deleted_at: _,
+            name_sort: _,
         } = row;
         vec![
             AuditField::Plain("customerId", Some(customer_id.to_string())),

@@ -89,6 +89,7 @@ pub async fn insert(change: &mut Change<'_>, body: ContactCreate) -> Result<Mode
         updated_at: change.now().0,
         version: 0,
         deleted_at: None,
+        name_sort: String::new(),
     };
     PHONE.put(change.cipher(), change.location(), row.phone_slot(), phone.into_option())?;
     EMAIL.put(change.cipher(), change.location(), row.email_slot(), email.into_option())?;

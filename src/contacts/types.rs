@@ -99,6 +99,7 @@ impl Projection for Contact {
             updated_at,
             version: _,
             deleted_at: _,
+            name_sort: _,
         } = row;
         let location = PiiLocation { tenant: &tenant_id, id: contact_id };
         Ok(Self {

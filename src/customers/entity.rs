@@ -8,6 +8,7 @@ use crate::{
     http::tag::Tag,
     pii::{BlindIndex, EmailRule, PhoneRule, PiiColumn, PiiSlot, PiiTable, Sealed},
     resource::{Action, AuditField, ERASED, Erasable, Kind, PersonalField, Resource},
+    values::normal_form::sort_key,
 };
 
 /// The resource type.
@@ -37,6 +38,8 @@ pub struct Model {
     pub updated_at: DateTimeUtc,
     pub version: i64,
     pub deleted_at: Option<DateTimeUtc>,
+    #[sea_orm(column_type = "Text")]
+    pub name_sort: String,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -76,6 +79,16 @@ impl Resource for Entity {
     const DELETED_AT: Option<Column> = Some(Column::DeletedAt);
     const PII: Option<PiiTable> = Some(PERSONAL_DATA);
 
+    const TEXT: Column = Column::Name;
+
+    fn text(row: &Model) -> &str {
+        &row.name
+    }
+
+    fn put_sort_key(row: &mut Model) {
+        row.name_sort = sort_key(&row.name);
+    }
+
     fn id(row: &Model) -> Uuid {
         row.customer_id
     }
@@ -105,6 +118,7 @@ impl Resource for Entity {
             updated_at: _,
             version: _,
             deleted_at: _,
+            name_sort: _,
         } = row;
         vec![
             AuditField::Personal("name", Some(name)),

@@ -77,6 +77,7 @@ pub async fn insert(change: &mut Change<'_>, body: CustomerCreate) -> Result<Mod
         updated_at: change.now().0,
         version: 0,
         deleted_at: None,
+        name_sort: String::new(),
     };
     let (cipher, location) = (change.cipher(), change.location());
     CONTACT_PHONE.put(cipher, location, row.contact_phone_slot(), contact_phone.into_option())?;

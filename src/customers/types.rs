@@ -95,6 +95,7 @@ impl Projection for Customer {
             updated_at,
             version: _,
             deleted_at: _,
+            name_sort: _,
         } = row;
         let location = PiiLocation { tenant: &tenant_id, id: customer_id };
         Ok(Self {

@@ -20,6 +20,7 @@
 //! | [`permissions`] | who else on this machine may open the SQLite file |
 //! | [`counts`] | how many rows a list has, kept by triggers: folded, checked, mended |
 //! | [`list`] | a page of a list: filtered, sorted, from any place |
+//! | [`search`] | the index by which text is found |
 //! | [`vacuum`] | removing deleted data from the files |
 //! | [`tenancy`], [`read`], [`decode`] | how a query stays within its tenant · how a row is read · what may be damaged |
 
@@ -47,6 +48,7 @@ pub mod read;
 mod reader;
 mod retry;
 pub mod roles;
+pub mod search;
 mod steps;
 pub mod tenancy;
 mod transaction;

@@ -56,6 +56,12 @@ impl Resource for Entity {
         Reference::to::<contacts::Entity>(Column::ContactId, OnDelete::Clear),
     ];
 
+    const TEXT: Column = Column::Content;
+
+    fn text(row: &Model) -> &str {
+        &row.content
+    }
+
     fn id(row: &Model) -> Uuid {
         row.follow_up_id
     }

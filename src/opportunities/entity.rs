@@ -8,6 +8,7 @@ use crate::{
     database::tenancy::SortKey,
     http::tag::Tag,
     resource::{AuditField, Kind, OfCustomer, OnDelete, Reference, Resource},
+    values::normal_form::sort_key,
 };
 
 /// The resource type.
@@ -35,6 +36,8 @@ pub struct Model {
     pub updated_at: DateTimeUtc,
     pub version: i64,
     pub deleted_at: Option<DateTimeUtc>,
+    #[sea_orm(column_type = "Text")]
+    pub title_sort: String,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -52,6 +55,16 @@ impl Resource for Entity {
     const REFERENCES: &'static [Reference<Self>] =
         &[Reference::to::<customers::Entity>(Column::CustomerId, OnDelete::Delete)];
     const DELETED_AT: Option<Column> = Some(Column::DeletedAt);
+
+    const TEXT: Column = Column::Title;
+
+    fn text(row: &Model) -> &str {
+        &row.title
+    }
+
+    fn put_sort_key(row: &mut Model) {
+        row.title_sort = sort_key(&row.title);
+    }
 
     fn id(row: &Model) -> Uuid {
         row.opportunity_id
@@ -80,6 +93,7 @@ impl Resource for Entity {
             updated_at: _,
             version: _,
             deleted_at: _,
+            title_sort: _,
         } = row;
         vec![
             AuditField::Plain("customerId", Some(customer_id.to_string())),

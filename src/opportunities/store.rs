@@ -55,6 +55,7 @@ pub async fn insert(change: &mut Change<'_>, body: OpportunityCreate) -> Result<
         updated_at: change.now().0,
         version: 0,
         deleted_at: None,
+        title_sort: String::new(),
     };
     change.insert::<Entity>(row).await
 }

@@ -119,6 +119,7 @@ impl Projection for Opportunity {
             updated_at,
             version: _,
             deleted_at: _,
+            title_sort: _,
         } = row;
         Ok(Self {
             opportunity_id: Id(opportunity_id),

@@ -22,7 +22,7 @@ const PASSES: u32 = 5;
 
 /// The tables with a tenant's rows, besides those of its events and of the audit trail, with what else their keys have
 /// besides the tenant: those that refer to others first.
-const TABLES: [(&str, &str); 9] = [
+const TABLES: [(&str, &str); 12] = [
     ("deletions", "resource_id"),
     ("follow_ups", "follow_up_id"),
     ("contacts", "contact_id"),
@@ -32,6 +32,9 @@ const TABLES: [(&str, &str); 9] = [
     ("idempotent", "request_id"),
     ("inbox_events", "consumer, sender, event_id"),
     ("inbox", "consumer, event_id"),
+    ("search_documents", "resource_id"),
+    ("search_queue", "resource_id"),
+    ("search_builds", "tenant_id"),
 ];
 
 /// The tables of its events, once these are gone.

@@ -37,6 +37,15 @@ pub trait Resource:
     /// deleted.
     const DELETED_AT: Option<Self::Column> = None;
 
+    /// The column with the text that the rows are searched by.
+    const TEXT: Self::Column;
+
+    /// The text that the row is searched by.
+    fn text(row: &Self::Model) -> &str;
+
+    /// Puts into the row what it is sorted by, if it is sorted by its text.
+    fn put_sort_key(_row: &mut Self::Model) {}
+
     /// The row's id.
     fn id(row: &Self::Model) -> Uuid;
 

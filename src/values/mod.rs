@@ -5,7 +5,8 @@
 //! `Option` and integers accept more than their schemas say, and echo the client's value in their messages.
 //!
 //! Also here: [`clock`] for time and new ids, and what requests consist of: [`page`], [`query`], [`request_id`],
-//! [`json`]; [`normal_form`] for how text is sorted and searched; [`unknown_name`] for what is said of a field or parameter that does not exist.
+//! [`json`]; [`normal_form`] and [`grams`] for how text is sorted and searched; [`unknown_name`] for what is said of a field or
+//! parameter that does not exist.
 //!
 //! Reading order: [`contract`], then [`text`], [`optional`], [`id`], [`timestamp`], [`number`], [`integer_enum`],
 //! [`tenant`], [`shown`], [`currency`].
@@ -14,6 +15,7 @@ pub mod amount;
 pub mod clock;
 pub mod contract;
 pub mod currency;
+pub mod grams;
 pub mod id;
 pub mod integer_enum;
 pub mod json;

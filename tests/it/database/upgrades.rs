@@ -53,13 +53,14 @@ const VALUES: [(&str, &str); 27] = [
 /// The id of every resource, so that references hold.
 const ID: &str = "019aa5c8-7d40-7c1e-b3a2-5f0e6d1c2b3a";
 
-/// The tables, but for the list of migrations.
+/// The tables, but for the list of migrations, and those that SQLite keeps the index of searches in by itself.
 async fn tables(database: &DatabaseConnection) -> Vec<String> {
     let sql = match database.get_database_backend() {
         DbBackend::Postgres => "SELECT table_name::text FROM information_schema.tables WHERE table_schema = 'public'",
         _ => "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'",
     };
-    column(database, &format!("{sql} ORDER BY 1")).await.into_iter().filter(|name| name != "seaql_migrations").collect()
+    let is_ours = |name: &String| name != "seaql_migrations" && !name.starts_with("search_index");
+    column(database, &format!("{sql} ORDER BY 1")).await.into_iter().filter(is_ours).collect()
 }
 
 /// The columns of a table with their types; none whose value the database gives, such as that of a sequence.
