@@ -42,6 +42,7 @@ mod m20261126_000020_receipts;
 mod m20261126_000021_list_counts;
 mod m20261127_000022_list_indexes;
 mod m20261127_000023_search;
+mod m20261127_000024_resource_changes;
 
 /// All migrations, oldest first.
 #[derive(Debug)]
@@ -71,6 +72,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261126_000021_list_counts::Migration),
             Box::new(m20261127_000022_list_indexes::Migration),
             Box::new(m20261127_000023_search::Migration),
+            Box::new(m20261127_000024_resource_changes::Migration),
         ]
     }
 }

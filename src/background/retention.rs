@@ -1,6 +1,12 @@
 //! The retention: what is deleted once it was kept for long enough, by the horizon ([`crate::database::horizon`]).
 
-use crate::{app::App, audit, change, database::horizon::Advanced, error::Result, events::outbox};
+use crate::{
+    app::App,
+    audit, change,
+    database::horizon::Advanced,
+    error::Result,
+    events::{changes, outbox},
+};
 
 /// What was deleted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -11,6 +17,8 @@ pub struct Purged {
     pub request_ids: u64,
     /// Events.
     pub events: u64,
+    /// Deletions, of which `/changes` told.
+    pub deletions: u64,
 }
 
 /// Settles what the retention takes for the time, before this process writes anything. A fault of the database is logged
@@ -35,10 +43,11 @@ pub async fn purge(app: &App) -> Result<Purged> {
         request_ids: change::purge_claims(database, horizon.days_before(config.idempotency_retention_days)).await?,
         events: outbox::purge(database, horizon.days_before(config.events_retention_days), config.events_url.is_some())
             .await?,
+        deletions: changes::retention::purge(database, horizon.days_before(config.changes_retention_days)).await?,
     };
     if purged != Purged::default() {
-        let Purged { entries, request_ids, events } = purged;
-        tracing::info!(entries, request_ids, events, "deleted what is past its time");
+        let Purged { entries, request_ids, events, deletions } = purged;
+        tracing::info!(entries, request_ids, events, deletions, "deleted what is past its time");
     }
     Ok(purged)
 }

@@ -49,9 +49,10 @@ impl DemoConfig {
             "CRM_TENANCY" => Some("token".to_owned()),
             "CRM_SCOPES" => Some("required".to_owned()),
             "CRM_PHONE_COUNTRY" => Some("GB".to_owned()),
-            "CRM_AUDIT_RETENTION_DAYS" | "CRM_EVENTS_RETENTION_DAYS" | "CRM_IDEMPOTENCY_RETENTION_DAYS" => {
-                Some(RETENTION_DAYS.to_owned())
-            }
+            "CRM_AUDIT_RETENTION_DAYS"
+            | "CRM_CHANGES_RETENTION_DAYS"
+            | "CRM_EVENTS_RETENTION_DAYS"
+            | "CRM_IDEMPOTENCY_RETENTION_DAYS" => Some(RETENTION_DAYS.to_owned()),
             "CRM_LOG" => set(name).or_else(|| Some("warn".to_owned())),
             "CRM_LOG_FORMAT" => set(name).or_else(|| Some("text".to_owned())),
             name if TAKEN.contains(&name) => set(name),

@@ -132,6 +132,8 @@ pub struct Config {
     pub audit_retention_days: u16,
     /// How many days events are kept.
     pub events_retention_days: u16,
+    /// How many days it is told at `/changes` that a resource was deleted.
+    pub changes_retention_days: u16,
     /// The broker that events are published to and consumed from; without one they can be read over HTTP alone.
     pub events_url: Option<EventsUrl>,
     /// Whether `crm serve` speaks to the broker, or leaves that to `crm relay`.
@@ -215,6 +217,7 @@ impl Config {
             phone_country: pii.phone_country?,
             audit_retention_days: retention.audit?,
             events_retention_days: retention.events?,
+            changes_retention_days: retention.changes?,
             events_url: events.url,
             events_relay: events.relay?,
             idempotency_retention_days: retention.idempotency?,

@@ -7,6 +7,7 @@ pub(super) struct Retention {
     pub(super) audit: Option<u16>,
     pub(super) idempotency: Option<u16>,
     pub(super) events: Option<u16>,
+    pub(super) changes: Option<u16>,
 }
 
 impl Retention {
@@ -26,6 +27,12 @@ impl Retention {
             ),
             events: env
                 .value("CRM_EVENTS_RETENTION_DAYS", "7", "days that events are kept, at least 1", |text| days(text, 1)),
+            changes: env.value(
+                "CRM_CHANGES_RETENTION_DAYS",
+                "90",
+                "days that `GET /changes` tells of a deletion, at least 1",
+                |text| days(text, 1),
+            ),
         }
     }
 }

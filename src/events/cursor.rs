@@ -17,8 +17,10 @@ use crate::values::{ContractValue, Tenant, Violation, contract_type};
 
 /// What cursors of the present form begin with; the former ones begin with a digit.
 const PREFIX: &str = "v1";
-/// The bytes of a cursor: its position, its tag and its check.
-const SIZE: usize = 8 + 6 + 4;
+/// The bytes of a cursor: its place and its check.
+const SIZE: usize = Place::SIZE + CHECK;
+/// The bytes of a check.
+pub(super) const CHECK: usize = 4;
 
 /// What a reader sends that does not come from its feed.
 pub(super) const UNKNOWN: &str = "must be a cursor that the feed answered";
@@ -35,47 +37,85 @@ pub enum Cursor {
 /// A position in the feed of a tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FeedCursor {
-    position: i64,
+    place: Place,
+    check: [u8; CHECK],
+}
+
+/// A position, and what is remembered of the event there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    pub position: i64,
     tag: [u8; 6],
-    check: [u8; 4],
+}
+
+impl Place {
+    /// Its bytes.
+    pub const SIZE: usize = 8 + 6;
+
+    /// The place of this event; none where it is not known, or where no event was yet.
+    pub fn new(position: i64, event: Option<Uuid>) -> Self {
+        Self { position, tag: event.map(tag).unwrap_or_default() }
+    }
+
+    /// Whether this event is the one at the position.
+    pub fn is_of(&self, event: Uuid) -> bool {
+        self.tag == tag(event)
+    }
+
+    /// Whether it was known which event that is.
+    pub fn is_known(&self) -> bool {
+        self.tag != [0; 6]
+    }
+
+    pub fn bytes(&self) -> [u8; Self::SIZE] {
+        let mut bytes = [0; Self::SIZE];
+        let both = self.position.to_be_bytes().into_iter().chain(self.tag);
+        bytes.iter_mut().zip(both).for_each(|(to, byte)| *to = byte);
+        bytes
+    }
+
+    /// What [`Self::bytes`] made; none where the position is none.
+    pub fn read(bytes: [u8; Self::SIZE]) -> Option<Self> {
+        let (position, rest) = bytes.split_first_chunk()?;
+        let position = i64::from_be_bytes(*position);
+        (position >= 0).then_some(Self { position, tag: *rest.first_chunk()? })
+    }
 }
 
 impl FeedCursor {
     /// The cursor behind this event; none where it is not known, or where no event was yet.
     #[must_use]
     pub fn new(tenant: &Tenant, position: i64, event: Option<Uuid>) -> Self {
-        let tag = event.map(tag).unwrap_or_default();
-        Self { position, tag, check: check(tenant, position, tag) }
+        let place = Place::new(position, event);
+        Self { place, check: check(tenant, &place.bytes()) }
     }
 
     /// The position in the tenant's feed; 0 before the first event.
     #[must_use]
     pub fn position(&self) -> i64 {
-        self.position
+        self.place.position
     }
 
     /// Whether it was made for this tenant, and arrived whole.
     #[must_use]
     pub fn is_of(&self, tenant: &Tenant) -> bool {
-        self.check == check(tenant, self.position, self.tag)
+        self.check == check(tenant, &self.place.bytes())
     }
 
     /// Whether this event is the one at its position.
     #[must_use]
     pub fn is_behind(&self, event: Uuid) -> bool {
-        self.tag == tag(event)
+        self.place.is_of(event)
     }
 
     fn parse(text: &str) -> Option<Self> {
         let bytes: [u8; SIZE] = URL_SAFE_NO_PAD.decode(text.strip_prefix(PREFIX)?).ok()?.try_into().ok()?;
-        let (position, rest) = bytes.split_first_chunk()?;
-        let (tag, rest) = rest.split_first_chunk()?;
-        let position = i64::from_be_bytes(*position);
-        (position >= 0).then_some(Self { position, tag: *tag, check: *rest.first_chunk()? })
+        let (place, check) = bytes.split_first_chunk()?;
+        Some(Self { place: Place::read(*place)?, check: *check.first_chunk()? })
     }
 
     fn text(&self) -> String {
-        let bytes = [self.position.to_be_bytes().as_slice(), &self.tag, &self.check].concat();
+        let bytes = [self.place.bytes().as_slice(), &self.check].concat();
         PREFIX.to_owned() + &URL_SAFE_NO_PAD.encode(bytes)
     }
 }
@@ -84,9 +124,10 @@ fn tag(event: Uuid) -> [u8; 6] {
     Sha256::digest(event.as_bytes()).first_chunk().copied().unwrap_or_default()
 }
 
-fn check(tenant: &Tenant, position: i64, tag: [u8; 6]) -> [u8; 4] {
-    let hash = Sha256::new_with_prefix(position.to_be_bytes()).chain_update(tag).chain_update(tenant.as_str());
-    hash.finalize().first_chunk().copied().unwrap_or_default()
+/// What binds the bytes of a cursor to its tenant, and shows whether all of them arrived.
+pub(super) fn check(tenant: &Tenant, bytes: &[u8]) -> [u8; CHECK] {
+    let hash = Sha256::new_with_prefix(bytes).chain_update(tenant.as_str()).finalize();
+    hash.first_chunk().copied().unwrap_or_default()
 }
 
 impl serde::Serialize for Cursor {

@@ -38,7 +38,8 @@ const TABLES: [(&str, &str); 12] = [
 ];
 
 /// The tables of its events, once these are gone.
-const EVENT_TABLES: [&str; 4] = ["outbox_held", "feed_events", "feed_tenants", "outbox_purged"];
+const EVENT_TABLES: [&str; 5] =
+    ["outbox_held", "feed_events", "feed_tenants", "outbox_purged", "resource_changes_purged"];
 
 /// How many rows of a tenant there are.
 ///
@@ -93,6 +94,7 @@ async fn delete(database: &Database, tenant: &Tenant, deleted: &mut u64, progres
         repeat(database, tenant, &events(), deleted, progress).await?;
         left = count(database, tenant).await?;
     }
+    repeat(database, tenant, &[changes()], &mut 0, &|_| {}).await?;
     // Its lists are empty, and so are their counters.
     fold::fold(database, Some(tenant)).await?;
     Ok(left)
@@ -112,6 +114,15 @@ fn events() -> [String; 3] {
         ),
         format!("DELETE FROM outbox WHERE seq IN ({some})"),
     ]
+}
+
+/// How what is known of the last changes of its resources goes, once its events are gone.
+fn changes() -> String {
+    format!(
+        "DELETE FROM resource_changes WHERE tenant_id = $1 \
+         AND resource_id IN (SELECT resource_id FROM resource_changes WHERE tenant_id = $1 LIMIT {ROWS}) \
+         AND NOT EXISTS (SELECT 1 FROM outbox WHERE tenant_id = $1)"
+    )
 }
 
 /// Executes statements, together in a transaction, until the last one deletes nothing more.

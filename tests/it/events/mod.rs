@@ -1,5 +1,6 @@
 //! Domain events, as readers of the feed meet them.
 
+mod changes;
 mod cursors;
 mod feed;
 mod million;

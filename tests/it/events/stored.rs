@@ -93,7 +93,12 @@ async fn begin(db: &DatabaseConnection) -> DatabaseTransaction {
 
 /// Keeps what the tables of the events hold.
 pub async fn back_up(db: &DatabaseConnection) {
-    for table in TABLES {
+    back_up_tables(db, &TABLES).await;
+}
+
+/// The same of these tables.
+pub async fn back_up_tables(db: &DatabaseConnection, tables: &[&str]) {
+    for table in tables {
         db.execute_unprepared(&format!("DROP TABLE IF EXISTS backup_{table}")).await.unwrap();
         db.execute_unprepared(&format!("CREATE TABLE backup_{table} AS SELECT * FROM {table}")).await.unwrap();
     }
@@ -101,7 +106,12 @@ pub async fn back_up(db: &DatabaseConnection) {
 
 /// Restores what they held.
 pub async fn restore(db: &DatabaseConnection) {
-    for table in TABLES {
+    restore_tables(db, &TABLES).await;
+}
+
+/// The same of these tables, in this order.
+pub async fn restore_tables(db: &DatabaseConnection, tables: &[&str]) {
+    for table in tables {
         db.execute_unprepared(&format!("DELETE FROM {table}")).await.unwrap();
         db.execute_unprepared(&format!("INSERT INTO {table} SELECT * FROM backup_{table}")).await.unwrap();
     }
