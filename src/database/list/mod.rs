@@ -34,6 +34,7 @@ pub use self::{
     criterion::Criterion,
     order::{Direction, Order},
     position::Position,
+    query::BOUND,
     total::{Count, Total},
 };
 use self::{
@@ -44,8 +45,6 @@ use self::{
 use super::tenancy::Listed;
 use crate::{error::Result, values::Tenant};
 
-/// How many rows of a tenant may be looked at for a page, and are counted for a total.
-pub const BOUND: u64 = 10_000;
 /// How many rows are gathered and sorted rather than looked for in the order of the list.
 pub const FEW: u64 = 1_000;
 

@@ -17,6 +17,9 @@ use super::{
 };
 use crate::{database::tenancy::Listed, error::Result, values::Tenant};
 
+/// How many rows of a tenant may be looked at for a page, and are counted for a total.
+pub const BOUND: u64 = 10_000;
+
 /// The part of a page that one statement reads.
 #[derive(Debug)]
 pub(super) struct Piece<M> {

@@ -6,9 +6,8 @@ use sea_orm::{
 };
 
 use super::{
-    BOUND,
     criterion::{Criterion, is_among, stored},
-    query::Scope,
+    query::{BOUND, Scope},
 };
 use crate::{database::tenancy::Listed, error::Result};
 

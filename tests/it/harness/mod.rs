@@ -424,6 +424,11 @@ impl Reply {
     }
 }
 
+/// The last page of a list, of which so many items are on the pages before it.
+pub fn last_page(skipped: usize, data: Vec<Value>) -> Value {
+    json!({ "total": skipped + data.len(), "data": data, "totalExact": true, "nextCursor": null })
+}
+
 /// A text field of each item of a list.
 pub fn fields<'b>(list: &'b Value, field: &str) -> Vec<&'b str> {
     list["data"].as_array().unwrap().iter().map(|item| item[field].as_str().unwrap()).collect()

@@ -4,7 +4,9 @@ use crm::database::{Failure, counts::fold};
 use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
 
-use crate::harness::{Service, UNKNOWN_ID, counts::assert_right, fields, on_postgres, random::Random, sql::scalar};
+use crate::harness::{
+    Service, UNKNOWN_ID, counts::assert_right, fields, last_page, on_postgres, random::Random, sql::scalar,
+};
 
 const TENANTS: [&str; 2] = ["one", "two"];
 const LISTS: [&str; 4] = ["/customers", "/contacts", "/opportunities", "/follow-ups"];
@@ -45,7 +47,7 @@ async fn assert_totals(service: &Service, tenant: &str, ids: &Ids, foreign: &Ids
         let all = read(service, tenant, &format!("{list}?pageSize=100{filter}")).await;
         let seen = all["data"].as_array().unwrap().len();
         assert!(seen < 100 && all["total"] == seen, "{tenant} {list} {filter}: {seen} of {}", all["total"]);
-        let page = ["page=1&pageSize=1", "page=900&pageSize=100"][random.below(2)];
+        let page = ["page=1&pageSize=1", "page=101&pageSize=100"][random.below(2)];
         let total = read(service, tenant, &format!("{list}?{page}{filter}")).await["total"].clone();
         assert_eq!(total, seen, "{tenant} {list} {page} {filter}");
     }
@@ -163,7 +165,7 @@ async fn assert_nothing_is_left(service: &Service) {
             }
         }
         for list in LISTS {
-            assert_eq!(read(service, tenant, &format!("{list}?page=2")).await, json!({ "data": [], "total": 0 }));
+            assert_eq!(read(service, tenant, &format!("{list}?page=2")).await, last_page(0, vec![]));
         }
     }
     service.remove_deleted().await;
