@@ -140,6 +140,12 @@ impl<C: ConnectionTrait, E: Listed<Model: Send + Sync>> List<'_, C, E> {
                         Total::Kept(total) if is_all => Some(total),
                         _ => None,
                     };
+                    if is_all {
+                        let plain = self.scope.plain(self.db, driving.clone(), keys, wanted, kept).await?;
+                        if !plain.rows.is_empty() {
+                            return Ok(plain);
+                        }
+                    }
                     self.scope.walk(self.db, driving, keys, wanted, kept).await
                 }
                 [first, rest @ ..] if !first.values.is_empty() => self.value_by_value(first, rest, wanted).await,

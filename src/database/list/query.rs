@@ -86,6 +86,31 @@ impl<E: Listed> Scope<'_, E> {
         Ok(Piece { rows: rows.all(db).await?, ..Piece::default() })
     }
 
+    /// The rows of a range of an index, in its order, if nothing is hidden: then as many are looked at as are read. None of
+    /// them otherwise.
+    pub async fn plain(
+        &self,
+        db: &impl ConnectionTrait,
+        driving: Condition,
+        keys: &[Key<E>],
+        Window { offset, limit, .. }: Window,
+        total: Option<&Expr>,
+    ) -> Result<Piece<E::Model>> {
+        let rows = stored::<E>(self.tenant).filter(driving);
+        let nothing_is_hidden = E::hides(self.tenant).map(ExprTrait::not);
+        let rows = nothing_is_hidden.into_iter().chain(behind(keys)).fold(rows, QueryFilter::filter);
+        let rows = total.into_iter().fold(rows, |rows, total| rows.expr_as(total.clone(), TOTAL));
+        let rows = sorted(rows, keys).offset(offset).limit(limit).into_query();
+        let mut piece = Piece::default();
+        for row in db.query_all_raw(self.backend.build(&rows)).await? {
+            piece.rows.push(E::Model::from_query_result(&row, "")?);
+            if total.is_some() {
+                piece.total = Some(row.try_get("", TOTAL)?);
+            }
+        }
+        Ok(piece)
+    }
+
     /// The rows in the order of an index, of which `driving` says what range.
     pub async fn walk(
         &self,
