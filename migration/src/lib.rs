@@ -43,6 +43,7 @@ mod m20261126_000021_list_counts;
 mod m20261127_000022_list_indexes;
 mod m20261127_000023_search;
 mod m20261127_000024_resource_changes;
+mod m20261127_000026_audit_indexes;
 
 /// All migrations, oldest first.
 #[derive(Debug)]
@@ -73,6 +74,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000022_list_indexes::Migration),
             Box::new(m20261127_000023_search::Migration),
             Box::new(m20261127_000024_resource_changes::Migration),
+            Box::new(m20261127_000026_audit_indexes::Migration),
         ]
     }
 }

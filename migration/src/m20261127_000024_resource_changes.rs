@@ -107,7 +107,8 @@ impl Dialect {
         let existing = |(table, kind, id, deleted_at): &(&str, &str, &str, &str)| {
             format!(
                 "INSERT INTO resource_changes {COLUMNS} \
-                 SELECT tenant_id, {id}, '{kind}', version, 0, CAST({deleted_at} AS {timestamp}) FROM {table}"
+                 SELECT tenant_id, {id}, '{kind}', version, 0, CAST({deleted_at} AS {timestamp}) FROM {table} \
+                 WHERE true ON CONFLICT DO NOTHING"
             )
         };
         let in_feed = "feed_events p JOIN outbox o ON o.seq = p.seq WHERE o.tenant_id = p.tenant_id";

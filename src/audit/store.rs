@@ -3,10 +3,13 @@
 use std::{collections::HashMap, ops::Bound};
 
 use chrono::{DateTime, Utc};
-use sea_orm::{ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait};
+use sea_orm::{
+    ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
+    sea_query::{Expr, ExprTrait, Func},
+};
 use uuid::Uuid;
 
-use super::entity::{AuditAction, chain, logs};
+use super::entity::{AuditAction, chain, heads, logs, queue};
 use crate::{
     database::{
         Database,
@@ -64,10 +67,21 @@ pub async fn list(db: &impl ConnectionTrait, tenant: &Tenant, filter: Filter, sl
         resource_type.map(|kind| Criterion::<logs::Entity>::equal(logs::Column::ResourceType, kind)),
         Criterion::within(logs::Column::OccurredAt, from, to),
     ];
-    let criteria = criteria.into_iter().flatten().collect();
-    let query = ListQuery { criteria, order: Order::default(), slice, total: Total::Counted };
+    let criteria: Vec<_> = criteria.into_iter().flatten().collect();
+    let total = if criteria.is_empty() { Total::Kept(number_of_entries(tenant)) } else { Total::Counted };
+    let query = ListQuery { criteria, order: Order::default(), slice, total };
     let Rows { data, total, next } = query.read(db, tenant).await?;
     Ok(Rows { data: chained(db, tenant, data).await?, total, next })
+}
+
+/// How many entries the tenant has, as an expression: those of the chain that the retention has not deleted, and those that wait
+/// to be chained. Each entry is one or the other, at every instant.
+fn number_of_entries(tenant: &Tenant) -> Expr {
+    let kept = Expr::col(heads::Column::Sequence).sub(Expr::col(heads::Column::PurgedSequence));
+    let kept = heads::Entity::of(tenant).select_only().expr(kept).into_query();
+    let waiting = queue::Entity::of(tenant).select_only().expr(Expr::cust("count(*)")).into_query();
+    let kept = Expr::from(Func::coalesce([Expr::from(kept), Expr::val(0_i64)]));
+    kept.add(Expr::from(waiting)).cast_as("bigint")
 }
 
 /// The id, or none: the nil UUID stands for what is no id, and entries may hold it.

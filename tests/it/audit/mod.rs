@@ -2,6 +2,7 @@
 
 mod chain;
 mod entries;
+mod lists;
 mod queue;
 mod refusals;
 mod retention;
