@@ -200,14 +200,14 @@ fn tables(uuid: &str, (key, own): (&str, &str)) -> Vec<String> {
         format!(
             "CREATE TABLE IF NOT EXISTS search_builds (tenant_id varchar(64) NOT NULL PRIMARY KEY, \
              is_first boolean NOT NULL, resource_type varchar(32), after_tenant varchar(64), after_id {uuid}, \
-             rows bigint NOT NULL DEFAULT 0)"
+             done bigint NOT NULL DEFAULT 0)"
         ),
     ]
 }
 
-/// What is there already is built as well, of all tenants: searches say so until then.
-const FIRST_BUILD: &str =
-    "INSERT INTO search_builds (tenant_id, is_first) VALUES ('', true) ON CONFLICT (tenant_id) DO NOTHING";
+/// What is there already gets its documents afterwards: searches say so until then. All but follow-ups belong to customers.
+const FIRST_BUILD: &str = "INSERT INTO search_builds (tenant_id, is_first) SELECT '', true \
+     WHERE EXISTS (SELECT 1 FROM customers) OR EXISTS (SELECT 1 FROM follow_ups) ON CONFLICT (tenant_id) DO NOTHING";
 
 /// The index keeps nothing of what is deleted from it (`secure-delete`), neither where words stand (`detail`) nor how many
 /// there are (`columnsize`).

@@ -2,13 +2,14 @@
 //! consumed, what belongs to deleted resources is removed, what is searched by is indexed anew, old data is deleted.
 //!
 //! Reading order: `tasks` which tasks a process runs · `adapters` what a task does in a step, and when it takes the next ·
-//! [`remove_deleted`], [`erase`] and [`reindex`] likewise · `supervisor` the loop that all of them run in · [`retention`] what is past its time.
+//! [`remove_deleted`], [`erase`], [`reindex`] and [`search`] likewise · `supervisor` the loop that all of them run in · [`retention`] what is past its time.
 
 mod adapters;
 mod erase;
 mod reindex;
 mod remove_deleted;
 pub mod retention;
+mod search;
 mod supervisor;
 mod tasks;
 

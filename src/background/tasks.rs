@@ -10,13 +10,14 @@ use super::{
     reindex::Reindex,
     remove_deleted::RemoveDeleted,
     retention::purge,
+    search::BuildSearch,
     supervisor::Supervisor,
 };
 use crate::{
     app::App,
     audit::chain,
     broker,
-    database::counts::fold,
+    database::{counts::fold, search::build::SearchedTable},
     error::Result,
     pii::{PiiTable, key_registry},
 };
@@ -42,15 +43,16 @@ pub struct Background {
 
 impl Background {
     /// Starts the tasks of `crm serve`: all, those of the broker unless `crm relay` runs them. `tables` are those with personal
-    /// data.
+    /// data, `searched` those that are searched by a text.
     #[must_use]
-    pub fn start(app: &App, tables: Vec<PiiTable>) -> Self {
+    pub fn start(app: &App, tables: Vec<PiiTable>, searched: Vec<SearchedTable>) -> Self {
         let tasks = Self::new(app);
         tasks.supervisor.spawn(WriteAuditEntries::new(app));
         tasks.assign_positions();
         tasks.supervisor.spawn(RemoveDeleted::new(app));
         tasks.supervisor.spawn(Erase::new(app));
         tasks.supervisor.spawn(Reindex::new(app, tables));
+        tasks.supervisor.spawn(BuildSearch::new(app, searched));
         if app.config().events_relay {
             tasks.relay_events();
         }

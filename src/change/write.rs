@@ -14,6 +14,7 @@ use crate::{
     error::{Error, Result},
     events::event::NewEvent,
     resource::{Action, Published, deletion},
+    values::normal_form::sort_key,
 };
 
 /// Number of rows per DELETE: databases limit the number of parameters.
@@ -27,7 +28,7 @@ impl Change<'_> {
     pub async fn insert<E: Published>(&mut self, mut row: E::Model) -> Result<E::Model> {
         let actions = E::actions(None, Some(&row));
         *E::version(&mut row) = actions.len() as i64;
-        E::put_sort_key(&mut row);
+        put_sort_key::<E>(&mut row)?;
         document::insert(self.db(), self.tenant(), (E::KIND.name, E::id(&row)), E::text(&row)).await?;
         E::insert(row.clone().into_active_model()).exec_without_returning(self.db()).await?;
         self.record::<E>(AuditedAction::created::<E>(&row), &row, &actions, 0)?;
@@ -117,7 +118,7 @@ impl Change<'_> {
     /// What the row is sorted and searched by is written with it.
     pub(super) async fn store<E: Published>(&self, before: &E::Model, row: &E::Model) -> Result<()> {
         let mut row = row.clone();
-        E::put_sort_key(&mut row);
+        put_sort_key::<E>(&mut row)?;
         let row = &row;
         let mut changed = before.clone().into_active_model();
         for column in E::Column::iter() {
@@ -158,4 +159,11 @@ impl Change<'_> {
         self.entries.push(AuditEntry::new(self.ids, actor, done)?);
         Ok(())
     }
+}
+
+/// Puts into a row what it is sorted by.
+fn put_sort_key<E: Published>(row: &mut E::Model) -> Result<()> {
+    let Some(column) = E::TEXT_SORT else { return Ok(()) };
+    let key = sort_key(E::text(row));
+    Ok(row.try_set(column, key.into())?)
 }

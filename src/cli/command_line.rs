@@ -7,7 +7,7 @@ use rustix::{fs::Mode, process::umask};
 
 use super::{
     audit, contract, demo, doctor, healthcheck, inbound, keygen, keys, migrate, openapi, outbox, privacy, relay,
-    retention, serve, token,
+    retention, search, serve, token,
 };
 use crate::{
     config::Config,
@@ -65,6 +65,9 @@ enum Command {
     /// Check that what the service keeps of its data is right, while it runs
     #[command(subcommand)]
     Doctor(doctor::Task),
+    /// Manage what text is found by
+    #[command(subcommand)]
+    Search(search::Task),
     /// Manage what the retention takes for the time
     #[command(subcommand)]
     Retention(retention::Task),
@@ -118,6 +121,7 @@ fn run(command: Command, stderr: &StandardError) -> Result<ExitCode, Box<dyn Err
         Command::Audit(task) => wait(audit::run(log_warnings()?, task)),
         Command::Privacy(task) => wait(privacy::run(log_warnings()?, task)),
         Command::Doctor(task) => wait(doctor::run(log_warnings()?, task)),
+        Command::Search(task) => wait(search::run(log_warnings()?, task)),
         Command::Retention(task) => wait(retention::run(log_warnings()?, task)),
     };
     outcome.map(|()| ExitCode::SUCCESS)

@@ -17,6 +17,7 @@ mod privacy;
 mod relay;
 mod replay;
 mod retention;
+mod search;
 mod serve;
 mod token;
 

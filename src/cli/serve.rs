@@ -17,7 +17,11 @@ use crate::{
         limits::Limits,
         server::{self, descriptors::most_connections},
     },
-    service::{private::PrivateListener, resources::pii_tables, service},
+    service::{
+        private::PrivateListener,
+        resources::{pii_tables, searched_tables},
+        service,
+    },
 };
 
 pub(super) async fn run(config: Config) -> ExitOutcome {
@@ -63,7 +67,7 @@ pub(super) async fn serve(
         tracing::info!("stopping: running requests are finished");
         stopping.events().stop_waiting();
     };
-    let background = Background::start(app, pii_tables());
+    let background = Background::start(app, pii_tables(), searched_tables());
     let (limits, metrics) = (Limits::of(app.config(), connections), Arc::clone(app.metrics()));
     server::serve(listener, service(app), app.stopping().clone(), stop, limits, metrics).await?;
     let finished = background.finish().await;

@@ -8,7 +8,6 @@ use crate::{
     http::tag::Tag,
     pii::{BlindIndex, EmailRule, PhoneRule, PiiColumn, PiiSlot, PiiTable, Sealed},
     resource::{Action, AuditField, ERASED, Erasable, Kind, PersonalField, Resource},
-    values::normal_form::sort_key,
 };
 
 /// The resource type.
@@ -80,13 +79,10 @@ impl Resource for Entity {
     const PII: Option<PiiTable> = Some(PERSONAL_DATA);
 
     const TEXT: Column = Column::Name;
+    const TEXT_SORT: Option<Column> = Some(Column::NameSort);
 
     fn text(row: &Model) -> &str {
         &row.name
-    }
-
-    fn put_sort_key(row: &mut Model) {
-        row.name_sort = sort_key(&row.name);
     }
 
     fn id(row: &Model) -> Uuid {

@@ -8,7 +8,6 @@ use crate::{
     database::tenancy::SortKey,
     http::tag::Tag,
     resource::{AuditField, Kind, OfCustomer, OnDelete, Reference, Resource},
-    values::normal_form::sort_key,
 };
 
 /// The resource type.
@@ -57,13 +56,10 @@ impl Resource for Entity {
     const DELETED_AT: Option<Column> = Some(Column::DeletedAt);
 
     const TEXT: Column = Column::Title;
+    const TEXT_SORT: Option<Column> = Some(Column::TitleSort);
 
     fn text(row: &Model) -> &str {
         &row.title
-    }
-
-    fn put_sort_key(row: &mut Model) {
-        row.title_sort = sort_key(&row.title);
     }
 
     fn id(row: &Model) -> Uuid {

@@ -40,11 +40,11 @@ pub trait Resource:
     /// The column with the text that the rows are searched by.
     const TEXT: Self::Column;
 
+    /// The column with what the rows are sorted by in place of that text, if lists are sorted by it.
+    const TEXT_SORT: Option<Self::Column> = None;
+
     /// The text that the row is searched by.
     fn text(row: &Self::Model) -> &str;
-
-    /// Puts into the row what it is sorted by, if it is sorted by its text.
-    fn put_sort_key(_row: &mut Self::Model) {}
 
     /// The row's id.
     fn id(row: &Self::Model) -> Uuid;

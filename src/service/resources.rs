@@ -11,11 +11,13 @@ use poem_openapi::{
     registry::{MetaApi, Registry},
     types::Type,
 };
+use sea_orm::IdenStatic;
 
 use crate::{
     change::Removal,
     contacts::{self, ContactsApi},
     customers::{self, CustomersApi},
+    database::search::build::SearchedTable,
     follow_ups::{self, FollowUpsApi},
     opportunities::{self, OpportunitiesApi},
     pii::PiiTable,
@@ -50,6 +52,12 @@ pub fn pii_tables() -> Vec<PiiTable> {
     resources().into_iter().filter_map(|resource| resource.pii).collect()
 }
 
+/// The tables whose rows are searched by their text.
+#[must_use]
+pub fn searched_tables() -> Vec<SearchedTable> {
+    resources().into_iter().map(|resource| resource.searched).collect()
+}
+
 /// How the rows of each resource are removed. The last resources come first, because resources may refer to earlier ones.
 #[must_use]
 pub fn removals() -> Vec<Removal> {
@@ -71,6 +79,8 @@ pub struct ResourceEntry {
     pub integer_enums: Vec<ValueNames>,
     /// Its columns with personal data.
     pub pii: Option<PiiTable>,
+    /// By which text its rows are searched.
+    pub searched: SearchedTable,
     /// How its rows are removed.
     pub removal: Removal,
     /// Its operations in the contract.
@@ -89,6 +99,13 @@ impl ResourceEntry {
             schema: <E::Projection as Type>::name().into_owned(),
             integer_enums: E::Projection::integer_enums(),
             pii: E::PII,
+            searched: SearchedTable {
+                resource_type: E::KIND.name,
+                name: E::default().table_name(),
+                id: E::ID.as_str(),
+                text: E::TEXT.as_str(),
+                sort: E::TEXT_SORT.as_ref().map(IdenStatic::as_str),
+            },
             removal: Removal::of::<E>(),
             meta: A::meta,
             register: A::register,

@@ -5,7 +5,7 @@
 //! `Option` and integers accept more than their schemas say, and echo the client's value in their messages.
 //!
 //! Also here: [`clock`] for time and new ids, and what requests consist of: [`page`], [`query`], [`request_id`],
-//! [`json`]; [`normal_form`] and [`grams`] for how text is sorted and searched; [`unknown_name`] for what is said of a field or
+//! [`json`]; [`normal_form`], [`grams`] and [`search_text`] for how text is sorted and searched; [`unknown_name`] for what is said of a field or
 //! parameter that does not exist.
 //!
 //! Reading order: [`contract`], then [`text`], [`optional`], [`id`], [`timestamp`], [`number`], [`integer_enum`],
@@ -25,6 +25,7 @@ pub mod optional;
 pub mod page;
 pub mod query;
 pub mod request_id;
+pub mod search_text;
 pub mod shown;
 pub mod tenant;
 pub mod text;
@@ -39,6 +40,7 @@ pub use currency::Currency;
 pub use id::Id;
 pub use optional::{Clearable, Field, Nullable};
 pub use request_id::IdempotencyKey;
+pub use search_text::SearchText;
 pub use shown::Shown;
 pub use tenant::Tenant;
 pub use text::{Name, Text, TextRule};

@@ -4,4 +4,6 @@
 //! of its words, which FTS5 (SQLite) or GIN (PostgreSQL) has an index of. It is written in the transaction of the change.
 //! Triggers delete it together with its text, and note in `search_queue` that a new one is missing.
 
+pub mod build;
 pub mod document;
+pub mod lookup;
