@@ -45,6 +45,7 @@ pub mod opportunities;
 
 pub mod privacy;
 pub mod receipts;
+pub mod search;
 
 pub mod broker;
 

@@ -162,6 +162,8 @@ pub const PHONE: PiiColumn<PhoneRule> =
     PiiColumn::new(ROW, "phone", ("phone_index", "phone_indexed")).with_base("phone_base_index");
 /// The columns of the e-mail address.
 pub const EMAIL: PiiColumn<EmailRule> = PiiColumn::new(ROW, "email", ("email_index", "email_indexed"));
+/// Both.
+pub const SEALED: (&PiiColumn<PhoneRule>, &PiiColumn<EmailRule>) = (&PHONE, &EMAIL);
 /// The table, and the column with the row's id.
 const ROW: (&str, &str) = ("contacts", "contact_id");
 const PERSONAL_DATA: PiiTable = PiiTable { name: ROW.0, id: ROW.1, columns: &[PHONE.field, EMAIL.field] };

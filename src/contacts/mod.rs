@@ -12,5 +12,5 @@ pub(crate) mod store;
 pub mod types;
 
 pub(crate) use api::ContactsApi;
-pub(crate) use entity::Entity;
+pub(crate) use entity::{Entity, SEALED};
 pub use types::{Contact, ContactCreate, ContactUpdate};

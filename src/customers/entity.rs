@@ -160,6 +160,8 @@ pub const CONTACT_PHONE: PiiColumn<PhoneRule> =
 /// The columns of the e-mail address.
 pub const CONTACT_EMAIL: PiiColumn<EmailRule> =
     PiiColumn::new(ROW, "contact_email", ("contact_email_index", "contact_email_indexed"));
+/// Both.
+pub const SEALED: (&PiiColumn<PhoneRule>, &PiiColumn<EmailRule>) = (&CONTACT_PHONE, &CONTACT_EMAIL);
 /// The table, and the column with the row's id.
 const ROW: (&str, &str) = ("customers", "customer_id");
 const PERSONAL_DATA: PiiTable =

@@ -13,5 +13,5 @@ pub mod types;
 
 pub(crate) use api::CustomersApi;
 pub use entity::CUSTOMERS;
-pub(crate) use entity::Entity;
+pub(crate) use entity::{Entity, SEALED};
 pub use types::{Customer, CustomerCreate, CustomerUpdate};

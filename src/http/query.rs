@@ -87,7 +87,7 @@ impl<T: QueryValue> Query<T> {
         if values.next().is_some() {
             return Err(Error::invalid(format!("{name}: must be sent once")));
         }
-        if T::IS_PERSONAL && value.is_some() {
+        if value.is_some_and(T::is_personal) {
             let caller = request.extensions().get::<IdentifiedCaller>();
             let caller = caller.ok_or_else(|| Error::internal("a search without a caller"))?;
             caller.sees_clear(&format!("{name}: searching by it"))?;

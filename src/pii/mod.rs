@@ -8,7 +8,7 @@
 //!
 //! Reading order: [`rule`], [`value`], [`stored`], [`cipher`], [`column`](mod@column), [`view`]. Beside them, [`clean`] reads
 //! what was typed, [`mask`] says what stays visible, [`normalize`] which ways of writing are the same value, with [`domain`],
-//! [`cursors`] seals where a reader is in a list, [`key_registry`] which keys the stored values need, [`rotate`] seals them anew, and [`reindex`] indexes them anew.
+//! [`search`] what is searched for, [`cursors`] seals where a reader is in a list, [`key_registry`] which keys the stored values need, [`rotate`] seals them anew, and [`reindex`] indexes them anew.
 
 mod cipher;
 mod clean;
@@ -21,6 +21,7 @@ mod normalize;
 pub mod reindex;
 pub mod rotate;
 mod rule;
+pub mod search;
 mod stored;
 mod value;
 mod view;

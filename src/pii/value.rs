@@ -77,7 +77,10 @@ impl<R: PiiRule> QueryValue for PiiFilter<R> {
 
     /// In a phone number and an e-mail address it means something.
     const PLUS_IS_LITERAL: bool = true;
-    const IS_PERSONAL: bool = true;
+
+    fn is_personal(_value: &str) -> bool {
+        true
+    }
 
     fn schema() -> MetaSchemaRef {
         MetaSchemaRef::Inline(Box::new(MetaSchema {

@@ -12,28 +12,29 @@ use crate::{
     http::probes::ProbesApi,
     privacy::PrivacyApi,
     receipts::ReceiptsApi,
+    search::SearchApi,
 };
 
-/// The operations of the probes, the resources, privacy, receipts, the feed, the changes and the audit trail.
+/// The operations of the probes, the resources, searches, privacy, receipts, the feed, the changes and the audit trail.
 pub struct Operations;
 
 impl OpenApi for Operations {
     fn meta() -> Vec<MetaApi> {
         let mut meta = ProbesApi::meta();
         meta.extend(resources().iter().flat_map(|resource| (resource.meta)()));
-        meta.extend(<(PrivacyApi, ReceiptsApi, EventsApi, ChangesApi, AuditLogsApi)>::meta());
+        meta.extend(<(SearchApi, PrivacyApi, ReceiptsApi, EventsApi, ChangesApi, AuditLogsApi)>::meta());
         meta
     }
 
     fn register(registry: &mut Registry) {
         ProbesApi::register(registry);
         resources().iter().for_each(|resource| (resource.register)(registry));
-        <(PrivacyApi, ReceiptsApi, EventsApi, ChangesApi, AuditLogsApi)>::register(registry);
+        <(SearchApi, PrivacyApi, ReceiptsApi, EventsApi, ChangesApi, AuditLogsApi)>::register(registry);
     }
 
     fn add_routes(self, routes: &mut Routes) {
         ProbesApi.add_routes(routes);
         resources().iter().for_each(|resource| (resource.add_routes)(routes));
-        (PrivacyApi, ReceiptsApi, EventsApi, ChangesApi, AuditLogsApi).add_routes(routes);
+        (SearchApi, PrivacyApi, ReceiptsApi, EventsApi, ChangesApi, AuditLogsApi).add_routes(routes);
     }
 }

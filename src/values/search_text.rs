@@ -1,6 +1,8 @@
 //! What is searched for: the words that a text is to hold.
 
-use super::{Violation, grams::parts_of_word, normal_form::normal_form};
+use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
+
+use super::{Violation, grams::parts_of_word, normal_form::normal_form, query::QueryValue};
 
 /// The longest searched text, in characters.
 pub const LONGEST: usize = 200;
@@ -59,6 +61,23 @@ impl SearchText {
         parts.sort_unstable();
         parts.dedup();
         parts
+    }
+}
+
+impl QueryValue for SearchText {
+    type Value = Option<Self>;
+
+    fn schema() -> MetaSchemaRef {
+        MetaSchemaRef::Inline(Box::new(MetaSchema {
+            min_length: Some(1),
+            max_length: Some(LONGEST),
+            example: Some("acme".into()),
+            ..MetaSchema::new("string")
+        }))
+    }
+
+    fn read(value: Option<&str>) -> Result<Option<Self>, Violation> {
+        value.map(Self::parse).transpose()
     }
 }
 

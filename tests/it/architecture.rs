@@ -28,7 +28,7 @@ const ROWS: &[&[&str]] = &[
     &["customers"],
     &["contacts", "opportunities"],
     &["follow_ups"],
-    &["privacy", "receipts"],
+    &["privacy", "receipts", "search"],
     &["broker"],
     &["relay", "inbound"],
     &["background"],

@@ -109,12 +109,12 @@ impl<E: Listed> Criterion<E> {
     clippy::disallowed_methods,
     reason = "a criterion is one of the conditions of a list, whose rows are those that are shown"
 )]
-pub(super) fn stored<E: Listed>(tenant: &Tenant) -> sea_orm::Select<E> {
+pub(in crate::database) fn stored<E: Listed>(tenant: &Tenant) -> sea_orm::Select<E> {
     E::stored_of(tenant)
 }
 
 /// Whether a row's id is among those of a query, which is to be asked first.
-pub(super) fn is_among<E: Listed>(backend: DbBackend, ids: SelectStatement) -> SimpleExpr {
+pub(in crate::database) fn is_among<E: Listed>(backend: DbBackend, ids: SelectStatement) -> SimpleExpr {
     let id = Expr::col((E::default(), E::ID));
     match backend {
         // As an array, the ids are looked up one by one, whatever the planner takes for their number.

@@ -7,3 +7,45 @@
 pub mod build;
 pub mod document;
 pub mod lookup;
+pub mod ranked;
+
+use sea_orm::{
+    Condition, ConnectionTrait,
+    sea_query::{SelectStatement, UnionType},
+};
+
+use self::lookup::{holds, look_up};
+use super::{list::Criterion, tenancy::Listed};
+use crate::{
+    error::{Error, Result},
+    values::{SearchText, Tenant},
+};
+
+/// The criterion of a list that its rows of this type hold all words. `also` are other rows that meet it: their condition, and a
+/// query of their ids.
+///
+/// # Errors
+/// A fault of the database; unavailable, as long as the index does not have all that was there before it.
+pub async fn criterion<E: Listed>(
+    db: &impl ConnectionTrait,
+    tenant: &Tenant,
+    (resource_type, text): (&str, &SearchText),
+    also: impl IntoIterator<Item = (Condition, SelectStatement)>,
+) -> Result<Criterion<E>> {
+    let found = look_up(db, tenant, resource_type, text).await?;
+    if !found.is_built {
+        return Err(Error::unavailable("the index of searches is being built"));
+    }
+    let mut condition = Condition::any().add(holds::<E>(db.get_database_backend(), tenant, text));
+    let mut ids = found.ids;
+    for (other, others) in also {
+        condition = condition.add(other);
+        if let Some(ids) = &mut ids {
+            ids.union(UnionType::Distinct, others);
+        }
+    }
+    Ok(match ids {
+        Some(ids) => Criterion::found_by(condition, ids),
+        None => Criterion::only(condition),
+    })
+}

@@ -22,10 +22,14 @@ pub trait QueryValue {
 
     /// Whether a `+` that is not percent-encoded is a plus. In others it is a space, as in forms.
     const PLUS_IS_LITERAL: bool = false;
-    /// Whether an answer confirms personal data: only who sees it unmasked may send the parameter.
-    const IS_PERSONAL: bool = false;
     /// Whether the parameter must be sent.
     const REQUIRED: bool = false;
+
+    /// Whether an answer confirms personal data: only who sees it unmasked may send this value.
+    #[must_use]
+    fn is_personal(_value: &str) -> bool {
+        false
+    }
 
     /// The parameter's schema.
     fn schema() -> MetaSchemaRef;
