@@ -30,5 +30,6 @@ mod pii;
 mod privacy;
 mod relay;
 mod resources;
+mod search;
 mod service;
 mod telemetry;
