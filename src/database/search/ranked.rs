@@ -127,7 +127,7 @@ fn hidden(column: Expr) -> Expr {
 
 fn rank(backend: DbBackend, text: &SearchText) -> Expr {
     let whole = || Expr::col(("search_documents", "text"));
-    let behind_space = || Expr::val(" ").cast_as(Alias::new("text")).binary(BinOper::Custom("||".into()), whole());
+    let behind_space = || Expr::val(" ").cast_as(Alias::new("text")).binary(BinOper::Custom("||"), whole());
     let function = if backend == DbBackend::Postgres { "strpos" } else { "instr" };
     let begins_word =
         |word: &str| Expr::from(Func::cust(Alias::new(function)).arg(behind_space()).arg(format!(" {word}"))).gt(0_i32);

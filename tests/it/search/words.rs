@@ -60,7 +60,7 @@ async fn a_long_name_is_found_by_each_of_its_parts() {
             }
         }
     }
-    assert_eq!(found(&service, &name.split_whitespace().next().unwrap()).await, [wanted]);
+    assert_eq!(found(&service, name.split_whitespace().next().unwrap()).await, [wanted]);
 }
 
 #[tokio::test]
