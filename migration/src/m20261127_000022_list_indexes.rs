@@ -36,6 +36,21 @@ impl Listed {
     }
 }
 
+/// The open opportunities: of a customer, and by when they were last changed. Closed ones, which become ever more, are not in
+/// the way of who looks for these.
+fn open_opportunities() -> [(String, IndexCreateStatement); 2] {
+    let open = |name: &str, column| {
+        let mut open = index(name, "opportunities", ["tenant_id", column]);
+        open.and_where(Expr::cust("status = 0 AND deleted_at IS NULL"));
+        (name.to_owned(), open)
+    };
+    [open("opportunities_open_of_customer", "customer_id"), open("opportunities_open_by_updated_at", "updated_at")]
+}
+
+fn all() -> impl Iterator<Item = (String, IndexCreateStatement)> {
+    TABLES.iter().flat_map(Listed::indexes).chain(open_opportunities())
+}
+
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     /// Each index by itself: one that was cut off goes on with the next.
@@ -44,14 +59,14 @@ impl MigrationTrait for Migration {
     }
 
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        for (name, index) in TABLES.iter().flat_map(Listed::indexes) {
+        for (name, index) in all() {
             index_beside_writers(manager, &name, index).await?;
         }
         Ok(())
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        for (name, _) in TABLES.iter().flat_map(Listed::indexes) {
+        for (name, _) in all() {
             drop_index_beside_writers(manager, &name).await?;
         }
         Ok(())

@@ -22,7 +22,7 @@ use crate::{
     pii::PiiCipher,
     values::{
         page::{List, PageNumber, PageSize},
-        query::{IdFilter, InstantFilter, TextFilter},
+        query::{IdFilter, InstantFilter, OnSwitch, TextFilter},
     },
 };
 
@@ -67,6 +67,8 @@ impl AuditLogsApi {
         page_size: Query<PageSize>,
         /// Only what comes behind this cursor: the `nextCursor` of a page, asked with the same filters.
         after: After,
+        /// Whether the entries across all pages are counted; with `false`, `total` is `null`.
+        total: Query<OnSwitch>,
     ) -> Result<Found<List<AuditLog>>> {
         let filter = Filter {
             resource_type: resource_type.0,
@@ -78,7 +80,7 @@ impl AuditLogsApi {
         };
         let page = after.page(&cipher, caller.tenant(), page.0, page_size.0)?;
         let database = database.read_for(caller.tenant());
-        let entries = store::list(&database, caller.tenant(), filter, page.slice.clone()).await?;
+        let entries = store::list(&database, caller.tenant(), filter, page.slice.clone(), total.0).await?;
         Ok(Found(page.answer(&cipher, entries, AuditLog::from_row)?))
     }
 }

@@ -49,11 +49,17 @@ pub struct Chained {
     pub link: Option<chain::Model>,
 }
 
-/// A page of the tenant's entries.
+/// A page of the tenant's entries, with their number if that is wanted.
 ///
 /// # Errors
 /// A database error.
-pub async fn list(db: &impl ConnectionTrait, tenant: &Tenant, filter: Filter, slice: Slice) -> Result<Rows<Chained>> {
+pub async fn list(
+    db: &impl ConnectionTrait,
+    tenant: &Tenant,
+    filter: Filter,
+    slice: Slice,
+    has_total: bool,
+) -> Result<Rows<Chained>> {
     let Filter { resource_type, resource_id, actor, action, from, to } = filter;
     let id = logs::Column::ResourceId;
     let resource = resource_id
@@ -68,7 +74,11 @@ pub async fn list(db: &impl ConnectionTrait, tenant: &Tenant, filter: Filter, sl
         Criterion::within(logs::Column::OccurredAt, from, to),
     ];
     let criteria: Vec<_> = criteria.into_iter().flatten().collect();
-    let total = if criteria.is_empty() { Total::Kept(number_of_entries(tenant)) } else { Total::Counted };
+    let total = match (has_total, criteria.is_empty()) {
+        (false, _) => Total::Unknown,
+        (true, true) => Total::Kept(number_of_entries(tenant)),
+        (true, false) => Total::Counted,
+    };
     let query = ListQuery { criteria, order: Order::default(), slice, total };
     let Rows { data, total, next } = query.read(db, tenant).await?;
     Ok(Rows { data: chained(db, tenant, data).await?, total, next })

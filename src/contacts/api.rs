@@ -4,7 +4,11 @@ use futures_util::FutureExt;
 use poem::web::Data;
 use poem_openapi::{OpenApi, param::Path};
 
-use super::{Contact, ContactCreate, ContactUpdate, entity::CONTACTS, store};
+use super::{
+    Contact, ContactCreate, ContactUpdate,
+    entity::{CONTACTS, Entity},
+    store,
+};
 use crate::{
     app::App,
     change::Intent,
@@ -12,7 +16,7 @@ use crate::{
     http::{
         body::Body,
         caller::{Caller, CanRead, CanWrite},
-        pages::After,
+        listing::Listing,
         precondition::{IfMatch, IfNoneMatch},
         query::Query,
         reply::{Created, Current, Found, NoContent, Tagged},
@@ -21,8 +25,8 @@ use crate::{
     values::{
         IdempotencyKey,
         id::PathId,
-        page::{List, PageNumber, PageSize},
-        query::IdFilter,
+        page::List,
+        query::{BooleanFilter, IdFilter},
     },
 };
 
@@ -34,9 +38,8 @@ pub(crate) struct ContactsApi;
 impl ContactsApi {
     /// List contacts
     ///
-    /// The tenant's contacts, newest first, optionally only those of one customer, or with a phone number or e-mail
-    /// address. Searching by one needs the scope `crm:pii:read` (403 without it), unless the service shows personal data to
-    /// everybody.
+    /// The tenant's contacts that match all filters, newest first unless sorted. Searching by a phone number or an e-mail
+    /// address needs the scope `crm:pii:read` (403 without it), unless the service shows personal data to everybody.
     #[oai(path = "/contacts", method = "get", operation_id = "listContacts")]
     #[expect(clippy::too_many_arguments, reason = "each is a parameter of the contract")]
     async fn list(
@@ -51,19 +54,21 @@ impl ContactsApi {
         phone: Query<PiiFilter<PhoneRule>>,
         /// Only contacts with this e-mail address, in any notation. Needs the scope `crm:pii:read`, likewise.
         email: Query<PiiFilter<EmailRule>>,
-        /// Page number, starting at 1.
-        page: Query<PageNumber>,
-        /// Number of contacts per page.
-        #[oai(name = "pageSize")]
-        page_size: Query<PageSize>,
-        /// Only what comes behind this cursor: the `nextCursor` of a page, asked with the same filters.
-        after: After,
+        /// Only primary contacts; with `false`, only others.
+        #[oai(name = "isPrimary")]
+        primary: Query<BooleanFilter>,
+        /// In which order: by `createdAt`, `updatedAt` and `name`, at most three of them separated by
+        /// commas, each with a `-` before it to sort downwards. Equal contacts come in the order of their creation, in the
+        /// direction of the last key. Without it, the newest come first.
+        #[oai(name = "sort")]
+        listing: Listing<Entity>,
     ) -> Result<Found<List<Contact>>> {
-        let filter = store::Filter { customer: customer.0, phone: phone.0, email: email.0 };
-        let page = after.page(app.cipher(), caller.tenant(), page.0, page_size.0)?;
-        let searched = filter.searched();
+        let filter = store::Filter { phone: phone.0, email: email.0, is_primary: primary.0 };
+        let (searched, page) = (filter.searched(), listing.page(app.cipher(), caller.tenant())?);
         let database = app.database().read_for(caller.tenant());
-        let rows = store::list(&database, app.cipher(), caller.tenant(), filter, page.slice.clone()).await?;
+        let criteria = filter.criteria(app.cipher(), caller.tenant())?;
+        let rows =
+            store::list(&database, caller.tenant(), (customer.0, criteria), &listing, page.slice.clone()).await?;
         Ok(Found(app.project_found(&caller, &searched, &page, rows)?))
     }
 

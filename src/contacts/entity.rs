@@ -70,7 +70,11 @@ impl Resource for Entity {
     const TENANT: Column = Column::TenantId;
     const ID: Column = Column::ContactId;
     const CREATED: Column = Column::CreatedAt;
-    const SORTS: &'static [SortKey<Column>] = &[SortKey::new("createdAt", Column::CreatedAt)];
+    const SORTS: &'static [SortKey<Column>] = &[
+        SortKey::new("createdAt", Column::CreatedAt),
+        SortKey::new("updatedAt", Column::UpdatedAt),
+        SortKey::new("name", Column::NameSort),
+    ];
     const REFERENCES: &'static [Reference<Self>] =
         &[Reference::to::<customers::Entity>(Column::CustomerId, OnDelete::Delete)];
     const DELETED_AT: Option<Column> = Some(Column::DeletedAt);

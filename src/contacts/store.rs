@@ -10,8 +10,9 @@ use super::{
 use crate::{
     change::Change,
     customers,
-    database::list::{Criterion, ListQuery, Order, Rows, Slice, Total},
+    database::list::{Criterion, Rows, Slice, Total},
     error::Result,
+    http::listing::Listing,
     pii::{Email, Lookup, Phone, PiiCipher},
     resource::totals,
     values::{Tenant, Text},
@@ -20,12 +21,12 @@ use crate::{
 /// Which contacts to list.
 #[derive(Debug, Clone)]
 pub struct Filter {
-    /// Only of this customer.
-    pub customer: Option<Uuid>,
     /// Only with this phone number.
     pub phone: Option<Phone>,
     /// Only with this e-mail address.
     pub email: Option<Email>,
+    /// Only those that are, or are not, primary.
+    pub is_primary: Option<bool>,
 }
 
 impl Filter {
@@ -34,30 +35,39 @@ impl Filter {
         let fields = [("phone", self.phone.is_some()), ("email", self.email.is_some())];
         fields.into_iter().filter_map(|(field, is_searched)| is_searched.then_some(field)).collect()
     }
+
+    /// What the contacts are to meet.
+    ///
+    /// # Errors
+    /// Internal, if there is no blind index.
+    pub fn criteria(self, cipher: &PiiCipher, tenant: &Tenant) -> Result<Vec<Criterion<Entity>>> {
+        let Self { phone, email, is_primary } = self;
+        let phone = phone.map(|phone| PHONE.lookup(cipher, tenant, &phone)).transpose()?;
+        let email = email.map(|email| EMAIL.lookup(cipher, tenant, &email)).transpose()?;
+        let found_by = |Lookup { condition, ids }| Criterion::found_by(condition, ids);
+        let primary = is_primary.map(|is_primary| Criterion::equal(Column::IsPrimary, is_primary));
+        Ok(phone.into_iter().chain(email).map(found_by).chain(primary).collect())
+    }
 }
 
-/// A page of the tenant's contacts.
+/// A page of the tenant's contacts that meet the criteria, optionally only those of one customer.
 ///
 /// # Errors
 /// A database error.
 pub async fn list(
     db: &impl ConnectionTrait,
-    cipher: &PiiCipher,
     tenant: &Tenant,
-    Filter { customer, phone, email }: Filter,
+    (customer, criteria): (Option<Uuid>, Vec<Criterion<Entity>>),
+    listing: &Listing<Entity>,
     slice: Slice,
 ) -> Result<Rows<Model>> {
-    let phone = phone.map(|phone| PHONE.lookup(cipher, tenant, &phone)).transpose()?;
-    let email = email.map(|email| EMAIL.lookup(cipher, tenant, &email)).transpose()?;
-    let found_by = |Lookup { condition, ids }| Criterion::<Entity>::found_by(condition, ids);
-    let searched: Vec<_> = phone.into_iter().chain(email).map(found_by).collect();
-    let total = match searched.as_slice() {
+    let total = match criteria.as_slice() {
         [] => totals::of_customer::<Entity, customers::Entity>(db.get_database_backend(), tenant, customer),
         _ => Total::Counted,
     };
-    let customer = customer.map(|id| Criterion::<Entity>::equal(Column::CustomerId, id));
-    let criteria = customer.into_iter().chain(searched).collect();
-    ListQuery { criteria, order: Order::default(), slice, total }.read(db, tenant).await
+    let customer = customer.map(|id| Criterion::equal(Column::CustomerId, id));
+    let criteria = customer.into_iter().chain(criteria).collect();
+    listing.query(criteria, Column::UpdatedAt, total, slice).read(db, tenant).await
 }
 
 /// Inserts a new contact with the id of the change.

@@ -4,7 +4,12 @@ use futures_util::FutureExt;
 use poem::web::Data;
 use poem_openapi::{OpenApi, param::Path};
 
-use super::{Customer, CustomerCreate, CustomerUpdate, entity::CUSTOMERS, store};
+use super::{
+    Customer, CustomerCreate, CustomerUpdate,
+    entity::{CUSTOMERS, Entity},
+    status::CustomerStatus,
+    store,
+};
 use crate::{
     app::App,
     change::Intent,
@@ -12,7 +17,7 @@ use crate::{
     http::{
         body::Body,
         caller::{Caller, CanRead, CanWrite},
-        pages::After,
+        listing::Listing,
         precondition::{IfMatch, IfNoneMatch},
         query::Query,
         reply::{Created, Current, Found, NoContent, Tagged},
@@ -21,7 +26,8 @@ use crate::{
     values::{
         IdempotencyKey,
         id::PathId,
-        page::{List, PageNumber, PageSize},
+        page::List,
+        query::{BooleanFilter, EnumFilter},
     },
 };
 
@@ -33,7 +39,7 @@ pub(crate) struct CustomersApi;
 impl CustomersApi {
     /// List customers
     ///
-    /// The tenant's customers, newest first, optionally only those with a phone number or e-mail address. Searching by one
+    /// The tenant's customers that match all filters, newest first unless sorted. Searching by a phone number or an e-mail address
     /// needs the scope `crm:pii:read` (403 without it), unless the service shows personal data to everybody.
     #[oai(path = "/customers", method = "get", operation_id = "listCustomers")]
     async fn list(
@@ -47,21 +53,27 @@ impl CustomersApi {
         /// Only customers with this e-mail address, in any notation. Needs the scope `crm:pii:read`, likewise.
         #[oai(name = "contactEmail")]
         email: Query<PiiFilter<EmailRule>>,
-        /// Page number, starting at 1.
-        page: Query<PageNumber>,
-        /// Number of customers per page.
-        #[oai(name = "pageSize")]
-        page_size: Query<PageSize>,
-        /// Only what comes behind this cursor: the `nextCursor` of a page, asked with the same filters.
-        after: After,
+        /// Only customers with this status, or one of several separated by commas.
+        status: Query<EnumFilter<CustomerStatus>>,
+        /// Only customers that have an opportunity that is open; with `false`, only those that have none.
+        #[oai(name = "hasOpenOpportunities")]
+        open_opportunities: Query<BooleanFilter>,
+        /// In which order: by `createdAt`, `updatedAt`, `name` and `status`, at most three of them separated by
+        /// commas, each with a `-` before it to sort downwards. Equal customers come in the order of their creation, in the
+        /// direction of the last key. Without it, the newest come first.
+        #[oai(name = "sort")]
+        listing: Listing<Entity>,
     ) -> Result<Found<List<Customer>>> {
-        let (filter, page) = (
-            store::Filter { phone: phone.0, email: email.0 },
-            after.page(app.cipher(), caller.tenant(), page.0, page_size.0)?,
-        );
-        let searched = filter.searched();
+        let filter = store::Filter {
+            phone: phone.0,
+            email: email.0,
+            statuses: status.0,
+            has_open_opportunities: open_opportunities.0,
+        };
+        let (searched, page) = (filter.searched(), listing.page(app.cipher(), caller.tenant())?);
         let database = app.database().read_for(caller.tenant());
-        let rows = store::list(&database, app.cipher(), caller.tenant(), filter, page.slice.clone()).await?;
+        let criteria = filter.criteria(app.cipher(), caller.tenant())?;
+        let rows = store::list(&database, caller.tenant(), criteria, &listing, page.slice.clone()).await?;
         Ok(Found(app.project_found(&caller, &searched, &page, rows)?))
     }
 

@@ -74,7 +74,12 @@ impl Resource for Entity {
     const TENANT: Column = Column::TenantId;
     const ID: Column = Column::CustomerId;
     const CREATED: Column = Column::CreatedAt;
-    const SORTS: &'static [SortKey<Column>] = &[SortKey::new("createdAt", Column::CreatedAt)];
+    const SORTS: &'static [SortKey<Column>] = &[
+        SortKey::new("createdAt", Column::CreatedAt),
+        SortKey::new("updatedAt", Column::UpdatedAt),
+        SortKey::new("name", Column::NameSort),
+        SortKey { name: "status", column: Column::Status, values: &[0, 1] },
+    ];
     const DELETED_AT: Option<Column> = Some(Column::DeletedAt);
     const PII: Option<PiiTable> = Some(PERSONAL_DATA);
 

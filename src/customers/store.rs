@@ -1,19 +1,23 @@
 //! Queries on customers.
 
-use sea_orm::{ConnectionTrait, sea_query::LockType};
+use sea_orm::{
+    Condition, ConnectionTrait,
+    sea_query::{Expr, ExprTrait, LockType, Query},
+};
 
 use super::{
-    entity::{CONTACT_EMAIL, CONTACT_PHONE, Entity, Model},
+    entity::{CONTACT_EMAIL, CONTACT_PHONE, Column, Entity, Model},
     status::CustomerStatus,
     types::{CustomerCreate, CustomerUpdate},
 };
 use crate::{
     change::Change,
-    database::list::{Criterion, ListQuery, Order, Rows, Slice, Total},
+    database::list::{Criterion, Rows, Slice, Total},
     error::Result,
+    http::listing::Listing,
     pii::{Email, Lookup, Phone, PiiCipher},
     resource::totals,
-    values::{Tenant, Text},
+    values::{Tenant, Text, integer_enum::IntegerEnum},
 };
 
 /// Which customers to list.
@@ -23,6 +27,10 @@ pub struct Filter {
     pub phone: Option<Phone>,
     /// Only with this e-mail address.
     pub email: Option<Email>,
+    /// Only with one of these statuses, unless there are none.
+    pub statuses: Vec<CustomerStatus>,
+    /// Only those that have, or have not, an open opportunity.
+    pub has_open_opportunities: Option<bool>,
 }
 
 impl Filter {
@@ -31,28 +39,55 @@ impl Filter {
         let fields = [("contactPhone", self.phone.is_some()), ("contactEmail", self.email.is_some())];
         fields.into_iter().filter_map(|(field, is_searched)| is_searched.then_some(field)).collect()
     }
+
+    /// What the customers are to meet.
+    ///
+    /// # Errors
+    /// Internal, if there is no blind index.
+    pub fn criteria(self, cipher: &PiiCipher, tenant: &Tenant) -> Result<Vec<Criterion<Entity>>> {
+        let Self { phone, email, statuses, has_open_opportunities } = self;
+        let phone = phone.map(|phone| CONTACT_PHONE.lookup(cipher, tenant, &phone)).transpose()?;
+        let email = email.map(|email| CONTACT_EMAIL.lookup(cipher, tenant, &email)).transpose()?;
+        let found_by = |Lookup { condition, ids }| Criterion::found_by(condition, ids);
+        let status = Criterion::one_of(Column::Status, statuses.into_iter().map(IntegerEnum::code));
+        let open = has_open_opportunities.map(|has| with_open_opportunities(tenant, has));
+        Ok(phone.into_iter().chain(email).map(found_by).chain(status).chain(open).collect())
+    }
 }
 
-/// A page of the tenant's customers.
+/// The customers that have, or have not, an open opportunity. Opportunities are a room above this one; their table is not.
+fn with_open_opportunities(tenant: &Tenant, has: bool) -> Criterion<Entity> {
+    const TABLE: &str = "opportunities";
+    let owner = || Expr::col((TABLE, "customer_id"));
+    let mut open = Query::select();
+    open.from(TABLE).and_where(Expr::col((TABLE, "tenant_id")).eq(tenant.as_str()));
+    // As in the index of those that are open.
+    open.and_where(Expr::cust("opportunities.status = 0 AND opportunities.deleted_at IS NULL"));
+    let mut of_customer = open.clone();
+    of_customer.expr(Expr::val(1)).and_where(owner().eq(Expr::col((Entity, Column::CustomerId))));
+    let exists = Expr::exists(of_customer);
+    match has {
+        true => Criterion::found_by(Condition::all().add(exists), open.expr(owner()).take()),
+        false => Criterion::only(Condition::all().add(exists.not())),
+    }
+}
+
+/// A page of the tenant's customers that meet the criteria.
 ///
 /// # Errors
 /// A database error.
 pub async fn list(
     db: &impl ConnectionTrait,
-    cipher: &PiiCipher,
     tenant: &Tenant,
-    Filter { phone, email }: Filter,
+    criteria: Vec<Criterion<Entity>>,
+    listing: &Listing<Entity>,
     slice: Slice,
 ) -> Result<Rows<Model>> {
-    let phone = phone.map(|phone| CONTACT_PHONE.lookup(cipher, tenant, &phone)).transpose()?;
-    let email = email.map(|email| CONTACT_EMAIL.lookup(cipher, tenant, &email)).transpose()?;
-    let found_by = |Lookup { condition, ids }| Criterion::<Entity>::found_by(condition, ids);
-    let criteria: Vec<_> = phone.into_iter().chain(email).map(found_by).collect();
     let total = match criteria.as_slice() {
         [] => totals::of_tenant::<Entity>(db.get_database_backend(), tenant),
         _ => Total::Counted,
     };
-    ListQuery { criteria, order: Order::default(), slice, total }.read(db, tenant).await
+    listing.query(criteria, Column::UpdatedAt, total, slice).read(db, tenant).await
 }
 
 /// Inserts a new customer with the id of the change.

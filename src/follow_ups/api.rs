@@ -4,7 +4,11 @@ use futures_util::FutureExt;
 use poem::web::Data;
 use poem_openapi::{OpenApi, param::Path};
 
-use super::{FollowUp, FollowUpCreate, FollowUpUpdate, entity::FOLLOW_UPS, store};
+use super::{
+    FollowUp, FollowUpCreate, FollowUpUpdate,
+    entity::{Entity, FOLLOW_UPS},
+    store,
+};
 use crate::{
     app::App,
     change::Intent,
@@ -12,7 +16,7 @@ use crate::{
     http::{
         body::Body,
         caller::{Caller, CanRead, CanWrite},
-        pages::After,
+        listing::Listing,
         precondition::{IfMatch, IfNoneMatch},
         query::Query,
         reply::{Created, Current, Found, NoContent, Tagged},
@@ -20,8 +24,8 @@ use crate::{
     values::{
         IdempotencyKey,
         id::PathId,
-        page::{List, PageNumber, PageSize},
-        query::IdFilter,
+        page::List,
+        query::{IdFilter, TextsFilter},
     },
 };
 
@@ -33,7 +37,7 @@ pub(crate) struct FollowUpsApi;
 impl FollowUpsApi {
     /// List follow-ups
     ///
-    /// The tenant's follow-ups, newest first, optionally only those of one customer, one opportunity, or both.
+    /// The tenant's follow-ups that match all filters, newest first unless sorted.
     #[oai(path = "/follow-ups", method = "get", operation_id = "listFollowUps")]
     async fn list(
         &self,
@@ -45,18 +49,20 @@ impl FollowUpsApi {
         /// Only follow-ups of this opportunity.
         #[oai(name = "opportunityId")]
         opportunity: Query<IdFilter>,
-        /// Page number, starting at 1.
-        page: Query<PageNumber>,
-        /// Number of follow-ups per page.
-        #[oai(name = "pageSize")]
-        page_size: Query<PageSize>,
-        /// Only what comes behind this cursor: the `nextCursor` of a page, asked with the same filters.
-        after: After,
+        /// Only follow-ups of this type, in the tenant's own words, or one of several separated by commas; a comma in one is
+        /// written `\,` and a backslash `\\`.
+        #[oai(name = "followUpType")]
+        types: Query<TextsFilter>,
+        /// In which order: by `createdAt` and `updatedAt`, at most three of them separated by
+        /// commas, each with a `-` before it to sort downwards. Equal follow-ups come in the order of their creation, in the
+        /// direction of the last key. Without it, the newest come first.
+        #[oai(name = "sort")]
+        listing: Listing<Entity>,
     ) -> Result<Found<List<FollowUp>>> {
-        let filter = store::Filter { customer: customer.0, opportunity: opportunity.0 };
-        let page = after.page(app.cipher(), caller.tenant(), page.0, page_size.0)?;
-        let rows =
-            store::list(&app.database().read_for(caller.tenant()), caller.tenant(), filter, page.slice.clone()).await?;
+        let filter = store::Filter { customer: customer.0, opportunity: opportunity.0, types: types.0 };
+        let page = listing.page(app.cipher(), caller.tenant())?;
+        let database = app.database().read_for(caller.tenant());
+        let rows = store::list(&database, caller.tenant(), filter, &listing, page.slice.clone()).await?;
         Ok(Found(app.project_page(&caller, &page, rows)?))
     }
 

@@ -49,7 +49,8 @@ impl Resource for Entity {
     const TENANT: Column = Column::TenantId;
     const ID: Column = Column::FollowUpId;
     const CREATED: Column = Column::CreatedAt;
-    const SORTS: &'static [SortKey<Column>] = &[SortKey::new("createdAt", Column::CreatedAt)];
+    const SORTS: &'static [SortKey<Column>] =
+        &[SortKey::new("createdAt", Column::CreatedAt), SortKey::new("updatedAt", Column::UpdatedAt)];
     const REFERENCES: &'static [Reference<Self>] = &[
         Reference::to::<customers::Entity>(Column::CustomerId, OnDelete::Delete),
         Reference::to::<opportunities::Entity>(Column::OpportunityId, OnDelete::Clear),

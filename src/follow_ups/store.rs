@@ -11,40 +11,54 @@ use crate::{
     change::Change,
     contacts, customers,
     database::{
-        list::{Criterion, ListQuery, Order, Rows, Slice, Total},
+        list::{Criterion, Rows, Slice, Total},
         tenancy::Listed,
     },
     error::{Error, ErrorKind, Result},
+    http::listing::Listing,
     opportunities,
     resource::{OfCustomer, deletion::refers_to, totals},
     values::{Clearable, ContractValue, Id, Tenant, Text},
 };
 
 /// Which follow-ups to list.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Filter {
     /// Only of this customer.
     pub customer: Option<Uuid>,
     /// Only of this opportunity.
     pub opportunity: Option<Uuid>,
+    /// Only of one of these types, unless there are none.
+    pub types: Vec<String>,
 }
 
 /// A page of the tenant's follow-ups.
 ///
 /// # Errors
 /// A database error.
-pub async fn list(db: &impl ConnectionTrait, tenant: &Tenant, filter: Filter, slice: Slice) -> Result<Rows<Model>> {
+pub async fn list(
+    db: &impl ConnectionTrait,
+    tenant: &Tenant,
+    Filter { customer, opportunity, types }: Filter,
+    listing: &Listing<Entity>,
+    slice: Slice,
+) -> Result<Rows<Model>> {
     let column = Column::OpportunityId;
-    let opportunity =
-        filter.opportunity.map(|id| Criterion::<Entity>::equal_where(column, refers_to(tenant, column, id)));
-    let customer = filter.customer.map(|id| Criterion::<Entity>::equal(Column::CustomerId, id));
-    let criteria = opportunity.into_iter().chain(customer).collect();
-    let total = total(db.get_database_backend(), tenant, filter);
-    ListQuery { criteria, order: Order::default(), slice, total }.read(db, tenant).await
+    let total = match types.as_slice() {
+        [] => total(db.get_database_backend(), tenant, (customer, opportunity)),
+        _ => Total::Counted,
+    };
+    let criteria = [
+        opportunity.map(|id| Criterion::equal_where(column, refers_to(tenant, column, id))),
+        customer.map(|id| Criterion::equal(Column::CustomerId, id)),
+        Criterion::one_of(Column::FollowUpType, types),
+    ];
+    let criteria = criteria.into_iter().flatten().collect();
+    listing.query(criteria, Column::UpdatedAt, total, slice).read(db, tenant).await
 }
 
 /// How many follow-ups there are, of the customer and the opportunity that are named.
-fn total(backend: DbBackend, tenant: &Tenant, Filter { customer, opportunity }: Filter) -> Total {
+fn total(backend: DbBackend, tenant: &Tenant, (customer, opportunity): (Option<Uuid>, Option<Uuid>)) -> Total {
     match opportunity {
         None => totals::of_customer::<Entity, customers::Entity>(backend, tenant, customer),
         // All follow-ups of an opportunity are of its customer.

@@ -2,7 +2,7 @@
 //!
 //! [`stack`] defines the order in which a request passes through it. [`server`] listens; [`limits`] are what both allow,
 //! [`head`] and [`in_flight`] apply some of them, [`rate`] those of a caller and a tenant. Handler arguments: [`caller`] (with
-//! [`access`]), [`query`], [`pages`], [`request_id`], [`precondition`], [`body`] (with [`media_type`]); results: [`reply`], [`error`]. `cors`
+//! [`access`]), [`query`], [`pages`], [`listing`], [`request_id`], [`precondition`], [`body`] (with [`media_type`]); results: [`reply`], [`error`]. `cors`
 //! lets pages of other origins ask.
 //! [`contract`] emits the OpenAPI document, [`document`] serves it;
 //! [`probes`] are the operations without a tenant.
@@ -21,6 +21,7 @@ pub mod header;
 pub mod identified;
 pub mod in_flight;
 pub mod limits;
+pub mod listing;
 pub mod media_type;
 pub mod pages;
 pub mod precondition;

@@ -32,7 +32,7 @@ pub struct After {
 }
 
 impl After {
-    fn of(request: &Request) -> Result<Self> {
+    pub(super) fn of(request: &Request) -> Result<Self> {
         let parameters = Parameters::of(request)?;
         let mut cursors = parameters.iter().filter(|(name, _)| name == "after").map(|(_, cursor)| cursor.clone());
         let cursor = cursors.next();
@@ -54,17 +54,17 @@ impl After {
     ///
     /// # Errors
     /// Invalid: a cursor of another list, or of none; a page that is too deep.
-    pub fn page(self, cipher: &PiiCipher, tenant: &Tenant, number: PageNumber, size: PageSize) -> Result<Page> {
+    pub fn page(&self, cipher: &PiiCipher, tenant: &Tenant, number: PageNumber, size: PageSize) -> Result<Page> {
         let Paging { offset, limit } =
             Paging::new(number, size).map_err(|violation| Error::invalid(format!("page: {violation}")))?;
         let bound = [tenant.as_str().as_bytes(), &[0], &self.list].concat();
-        let after = match self.cursor {
+        let after = match &self.cursor {
             None => None,
             Some(_) if offset > 0 => {
                 return Err(Error::invalid("after: not together with another page than the first"));
             }
             Some(cursor) => {
-                let content = cipher.cursors().open(&bound, &cursor);
+                let content = cipher.cursors().open(&bound, cursor);
                 let position = content.and_then(|content| serde_json::from_slice::<Position>(&content).ok());
                 Some(position.ok_or_else(|| {
                     Error::invalid("after: must be the nextCursor of a page with the same filters and sort")

@@ -80,7 +80,11 @@ fn key(method: &str, path: &str) -> String {
 pub struct Query<T: QueryValue>(pub T::Value);
 
 impl<T: QueryValue> Query<T> {
-    fn of(request: &Request, name: &str) -> Result<Self> {
+    /// The parameter of this name.
+    ///
+    /// # Errors
+    /// Invalid: it is sent more than once, or violates a rule of its type. Forbidden: it confirms what the caller may not see.
+    pub(super) fn of(request: &Request, name: &str) -> Result<Self> {
         let mut values =
             Parameters::of(request)?.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str());
         let value = values.next();

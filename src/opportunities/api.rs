@@ -4,7 +4,12 @@ use futures_util::FutureExt;
 use poem::web::Data;
 use poem_openapi::{OpenApi, param::Path};
 
-use super::{Opportunity, OpportunityCreate, OpportunityUpdate, entity::OPPORTUNITIES, store};
+use super::{
+    Opportunity, OpportunityCreate, OpportunityUpdate,
+    entity::{Entity, OPPORTUNITIES},
+    stage::{OpportunityStage, OpportunityStatus},
+    store,
+};
 use crate::{
     app::App,
     change::Intent,
@@ -12,7 +17,7 @@ use crate::{
     http::{
         body::Body,
         caller::{Caller, CanRead, CanWrite},
-        pages::After,
+        listing::Listing,
         precondition::{IfMatch, IfNoneMatch},
         query::Query,
         reply::{Created, Current, Found, NoContent, Tagged},
@@ -20,8 +25,8 @@ use crate::{
     values::{
         IdempotencyKey,
         id::PathId,
-        page::{List, PageNumber, PageSize},
-        query::IdFilter,
+        page::List,
+        query::{AmountFilter, CurrencyFilter, DaysFilter, EnumFilter, IdFilter},
     },
 };
 
@@ -33,7 +38,7 @@ pub(crate) struct OpportunitiesApi;
 impl OpportunitiesApi {
     /// List opportunities
     ///
-    /// The tenant's opportunities, newest first, optionally only those of one customer.
+    /// The tenant's opportunities that match all filters, newest first unless sorted.
     #[oai(path = "/opportunities", method = "get", operation_id = "listOpportunities")]
     async fn list(
         &self,
@@ -42,18 +47,38 @@ impl OpportunitiesApi {
         /// Only opportunities of this customer.
         #[oai(name = "customerId")]
         customer: Query<IdFilter>,
-        /// Page number, starting at 1.
-        page: Query<PageNumber>,
-        /// Number of opportunities per page.
-        #[oai(name = "pageSize")]
-        page_size: Query<PageSize>,
-        /// Only what comes behind this cursor: the `nextCursor` of a page, asked with the same filters.
-        after: After,
+        /// Only opportunities in this stage, or one of several separated by commas.
+        stage: Query<EnumFilter<OpportunityStage>>,
+        /// Only opportunities with this status, or one of several separated by commas.
+        status: Query<EnumFilter<OpportunityStatus>>,
+        /// Only opportunities in this currency, or one of several separated by commas.
+        currency: Query<CurrencyFilter>,
+        /// Only opportunities of at least this amount, in the currency's minor unit, whatever the currency is.
+        #[oai(name = "amountFrom")]
+        amount_from: Query<AmountFilter>,
+        /// Only opportunities of at most this amount.
+        #[oai(name = "amountTo")]
+        amount_to: Query<AmountFilter>,
+        /// Only open opportunities that have not been changed for so many days, and have no follow-up that is younger.
+        #[oai(name = "stalledDays")]
+        stalled: Query<DaysFilter>,
+        /// In which order: by `createdAt`, `updatedAt`, `title`, `amountCents` and `stage`, at most three of them separated by
+        /// commas, each with a `-` before it to sort downwards. Equal opportunities come in the order of their creation, in the
+        /// direction of the last key. Without it, the newest come first.
+        #[oai(name = "sort")]
+        listing: Listing<Entity>,
     ) -> Result<Found<List<Opportunity>>> {
-        let page = after.page(app.cipher(), caller.tenant(), page.0, page_size.0)?;
-        let rows =
-            store::list(&app.database().read_for(caller.tenant()), caller.tenant(), customer.0, page.slice.clone())
-                .await?;
+        let filter = store::Filter {
+            customer: customer.0,
+            stages: stage.0,
+            statuses: status.0,
+            currencies: currency.0,
+            amount: (amount_from.0, amount_to.0),
+            stalled_since: stalled.0.map(|days| app.now().0.checked_sub_days(days).unwrap_or_default()),
+        };
+        let page = listing.page(app.cipher(), caller.tenant())?;
+        let database = app.database().read_for(caller.tenant());
+        let rows = store::list(&database, caller.tenant(), filter, &listing, page.slice.clone()).await?;
         Ok(Found(app.project_page(&caller, &page, rows)?))
     }
 

@@ -50,7 +50,13 @@ impl Resource for Entity {
     const TENANT: Column = Column::TenantId;
     const ID: Column = Column::OpportunityId;
     const CREATED: Column = Column::CreatedAt;
-    const SORTS: &'static [SortKey<Column>] = &[SortKey::new("createdAt", Column::CreatedAt)];
+    const SORTS: &'static [SortKey<Column>] = &[
+        SortKey::new("createdAt", Column::CreatedAt),
+        SortKey::new("updatedAt", Column::UpdatedAt),
+        SortKey::new("title", Column::TitleSort),
+        SortKey::new("amountCents", Column::AmountCents),
+        SortKey { name: "stage", column: Column::Stage, values: &[0, 1, 2, 3, 4, 5, 6] },
+    ];
     const REFERENCES: &'static [Reference<Self>] =
         &[Reference::to::<customers::Entity>(Column::CustomerId, OnDelete::Delete)];
     const DELETED_AT: Option<Column> = Some(Column::DeletedAt);

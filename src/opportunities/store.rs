@@ -1,6 +1,12 @@
 //! Queries on opportunities.
 
-use sea_orm::{ConnectionTrait, sea_query::LockType};
+use std::ops::Bound;
+
+use chrono::{DateTime, Utc};
+use sea_orm::{
+    Condition, ConnectionTrait,
+    sea_query::{Expr, ExprTrait, LockType, Query},
+};
 use uuid::Uuid;
 
 use super::{
@@ -11,25 +17,90 @@ use super::{
 use crate::{
     change::Change,
     customers,
-    database::list::{Criterion, ListQuery, Order, Rows, Slice},
+    database::list::{Criterion, Rows, Slice, Total},
     error::{Error, Result},
+    http::listing::Listing,
     resource::totals,
-    values::{AmountCents, Currency, Tenant, Text},
+    values::{AmountCents, Currency, Tenant, Text, integer_enum::IntegerEnum},
 };
 
-/// A page of the tenant's opportunities, optionally only those of one customer.
+/// Which opportunities to list.
+#[derive(Debug, Clone)]
+pub struct Filter {
+    /// Only of this customer.
+    pub customer: Option<Uuid>,
+    /// Only in one of these stages, unless there are none.
+    pub stages: Vec<OpportunityStage>,
+    /// Only with one of these statuses, unless there are none.
+    pub statuses: Vec<OpportunityStatus>,
+    /// Only in one of these currencies, unless there are none.
+    pub currencies: Vec<String>,
+    /// Only of at least the first amount, and at most the second one.
+    pub amount: (Option<i64>, Option<i64>),
+    /// Only open ones about which nothing was changed or noted since.
+    pub stalled_since: Option<DateTime<Utc>>,
+}
+
+impl Filter {
+    /// What the opportunities are to meet, besides belonging to the customer.
+    fn criteria(self, tenant: &Tenant) -> Vec<Criterion<Entity>> {
+        let Self { customer: _, stages, statuses, currencies, amount: (from, to), stalled_since } = self;
+        let in_stages =
+            |stages: Vec<OpportunityStage>| Criterion::one_of(Column::Stage, stages.into_iter().map(IntegerEnum::code));
+        // A status has no index of its own: it follows from the stage.
+        let with_status = OpportunityStage::ALL.iter().copied().filter(|stage| statuses.contains(&stage.kind()));
+        let bound = |amount: Option<i64>| amount.map_or(Bound::Unbounded, Bound::Included);
+        let criteria = [
+            in_stages(stages),
+            in_stages(with_status.collect()),
+            Criterion::one_of(Column::Currency, currencies),
+            Criterion::within(Column::AmountCents, bound(from), bound(to)),
+            stalled_since.map(|instant| stalled(tenant, instant)),
+        ];
+        criteria.into_iter().flatten().collect()
+    }
+}
+
+/// The open opportunities that were not changed after this instant, and have no follow-up from after it. Follow-ups are a room
+/// above this one; their table is not.
+fn stalled(tenant: &Tenant, since: DateTime<Utc>) -> Criterion<Entity> {
+    const TABLE: &str = "follow_ups";
+    let column = |column: Column| Expr::col((Entity, column));
+    let mut later = Query::select();
+    later.expr(Expr::val(1)).from(TABLE);
+    later.and_where(Expr::col((TABLE, "tenant_id")).eq(tenant.as_str()));
+    later.and_where(Expr::col((TABLE, "opportunity_id")).eq(column(Column::OpportunityId)));
+    later.and_where(Expr::col((TABLE, "created_at")).gt(since));
+    // As in the index of those that are open.
+    let is_old_and_open = Condition::all()
+        .add(Expr::cust("opportunities.status = 0 AND opportunities.deleted_at IS NULL"))
+        .add(column(Column::UpdatedAt).lte(since));
+    let mut ids = Query::select();
+    ids.expr(column(Column::OpportunityId)).from(Entity);
+    ids.and_where(column(Column::TenantId).eq(tenant.as_str())).cond_where(is_old_and_open.clone());
+    Criterion::found_by(is_old_and_open.add(Expr::exists(later).not()), ids)
+}
+
+/// A page of the tenant's opportunities.
 ///
 /// # Errors
 /// A database error.
 pub async fn list(
     db: &impl ConnectionTrait,
     tenant: &Tenant,
-    customer: Option<Uuid>,
+    filter: Filter,
+    listing: &Listing<Entity>,
     slice: Slice,
 ) -> Result<Rows<Model>> {
-    let total = totals::of_customer::<Entity, customers::Entity>(db.get_database_backend(), tenant, customer);
-    let criteria = customer.map(|id| Criterion::<Entity>::equal(Column::CustomerId, id)).into_iter().collect();
-    ListQuery { criteria, order: Order::default(), slice, total }.read(db, tenant).await
+    let customer = filter.customer;
+    let criteria = filter.criteria(tenant);
+    let total = match criteria.as_slice() {
+        [] => totals::of_customer::<Entity, customers::Entity>(db.get_database_backend(), tenant, customer),
+        _ => Total::Counted,
+    };
+    let customer = customer.map(|id| Criterion::equal(Column::CustomerId, id));
+    let criteria = customer.into_iter().chain(criteria).collect();
+    listing.query(criteria, Column::UpdatedAt, total, slice).read(db, tenant).await
 }
 
 /// Inserts a new opportunity with the id of the change.

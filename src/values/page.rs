@@ -119,7 +119,7 @@ impl<T: Type + Serialize> ContractValue for List<T> {
                 description: Some("Number of items across all pages; `null` only where `total=false` was asked."),
                 minimum: Some(0.0),
                 maximum: Some(LARGEST as f64),
-                example: Some(Value::from(1)),
+                example: Some(Value::from(43)),
                 nullable: true,
                 ..MetaSchema::new_with_format("integer", "int64")
             };
@@ -133,10 +133,10 @@ impl<T: Type + Serialize> ContractValue for List<T> {
             };
             MetaSchema {
                 description: Some("A page of a list."),
-                required: vec!["data", "total", "totalExact", "nextCursor"],
+                required: vec!["data", TOTAL, "totalExact", "nextCursor"],
                 properties: vec![
                     ("data", MetaSchemaRef::Inline(Box::new(items))),
-                    ("total", MetaSchemaRef::Inline(Box::new(total))),
+                    (TOTAL, MetaSchemaRef::Inline(Box::new(total))),
                     ("totalExact", MetaSchemaRef::Inline(Box::new(total_exact))),
                     ("nextCursor", MetaSchemaRef::Inline(Box::new(next_cursor_schema()))),
                 ],
@@ -151,6 +151,9 @@ impl<T: Type + Serialize> ContractValue for List<T> {
 }
 
 contract_type!(List<T>, T: Type + Serialize);
+
+/// The field with the number of items, and the parameter by which it is left out.
+pub const TOTAL: &str = "total";
 
 /// The longest cursor: of a page that ends at a long name.
 const CURSOR: usize = 4096;

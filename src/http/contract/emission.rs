@@ -19,6 +19,9 @@ use crate::http::error::ErrorBody;
 pub(super) fn emit(spec: &str, supplement: &Supplement) -> Value {
     let mut document: Value = serde_json::from_str(spec).unwrap_or_default();
     add_error_schemas(&mut document);
+    for (_, item) in entries(document.get_mut("paths")) {
+        entries(Some(item)).into_iter().for_each(|(_, operation)| operation::add_listing(operation));
+    }
     correct(&mut document);
     let mut request_bodies = BTreeSet::new();
     for (_, item) in entries(document.get_mut("paths")) {

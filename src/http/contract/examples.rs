@@ -81,7 +81,8 @@ impl<'d> Examples<'d> {
             if is_list { ("page".to_owned(), "A page with one item") } else { (lower_first(schema), &*summary) };
         self.insert(&mut examples, schema, &name, summary, value);
         if is_list {
-            self.insert(&mut examples, schema, "empty", "Nothing was found", json!({ "data": [], "total": 0 }));
+            let empty = json!({ "data": [], "total": 0, "totalExact": true, "nextCursor": null });
+            self.insert(&mut examples, schema, "empty", "Nothing was found", empty);
         }
         examples
     }

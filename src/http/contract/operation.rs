@@ -13,7 +13,7 @@ use crate::{
     http::{
         access,
         error::ErrorCode,
-        header,
+        header, listing,
         precondition::{IF_MATCH_HEADER, IF_NONE_MATCH_HEADER},
         reply, request_id,
     },
@@ -46,6 +46,19 @@ pub(super) fn complete(template: &str, operation: &mut Value, schemas: &Value) {
     let mut take =
         |key: &str| rest.as_object_mut().and_then(|rest| rest.shift_remove(key)).map(|value| (key.to_owned(), value));
     *operation = ORDER.into_iter().filter_map(&mut take).collect();
+}
+
+/// Adds what else a list is asked where one argument stands for all of that.
+pub(super) fn add_listing(operation: &mut Value) {
+    let Some(parameters) = operation.get_mut("parameters").and_then(Value::as_array_mut) else { return };
+    let Some(sort) = parameters.iter().position(|parameter| parameter.get("name") == Some(&json!(listing::SORT)))
+    else {
+        return;
+    };
+    let further = listing::beside_sort().map(|(name, description, schema)| {
+        json!({ "name": name, "schema": schema, "in": "query", "description": description, "required": false })
+    });
+    parameters.splice(sort + 1..=sort, further);
 }
 
 fn add_parameters(operation: &mut Value, traits: &Traits) {

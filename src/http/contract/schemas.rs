@@ -9,6 +9,7 @@ use super::{
     json::{entries, set},
     supplement::{OpenEnum, Supplement},
 };
+use crate::values::page;
 
 /// Completes the schemas.
 pub(super) fn complete(schemas: &mut Value, request_bodies: &BTreeSet<String>, supplement: &Supplement) {
@@ -18,6 +19,10 @@ pub(super) fn complete(schemas: &mut Value, request_bodies: &BTreeSet<String>, s
         }
         for (field, property) in entries(schema.get_mut("properties")) {
             add_example(field, property);
+            // Nobody else gets null.
+            if field == page::TOTAL && name.ends_with("List") && property.get("nullable") == Some(&json!(true)) {
+                set(property, "x-null-by", json!(page::TOTAL));
+            }
         }
     }
     for OpenEnum { pointer, values } in &supplement.open_enums {
