@@ -32,11 +32,12 @@ fn responses(contract: &Contract, operation: &Operation) -> Vec<(String, Value)>
     all.map(|(status, response)| (status.clone(), resolved(response))).collect()
 }
 
+/// Whether there is null anywhere but at the end of a list.
 fn has_null(value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::Array(items) => items.iter().any(has_null),
-        Value::Object(fields) => fields.values().any(has_null),
+        Value::Object(fields) => fields.iter().any(|(name, value)| name != "nextCursor" && has_null(value)),
         _ => false,
     }
 }
