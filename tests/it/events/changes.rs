@@ -394,7 +394,7 @@ async fn an_upgrade_begins_with_all_that_there_is() {
 }
 
 #[tokio::test]
-async fn events_of_the_release_before_and_damaged_ones_keep_nobody_from_the_changes() {
+async fn events_of_the_release_before_and_damaged_ones_are_no_obstacle() {
     for damage in damages() {
         let service = Service::start().await;
         let db = service.database.connect().await;
