@@ -34,3 +34,4 @@ pub use entity::AuditAction;
 pub use entry::{AuditEntry, AuditedAction};
 pub use queue::AuditQueue;
 pub use refusals::{Refusals, Refused};
+pub use store::{after as entries_after, tenants as audited_tenants};

@@ -51,7 +51,7 @@ impl Reindex {
         if self.rest.is_none_or(|until| Instant::now() >= until) {
             return Ok(false);
         }
-        Ok(reindex::left(&self.database, &self.tables).await? == self.damaged)
+        Ok(reindex::left(&self.database, &self.tables, self.damaged + 1).await? == self.damaged)
     }
 
     fn end_pass(&mut self, Damage { rows: damaged, first }: Damage) {

@@ -1,6 +1,9 @@
 //! Queries on contacts.
 
-use sea_orm::{ColumnTrait, Condition, ConnectionTrait, sea_query::LockType};
+use sea_orm::{
+    ColumnTrait, Condition, ConnectionTrait,
+    sea_query::{Expr, ExprTrait, LockType},
+};
 use uuid::Uuid;
 
 use super::{
@@ -130,7 +133,9 @@ pub async fn update(change: &mut Change<'_>, body: ContactUpdate) -> Result<Mode
 
 /// Demotes the customer's primary contact, if there is one. The customer must be locked.
 async fn demote_primary(change: &mut Change<'_>, customer: Uuid) -> Result<()> {
-    let primary = Condition::all().add(Column::CustomerId.eq(customer)).add(Column::IsPrimary.eq(true));
+    // In the words of the index of primary contacts, which is not looked at for a value that is bound.
+    let is_primary = Column::IsPrimary.into_expr().eq(Expr::cust("TRUE"));
+    let primary = Condition::all().add(Column::CustomerId.eq(customer)).add(is_primary);
     if let Some(before) = change.lock_matching::<Entity>(primary).await? {
         let row = Model { is_primary: false, ..before.clone() };
         change.update::<Entity>(before, row).await?;

@@ -12,7 +12,7 @@ use sea_orm::{
 };
 use tokio::time::Instant;
 
-use super::{connection::Connection, file::DatabaseFile};
+use super::{connection::Connection, deadline::REQUEST, file::DatabaseFile};
 use crate::config::{Pooler, Secret};
 
 /// How long a statement waits for another process's lock on the SQLite file before it is refused; the writer tries again.
@@ -28,6 +28,10 @@ const STARTUP_LIMIT: Duration = Duration::from_secs(2);
 /// How long to wait in between.
 const RETRY_INTERVAL: Duration = Duration::from_millis(50);
 
+/// A query keeps one core of the server busy, and not several: those are for others. Every statement of a request has an index;
+/// that the first row wanted will soon be met in a table of a million is not to be hoped for.
+const PLANS: &str = "SET max_parallel_workers_per_gather = 0; SET enable_seqscan = off; SET jit = off";
+
 /// Opens connections to one database for one purpose.
 #[derive(Debug, Clone)]
 pub(super) enum Connector {
@@ -36,7 +40,7 @@ pub(super) enum Connector {
     /// To read the SQLite file: in WAL mode readers neither wait for the writer nor delay it.
     SqliteReader(Arc<DatabaseFile>),
     /// To a PostgreSQL server, with the settings of each session.
-    Postgres { options: Box<PgConnectOptions>, session: String, named_statements: bool },
+    Postgres { options: Box<PgConnectOptions>, session: String, named_statements: bool, read_only: bool },
 }
 
 impl Connector {
@@ -63,17 +67,28 @@ impl Connector {
                  SET tcp_user_timeout = {millis}; SET tcp_keepalives_idle = {seconds}; \
                  SET tcp_keepalives_interval = 1; SET tcp_keepalives_count = 3"
             );
+            // Commands go through all there is.
+            if time_limit <= REQUEST {
+                session.push_str("; ");
+                session.push_str(PLANS);
+            }
             if read_only {
                 session.push_str("; SET default_transaction_read_only = on");
             }
         }
         // The driver names statements even without a cache.
-        Ok(Self::Postgres { options: Box::new(options), session, named_statements: pooler != Pooler::Transaction })
+        let (options, named_statements) = (Box::new(options), pooler != Pooler::Transaction);
+        Ok(Self::Postgres { options, session, named_statements, read_only })
     }
 
     /// Whether there is a network in between, or a server that may be restarted.
     pub(super) fn is_remote(&self) -> bool {
         matches!(self, Self::Postgres { .. })
+    }
+
+    /// Whether what is read by it keeps a server busy.
+    pub(super) fn reads_remotely(&self) -> bool {
+        matches!(self, Self::Postgres { read_only: true, .. })
     }
 
     /// Opens a connection. Waits for a moment where the server is just starting.
@@ -83,7 +98,7 @@ impl Connector {
                 sqlite(file, sqlite_writer(file.path(), BUSY_TIMEOUT).create_if_missing(false), false).await
             }
             Self::SqliteReader(file) => sqlite(file, sqlite_reader(file.path()), true).await,
-            Self::Postgres { options, session, named_statements } => {
+            Self::Postgres { options, session, named_statements, .. } => {
                 let until = Instant::now() + STARTUP_LIMIT;
                 let mut connection = loop {
                     match options.connect().await {

@@ -11,7 +11,7 @@ use std::sync::{
 };
 
 use sea_orm::{
-    DbErr, ExecResult, QueryResult, Statement,
+    DbBackend, DbErr, ExecResult, QueryResult, Statement,
     sqlx::{self, Connection as _, Executor, PgConnection, SqliteConnection},
 };
 use sea_query_sqlx::SqlxValues;
@@ -22,6 +22,7 @@ use super::{
     fault::{Fault, db_error, driver_error},
     file::OpenConnection,
     pace::Pace,
+    statements::Statements,
     steps::{Failure, Steps, injected_error},
 };
 
@@ -40,12 +41,23 @@ pub(super) struct Connection {
     pub(super) generation: u64,
     /// Up to which generation connections are discarded. `None` where there is no network to lose them.
     pub(super) discarded: Option<watch::Receiver<u64>>,
+    /// Who is told of its statements.
+    pub(super) statements: Arc<Statements>,
 }
 
 enum Raw {
     Sqlite(SqliteConnection),
     Postgres(PgConnection),
     Closed,
+}
+
+impl Raw {
+    fn backend(&self) -> DbBackend {
+        match self {
+            Self::Postgres(_) => DbBackend::Postgres,
+            Self::Sqlite(_) | Self::Closed => DbBackend::Sqlite,
+        }
+    }
 }
 
 /// Shared with the thread in which SQLite works.
@@ -117,6 +129,7 @@ impl Connection {
             named_statements: true,
             generation: 0,
             discarded: None,
+            statements: Arc::default(),
         }
     }
 
@@ -147,6 +160,7 @@ impl Connection {
 
     /// The rows of a query.
     pub(super) async fn query(&mut self, statement: &Statement, until: Instant) -> Result<Vec<QueryResult>, DbErr> {
+        self.statements.tell(statement);
         let outcome = async {
             let discarded = self.discarded();
             let named = self.named_statements;
@@ -236,6 +250,10 @@ impl Connection {
     }
 
     async fn run(&mut self, sql: Sql<'_>, until: Instant) -> Result<ExecResult, sqlx::Error> {
+        match sql {
+            Sql::Statement(statement) => self.statements.tell(statement),
+            Sql::Text(text) => self.statements.tell_text(self.raw.backend(), text),
+        }
         let discarded = self.discarded();
         let named = self.named_statements;
         let answer = answer_by(until, execution(self.distrust()?, sql, named));

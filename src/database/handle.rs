@@ -17,6 +17,7 @@ use super::{
     pool::Pool,
     probe,
     reader::{ReadSource, Reader},
+    statements::Statements,
     steps::Steps,
     transaction::Transaction,
     wal_guard::WalGuard,
@@ -37,6 +38,7 @@ pub struct Database {
     time_limit: Duration,
     health: Arc<Health>,
     steps: Arc<Steps>,
+    statements: Arc<Statements>,
     probe: Option<JoinHandle<()>>,
 }
 
@@ -54,13 +56,14 @@ impl Database {
 
     async fn open_sqlite(path: &Path, time_limit: Duration) -> std::result::Result<Self, DbErr> {
         let (health, steps) = (Arc::<Health>::default(), Arc::<Steps>::default());
+        let statements = Arc::default();
         let deadline = Deadline::within(time_limit.min(REQUEST));
         let file = Arc::new(DatabaseFile::at(path).map_err(db_error)?);
-        let writer = Pool::new(Connector::SqliteWriter(Arc::clone(&file)), 1)?;
+        let writer = Pool::new(Connector::SqliteWriter(Arc::clone(&file)), 1, &statements)?;
         drop(writer.get(&Party::Service, deadline.for_statements()).await?);
         let mut wal_guard = WalGuard::new(Arc::clone(&file));
         wal_guard.open().await?;
-        let readers = Pool::new(Connector::SqliteReader(Arc::clone(&file)), SQLITE_READERS)?;
+        let readers = Pool::new(Connector::SqliteReader(Arc::clone(&file)), SQLITE_READERS, &statements)?;
         let executor = SqliteExecutor::start(
             writer,
             readers.clone(),
@@ -76,11 +79,12 @@ impl Database {
             file: Some(file),
             health: Arc::clone(&health),
         };
-        Ok(Self { reads, executor: Executor::Sqlite(executor), time_limit, health, steps, probe: None })
+        Ok(Self { reads, executor: Executor::Sqlite(executor), time_limit, health, steps, statements, probe: None })
     }
 
     async fn open_postgres(config: &Config, url: &Secret, time_limit: Duration) -> std::result::Result<Self, DbErr> {
         let (health, steps) = (Arc::<Health>::default(), Arc::<Steps>::default());
+        let statements = Arc::default();
         let deadline = Deadline::within(time_limit.min(REQUEST));
         let pooler = config.database_pooler;
         let connector = |read_only| Connector::postgres(url, pooler, time_limit, read_only).map_err(db_error);
@@ -88,7 +92,8 @@ impl Database {
         let connections = usize::from(config.database_connections) - 1;
         let reading = (connections / 3).max(1);
         let writing = connections - reading;
-        let (readers, writers) = (Pool::new(connector(true)?, reading)?, Pool::new(connector(false)?, writing)?);
+        let (readers, writers) =
+            (Pool::new(connector(true)?, reading, &statements)?, Pool::new(connector(false)?, writing, &statements)?);
         drop(readers.get(&Party::Service, deadline.for_statements()).await?);
         let pools = [readers.clone(), writers.clone()];
         let probe = tokio::spawn(probe::run(connector(false)?, pools, Arc::clone(&health)));
@@ -96,7 +101,7 @@ impl Database {
         let reads =
             ReadSource { pool: readers, backend: DbBackend::Postgres, pooler, file: None, health: Arc::clone(&health) };
         let executor = Executor::Postgres(Arc::new(executor));
-        Ok(Self { reads, executor, time_limit, health, steps, probe: Some(probe) })
+        Ok(Self { reads, executor, time_limit, health, steps, statements, probe: Some(probe) })
     }
 
     /// Which database it is.
@@ -115,6 +120,12 @@ impl Database {
     #[must_use]
     pub fn steps(&self) -> &Steps {
         &self.steps
+    }
+
+    /// The statements that it runs, for tests to observe them.
+    #[must_use]
+    pub fn statements(&self) -> &Statements {
+        &self.statements
     }
 
     /// Reads for the service itself, from now on until the time limit: never sees half a change, and cannot write.
@@ -162,7 +173,8 @@ impl Database {
         let begin = match backend {
             // Whoever reads from it may pause for longer than a request takes.
             DbBackend::Postgres => format!(
-                "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL idle_in_transaction_session_timeout = {}",
+                "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL max_parallel_workers_per_gather = 0; \
+                 SET LOCAL idle_in_transaction_session_timeout = {}",
                 time.as_millis()
             ),
             // On SQLite every transaction sees one instant.

@@ -104,7 +104,13 @@ pub async fn up_to_date(url: &DatabaseUrl, wait: Duration) -> Result<(), SchemaE
 /// A newer database, another process that is changing the schema, or a fault.
 pub async fn up(url: &DatabaseUrl, steps: Option<u32>, wait: Duration) -> Result<(), SchemaError> {
     let lock = SchemaLock::acquire(url, wait).await?;
-    let done = Migrator::up(&lock.connection, steps).await;
+    let mut done = Migrator::up(&lock.connection, steps).await;
+    if done.is_ok()
+        && let DatabaseUrl::Sqlite(_) = url
+    {
+        // Nothing is known of new indexes yet. PostgreSQL sees to that by itself.
+        done = lock.connection.execute_unprepared("PRAGMA optimize = 0x10002").await.map(drop);
+    }
     lock.release().await?;
     Ok(done?)
 }

@@ -11,7 +11,8 @@
 //! | [`transaction`], [`reader`] | what statements run through |
 //! | [`party`], [`fair_queue`], [`turns`] | for whom the database works · a queue served in turn · connections in turn |
 //! | [`connection`], [`pool`], [`connect`] | one connection and whether it is trusted · the pool · how one is opened |
-//! | [`deadline`], [`fault`], [`steps`] | time limits · what an error means · fault injection for tests |
+//! | [`deadline`], [`fault`] | time limits · what an error means |
+//! | [`steps`], [`statements`] | for tests: fault injection · which statements are run |
 //! | [`health`], [`probe`] | what is known without asking · the health check of PostgreSQL |
 //! | [`file`](mod@file), [`wal_guard`] | whether the SQLite file is in place · what keeps its write-ahead log |
 //! | [`reach`], [`migrate`], [`retry`] | waiting for PostgreSQL at start · the schema · what both retry by |
@@ -49,6 +50,7 @@ mod reader;
 mod retry;
 pub mod roles;
 pub mod search;
+mod statements;
 mod steps;
 pub mod tenancy;
 mod transaction;
@@ -60,6 +62,7 @@ pub use deadline::{COMMAND, Deadline, REQUEST};
 pub use handle::Database;
 pub use health::{Cause, Health};
 pub use reader::Reader;
+pub use statements::Statements;
 pub use steps::{Failure, Steps};
 pub use transaction::Transaction;
 pub use vacuum::clean;

@@ -7,7 +7,10 @@
 
 use std::{
     ops::{Deref, DerefMut},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -20,6 +23,7 @@ use super::{
     connection::Connection,
     deadline::timed_out,
     party::Party,
+    statements::Statements,
     turns::{Turn, Turns},
 };
 
@@ -41,6 +45,7 @@ type Loan = Object<ConnectionManager>;
 /// Opens connections, and tests those that were used before.
 struct ConnectionManager {
     connector: Connector,
+    statements: Arc<Statements>,
     generation: AtomicU64,
     /// Up to which generation connections are discarded: their statements are not waited for any more.
     discarded: watch::Sender<u64>,
@@ -54,12 +59,13 @@ pub(super) struct PooledConnection {
 }
 
 impl Pool {
-    /// At most `size` connections; none is opened yet.
-    pub(super) fn new(connector: Connector, size: usize) -> Result<Self, DbErr> {
+    /// At most `size` connections, whose statements are told of; none is opened yet.
+    pub(super) fn new(connector: Connector, size: usize, statements: &Arc<Statements>) -> Result<Self, DbErr> {
         let (generation, discarded) = (AtomicU64::new(1), watch::Sender::new(0));
-        let manager = ConnectionManager { connector, generation, discarded };
+        let paced = connector.reads_remotely();
+        let manager = ConnectionManager { connector, statements: Arc::clone(statements), generation, discarded };
         let connections = managed::Pool::builder(manager).max_size(size).queue_mode(QueueMode::Lifo).build();
-        let turns = Turns::of(size);
+        let turns = Turns::of(size, paced);
         connections.map(|connections| Self { connections, turns }).map_err(|error| DbErr::Custom(error.to_string()))
     }
 
@@ -121,6 +127,7 @@ impl Manager for ConnectionManager {
         let generation = self.generation.load(Ordering::SeqCst);
         let mut connection = self.connector.connect().await?;
         connection.generation = generation;
+        connection.statements = Arc::clone(&self.statements);
         connection.discarded = self.connector.is_remote().then(|| self.discarded.subscribe());
         Ok(connection)
     }

@@ -60,7 +60,10 @@ impl Reader<'_> {
         }
         // Through such a pooler only a transaction stays with its session.
         let remaining = self.deadline.remaining().as_millis().max(1);
-        let begin = format!("BEGIN READ ONLY; SET LOCAL statement_timeout = {remaining}");
+        let begin = format!(
+            "BEGIN READ ONLY; SET LOCAL statement_timeout = {remaining}; SET LOCAL max_parallel_workers_per_gather = 0; \
+             SET LOCAL enable_seqscan = off; SET LOCAL jit = off"
+        );
         connection.begin(&begin, until, &Steps::default()).await?;
         let rows = connection.query(statement, until).await;
         if rows.is_ok() {

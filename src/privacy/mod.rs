@@ -25,5 +25,5 @@ pub mod tenant;
 pub mod types;
 
 pub use api::PrivacyApi;
-pub(crate) use request::erase_by_operator;
+pub use request::erase_by_operator;
 pub use steps::{ERASURES, ErasureStep, LogEmptying, PENDING, PendingErasure, pending, run};

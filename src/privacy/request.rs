@@ -95,7 +95,7 @@ pub(super) async fn request(
 ///
 /// # Errors
 /// A database error. What was erased until then stays erased, and the service goes on with it.
-pub(crate) async fn erase_by_operator(
+pub async fn erase_by_operator(
     app: &App,
     tenant: &Tenant,
     customer: Uuid,

@@ -72,15 +72,19 @@ fn deleted_themselves<E: Resource>(tenant: &Tenant, of: impl FnOnce(Select<E>) -
     if E::DELETED_AT.is_none() {
         return Expr::val(0_i64);
     }
-    let rows = E::stored_of(tenant).filter(<E as Resource>::ID.in_subquery(deleted(tenant)));
+    // By its key for each that is deleted: a join, the planner might begin with all rows of the tenant.
+    let is_deleted = Expr::col((deletion::Entity, deletion::Column::ResourceId));
+    let rows = E::stored_of(tenant).filter(<E as Resource>::ID.into_expr().eq(is_deleted));
     let rows = E::REFERENCES
         .iter()
         .filter(|reference| reference.on_delete == OnDelete::Delete)
         .fold(rows, |rows, reference| {
             rows.filter(hidden_from_planner::<E>(reference.column).not_in_subquery(deleted(tenant)))
         });
-    let count = <E as Resource>::ID.into_expr().count();
-    Expr::from(of(rows).select_only().expr(count).into_query())
+    let count = Expr::from(of(rows).select_only().expr(<E as Resource>::ID.into_expr().count()).into_query());
+    let sum = Func::coalesce([count.sum(), Expr::val(0_i64)]);
+    let sum = deletion::Entity::of(tenant).select_only().expr(Expr::from(sum)).into_query();
+    Expr::from(sum).cast_as("bigint")
 }
 
 /// The column in a form that no index has: the few rows that are deleted are to be found by their ids.

@@ -160,7 +160,7 @@ fn begin(deadline: Deadline, lock_timeout: Duration) -> String {
     let lock_timeout = lock_timeout.as_millis().min(remaining);
     format!(
         "BEGIN; SET LOCAL statement_timeout = {remaining}; SET LOCAL lock_timeout = {lock_timeout}; \
-         SET LOCAL idle_in_transaction_session_timeout = {remaining}"
+         SET LOCAL idle_in_transaction_session_timeout = {remaining}; SET LOCAL enable_seqscan = off"
     )
 }
 

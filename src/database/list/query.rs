@@ -185,7 +185,9 @@ impl<E: Listed> Scope<'_, E> {
         let rows = E::as_shown(self.tenant, stored::<E>(self.tenant)).expr_as(of_walk(FOUND), FOUND);
         let rows = total.into_iter().fold(rows, |rows, total| rows.expr_as(total.clone(), TOTAL));
         let mut rows = rows.into_query();
-        let same = column::<E>(E::ID).eq(of_walk(E::ID.as_str()));
+        // Hidden from SQLite's planner, which might otherwise begin with all rows of the tenant, and index the few by their ids.
+        let id = of_walk(E::ID.as_str());
+        let same = column::<E>(E::ID).eq(Func::coalesce([id.clone(), id]));
         rows.join_subquery(JoinType::InnerJoin, ids, Alias::new(WALKED), same);
         rows.order_by_expr(of_walk(FOUND), SqlOrder::Asc);
         for key in keys {

@@ -80,6 +80,9 @@ async fn every_reading_session_has_timeouts_and_is_read_only() {
         ("tcp_user_timeout", "9000"),
         ("tcp_keepalives_idle", "9"),
         ("default_transaction_read_only", "on"),
+        ("max_parallel_workers_per_gather", "0"),
+        ("enable_seqscan", "off"),
+        ("jit", "off"),
     ] {
         assert_eq!(scalar::<String>(&reader, &format!("SHOW {setting}")).await, value, "{setting}");
     }

@@ -7,6 +7,7 @@ use serde_json::json;
 use crate::harness::{
     Service, TestDatabase, UNKNOWN_ID, caller,
     sql::{plan, scalar, table, uuid_literal},
+    within,
 };
 
 /// Fails unless a constraint rejects the statement.
@@ -189,4 +190,23 @@ fn commits(service: &Service) -> usize {
     let page = word(&log, 8) as usize;
     let salt = &log[16..24];
     log[32..].chunks_exact(24 + page).filter(|frame| frame[8..16] == *salt && word(frame, 4) != 0).count()
+}
+
+#[tokio::test]
+async fn statistics_of_the_tables_are_made_when_there_is_nothing_to_do() {
+    let service = Service::on(TestDatabase::sqlite(), &[]).await;
+    let database = service.database.connect().await;
+    assert_eq!(statistics(&database).await, 0);
+    for _ in 0..20 {
+        service.customer().await;
+    }
+    within(60, "there are statistics", async || statistics(&database).await > 0).await;
+}
+
+/// Of how many indexes of customers SQLite has statistics.
+async fn statistics(database: &DatabaseConnection) -> i64 {
+    if scalar::<i64>(database, "SELECT count(*) FROM sqlite_master WHERE name = 'sqlite_stat1'").await == 0 {
+        return 0;
+    }
+    scalar(database, "SELECT count(*) FROM sqlite_stat1 WHERE tbl = 'customers'").await
 }

@@ -214,7 +214,7 @@ async fn a_value_that_does_not_open_keeps_no_other_from_being_indexed() {
     assert_eq!(step(&service.app, &mut pass).await, Step::Indexed(0));
     let first = format!("customers.contact_phone of row {} of tenant default", ids[0]);
     assert_eq!(step(&service.app, &mut pass).await, Step::Done(Damage { rows: 1, first: Some(first) }));
-    assert_eq!(reindex::left(service.app.database(), &pii_tables()).await.unwrap(), 1);
+    assert_eq!(reindex::left(service.app.database(), &pii_tables(), 10).await.unwrap(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

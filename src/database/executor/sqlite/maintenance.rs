@@ -18,11 +18,19 @@ use crate::{
         steps::Steps,
         wal_guard::WalGuard,
     },
-    error::Result,
+    error::{Error, Result},
 };
 
 /// After how many ticks without work the write-ahead log is moved into the database file.
 const IDLE_TICKS: u32 = 10;
+
+/// How often statistics of the tables are looked after, where there is no work for a while.
+const OPTIMIZE_IDLE: Duration = Duration::from_secs(2 * 60 * 60);
+/// How often where there always is some.
+const OPTIMIZE_BUSY: Duration = Duration::from_secs(6 * 60 * 60);
+/// Has SQLite look at all tables, and analyze those that have grown or shrunk tenfold since: of each index it reads 2,000 rows
+/// at most (<https://sqlite.org/pragma.html#pragma_optimize>).
+const OPTIMIZE: &str = "optimize = 0x10002";
 
 /// The database file with all its connections, and what is wrong with them.
 pub(super) struct Maintenance {
@@ -35,6 +43,8 @@ pub(super) struct Maintenance {
     writes_fail: bool,
     /// For how many ticks there was no work, since there was some.
     idle: Option<u32>,
+    /// When the statistics were last looked after, since the start.
+    optimized: Option<Instant>,
 }
 
 impl Maintenance {
@@ -46,7 +56,7 @@ impl Maintenance {
         wal_guard: WalGuard,
         health: Arc<Health>,
     ) -> Self {
-        Self { pool, readers, file, wal_guard, health, writes_fail: false, idle: None }
+        Self { pool, readers, file, wal_guard, health, writes_fail: false, idle: None, optimized: None }
     }
 
     pub(super) fn health(&self) -> &Health {
@@ -92,11 +102,36 @@ impl Maintenance {
             self.try_again().await;
         }
         self.idle = self.idle.map(|ticks| ticks + 1);
-        if self.idle == Some(IDLE_TICKS) {
+        let is_idle = self.idle == Some(IDLE_TICKS);
+        if !self.writes_fail {
+            self.look_after_statistics(is_idle).await;
+        }
+        if is_idle {
             self.idle = None;
             self.empty_log(BUSY_TIMEOUT).await?;
         }
         Ok(())
+    }
+
+    /// Has the planner's statistics made anew where that is due. Connections that read have read them when they were opened.
+    async fn look_after_statistics(&mut self, is_idle: bool) {
+        let after = if is_idle { OPTIMIZE_IDLE } else { OPTIMIZE_BUSY };
+        let is_due = match self.optimized {
+            Some(last) => last.elapsed() >= after,
+            None => is_idle,
+        };
+        if !is_due {
+            return;
+        }
+        self.optimized = Some(Instant::now());
+        let optimized = async {
+            let mut connection = self.connection().await?;
+            Ok::<_, Error>(connection.query(&pragma(OPTIMIZE), Instant::now() + DISK_TIMEOUT).await?)
+        };
+        match optimized.await {
+            Ok(_) => self.readers.close_idle().await,
+            Err(error) => tracing::debug!(cause = error.cause(), "the statistics of the tables stay as they are"),
+        }
     }
 
     /// A transaction failed: from now on only trial commits are made, until one succeeds.
