@@ -262,7 +262,7 @@ sdks: build ## Generate SDKs in eight ways, or SDK=NAME, compile them and run th
 
 .PHONY: nightly
 nightly: ## Run faults, disks, outages, fuzz and the benchmarks, all of them even if one fails
-	@$(MAKE) --no-print-directory --keep-going faults disks outages hostile fuzz bench bench-totals bench-feed bench-fairness bench-broker bench-refusals
+	@$(MAKE) --no-print-directory --keep-going faults disks outages hostile fuzz bench bench-totals bench-lists bench-feed bench-fairness bench-broker bench-refusals
 
 .PHONY: faults
 faults: ## Kill relays and a RabbitMQ of its own in 200 rounds, and drain 100,000 events (takes about 15 minutes)
@@ -320,6 +320,12 @@ bench-totals: ## Measure lists with their total among a million rows, and what k
 	command -v wrk >/dev/null && command -v sqlite3 >/dev/null || { echo "missing: apt-get install wrk sqlite3" >&2; exit 1; }
 	cargo build --release $(FEATURES) --bin crm
 	tests/bench/totals
+
+.PHONY: bench-lists
+bench-lists: ## Measure each list, filter, sort, search and feed in a tenant of ROWS (1000000) customers against one of 1,000, as ratios (needs wrk, jq and sqlite3; builds a release)
+	command -v wrk >/dev/null && command -v jq >/dev/null && command -v sqlite3 >/dev/null || { echo "missing: apt-get install wrk jq sqlite3" >&2; exit 1; }
+	cargo build --release $(FEATURES) --bin crm
+	tests/bench/lists
 
 .PHONY: bench-broker
 bench-broker: ## Measure writes while the broker is down against up, as a ratio (needs wrk and RabbitMQ; builds a release)

@@ -1,5 +1,5 @@
 -- What wrk sends: MODE creates, gets or lists customers with a phone number and an e-mail address, or lists the last of PAGES
--- pages (deep). With COUNT, each thread
+-- pages (deep), or gets PATHNAME (path). With COUNT, each thread
 -- stops after that many, and the 99th percentile in microseconds is written in place of the rate.
 local mode, token = os.getenv("MODE"), os.getenv("TOKEN")
 local limit, tenant = tonumber(os.getenv("COUNT")), os.getenv("TENANT")
@@ -32,6 +32,7 @@ function request()
   if mode == "deep" then
     return wrk.format("GET", "/customers?pageSize=100&page=" .. (os.getenv("PAGES") - count % 100), headers)
   end
+  if mode == "path" then return wrk.format("GET", os.getenv("PATHNAME"), headers) end
   if mode == "list" then return wrk.format("GET", "/customers?pageSize=20", headers) end
   headers["X-Request-ID"] = os.getenv("ROUND") .. "-" .. number .. "-" .. count
   -- Numbers come in no order, as people's do: an index over ascending ones would be unusually cheap.
