@@ -8,6 +8,7 @@ mod horizon;
 mod hot_rows;
 mod migrations;
 mod outages;
+mod plans;
 mod pooler;
 mod postgres;
 mod roles;

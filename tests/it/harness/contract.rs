@@ -95,6 +95,14 @@ impl Contract {
         parameters.iter().filter_map(|parameter| parameter["name"].as_str().map(str::to_owned)).collect()
     }
 
+    /// The names of the parameters in the query of an operation.
+    pub fn query_parameters(&self, operation: &Operation) -> Vec<String> {
+        let parameters = operation.definition["parameters"].as_array().into_iter().flatten();
+        let in_query =
+            parameters.map(|parameter| self.resolve(parameter)).filter(|parameter| parameter["in"] == "query");
+        in_query.map(|parameter| parameter["name"].as_str().unwrap().to_owned()).collect()
+    }
+
     pub fn schema(&self, name: &str) -> &Value {
         &self.document["components"]["schemas"][name]
     }

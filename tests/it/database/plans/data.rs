@@ -1,0 +1,447 @@
+//! Tables full of rows, by plain SQL: a large tenant, one of a quarter of its size whose rows have the same ids, many small ones.
+//! In both, some resources have much that belongs to them: the first of each kind.
+
+use sea_orm::{ConnectionTrait, DatabaseConnection};
+use uuid::Uuid;
+
+use crate::harness::{
+    on_postgres,
+    sql::{column, scalar},
+};
+
+/// The tenant that requests are for, and the one that is compared with it.
+pub const LARGE: &str = "default";
+pub const MIDDLE: &str = "middle";
+/// How many rows of each table the large tenant has. A quarter of it is more than a list walks.
+pub const ROWS: u32 = 100_000;
+/// How many a table has at least, in all, for its plans to mean anything.
+const LEAST: i64 = 2_000;
+
+/// Tables that stay small however much there is of everything else, and why.
+const SMALL: &[(&str, &str)] = &[
+    ("seaql_migrations", "a row for each migration"),
+    ("outbox_head", "one row"),
+    ("outbox_relay", "one row"),
+    ("feed_head", "one row"),
+    ("retention_horizon", "one row"),
+    ("pii_keys", "a row for each key"),
+    ("audit_queue", "what waits to be chained, every 400 ms"),
+    ("list_count_deltas", "what waits to be folded, every 250 ms"),
+    ("search_queue", "what waits to be indexed"),
+    ("search_builds", "what is indexed anew, for each tenant"),
+];
+
+/// Whether a table stays small.
+pub fn is_small(table: &str) -> bool {
+    table.starts_with("sqlite_") || SMALL.iter().any(|(small, _)| *small == table)
+}
+
+/// What has much that belongs to it, of each kind: by the name of the id in the contract.
+pub const HUBS: [(&str, u8); 4] = [("customerId", 1), ("contactId", 2), ("opportunityId", 3), ("followUpId", 4)];
+const ENTRY: u8 = 5;
+const EVENT: u8 = 6;
+
+/// The id of such a resource.
+pub fn hub(kind: u8) -> Uuid {
+    Uuid::from_u128(PREFIX + (u128::from(kind) << 48) + 1)
+}
+
+/// Begins all ids: that of UUIDs of version 7.
+const PREFIX: u128 = 0x0190_0000_0000_7000_8000_0000_0000_0000;
+
+/// The id of the `n`th of a kind, as an expression.
+fn id(kind: u8, n: &str) -> String {
+    let start = format!("{:018x}{kind:02x}", PREFIX >> 56);
+    if on_postgres() {
+        format!("CAST('{start}' || lpad(to_hex({n}), 12, '0') AS uuid)")
+    } else {
+        format!("unhex('{start}' || printf('%012x', {n}))")
+    }
+}
+
+/// An instant of the weeks before the tests' clock, to the second, in another order than the ids.
+fn time(n: &str) -> String {
+    let seconds = format!("1768000000 + (CAST({n} AS bigint) * 7919) % 1000003");
+    if on_postgres() {
+        format!("to_timestamp({seconds})")
+    } else {
+        format!("strftime('%Y-%m-%dT%H:%M:%S', {seconds}, 'unixepoch') || '+00:00'")
+    }
+}
+
+/// A table, and its columns as expressions of the row's number `n`, and of the tenant's name `t`.
+struct Fill {
+    table: &'static str,
+    columns: Vec<(&'static str, String)>,
+}
+
+fn fill(table: &'static str, columns: &[(&'static str, &str)]) -> Fill {
+    Fill { table, columns: columns.iter().map(|(column, expression)| (*column, (*expression).to_owned())).collect() }
+}
+
+const HASH: &str = "'0000000000000000000000000000000000000000000000000000000000000000'";
+const TRACE: &str = "'0af7651916cd43dd8448eb211c80319c'";
+
+/// A resource that two fifths of all belong to, or one of many.
+fn mostly(kind: u8) -> String {
+    format!("CASE WHEN n % 5 < 2 THEN {} ELSE {} END", id(kind, "1"), id(kind, "1 + n % 9973"))
+}
+
+/// In an order in which all that they refer to comes first.
+fn fills() -> Vec<Fill> {
+    let (created, updated) = (time("n"), time("n * 31"));
+    let times = [("created_at", created.as_str()), ("updated_at", updated.as_str())];
+    let [customer, contact, opportunity, follow_up] = [1, 2, 3, 4].map(|kind| id(kind, "n"));
+    let (entry, event) = (id(ENTRY, "n"), id(EVENT, "n"));
+    let (of_customer, hub_customer) = (mostly(1), id(1, "1"));
+    // What belongs to the first ones belongs to the first customer.
+    let own = format!("CASE WHEN n % 5 < 2 OR n = 1 THEN {hub_customer} ELSE {} END", id(1, "1 + n % 9973"));
+    let of_hub = |kind: u8| format!("CASE WHEN n % 5 < 2 THEN {} END", id(kind, "1"));
+    let (of_opportunity, of_contact) = (of_hub(3), of_hub(2));
+    let [yes, no] = if on_postgres() { ["TRUE", "FALSE"] } else { ["1", "0"] };
+    let primary = format!("CASE WHEN n > 10000 AND n <= 19900 THEN {yes} ELSE {no} END");
+    let primary_of = format!("CASE WHEN n > 10000 AND n <= 19900 THEN {} ELSE {own} END", id(1, "n - 9998"));
+    let with = |table, columns: &[(&'static str, &str)]| fill(table, &[&times[..], columns].concat());
+    let kind = "CASE n % 4 WHEN 0 THEN 'customer' WHEN 1 THEN 'contact' WHEN 2 THEN 'opportunity' ELSE 'followUp' END";
+    let action = "CASE n % 3 WHEN 0 THEN 'create' WHEN 1 THEN 'update' ELSE 'delete' END";
+    let data =
+        "'{\"tenantId\":\"' || t || '\",\"version\":1,\"changedFields\":[],\"resource\":{\"customerId\":\"x\"}}'";
+    let event_type = "CASE n % 50 WHEN 0 THEN 'crm.opportunity.closed' ELSE 'crm.customer.updated' END";
+    let position = "(SELECT p FROM positions) + n";
+    let part = |from: u8, length: u8| format!("' ' || substr(CAST(100000 + n AS text), {from}, {length})");
+    let digits: Vec<String> = (1..6).map(|from| part(from, 2)).chain((1..4).map(|from| part(from, 4))).collect();
+    let digits = digits.join(" || ");
+    vec![
+        with(
+            "customers",
+            &[
+                ("customer_id", &customer),
+                ("name", "'Customer ' || n || ' 中国 Müller'"),
+                ("name_sort", "'customer ' || n || ' 中国 muller'"),
+                ("status", "CASE n % 10 WHEN 0 THEN 1 ELSE 0 END"),
+                ("contact_phone_index", "'p' || n"),
+                ("contact_phone_indexed", "'p' || n"),
+                ("contact_email_index", "'e' || n"),
+                ("contact_email_indexed", "'e' || n"),
+                ("version", "1"),
+            ],
+        ),
+        with(
+            "contacts",
+            &[
+                ("contact_id", &contact),
+                ("customer_id", &primary_of),
+                ("name", "'Contact ' || n"),
+                ("name_sort", "'contact ' || n"),
+                ("is_primary", &primary),
+                ("phone_index", "'p' || n"),
+                ("phone_indexed", "'p' || n"),
+                ("email_index", "'e' || n"),
+                ("email_indexed", "'e' || n"),
+                ("version", "1"),
+            ],
+        ),
+        with(
+            "opportunities",
+            &[
+                ("opportunity_id", &opportunity),
+                ("customer_id", &own),
+                ("title", "'Opportunity ' || n"),
+                ("title_sort", "'opportunity ' || n"),
+                ("amount_cents", "n * 100"),
+                ("currency", "CASE n % 100 WHEN 0 THEN 'EUR' ELSE 'CNY' END"),
+                ("stage", "n % 7"),
+                ("status", "CASE n % 7 WHEN 5 THEN 1 WHEN 6 THEN 2 ELSE 0 END"),
+                ("last_open_stage", "CASE WHEN n % 7 > 4 THEN 0 ELSE n % 7 END"),
+                ("version", "1"),
+            ],
+        ),
+        with(
+            "follow_ups",
+            &[
+                ("follow_up_id", &follow_up),
+                ("customer_id", &of_customer),
+                ("opportunity_id", &of_opportunity),
+                ("contact_id", &of_contact),
+                ("content", "'Called about ' || n"),
+                ("follow_up_type", "CASE n % 100 WHEN 0 THEN 'visit' ELSE 'call' END"),
+                ("version", "1"),
+            ],
+        ),
+        fill(
+            "idempotent",
+            &[
+                ("request_id", "'request ' || n"),
+                ("resource_type", "'customer'"),
+                ("resource_id", &customer),
+                ("created_at", &created),
+                ("action", "'create'"),
+                ("committed_at", &created),
+            ],
+        ),
+        fill(
+            "audit_logs",
+            &[
+                ("audit_log_id", &entry),
+                ("occurred_at", &created),
+                ("actor", "'actor' || (n % 50)"),
+                ("action", action),
+                ("resource_type", kind),
+                ("resource_id", &of_customer),
+                ("request_id", "'request ' || n"),
+                ("trace_id", TRACE),
+                ("changes", "'[]'"),
+                ("summary", "'{}'"),
+            ],
+        ),
+        fill("audit_chain", &[("sequence", "n"), ("audit_log_id", &entry), ("hash", HASH)]),
+        fill(
+            "outbox",
+            &[
+                ("seq", position),
+                ("position", position),
+                ("event_id", &event),
+                ("event_type", event_type),
+                ("aggregate_id", &of_customer),
+                ("version", "n + 1"),
+                ("occurred_at", &created),
+                ("trace_id", TRACE),
+                ("data", data),
+            ],
+        ),
+        fill(
+            "feed_events",
+            &[
+                ("position", "n"),
+                ("outbox_position", position),
+                ("seq", position),
+                ("event_id", &event),
+                ("event_type", event_type),
+                ("bytes", "100"),
+            ],
+        ),
+        fill(
+            "resource_changes",
+            &[
+                ("resource_id", &customer),
+                ("resource_type", "'customer'"),
+                ("version", "1"),
+                ("position", "n"),
+                ("deleted_at", &format!("CASE n % 10 WHEN 0 THEN {created} END")),
+            ],
+        ),
+        fill(
+            "search_documents",
+            &[
+                ("resource_id", &customer),
+                ("tag", "(SELECT tag FROM search_documents WHERE tenant_id = t ORDER BY tag LIMIT 1)"),
+                ("sample", "CASE WHEN n % 4096 = 0 THEN 2 WHEN n % 64 = 0 THEN 1 ELSE 0 END"),
+                ("text", "'customer ' || n || ' 中国 muller'"),
+                // Those of the words that all names have, and those of the number.
+                ("grams", &format!("(SELECT max(grams) FROM search_documents WHERE tenant_id = t) || {digits}")),
+            ],
+        ),
+        fill(
+            "inbox_events",
+            &[
+                ("consumer", "'contract_signed'"),
+                ("sender", "'erp'"),
+                ("event_id", "'event ' || n"),
+                ("event_type", "'erp.contract.signed'"),
+                ("payload_hash", HASH),
+                ("created_at", &created),
+            ],
+        ),
+        fill(
+            "inbox",
+            &[
+                ("consumer", "'contract_signed'"),
+                ("event_id", "t || ' ' || n"),
+                ("event_type", "'erp.contract.signed'"),
+                ("created_at", &created),
+            ],
+        ),
+        fill(
+            "erasures",
+            &[
+                ("erasure_id", &id(7, "n")),
+                ("customer_id", &of_customer),
+                ("requested_at", &created),
+                ("actor", "'x'"),
+                ("request_id", "'x'"),
+                ("trace_id", TRACE),
+                ("with_follow_ups", no),
+                ("completed_at", &created),
+            ],
+        ),
+    ]
+}
+
+/// How many of a tenant's rows have come before, which number the rows of all tenants.
+fn insertion(fill: &Fill, columns: &[String], tenant: &str, count: u32, before: u32) -> String {
+    let known = || fill.columns.iter().filter(|(column, _)| columns.iter().any(|known| known == column));
+    let names: Vec<_> = known().map(|(column, _)| *column).collect();
+    let values: Vec<_> = known().map(|(_, expression)| expression.as_str()).collect();
+    format!(
+        "INSERT INTO {} (tenant_id, {}) WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < {count}), \
+         positions(p) AS (SELECT {before}), rows_of(n, t) AS (SELECT n, '{tenant}' FROM c) SELECT t, {} FROM rows_of",
+        fill.table,
+        names.join(", "),
+        values.join(", ")
+    )
+}
+
+/// What follows from the rows, or is about a tenant as a whole: of some thousands of tenants.
+fn summaries() -> Vec<String> {
+    let numbers = "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 3000)";
+    let nobody = if on_postgres() { "CAST('00000000-0000-0000-0000-000000000000' AS uuid)" } else { "zeroblob(16)" };
+    let mut summaries: Vec<String> = ["customers", "contacts", "opportunities", "follow_ups"]
+        .into_iter()
+        .map(|table| {
+            format!(
+                "INSERT INTO list_counts (tenant_id, list, owner_id, count) \
+                 SELECT tenant_id, '{table}', {nobody}, count(*) FROM {table} WHERE true GROUP BY tenant_id \
+                 ON CONFLICT (tenant_id, list, owner_id) DO UPDATE SET count = excluded.count"
+            )
+        })
+        .collect();
+    for (table, list, owner) in [
+        ("contacts", "contacts_of_customer", "customer_id"),
+        ("opportunities", "opportunities_of_customer", "customer_id"),
+        ("follow_ups", "follow_ups_of_customer", "customer_id"),
+        ("follow_ups", "follow_ups_of_opportunity", "opportunity_id"),
+    ] {
+        summaries.push(format!(
+            "INSERT INTO list_counts (tenant_id, list, owner_id, count) SELECT tenant_id, '{list}', {owner}, count(*) \
+             FROM {table} WHERE {owner} IS NOT NULL GROUP BY tenant_id, {owner}"
+        ));
+    }
+    for (table, columns, values) in [
+        ("audit_heads", "sequence, hash, purged_sequence, purged_hash", format!("0, {HASH}, 0, {HASH}")),
+        ("feed_tenants", "position, outbox_position", "1, 0".to_owned()),
+        ("outbox_purged", "position", "0".to_owned()),
+        ("resource_changes_purged", "position", "0".to_owned()),
+    ] {
+        summaries
+            .push(format!("INSERT INTO {table} (tenant_id, {columns}) {numbers} SELECT 'idle' || n, {values} FROM c"));
+    }
+    // Of resources that are gone: one step each.
+    summaries.push(format!(
+        "INSERT INTO deletions (tenant_id, resource_id, resource_type, deleted_at, actor, request_id, trace_id) {numbers} \
+         SELECT 'idle' || n, {}, 'customer', {}, 'x', 'x', {TRACE} FROM c",
+        id(1, "n"),
+        time("n")
+    ));
+    summaries.push(format!(
+        "INSERT INTO audit_heads (tenant_id, sequence, hash, purged_sequence, purged_hash) \
+         SELECT tenant_id, max(sequence), {HASH}, 0, {HASH} FROM audit_chain WHERE true GROUP BY tenant_id \
+         ON CONFLICT (tenant_id) DO UPDATE SET sequence = excluded.sequence"
+    ));
+    summaries.push(
+        "INSERT INTO feed_tenants (tenant_id, position, outbox_position) \
+         SELECT tenant_id, max(position), max(outbox_position) FROM feed_events WHERE true GROUP BY tenant_id \
+         ON CONFLICT (tenant_id) DO UPDATE SET position = excluded.position"
+            .to_owned(),
+    );
+    for head in ["outbox_head", "feed_head", "outbox_relay"] {
+        summaries.push(format!("UPDATE {head} SET position = (SELECT max(position) FROM outbox)"));
+    }
+    // Events that the broker refused.
+    summaries.push(
+        "INSERT INTO outbox_held (seq, position, tenant_id, aggregate_id, attempts, due, aside, reason) \
+         SELECT seq, position, tenant_id, aggregate_id, 8, NULL, FALSE, 'x' FROM outbox \
+         WHERE tenant_id = 'middle' AND version <= 3001 AND position IS NOT NULL"
+            .to_owned(),
+    );
+    if !on_postgres() {
+        summaries.push("INSERT INTO search_index (search_index) VALUES ('rebuild')".to_owned());
+    }
+    if on_postgres() {
+        summaries
+            .push("SELECT setval(pg_get_serial_sequence('outbox', 'seq'), (SELECT max(seq) FROM outbox))".to_owned());
+    }
+    summaries
+}
+
+async fn columns(db: &DatabaseConnection, table: &str) -> Vec<String> {
+    let sql = match on_postgres() {
+        true => format!("SELECT column_name::text FROM information_schema.columns WHERE table_name = '{table}'"),
+        false => format!("SELECT name FROM pragma_table_info('{table}')"),
+    };
+    column(db, &sql).await
+}
+
+/// The tables of the schema.
+pub async fn tables(db: &DatabaseConnection) -> Vec<String> {
+    let sql = match on_postgres() {
+        true => "SELECT relname::text FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace",
+        false => "SELECT name FROM sqlite_master WHERE type = 'table'",
+    };
+    column(db, sql).await
+}
+
+/// What stands in the way of filling tables fast: how it is dropped, and how it is made again.
+async fn in_the_way(db: &DatabaseConnection) -> Vec<[String; 2]> {
+    let (dropped, made) = match on_postgres() {
+        true => {
+            let indexes = "FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid \
+                           WHERE relnamespace = 'public'::regnamespace \
+                           AND NOT EXISTS (SELECT 1 FROM pg_constraint WHERE conindid = indexrelid) ORDER BY relname";
+            (
+                format!("SELECT 'DROP INDEX ' || relname {indexes}"),
+                format!("SELECT pg_get_indexdef(indexrelid) {indexes}"),
+            )
+        }
+        false => {
+            let parts = "FROM sqlite_master WHERE type IN ('trigger', 'index') AND sql IS NOT NULL ORDER BY name";
+            (format!("SELECT 'DROP ' || type || ' ' || name {parts}"), format!("SELECT sql {parts}"))
+        }
+    };
+    let (dropped, made): (Vec<String>, Vec<String>) = (column(db, &dropped).await, column(db, &made).await);
+    dropped.into_iter().zip(made).map(|(dropped, made)| [dropped, made]).collect()
+}
+
+/// Fills the tables of a database that has just been migrated, but for a customer of each tenant. What triggers would do is done for all rows at once, and indexes
+/// are made afterwards. Statistics are not made before they are asked for.
+pub async fn fill_tables(db: &DatabaseConnection) {
+    let in_the_way = in_the_way(db).await;
+    let mut statements: Vec<String> = in_the_way.iter().map(|[dropped, _]| dropped.clone()).collect();
+    if on_postgres() {
+        statements.push("SET session_replication_role = replica".to_owned());
+        statements.extend(
+            tables(db).await.into_iter().map(|table| format!("ALTER TABLE {table} SET (autovacuum_enabled = false)")),
+        );
+    } else {
+        statements
+            .splice(0..0, ["PRAGMA cache_size = -200000; PRAGMA foreign_keys = OFF".to_owned(), "BEGIN".to_owned()]);
+    }
+    let mut before = 1_000;
+    let small = (0..40).map(|number| (format!("small{number}"), 50));
+    for (tenant, count) in [(LARGE.to_owned(), ROWS), (MIDDLE.to_owned(), ROWS / 4)].into_iter().chain(small) {
+        for fill in fills() {
+            let columns = columns(db, fill.table).await;
+            statements.push(insertion(&fill, &columns, &tenant, count, before));
+        }
+        before += count;
+    }
+    let (indexes, triggers): (Vec<_>, Vec<_>) =
+        in_the_way.into_iter().map(|[_, made]| made).partition(|made| !made.starts_with("CREATE TRIGGER"));
+    statements.extend(indexes);
+    statements.extend(summaries());
+    statements.extend(triggers);
+    if !on_postgres() {
+        // A migration makes statistics.
+        statements.push("DELETE FROM sqlite_stat1".to_owned());
+    }
+    statements.push(if on_postgres() { "SET session_replication_role = origin" } else { "COMMIT" }.to_owned());
+    // One session, for what is set in it.
+    db.execute_unprepared(&statements.join(";\n")).await.unwrap();
+    for table in tables(db).await {
+        // SQLite's own tables, and those of the index of its search.
+        if table.starts_with("search_index") || table.starts_with("sqlite_") {
+            continue;
+        }
+        let rows: i64 = scalar(db, &format!("SELECT count(*) FROM {table}")).await;
+        assert!(is_small(&table) || rows >= LEAST, "{table} has {rows} rows: fill it, or say why it stays small");
+    }
+}

@@ -1,0 +1,67 @@
+//! Which statements may do what no other may, and why.
+
+use super::explain::Fault;
+use crate::harness::on_postgres;
+
+/// A statement that may have a fault.
+pub struct Exception {
+    /// On which database; on both, if this is empty.
+    on: &'static str,
+    /// What its text contains.
+    sql: &'static str,
+    faults: &'static [Fault],
+    why: &'static str,
+}
+
+impl Exception {
+    pub fn forgives(&self, sql: &str, fault: Fault) -> bool {
+        self.is_for_this_database() && sql.contains(self.sql) && self.faults.contains(&fault)
+    }
+
+    pub fn is_for_this_database(&self) -> bool {
+        self.on.is_empty() || (self.on == "postgres") == on_postgres()
+    }
+
+    pub fn describe(&self) -> String {
+        format!("{} ({})", self.sql, self.why)
+    }
+}
+
+pub const EXCEPTIONS: &[Exception] = &[
+    Exception {
+        on: "",
+        sql: "FROM outbox_head h, outbox_relay r",
+        faults: &[Fault::Scan],
+        why: "counts what the broker has refused: few, or an operator is called",
+    },
+    Exception {
+        on: "",
+        sql: "SELECT h.tenant_id FROM audit_heads h JOIN audit_chain c",
+        faults: &[Fault::Scan],
+        why: "the oldest entry of each tenant, once in ten minutes",
+    },
+    Exception {
+        on: "postgres",
+        sql: "INSERT INTO feed_events",
+        faults: &[Fault::Scan],
+        why: "before there are statistics, the tenants of a batch are joined in the order of an index, beside all others",
+    },
+    Exception {
+        on: "postgres",
+        sql: "DELETE FROM outbox WHERE seq IN",
+        faults: &[Fault::Visits],
+        why: "the first event that is kept is looked for behind those that are due",
+    },
+    Exception {
+        on: "sqlite",
+        sql: "AS is_last FROM outbox WHERE seq > $1 AND seq <= $2",
+        faults: &[Fault::Grows],
+        why: "before there are statistics, the events of a step are found among the tenant's",
+    },
+    Exception {
+        on: "sqlite",
+        sql: "FROM outbox WHERE tenant_id = $1 AND seq IN (SELECT value FROM json_each($2))",
+        faults: &[Fault::Grows],
+        why: "before there are statistics, the events of a step are found among the tenant's",
+    },
+];
