@@ -26,6 +26,7 @@ mod events;
 mod hostile;
 mod http;
 mod inbound;
+mod lists;
 mod pii;
 mod privacy;
 mod relay;

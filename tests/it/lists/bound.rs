@@ -1,0 +1,69 @@
+//! Walks that meet the bound of what is looked at for a page: pages become short or empty, and nothing is left out.
+
+use sea_orm::{ConnectionTrait, DatabaseConnection};
+use serde_json::{Value, json};
+
+use super::combinations::walk;
+use crate::harness::{
+    Service, fields, on_postgres,
+    sql::{column, new_id, numbers},
+};
+
+/// Customers of the default tenant, of which nearly all have the same name; the later one is created, the earlier it was
+/// changed.
+async fn fill(database: &DatabaseConnection, rows: usize) {
+    let instant = |seconds: &str| match on_postgres() {
+        true => format!("timestamptz '2026-01-01 00:00:00+00' + ({seconds}) * interval '1 second'"),
+        false => format!("strftime('%Y-%m-%dT%H:%M:%S+00:00', '2026-01-01', ({seconds}) || ' seconds')"),
+    };
+    let text = if on_postgres() { "lpad(n::text, 6, '0')" } else { "printf('%06d', n)" };
+    let name = format!("CASE n % 50 WHEN 0 THEN 'customer ' || {text} ELSE 'tie' END");
+    let id = new_id();
+    let (created, updated) = (instant("n / 2"), instant(&format!("{} - n", 2 * rows)));
+    let insert = format!(
+        "INSERT INTO customers (tenant_id, customer_id, name, name_sort, status, created_at, updated_at, version) \
+         SELECT 'default', {id}, {name}, {name}, CASE n % 3 WHEN 0 THEN 1 ELSE 0 END, {created}, {updated}, 1 \
+         FROM ({}) AS numbers",
+        numbers(rows)
+    );
+    database.execute_unprepared(&insert).await.unwrap();
+    database.execute_unprepared("ANALYZE").await.unwrap();
+}
+
+/// The ids of the customers that a condition finds, in this order.
+async fn expected(database: &DatabaseConnection, condition: &str, order: &str) -> Vec<String> {
+    let id = if on_postgres() { "customer_id::text" } else { "lower(hex(customer_id))" };
+    let query = format!("SELECT {id} FROM customers WHERE tenant_id = 'default' AND {condition} ORDER BY {order}");
+    column::<String>(database, &query).await.into_iter().map(|id| id.replace('-', "")).collect()
+}
+
+async fn walked(service: &Service, path: &str) -> Vec<String> {
+    let shown = walk(service, path, 100, "customerId").await;
+    shown.into_iter().map(|id| id.replace('-', "")).collect()
+}
+
+#[tokio::test]
+async fn what_is_far_in_the_order_comes_after_empty_pages() {
+    let service = Service::start().await;
+    let database = service.database.connect().await;
+    fill(&database, 24_000).await;
+    // Of those that each of the filters finds there are many; those that both find come last in the order.
+    let (from, since) = ("2026-01-01T00:10:00Z", "2026-01-01T12:20:00Z");
+    let path = format!("/customers?createdFrom={from}&updatedSince={since}");
+    let condition = "created_at >= '2026-01-01T00:10:00+00:00' AND updated_at >= '2026-01-01T12:20:00+00:00'";
+    let expected = expected(&database, condition, "created_at DESC, customer_id DESC").await;
+    assert!((1_000..6_000).contains(&expected.len()), "{}", expected.len());
+    let first = service.read(&path).await;
+    assert_eq!((&first["data"], first["nextCursor"].is_string()), (&json!([]), true), "{first}");
+    assert_eq!((&first["total"], &first["totalExact"]), (&json!(expected.len()), &json!(true)), "{first}");
+    // Of what neither filter finds little, no more is counted than may be looked at.
+    let many = service.read(&format!("/customers?createdFrom={from}&status=0&pageSize=1")).await;
+    assert_eq!(many["totalExact"], false, "{many}");
+    assert!(many["total"].as_u64().is_some_and(|total| (1..=10_000).contains(&total)), "{many}");
+    assert_eq!(walked(&service, &path).await, expected);
+    // The last pages are whole.
+    let found = service.read(&format!("{path}&sort=createdAt&pageSize=100")).await;
+    assert_eq!(fields(&found, "customerId").len(), 100);
+    let none = service.read(&format!("{path}&total=false")).await;
+    assert_eq!((&none["total"], &none["totalExact"]), (&Value::Null, &json!(false)));
+}
