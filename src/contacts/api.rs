@@ -6,7 +6,7 @@ use poem_openapi::{OpenApi, param::Path};
 
 use super::{
     Contact, ContactCreate, ContactUpdate,
-    entity::{CONTACTS, Entity},
+    entity::{CONTACTS, Entity, SEALED},
     store,
 };
 use crate::{
@@ -21,7 +21,8 @@ use crate::{
         query::Query,
         reply::{Created, Current, Found, NoContent, Tagged},
     },
-    pii::{EmailRule, PhoneRule, PiiFilter},
+    pii::{EmailRule, PhoneRule, PiiFilter, search::Searched},
+    resource::searching::holding,
     values::{
         IdempotencyKey,
         id::PathId,
@@ -54,6 +55,11 @@ impl ContactsApi {
         phone: Query<PiiFilter<PhoneRule>>,
         /// Only contacts with this e-mail address, in any notation. Needs the scope `crm:pii:read`, likewise.
         email: Query<PiiFilter<EmailRule>>,
+        /// Only contacts whose name holds all these words, each as a part of it, without regard to case, accents, width and style;
+        /// at most 10 words and 200 characters, at least one word of two characters (one of Chinese, Japanese, Korean, emoji and
+        /// symbols). A whole phone number (7 digits or more) or e-mail address also finds the contacts that have it, and needs the
+        /// scope `crm:pii:read`, likewise.
+        q: Query<Searched>,
         /// Only primary contacts; with `false`, only others.
         #[oai(name = "isPrimary")]
         primary: Query<BooleanFilter>,
@@ -64,9 +70,14 @@ impl ContactsApi {
         listing: Listing<Entity>,
     ) -> Result<Found<List<Contact>>> {
         let filter = store::Filter { phone: phone.0, email: email.0, is_primary: primary.0 };
-        let (searched, page) = (filter.searched(), listing.page(app.cipher(), caller.tenant())?);
+        let (mut searched, page) = (filter.searched(), listing.page(app.cipher(), caller.tenant())?);
         let database = app.database().read_for(caller.tenant());
-        let criteria = filter.criteria(app.cipher(), caller.tenant())?;
+        let mut criteria = filter.criteria(app.cipher(), caller.tenant())?;
+        if let Some(q) = &q.0 {
+            let also = q.lookups(app.cipher(), caller.tenant(), SEALED)?;
+            criteria.extend(holding(&database, caller.tenant(), Some(&q.text), also).await?);
+            searched.extend(q.fields(("phone", "email")));
+        }
         let rows =
             store::list(&database, caller.tenant(), (customer.0, criteria), &listing, page.slice.clone()).await?;
         Ok(Found(app.project_found(&caller, &searched, &page, rows)?))

@@ -6,7 +6,7 @@ use poem_openapi::{OpenApi, param::Path};
 
 use super::{
     Customer, CustomerCreate, CustomerUpdate,
-    entity::{CUSTOMERS, Entity},
+    entity::{CUSTOMERS, Entity, SEALED},
     status::CustomerStatus,
     store,
 };
@@ -22,7 +22,8 @@ use crate::{
         query::Query,
         reply::{Created, Current, Found, NoContent, Tagged},
     },
-    pii::{EmailRule, PhoneRule, PiiFilter},
+    pii::{EmailRule, PhoneRule, PiiFilter, search::Searched},
+    resource::searching::holding,
     values::{
         IdempotencyKey,
         id::PathId,
@@ -53,6 +54,11 @@ impl CustomersApi {
         /// Only customers with this e-mail address, in any notation. Needs the scope `crm:pii:read`, likewise.
         #[oai(name = "contactEmail")]
         email: Query<PiiFilter<EmailRule>>,
+        /// Only customers whose name holds all these words, each as a part of it, without regard to case, accents, width and style;
+        /// at most 10 words and 200 characters, at least one word of two characters (one of Chinese, Japanese, Korean, emoji and
+        /// symbols). A whole phone number (7 digits or more) or e-mail address also finds the customers that have it, and needs the
+        /// scope `crm:pii:read`, likewise.
+        q: Query<Searched>,
         /// Only customers with this status, or one of several separated by commas.
         status: Query<EnumFilter<CustomerStatus>>,
         /// Only customers that have an opportunity that is open; with `false`, only those that have none.
@@ -70,9 +76,14 @@ impl CustomersApi {
             statuses: status.0,
             has_open_opportunities: open_opportunities.0,
         };
-        let (searched, page) = (filter.searched(), listing.page(app.cipher(), caller.tenant())?);
+        let (mut searched, page) = (filter.searched(), listing.page(app.cipher(), caller.tenant())?);
         let database = app.database().read_for(caller.tenant());
-        let criteria = filter.criteria(app.cipher(), caller.tenant())?;
+        let mut criteria = filter.criteria(app.cipher(), caller.tenant())?;
+        if let Some(q) = &q.0 {
+            let also = q.lookups(app.cipher(), caller.tenant(), SEALED)?;
+            criteria.extend(holding(&database, caller.tenant(), Some(&q.text), also).await?);
+            searched.extend(q.fields(("contactPhone", "contactEmail")));
+        }
         let rows = store::list(&database, caller.tenant(), criteria, &listing, page.slice.clone()).await?;
         Ok(Found(app.project_found(&caller, &searched, &page, rows)?))
     }

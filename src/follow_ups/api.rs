@@ -21,8 +21,9 @@ use crate::{
         query::Query,
         reply::{Created, Current, Found, NoContent, Tagged},
     },
+    resource::searching::holding,
     values::{
-        IdempotencyKey,
+        IdempotencyKey, SearchText,
         id::PathId,
         page::List,
         query::{IdFilter, TextsFilter},
@@ -53,15 +54,20 @@ impl FollowUpsApi {
         /// written `\,` and a backslash `\\`.
         #[oai(name = "followUpType")]
         types: Query<TextsFilter>,
+        /// Only follow-ups whose content holds all these words, each as a part of it, without regard to case, accents, width and style;
+        /// at most 10 words and 200 characters, at least one word of two characters (one of Chinese, Japanese, Korean, emoji and
+        /// symbols).
+        q: Query<SearchText>,
         /// In which order: by `createdAt` and `updatedAt`, at most three of them separated by
         /// commas, each with a `-` before it to sort downwards. Equal follow-ups come in the order of their creation, in the
         /// direction of the last key. Without it, the newest come first.
         #[oai(name = "sort")]
         listing: Listing<Entity>,
     ) -> Result<Found<List<FollowUp>>> {
-        let filter = store::Filter { customer: customer.0, opportunity: opportunity.0, types: types.0 };
-        let page = listing.page(app.cipher(), caller.tenant())?;
         let database = app.database().read_for(caller.tenant());
+        let words = holding(&database, caller.tenant(), q.0.as_ref(), []).await?;
+        let filter = store::Filter { customer: customer.0, opportunity: opportunity.0, types: types.0, words };
+        let page = listing.page(app.cipher(), caller.tenant())?;
         let rows = store::list(&database, caller.tenant(), filter, &listing, page.slice.clone()).await?;
         Ok(Found(app.project_page(&caller, &page, rows)?))
     }

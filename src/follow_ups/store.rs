@@ -30,6 +30,8 @@ pub struct Filter {
     pub opportunity: Option<Uuid>,
     /// Only of one of these types, unless there are none.
     pub types: Vec<String>,
+    /// Only those whose content holds the words that are searched.
+    pub words: Option<Criterion<Entity>>,
 }
 
 /// A page of the tenant's follow-ups.
@@ -39,19 +41,20 @@ pub struct Filter {
 pub async fn list(
     db: &impl ConnectionTrait,
     tenant: &Tenant,
-    Filter { customer, opportunity, types }: Filter,
+    Filter { customer, opportunity, types, words }: Filter,
     listing: &Listing<Entity>,
     slice: Slice,
 ) -> Result<Rows<Model>> {
     let column = Column::OpportunityId;
-    let total = match types.as_slice() {
-        [] => total(db.get_database_backend(), tenant, (customer, opportunity)),
+    let total = match (types.as_slice(), &words) {
+        ([], None) => total(db.get_database_backend(), tenant, (customer, opportunity)),
         _ => Total::Counted,
     };
     let criteria = [
         opportunity.map(|id| Criterion::equal_where(column, refers_to(tenant, column, id))),
         customer.map(|id| Criterion::equal(Column::CustomerId, id)),
         Criterion::one_of(Column::FollowUpType, types),
+        words,
     ];
     let criteria = criteria.into_iter().flatten().collect();
     listing.query(criteria, Column::UpdatedAt, total, slice).read(db, tenant).await

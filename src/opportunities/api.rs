@@ -22,8 +22,9 @@ use crate::{
         query::Query,
         reply::{Created, Current, Found, NoContent, Tagged},
     },
+    resource::searching::holding,
     values::{
-        IdempotencyKey,
+        IdempotencyKey, SearchText,
         id::PathId,
         page::List,
         query::{AmountFilter, CurrencyFilter, DaysFilter, EnumFilter, IdFilter},
@@ -59,6 +60,10 @@ impl OpportunitiesApi {
         /// Only opportunities of at most this amount.
         #[oai(name = "amountTo")]
         amount_to: Query<AmountFilter>,
+        /// Only opportunities whose title holds all these words, each as a part of it, without regard to case, accents, width and style;
+        /// at most 10 words and 200 characters, at least one word of two characters (one of Chinese, Japanese, Korean, emoji and
+        /// symbols).
+        q: Query<SearchText>,
         /// Only open opportunities that have not been changed for so many days, and have no follow-up that is younger.
         #[oai(name = "stalledDays")]
         stalled: Query<DaysFilter>,
@@ -68,16 +73,18 @@ impl OpportunitiesApi {
         #[oai(name = "sort")]
         listing: Listing<Entity>,
     ) -> Result<Found<List<Opportunity>>> {
+        let database = app.database().read_for(caller.tenant());
+        let words = holding(&database, caller.tenant(), q.0.as_ref(), []).await?;
         let filter = store::Filter {
             customer: customer.0,
             stages: stage.0,
             statuses: status.0,
             currencies: currency.0,
             amount: (amount_from.0, amount_to.0),
+            words,
             stalled_since: stalled.0.map(|days| app.now().0.checked_sub_days(days).unwrap_or_default()),
         };
         let page = listing.page(app.cipher(), caller.tenant())?;
-        let database = app.database().read_for(caller.tenant());
         let rows = store::list(&database, caller.tenant(), filter, &listing, page.slice.clone()).await?;
         Ok(Found(app.project_page(&caller, &page, rows)?))
     }

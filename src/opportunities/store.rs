@@ -37,6 +37,8 @@ pub struct Filter {
     pub currencies: Vec<String>,
     /// Only of at least the first amount, and at most the second one.
     pub amount: (Option<i64>, Option<i64>),
+    /// Only those whose title holds the words that are searched.
+    pub words: Option<Criterion<Entity>>,
     /// Only open ones about which nothing was changed or noted since.
     pub stalled_since: Option<DateTime<Utc>>,
 }
@@ -44,7 +46,7 @@ pub struct Filter {
 impl Filter {
     /// What the opportunities are to meet, besides belonging to the customer.
     fn criteria(self, tenant: &Tenant) -> Vec<Criterion<Entity>> {
-        let Self { customer: _, stages, statuses, currencies, amount: (from, to), stalled_since } = self;
+        let Self { customer: _, stages, statuses, currencies, amount: (from, to), words, stalled_since } = self;
         let in_stages =
             |stages: Vec<OpportunityStage>| Criterion::one_of(Column::Stage, stages.into_iter().map(IntegerEnum::code));
         // A status has no index of its own: it follows from the stage.
@@ -54,6 +56,7 @@ impl Filter {
             in_stages(stages),
             in_stages(with_status.collect()),
             Criterion::one_of(Column::Currency, currencies),
+            words,
             Criterion::within(Column::AmountCents, bound(from), bound(to)),
             stalled_since.map(|instant| stalled(tenant, instant)),
         ];

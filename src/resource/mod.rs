@@ -7,6 +7,7 @@
 //! | [`OfCustomer`] | that the resource belongs to a customer |
 //! | [`Erasable`] | which personal data can be erased |
 //! | [`totals`] | how many rows a list has, without counting them |
+//! | [`searching`] | the rows whose text holds searched words |
 //! | [`Published`] | which events are published about a change |
 //! | [`Projection`] | how a row becomes what callers see |
 
@@ -18,6 +19,7 @@ mod kind;
 mod projection;
 mod published;
 mod row;
+pub mod searching;
 pub mod totals;
 
 pub use audit_field::AuditField;

@@ -193,3 +193,64 @@ async fn each_tenant_finds_its_own() {
     let call = service.get("/search?q=acme").claims(json!({ "tenant_id": "three" }));
     assert!(fields(&call.send().await.expect(200).body, "resourceId").is_empty());
 }
+
+#[tokio::test]
+async fn each_list_is_searched_together_with_its_filters_sorts_and_pages() {
+    let service = Service::start().await;
+    let mut finches = Vec::new();
+    for number in 0..12 {
+        let name = if number % 2 == 0 { format!("Finch {number:02}") } else { format!("Other {number:02}") };
+        let customer = customer(&service, &name).await;
+        let body = json!({ "customerId": customer, "name": name, "isPrimary": number % 4 == 0 });
+        service.create("/contacts", body).await;
+        service.create("/opportunities", json!({ "customerId": customer, "title": name, "amountCents": number })).await;
+        let body = json!({ "customerId": customer, "content": name, "followUpType": if number < 6 { "call" } else { "visit" } });
+        service.follow_up(body).await;
+        if number % 2 == 0 {
+            finches.push(customer);
+        }
+    }
+    let walk = async |list: &str, id: &str| {
+        let (mut ids, mut next) = (Vec::new(), String::new());
+        loop {
+            let page = service.read(&format!("{list}{next}")).await;
+            ids.extend(fields(&page, id).into_iter().map(str::to_owned));
+            match page["nextCursor"].as_str() {
+                Some(cursor) => next = format!("&after={cursor}"),
+                None => return ids,
+            }
+        }
+    };
+    assert_eq!(walk("/customers?q=f%C3%8Dnch&sort=name&pageSize=2", "customerId").await, finches);
+    let page = service.read("/customers?q=finch").await;
+    assert_eq!((&page["total"], &page["totalExact"]), (&json!(6), &json!(true)));
+    let primary = walk("/contacts?q=finch&isPrimary=true&pageSize=1", "customerId").await;
+    assert_eq!(primary, [&finches[4], &finches[2], &finches[0]].map(Clone::clone));
+    let some = walk("/opportunities?q=finch&amountFrom=3&amountTo=9&sort=-title&pageSize=1", "customerId").await;
+    assert_eq!(some, [&finches[4], &finches[3], &finches[2]].map(Clone::clone));
+    let calls = walk("/follow-ups?q=nch+0&followUpType=call&sort=createdAt&pageSize=2", "customerId").await;
+    assert_eq!(calls, finches[..3]);
+    for (list, q) in [("customers", "f"), ("contacts", "a%20b"), ("opportunities", ""), ("follow-ups", "%C3%BC")] {
+        let details = "q: must have a word of two characters";
+        let reply = service.get(&format!("/{list}?q={q}")).send().await.expect(400);
+        assert!(reply.body.to_string().contains(details), "{}", reply.body);
+    }
+}
+
+#[tokio::test]
+async fn a_list_of_customers_is_searched_by_a_whole_number_too() {
+    let service = Service::start().await;
+    let body = json!({ "name": "One", "contactPhone": "138 1234 5678", "contactEmail": "li@example.com" });
+    let one = id(&service.create("/customers", body).await, "customerId");
+    let body = json!({ "customerId": one, "name": "Two", "phone": "138 1234 5678", "email": "li@example.com" });
+    let contact = id(&service.create("/contacts", body).await, "contactId");
+    for q in ["13812345678", "%2B8613812345678", "LI@example.com"] {
+        assert_eq!(fields(&service.read(&format!("/customers?q={q}")).await, "customerId"), [one.as_str()], "{q}");
+        assert_eq!(fields(&service.read(&format!("/contacts?q={q}")).await, "contactId"), [contact.as_str()], "{q}");
+        for list in ["customers", "contacts"] {
+            let call = service.get(&format!("/{list}?q={q}")).claims(json!({ "scope": "crm:read" }));
+            call.send().await.refused(403, "q: searching by it needs the scope crm:pii:read");
+        }
+        assert!(fields(&service.read(&format!("/follow-ups?q={q}")).await, "followUpId").is_empty());
+    }
+}
