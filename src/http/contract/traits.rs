@@ -38,8 +38,11 @@ impl<'o> Traits<'o> {
             let bound = |name: &str| parameter.pointer(&format!("/schema/{name}")).and_then(Value::as_i64);
             Some((text(parameter, "name")?, bound("minimum")?, bound("maximum")?))
         });
+        // What is searched for need not be there.
         let is_key = |parameter: &&Value| {
-            text(parameter, "in").as_deref() == Some("query") && parameter.get("required") == Some(&Value::Bool(true))
+            text(parameter, "in").as_deref() == Some("query")
+                && parameter.get("required") == Some(&Value::Bool(true))
+                && text(parameter, "name").as_deref() != Some("q")
         };
         let path_id = of_place("path").into_iter().next();
         let answered = operation

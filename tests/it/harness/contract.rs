@@ -32,7 +32,7 @@ impl Operation {
 
     /// Whether it is about one thing, which may not be there.
     pub fn is_about_one(&self) -> bool {
-        self.template.contains('{') || self.required_query().is_some()
+        self.template.contains('{') || self.required_query().is_some_and(|name| name != "q")
     }
 
     /// The name of the query parameter that it cannot do without.

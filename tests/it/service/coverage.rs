@@ -87,6 +87,9 @@ async fn no_operation_shows_or_changes_data_of_another_tenant() {
                 assert!(body["data"].as_array().unwrap().iter().all(|item| tenant(item) == "other"), "{body}");
             }
             Method::GET if operation.template == "/changes" => assert_eq!(reply.expect(200).body["data"], json!([])),
+            Method::GET if operation.template == "/search" => {
+                assert_eq!(reply.expect(200).body, json!({ "data": [], "complete": true }));
+            }
             Method::GET => assert_eq!(reply.expect(200).body, last_page(0, vec![])),
             _ if body(&service, &operation, &ids).as_object().unwrap().keys().any(|field| ids.contains_key(field)) => {
                 drop(reply.refused(400, "must be the id of an existing resource"));
