@@ -77,13 +77,20 @@ impl<E: Listed> Scope<'_, E> {
         keys: &[Key<E>],
         Window { offset, limit, .. }: Window,
     ) -> Result<Piece<E::Model>> {
-        let rows = stored::<E>(self.tenant).filter(is_among::<E>(self.backend, ids)).filter(self.condition());
-        let rows = behind(keys).into_iter().fold(rows, QueryFilter::filter);
-        // Hidden from the planner, which might otherwise walk an index in this order.
-        let hidden = |key: &Key<E>| Expr::from(Func::coalesce([column::<E>(key.column), column::<E>(key.column)]));
-        let rows = keys.iter().fold(rows, |rows, key| rows.order_by(hidden(key), key.direction.into()));
-        let rows = E::as_shown(self.tenant, rows).offset(offset).limit(limit);
-        Ok(Piece { rows: rows.all(db).await?, ..Piece::default() })
+        let mut found = walked(self.gathered(ids), keys, IS_FOUND);
+        found.cond_where(self.condition());
+        if let Some(behind) = behind(keys) {
+            found.cond_where(behind.into_condition());
+        }
+        order_by(&mut found, keys, false);
+        found.limit(limit).offset(offset);
+        self.read(db, found, keys, None).await
+    }
+
+    /// The stored rows of these ids. They are looked up by these and by nothing else: what is cut is judged by itself, and more
+    /// than that are never gathered.
+    pub fn gathered(&self, ids: SelectStatement) -> SelectStatement {
+        stored::<E>(self.tenant).filter(is_among::<E>(self.backend, ids)).limit(2 * BOUND).into_query()
     }
 
     /// The rows of a range of an index, in its order, if nothing is hidden: then as many are looked at as are read. None of
@@ -97,10 +104,14 @@ impl<E: Listed> Scope<'_, E> {
         total: Option<&Expr>,
     ) -> Result<Piece<E::Model>> {
         let rows = stored::<E>(self.tenant).filter(driving);
-        let nothing_is_hidden = E::hides(self.tenant).map(ExprTrait::not);
-        let rows = nothing_is_hidden.into_iter().chain(behind(keys)).fold(rows, QueryFilter::filter);
+        let rows = behind(keys).into_iter().fold(rows, QueryFilter::filter);
         let rows = total.into_iter().fold(rows, |rows, total| rows.expr_as(total.clone(), TOTAL));
-        let rows = sorted(rows, keys).offset(offset).limit(limit).into_query();
+        let mut rows = sorted(rows, keys).offset(offset).limit(limit).into_query();
+        if let Some(hides) = E::hides(self.tenant) {
+            // Asked of as many rows as are read: among all of the range, SQLite would ask each.
+            rows = all_of(rows);
+            rows.and_where(hides.not());
+        }
         let mut piece = Piece::default();
         for row in db.query_all_raw(self.backend.build(&rows)).await? {
             piece.rows.push(E::Model::from_query_result(&row, "")?);
