@@ -176,6 +176,10 @@ impl<E: Listed> Scope<'_, E> {
         found.limit(limit).offset(offset);
         let mut cut = walked(looked_at(), keys, IS_CUT);
         cut.cond_where(before_edge.into_condition());
+        // Else the walk would stay where it is, before a group that is too large.
+        if let Some(behind) = behind(keys) {
+            cut.cond_where(behind.into_condition());
+        }
         order_by(&mut cut, keys, true);
         cut.limit(1);
         let large = walked(range.clone().limit(1).offset(bound).take(), keys, IS_LARGE);

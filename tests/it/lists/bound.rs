@@ -67,3 +67,29 @@ async fn what_is_far_in_the_order_comes_after_empty_pages() {
     let none = service.read(&format!("{path}&total=false")).await;
     assert_eq!((&none["total"], &none["totalExact"]), (&Value::Null, &json!(false)));
 }
+
+#[tokio::test]
+async fn groups_of_equal_values_may_be_larger_than_the_bound() {
+    let service = Service::start().await;
+    let database = service.database.connect().await;
+    const ROWS: usize = 10_600;
+    fill(&database, ROWS).await;
+    for (sort, order) in [
+        ("name,-updatedAt", "name_sort, updated_at DESC, created_at DESC, customer_id DESC"),
+        ("-name,updatedAt", "name_sort DESC, updated_at, created_at, customer_id"),
+        ("status,-name", "status, name_sort DESC, created_at DESC, customer_id DESC"),
+    ] {
+        let order =
+            if on_postgres() { order.replace("name_sort", "name_sort COLLATE \"C\"") } else { order.to_owned() };
+        let expected = expected(&database, "1 = 1", &order).await;
+        assert_eq!(expected.len(), ROWS);
+        // Into the large group, from what is before it.
+        let (mut shown, mut after) = (Vec::new(), String::new());
+        while shown.len() < 400 {
+            let page = service.read(&format!("/customers?sort={sort}&pageSize=100{after}")).await;
+            shown.extend(fields(&page, "customerId").into_iter().map(|id| id.replace('-', "")));
+            after = format!("&after={}", page["nextCursor"].as_str().unwrap());
+        }
+        assert_eq!(shown, expected[..shown.len()], "{sort}");
+    }
+}
