@@ -43,6 +43,7 @@ impl CustomersApi {
     /// The tenant's customers that match all filters, newest first unless sorted. Searching by a phone number or an e-mail address
     /// needs the scope `crm:pii:read` (403 without it), unless the service shows personal data to everybody.
     #[oai(path = "/customers", method = "get", operation_id = "listCustomers")]
+    #[expect(clippy::too_many_arguments, reason = "each is a parameter of the contract")]
     async fn list(
         &self,
         caller: Caller<CanRead>,

@@ -40,6 +40,7 @@ impl FollowUpsApi {
     ///
     /// The tenant's follow-ups that match all filters, newest first unless sorted.
     #[oai(path = "/follow-ups", method = "get", operation_id = "listFollowUps")]
+    #[expect(clippy::too_many_arguments, reason = "each is a parameter of the contract")]
     async fn list(
         &self,
         caller: Caller<CanRead>,

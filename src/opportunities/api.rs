@@ -41,6 +41,7 @@ impl OpportunitiesApi {
     ///
     /// The tenant's opportunities that match all filters, newest first unless sorted.
     #[oai(path = "/opportunities", method = "get", operation_id = "listOpportunities")]
+    #[expect(clippy::too_many_arguments, reason = "each is a parameter of the contract")]
     async fn list(
         &self,
         caller: Caller<CanRead>,

@@ -24,7 +24,7 @@ pub(super) enum Path<E: Listed> {
     /// By an index that begins with tenant and this column.
     Column(E::Column),
     /// By this query of their ids. It may find more.
-    Ids(SelectStatement),
+    Ids(Box<SelectStatement>),
     /// Not at all.
     None,
 }
@@ -77,7 +77,7 @@ impl<E: Listed> Criterion<E> {
     /// Rows that meet the condition; `ids` finds their ids, and maybe more, by an index.
     #[must_use]
     pub fn found_by(condition: Condition, ids: SelectStatement) -> Self {
-        Self { condition, path: Path::Ids(ids) }
+        Self { condition, path: Path::Ids(Box::new(ids)) }
     }
 
     /// Rows that meet the condition, which no index finds.
@@ -98,7 +98,7 @@ impl<E: Listed> Criterion<E> {
                 let rows = stored::<E>(tenant).filter(self.condition.clone());
                 Some(rows.select_only().column(E::ID).into_query())
             }
-            Path::Ids(ids) => Some(ids.clone()),
+            Path::Ids(ids) => Some(ids.as_ref().clone()),
             Path::None => None,
         }
     }

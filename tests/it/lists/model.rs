@@ -67,7 +67,7 @@ impl Model {
         match name {
             "status" | "stage" => among(item[name].to_string()),
             "currency" => among(text(item, name).to_owned()),
-            "isPrimary" => item[name].to_string() == value,
+            "isPrimary" => item[name] == (value == "true"),
             "customerId" | "opportunityId" | "contactPhone" | "contactEmail" | "phone" | "email" => {
                 text(item, name) == value
             }
@@ -88,7 +88,7 @@ impl Model {
                 item["status"] == 0 && millis(text(item, "updatedAt")) <= since && !self.items[3].iter().any(is_later)
             }
             // One of several, in which commas and backslashes are escaped.
-            "followUpType" => escaped(value).contains(&text(item, name).to_owned()),
+            "followUpType" => escaped(value).iter().any(|one| one == text(item, name)),
             other => panic!("the model knows no {other}"),
         }
     }
