@@ -108,8 +108,9 @@ pub async fn up(url: &DatabaseUrl, steps: Option<u32>, wait: Duration) -> Result
     if done.is_ok()
         && let DatabaseUrl::Sqlite(_) = url
     {
-        // Nothing is known of new indexes yet. PostgreSQL sees to that by itself.
-        done = lock.connection.execute_unprepared("PRAGMA optimize = 0x10002").await.map(drop);
+        // Nothing is known of new indexes yet. PostgreSQL sees to that by itself. The limit (`0x10`) also means that no samples
+        // of names are kept.
+        done = lock.connection.execute_unprepared("PRAGMA optimize = 0x10012").await.map(drop);
     }
     lock.release().await?;
     Ok(done?)
