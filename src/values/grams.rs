@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use icu_properties::{
-    CodePointMapData,
-    props::{GeneralCategory, Script},
+    CodePointMapData, CodePointSetData,
+    props::{Emoji, GeneralCategory, Script},
 };
 
 use super::text::category;
@@ -13,6 +13,8 @@ use super::text::category;
 /// a million names `Customer 000123`, two digits are in each of them, four in some hundreds.
 const SHORT: usize = 2;
 const LONG: usize = 4;
+/// The longest token, in bytes: all those of the longest text fit into a `tsvector`, which holds 1 MiB.
+const TOKEN: usize = 16;
 
 /// The parts of a text in its [normal form](super::normal_form::normal_form), by which each part of it is found: all that are
 /// two and four letters long, and the letters that are searched by themselves. Words end at spaces alone.
@@ -47,7 +49,10 @@ pub fn parts_of_word(word: &str) -> Vec<String> {
 
 /// Whether a single letter says enough: Chinese, Japanese and Korean, emoji and other symbols.
 fn is_searched_alone(c: char) -> bool {
-    let is_symbol = || matches!(category(c), GeneralCategory::OtherSymbol | GeneralCategory::CurrencySymbol);
+    let is_symbol = || {
+        matches!(category(c), GeneralCategory::OtherSymbol | GeneralCategory::CurrencySymbol)
+            || CodePointSetData::new::<Emoji>().contains(c)
+    };
     let script = || CodePointMapData::<Script>::new().get(c);
     !c.is_ascii()
         && (is_symbol()
@@ -58,15 +63,22 @@ fn is_searched_alone(c: char) -> bool {
 }
 
 /// Letters as a token of which every tokenizer keeps all: small ASCII letters and digits stand for themselves, but for `z`, between
-/// which stands the number of any other.
+/// which stands the number of any other. A token that gets too long is that of a hash: what else has it is found to be another by
+/// the text itself.
 fn token(letters: impl IntoIterator<Item = char>) -> String {
-    letters.into_iter().fold(String::new(), |mut token, c| {
+    let token = letters.into_iter().fold(String::new(), |mut token, c| {
         match c {
             '0'..='9' | 'a'..='y' => token.push(c),
             c => token.push_str(&format!("z{:x}z", u32::from(c))),
         }
         token
-    })
+    });
+    if token.len() > TOKEN { format!("zz{:010x}", hash(&token) >> 24) } else { token }
+}
+
+/// FNV-1a: the same in every release, as what is stored must be.
+fn hash(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 #[cfg(test)]
@@ -89,7 +101,7 @@ mod tests {
     #[test]
     fn letters_that_say_enough_are_searched_alone() {
         assert_eq!(of("中国"), ["z4e2dz", "z4e2dzz56fdz", "z56fdz"]);
-        for alone in ["中", "か", "カ", "\u{1100}", "ㄅ", "🚀", "€"] {
+        for alone in ["中", "か", "カ", "\u{1100}", "ㄅ", "🚀", "◾", "🏽", "€"] {
             assert_eq!(parts_of_word(alone), of(alone), "{alone}");
             assert_eq!(of(alone).len(), 1, "{alone}");
         }

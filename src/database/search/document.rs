@@ -16,9 +16,14 @@ pub(super) fn tag(tenant: &Tenant, resource_type: &str) -> String {
     hash.finalize().iter().take(4).map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// The longest parts of a document, in bytes, with which it is in a sample: for that, an index has them up to three times, and a
+/// `tsvector` holds 1 MiB.
+const SAMPLED: usize = 100_000;
+
 /// In which samples a document is: 2 for one in 4,096, 1 for one in 64, 0 for the others.
-fn sample(id: Uuid) -> i16 {
+fn sample(id: Uuid, grams: &str) -> i16 {
     match Sha256::digest(id).as_slice() {
+        _ if grams.len() > SAMPLED => 0,
         [0, second, ..] if *second < 16 => 2,
         [first, ..] if *first < 4 => 1,
         _ => 0,
@@ -43,7 +48,7 @@ pub async fn insert(
         tenant.as_str().into(),
         id.into(),
         tag(tenant, resource_type).into(),
-        sample(id).into(),
+        sample(id, &grams).into(),
         normal.into(),
         grams.into(),
     ];

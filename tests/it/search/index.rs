@@ -1,16 +1,23 @@
 //! The index follows the rows, whoever writes them, and keeps nothing of what is gone.
 
 use crm::{
-    database::search::build::{self, Pass, Step},
+    database::search::{
+        build::{self, Pass, Step},
+        document,
+    },
     service::resources::searched_tables,
     values::Tenant,
 };
 use sea_orm::{ConnectionTrait, DatabaseConnection};
 use serde_json::json;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 use super::{customer, found, search};
 use crate::harness::{
-    Service, id, on_postgres, run_crm,
+    Service, id, on_postgres,
+    random::Random,
+    run_crm,
     sql::{column, scalar, uuid_literal},
     stored_bytes,
 };
@@ -167,4 +174,45 @@ async fn until_all_rows_have_documents_a_search_says_that_it_is_not_complete() {
     assert_eq!((&result["complete"], &result["data"][0]["resourceId"]), (&json!(false), &json!(first)));
     while build::step(service.app.database(), &searched_tables(), None).await.unwrap() != Step::Done {}
     assert_eq!(search(&service, "goldfinch").await["complete"], true);
+}
+
+/// An id whose document is in the sample that has the fewest.
+fn sampled_id() -> Uuid {
+    let is_sampled = |id: &Uuid| matches!(Sha256::digest(id).as_slice(), [0, second, ..] if *second < 16);
+    (1..1_000_000_u128).map(Uuid::from_u128).find(is_sampled).unwrap()
+}
+
+#[tokio::test]
+async fn the_longest_texts_of_any_script_fit_into_the_index() {
+    let service = Service::start().await;
+    let connection = service.database.connect().await;
+    let mut random = Random(5);
+    let mut letters = |first: u32, count: usize| -> String {
+        let mut letter = || first + u32::try_from(random.below(count)).unwrap();
+        (0..10_000).map(|_| char::from_u32(letter()).unwrap()).collect()
+    };
+    // Chinese, Chinese beyond the first plane, Korean (three letters in each), emoji, and what stands for up to six letters.
+    let texts = [
+        letters(0x4e00, 20_000),
+        letters(0x20000, 40_000),
+        letters(0xac00, 11_172),
+        letters(0x1f300, 500),
+        letters(0x3300, 88),
+        letters(0x21, 90),
+    ];
+    for text in &texts {
+        for id in [Uuid::now_v7(), sampled_id()] {
+            let tenant = Tenant::parse("default").unwrap();
+            document::insert(&connection, &tenant, ("followUp", id), text).await.unwrap();
+            document::delete(&connection, &tenant, id).await.unwrap();
+        }
+        let follow_up = service.follow_up(json!({ "content": text })).await;
+        let part: String = text.chars().skip(5_000).take(30).collect();
+        assert_eq!(found(&service, &part).await, [follow_up.as_str()], "{part}");
+    }
+    let tenant = Tenant::parse("default").unwrap();
+    document::insert(&connection, &tenant, ("followUp", sampled_id()), "Sampled").await.unwrap();
+    let sampled = uuid_literal(&sampled_id().to_string());
+    let is_sampled = format!("SELECT count(*) FROM search_documents WHERE sample = 2 AND resource_id = {sampled}");
+    assert_eq!(scalar::<i64>(&connection, &is_sampled).await, 1);
 }
