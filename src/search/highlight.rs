@@ -51,7 +51,9 @@ pub(super) fn highlight(text: &str, search: &SearchText) -> Highlight {
     }
     let first = joined.first().map_or(0, |(start, _)| *start);
     let start = if written.len() <= FRAGMENT { 0 } else { first.saturating_sub(BEFORE) };
-    joined.retain(|(_, end)| *end <= start + FRAGMENT);
+    let behind = start + FRAGMENT;
+    joined.retain(|(start, _)| *start < behind);
+    joined.iter_mut().for_each(|(_, end)| *end = behind.min(*end));
     joined.truncate(PLACES);
     Highlight { fragment: written.iter().skip(start).take(FRAGMENT).collect(), start, places: joined }
 }
@@ -90,5 +92,15 @@ mod tests {
         assert_eq!((found.start, found.places), (960, vec![(1000, 1006)]));
         assert_eq!(found.fragment.chars().count(), FRAGMENT);
         assert_eq!(found.fragment.chars().skip(40).take(6).collect::<String>(), "Müller");
+    }
+
+    #[test]
+    fn a_word_that_is_longer_than_the_fragment_is_told_as_far_as_that_goes() {
+        let text = format!("{}{}", "x".repeat(50), "y".repeat(150));
+        let found = of(&text, &"y".repeat(150));
+        assert_eq!((found.start, found.places), (10, vec![(50, 170)]));
+        assert_eq!(of(&"y".repeat(200), &"y".repeat(200)).places, [(0, 160)]);
+        let second = of(&format!("ab{}cdef", "x".repeat(156)), "ab cdef");
+        assert_eq!((second.start, second.places), (0, vec![(0, 2), (158, 160)]));
     }
 }
