@@ -35,10 +35,7 @@ async fn an_unknown_parameter_is_400_with_the_one_that_was_meant() {
             "/audit-logs?since=2026-01-01T00:00:00Z",
             "since: is not a parameter of this operation, which has resourceType",
         ),
-        (
-            "/customers?order=name",
-            "order: is not a parameter of this operation, which has contactPhone, contactEmail",
-        ),
+        ("/customers?order=name", "order: is not a parameter of this operation, which has contactPhone, contactEmail"),
         ("/customers?%70agesize=5", "pagesize: is not"),
         ("/customers?page=1&colour=red&pageSize=5", "colour: is not a parameter of this operation, which has"),
         ("/customers?page=1&pageSize", "pageSize: must be a whole number"),

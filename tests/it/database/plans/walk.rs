@@ -9,12 +9,13 @@ use crm::{
     database::{
         counts::{COUNTERS, check, fold},
         horizon,
+        search::build,
     },
     events::outbox,
     pii::{key_registry, reindex, rotate},
     privacy::{self, LogEmptying},
     relay::{self, ReplayFrom, Selection},
-    service::resources::pii_tables,
+    service::resources::{pii_tables, searched_tables},
     values::Tenant,
 };
 use poem::http::Method;
@@ -243,6 +244,7 @@ pub async fn tasks(service: &Service, watch: &Watch) {
         reindex::step(database, app.cipher(), &pii_tables(), &mut pass).await.unwrap();
     }
     reindex::left(database, &pii_tables(), 10).await.unwrap();
+    build_search(service, watch).await;
     watch.begin("erase");
     for _ in 0..2 {
         let path = format!("/customers/{customer}/erasure");
@@ -252,6 +254,38 @@ pub async fn tasks(service: &Service, watch: &Watch) {
     watch.begin("remove what is deleted");
     service.delete(&format!("/customers/{customer}")).send().await.expect(204);
     service.remove_deleted().await;
+}
+
+/// What the release before writes, and what is built anew, is put into the search index.
+async fn build_search(service: &Service, watch: &Watch) {
+    let (database, tables) = (service.app.database(), searched_tables());
+    let db = service.database.connect().await;
+    for former in [
+        "UPDATE customers SET name = 'written by the release before'",
+        "INSERT INTO search_queue (tenant_id, resource_id, resource_type) \
+         SELECT 'gone', customer_id, 'customer' FROM customers LIMIT 1",
+    ] {
+        db.execute_unprepared(former).await.unwrap();
+    }
+    watch.begin("write what is queued for the search index");
+    let mut pass = build::Pass::default();
+    for _ in 0..20 {
+        if build::work_off(database, &tables, &mut pass).await.unwrap().is_none() {
+            break;
+        }
+    }
+    let tenant = Tenant::parse("default").unwrap();
+    for only in [None, Some(&tenant)] {
+        watch.begin("crm search rebuild");
+        build::count(database, &tables, only).await.unwrap();
+        build::begin(database, only).await.unwrap();
+        watch.begin("build the search index");
+        for _ in 0..100 {
+            if matches!(build::step(database, &tables, Some(only)).await.unwrap(), build::Step::Done) {
+                break;
+            }
+        }
+    }
 }
 
 /// What is past its time goes, a year later.
@@ -334,6 +368,7 @@ pub async fn commands(service: &Service, watch: &Watch) {
     watch.begin("crm privacy erase");
     let id: Uuid = customer.parse().unwrap();
     privacy::erase_by_operator(app, &tenant, id, true, &|_| {}).await.unwrap();
+    watch.begin("crm privacy erase what is deleted");
     let deleted = service.customer().await;
     service.contact(&deleted).await;
     service.delete(&format!("/customers/{deleted}")).send().await.expect(204);
