@@ -233,7 +233,9 @@ impl<C: ConnectionTrait, E: Listed<Model: Send + Sync>> List<'_, C, E> {
         }
         let begin = values.iter().position(|value| first.after.as_ref() == Some(&Value::from(*value)));
         let values = values.get(begin.unwrap_or_default()..).unwrap_or_default();
-        let mut filling = Filling::new(wanted, first.values.len() as u64);
+        // What is skipped to come to a page by its number may have one value.
+        let parts = if wanted.offset == 0 { first.values.len() } else { 1 };
+        let mut filling = Filling::new(wanted, parts as u64);
         for (index, value) in values.iter().enumerate() {
             let is_begun = index == 0 && begin.is_some();
             let rest: Vec<Key<E>> = if is_begun { rest.to_vec() } else { from_the_beginning(rest) };

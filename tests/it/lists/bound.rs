@@ -91,5 +91,10 @@ async fn groups_of_equal_values_may_be_larger_than_the_bound() {
             after = format!("&after={}", page["nextCursor"].as_str().unwrap());
         }
         assert_eq!(shown, expected[..shown.len()], "{sort}");
+        for page in [2, 60] {
+            let found = service.read(&format!("/customers?sort={sort}&pageSize=100&page={page}")).await;
+            let ids: Vec<_> = fields(&found, "customerId").into_iter().map(|id| id.replace('-', "")).collect();
+            assert_eq!(ids, expected[(page - 1) * 100..page * 100], "{sort} page {page}");
+        }
     }
 }
