@@ -48,6 +48,9 @@ use crate::{error::Result, values::Tenant};
 /// How many rows are gathered and sorted rather than looked for in the order of the list.
 pub const FEW: u64 = 1_000;
 
+/// How often a page that is reached by its number is gone on with where the bound was met.
+const ROUNDS: usize = 4;
+
 /// What is asked of a list.
 #[derive(Debug, Clone)]
 pub struct ListQuery<E: Listed> {
@@ -97,7 +100,11 @@ where
         let keys = self.order.after(after.as_ref())?;
         let list = List { db, scope: Scope { backend, tenant, criteria: &self.criteria }, total: &self.total };
         let wanted = Window { offset, limit: limit + 1, bound: BOUND.max(offset + limit + 1) };
-        let Piece { rows: mut data, cut, total, .. } = list.page(&keys, wanted).await?;
+        let piece = match offset == 0 || is_of_an_index(&keys) {
+            true => list.page(&keys, wanted).await?,
+            false => list.numbered_page(&self.order, keys, wanted).await?,
+        };
+        let Piece { rows: mut data, cut, total, .. } = piece;
         let is_full = data.len() as u64 > limit;
         data.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
         let last = if is_full { data.last() } else { cut.as_ref() };
@@ -153,6 +160,20 @@ impl<C: ConnectionTrait, E: Listed<Model: Send + Sync>> List<'_, C, E> {
             }
         }
         .boxed()
+    }
+
+    /// The rows behind those that are to be skipped, in an order by several keys: how many of them each part of it has is not
+    /// known, and one that met the bound is gone on with for some rounds.
+    async fn numbered_page(&self, order: &Order<E>, mut keys: Vec<Key<E>>, wanted: Window) -> Result<Piece<E::Model>> {
+        let mut filling = Filling::new(wanted, 1);
+        for _ in 0..ROUNDS {
+            let part = self.page(&keys, filling.window()).await?;
+            let next = part.cut.as_ref().map(|row| order.position(row));
+            filling.add(part);
+            let (Some(next), true) = (next, filling.window().limit > 0) else { break };
+            keys = order.after(Some(&next))?;
+        }
+        Ok(filling.end())
     }
 
     /// The columns that the criteria hold to one value, if an index has them.
@@ -233,9 +254,7 @@ impl<C: ConnectionTrait, E: Listed<Model: Send + Sync>> List<'_, C, E> {
         }
         let begin = values.iter().position(|value| first.after.as_ref() == Some(&Value::from(*value)));
         let values = values.get(begin.unwrap_or_default()..).unwrap_or_default();
-        // What is skipped to come to a page by its number may have one value.
-        let parts = if wanted.offset == 0 { first.values.len() } else { 1 };
-        let mut filling = Filling::new(wanted, parts as u64);
+        let mut filling = Filling::new(wanted, first.values.len() as u64);
         for (index, value) in values.iter().enumerate() {
             let is_begun = index == 0 && begin.is_some();
             let rest: Vec<Key<E>> = if is_begun { rest.to_vec() } else { from_the_beginning(rest) };

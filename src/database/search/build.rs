@@ -256,12 +256,13 @@ impl Build {
         let backend = transaction.get_database_backend();
         let SearchedTable { name, id, text, .. } = table;
         let (tenant, after) = self.after.clone();
-        let mut values: Vec<Value> = vec![tenant.into(), after.into()];
-        let mut sql = format!("SELECT tenant_id, {id}, {text} FROM {name} WHERE (tenant_id, {id}) > ($1, $2)");
-        if self.tenant != ALL {
-            sql.push_str(" AND tenant_id = $3");
-            values.push(self.tenant.as_str().into());
-        }
+        let values: [Value; 2] = [tenant.into(), after.into()];
+        // Of one tenant, a pair would not be looked for in the index, but compared row by row.
+        let behind = match self.tenant == ALL {
+            true => format!("(tenant_id, {id}) > ($1, $2)"),
+            false => format!("tenant_id = $1 AND {id} > $2"),
+        };
+        let mut sql = format!("SELECT tenant_id, {id}, {text} FROM {name} WHERE {behind}");
         let lock = if backend == DbBackend::Postgres { " FOR NO KEY UPDATE" } else { "" };
         sql.push_str(&format!(" ORDER BY tenant_id, {id} LIMIT {ROWS}{lock}"));
         let rows = transaction.query_all_raw(Statement::from_sql_and_values(backend, sql, values)).await?;

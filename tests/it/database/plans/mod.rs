@@ -19,10 +19,7 @@ mod sqlite;
 mod walk;
 mod watch;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Instant,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use sea_orm::{ConnectionTrait, Value};
 use uuid::Uuid;
