@@ -98,10 +98,18 @@ fn drip(swarm: &[TcpStream]) -> usize {
 /// Asks for `/health` on a new connection to the main port, and fails unless it is answered in time.
 async fn assert_healthy(process: &Process) {
     let asked = Instant::now();
-    let answer = timeout(LIMIT, ask(process, "GET /health HTTP/1.1\r\nHost: crm\r\nConnection: close\r\n\r\n")).await;
-    let answer = answer.expect("no answer to GET /health").unwrap_or_default();
+    let answer = health(process).await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer:?}");
     assert!(asked.elapsed() < promised(), "GET /health took {:?}", asked.elapsed());
+}
+
+async fn is_healthy(process: &Process) -> bool {
+    health(process).await.starts_with("HTTP/1.1 200")
+}
+
+async fn health(process: &Process) -> String {
+    let answer = timeout(LIMIT, ask(process, "GET /health HTTP/1.1\r\nHost: crm\r\nConnection: close\r\n\r\n")).await;
+    answer.expect("no answer to GET /health").unwrap_or_default()
 }
 
 /// Sends this on a new connection, and reads to its end.

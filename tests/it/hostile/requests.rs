@@ -9,7 +9,9 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{LIMIT, MIB, ask, assert_healthy, connect, memory, metric, refused, service, sockets, swarm, token};
+use super::{
+    LIMIT, MIB, ask, assert_healthy, connect, is_healthy, memory, metric, refused, service, sockets, swarm, token,
+};
 use crate::harness::{
     Process, SECRET, sign_hs256,
     sql::{new_id, numbers},
@@ -112,7 +114,13 @@ async fn deep_pages_leave_health_and_other_tenants_alone() {
     );
     database.connect().await.execute_unprepared(&filled).await.unwrap();
     let before = memory(&process);
-    let deep = request("GET", &format!("/customers?pageSize=100&page={}", CUSTOMERS / 100), &token(), "");
+    // The deepest page that there is by number.
+    let deep = request("GET", "/customers?pageSize=100&page=101", &token(), "");
+    // Filling the table kept the service from writing.
+    let healthy = Instant::now() + Duration::from_secs(10);
+    while Instant::now() < healthy && !is_healthy(&process).await {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
     let began = Instant::now();
     let readers: Vec<_> = (0..8)
         .map(|_| {
