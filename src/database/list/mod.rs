@@ -28,7 +28,7 @@ pub mod total;
 use std::ops::Bound;
 
 use futures_util::{FutureExt, future::BoxFuture};
-use sea_orm::{Condition, ConnectionTrait, ModelTrait, Value, sea_query::SelectStatement};
+use sea_orm::{Condition, ConnectionTrait, IdenStatic, ModelTrait, Value, sea_query::SelectStatement};
 
 pub use self::{
     criterion::Criterion,
@@ -107,8 +107,10 @@ where
         let Piece { rows: mut data, cut, total, .. } = piece;
         let is_full = data.len() as u64 > limit;
         data.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-        let last = if is_full { data.last() } else { cut.as_ref() };
-        let next = last.map(|row| self.order.position(row));
+        let next = match is_full {
+            true => data.last().map(|row| self.order.position(row)),
+            false => cut.map(|cut| self.order.position_with(&cut.row, &cut.held)),
+        };
         let seen = data.len() as u64;
         // The last page tells how many there are.
         let told = next.is_none() && after.is_none() && (seen > 0 || offset == 0);
@@ -168,7 +170,7 @@ impl<C: ConnectionTrait, E: Listed<Model: Send + Sync>> List<'_, C, E> {
         let mut filling = Filling::new(wanted, 1);
         for _ in 0..ROUNDS {
             let part = self.page(&keys, filling.window()).await?;
-            let next = part.cut.as_ref().map(|row| order.position(row));
+            let next = part.cut.as_ref().map(|cut| order.position_with(&cut.row, &cut.held));
             filling.add(part);
             let (Some(next), true) = (next, filling.window().limit > 0) else { break };
             keys = order.after(Some(&next))?;
@@ -234,7 +236,12 @@ impl<C: ConnectionTrait, E: Listed<Model: Send + Sync>> List<'_, C, E> {
         keys: &[Key<E>],
         wanted: Window,
     ) -> Result<Piece<E::Model>> {
-        self.with(Some(Criterion::equal(column, value)), keys, wanted).await
+        let mut part = self.with(Some(Criterion::equal(column, value.clone())), keys, wanted).await?;
+        // The last row that was looked at may have another one.
+        if let Some(cut) = &mut part.cut {
+            cut.held.push((column.as_str(), value));
+        }
+        Ok(part)
     }
 
     /// The part of the list that meets one more criterion.

@@ -103,7 +103,16 @@ impl<E: Listed> Order<E> {
 
     /// The place of a row.
     pub(super) fn position(&self, row: &E::Model) -> Position {
-        Position::new(self.0.iter().map(|key| row.get(key.column)))
+        self.position_with(row, &[])
+    }
+
+    /// The place of a row, but for the columns that are held.
+    pub(super) fn position_with(&self, row: &E::Model, held: &[(&'static str, Value)]) -> Position {
+        let value = |column: E::Column| match held.iter().find(|(name, _)| *name == column.as_str()) {
+            Some((_, value)) => value.clone(),
+            None => row.get(column),
+        };
+        Position::new(self.0.iter().map(|key| value(key.column)))
     }
 }
 

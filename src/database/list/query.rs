@@ -5,7 +5,7 @@
 
 use sea_orm::{
     Condition, ConnectionTrait, DbBackend, FromQueryResult, IdenStatic, Iterable, QueryFilter, QueryOrder, QueryResult,
-    QuerySelect, QueryTrait, Select,
+    QuerySelect, QueryTrait, Select, Value,
     sea_query::{
         Alias, Expr, ExprTrait, Func, IntoCondition, JoinType, Order as SqlOrder, Query, SelectStatement, UnionType,
     },
@@ -25,12 +25,21 @@ pub const BOUND: u64 = 10_000;
 pub(super) struct Piece<M> {
     /// The rows that were found.
     pub rows: Vec<M>,
-    /// The row at which looking ended, because so many had been looked at; none where all were.
-    pub cut: Option<M>,
+    /// Where looking ended, because so many had been looked at; none where all were.
+    pub cut: Option<Cut<M>>,
     /// The total that was read with them.
     pub total: Option<i64>,
     /// A row of the first group that is larger than what may be looked at.
     pub large: Option<M>,
+}
+
+/// Where looking ended.
+#[derive(Debug)]
+pub(super) struct Cut<M> {
+    /// The last row that was looked at. It need not be one of the list.
+    pub row: M,
+    /// The columns whose values are those of the part of the list that was read, whatever that row has.
+    pub held: Vec<(&'static str, Value)>,
 }
 
 impl<M> Default for Piece<M> {
@@ -216,7 +225,7 @@ impl<E: Listed> Scope<'_, E> {
             }
             match found(&row)? {
                 IS_FOUND => piece.rows.push(model),
-                IS_CUT => piece.cut = Some(model),
+                IS_CUT => piece.cut = Some(Cut { row: model, held: Vec::new() }),
                 _ => piece.large = Some(model),
             }
         }

@@ -83,6 +83,10 @@ async fn groups_of_equal_values_may_be_larger_than_the_bound() {
             if on_postgres() { order.replace("name_sort", "name_sort COLLATE \"C\"") } else { order.to_owned() };
         let expected = expected(&database, "1 = 1", &order).await;
         assert_eq!(expected.len(), ROWS);
+        if sort.starts_with("status") {
+            // Where looking ends in the part with one status, the last row that was looked at may have the other.
+            assert_eq!(walked(&service, &format!("/customers?sort={sort}")).await, expected, "{sort}");
+        }
         // Into the large group, from what is before it.
         let (mut shown, mut after) = (Vec::new(), String::new());
         while shown.len() < 400 {
