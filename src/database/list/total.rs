@@ -1,7 +1,7 @@
 //! How many rows a list has.
 
 use sea_orm::{
-    Condition, ConnectionTrait, QueryFilter, QuerySelect, QueryTrait, Select,
+    Condition, ConnectionTrait, DbBackend, QueryFilter, QuerySelect, QueryTrait, Select,
     sea_query::{Alias, CaseStatement, Expr, Func, Query, SelectStatement},
 };
 
@@ -51,7 +51,7 @@ pub(super) async fn found_by_each<E: Listed>(
     let mut counts = Query::select();
     for criterion in scope.criteria {
         match criterion.ids(scope.tenant) {
-            Some(ids) if criterion.is_exact() => counts.expr(counted_to(ids, most)),
+            Some(ids) if criterion.is_exact() => counts.expr(counted_to(scope.backend, ids, most)),
             Some(mut ids) => counts.expr(Expr::from(count(ids.limit(most + 1).take()))),
             None => counts.expr(Expr::cust("NULL")),
         };
@@ -92,7 +92,7 @@ pub(super) async fn counted<E: Listed>(
 async fn only<E: Listed>(db: &impl ConnectionTrait, scope: &Scope<'_, E>, condition: Condition) -> Result<Count> {
     let stored = stored::<E>(scope.tenant).filter(condition);
     let shown = stored.clone().filter(E::is_shown(scope.tenant));
-    let bounded = |rows: Select<E>| counted_to(id_of(rows), BOUND);
+    let bounded = |rows: Select<E>| counted_to(scope.backend, id_of(rows), BOUND);
     let counted = match E::hides(scope.tenant) {
         Some(hides) => {
             let counted = CaseStatement::new().case(hides, bounded(shown)).finally(bounded(stored));
@@ -144,9 +144,12 @@ fn id_of<E: Listed>(rows: Select<E>) -> SelectStatement {
     rows.select_only().column(E::ID).into_query()
 }
 
-/// How many rows a query has, if not more than `most`; that and one otherwise. To skip rows of an index is much cheaper than to
-/// count them.
-fn counted_to(rows: SelectStatement, most: u64) -> Expr {
+/// How many rows a query has, if not more than `most`; that and one otherwise.
+fn counted_to(backend: DbBackend, mut rows: SelectStatement, most: u64) -> Expr {
+    if backend == DbBackend::Postgres {
+        return count(rows.limit(most + 1).take()).into();
+    }
+    // In SQLite, to skip rows of an index is much cheaper than to count them.
     let more = Expr::exists(rows.clone().limit(1).offset(most).take());
     CaseStatement::new().case(more, i64::try_from(most + 1).unwrap_or(i64::MAX)).finally(Expr::from(count(rows))).into()
 }
