@@ -51,7 +51,7 @@ pub(super) async fn found_by_each<E: Listed>(
     let mut counts = Query::select();
     for criterion in scope.criteria {
         match criterion.ids(scope.tenant) {
-            Some(ids) if criterion.is_exact() => counts.expr(counted_to(scope.backend, ids, most)),
+            Some(ids) if criterion.is_exact() => counts.expr(counted_to(scope.backend, criterion, ids, most)),
             Some(mut ids) => counts.expr(Expr::from(count(ids.limit(most + 1).take()))),
             None => counts.expr(Expr::cust("NULL")),
         };
@@ -81,18 +81,18 @@ pub(super) async fn counted<E: Listed>(
         return Ok(Count::exact(number(db, scope, rows).await?));
     }
     match scope.criteria {
-        [] => only(db, scope, Condition::all()).await,
-        [one] if one.is_exact() => only(db, scope, one.condition.clone()).await,
+        [] => only(db, scope, &Criterion::only(Condition::all())).await,
+        [one] if one.is_exact() => only(db, scope, one).await,
         _ => among_some(db, scope, smallest.map(|(criterion, _)| criterion)).await,
     }
 }
 
 /// The rows that meet a single condition, which is that of an index. Where nothing is deleted, the rows themselves are not
 /// looked at.
-async fn only<E: Listed>(db: &impl ConnectionTrait, scope: &Scope<'_, E>, condition: Condition) -> Result<Count> {
-    let stored = stored::<E>(scope.tenant).filter(condition);
+async fn only<E: Listed>(db: &impl ConnectionTrait, scope: &Scope<'_, E>, criterion: &Criterion<E>) -> Result<Count> {
+    let stored = stored::<E>(scope.tenant).filter(criterion.condition.clone());
     let shown = stored.clone().filter(E::is_shown(scope.tenant));
-    let bounded = |rows: Select<E>| counted_to(scope.backend, id_of(rows), BOUND);
+    let bounded = |rows: Select<E>| counted_to(scope.backend, criterion, id_of(rows), BOUND);
     let counted = match E::hides(scope.tenant) {
         Some(hides) => {
             let counted = CaseStatement::new().case(hides, bounded(shown)).finally(bounded(stored));
@@ -145,9 +145,9 @@ fn id_of<E: Listed>(rows: Select<E>) -> SelectStatement {
 }
 
 /// How many rows a query has, if not more than `most`; that and one otherwise.
-fn counted_to(backend: DbBackend, mut rows: SelectStatement, most: u64) -> Expr {
+fn counted_to<E: Listed>(backend: DbBackend, criterion: &Criterion<E>, rows: SelectStatement, most: u64) -> Expr {
     if backend == DbBackend::Postgres {
-        return count(rows.limit(most + 1).take()).into();
+        return count(criterion.in_its_order(rows).limit(most + 1).take()).into();
     }
     // In SQLite, to skip rows of an index is much cheaper than to count them.
     let more = Expr::exists(rows.clone().limit(1).offset(most).take());
