@@ -109,7 +109,7 @@ func list(ctx context.Context, api *crm.APIClient) {
 	create(api, "Third")
 	for page, names := range map[int64][]string{1: {"Third", "Second"}, 2: {"Café 北京 🚀"}} {
 		listed := must(api.CustomersAPI.ListCustomers(ctx).Page(page).PageSize(2).Execute())
-		same(int64(3), listed.Total)
+		same(int64(3), listed.GetTotal())
 		found := []string{}
 		for _, item := range listed.Data {
 			found = append(found, item.Name)
