@@ -74,11 +74,7 @@ pub async fn list(
         Criterion::within(logs::Column::OccurredAt, from, to),
     ];
     let criteria: Vec<_> = criteria.into_iter().flatten().collect();
-    let total = match (has_total, criteria.is_empty()) {
-        (false, _) => Total::Unknown,
-        (true, true) => Total::Kept(number_of_entries(tenant)),
-        (true, false) => Total::Counted,
-    };
+    let total = Total::Kept(number_of_entries(tenant)).of_list(has_total, !criteria.is_empty());
     let query = ListQuery { criteria, order: Order::default(), slice, total };
     let Rows { data, total, next } = query.read(db, tenant).await?;
     Ok(Rows { data: chained(db, tenant, data).await?, total, next })

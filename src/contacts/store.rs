@@ -13,7 +13,7 @@ use super::{
 use crate::{
     change::Change,
     customers,
-    database::list::{Criterion, Rows, Slice, Total},
+    database::list::{Criterion, Rows, Slice},
     error::Result,
     http::listing::Listing,
     pii::{Email, Lookup, Phone, PiiCipher},
@@ -64,13 +64,8 @@ pub async fn list(
     listing: &Listing<Entity>,
     slice: Slice,
 ) -> Result<Rows<Model>> {
-    let total = match criteria.as_slice() {
-        [] => totals::of_customer::<Entity, customers::Entity>(db.get_database_backend(), tenant, customer),
-        _ => Total::Counted,
-    };
-    let customer = customer.map(|id| Criterion::equal(Column::CustomerId, id));
-    let criteria = customer.into_iter().chain(criteria).collect();
-    listing.query(criteria, Column::UpdatedAt, total, slice).read(db, tenant).await
+    let kept = totals::of_customer::<Entity, customers::Entity>(db.get_database_backend(), tenant, customer);
+    listing.query(kept, criteria, Column::UpdatedAt, slice).read(db, tenant).await
 }
 
 /// Inserts a new contact with the id of the change.

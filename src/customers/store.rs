@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     change::Change,
-    database::list::{Criterion, Rows, Slice, Total},
+    database::list::{Criterion, Rows, Slice},
     error::Result,
     http::listing::Listing,
     pii::{Email, Lookup, Phone, PiiCipher},
@@ -87,11 +87,8 @@ pub async fn list(
     listing: &Listing<Entity>,
     slice: Slice,
 ) -> Result<Rows<Model>> {
-    let total = match criteria.as_slice() {
-        [] => totals::of_tenant::<Entity>(db.get_database_backend(), tenant),
-        _ => Total::Counted,
-    };
-    listing.query(criteria, Column::UpdatedAt, total, slice).read(db, tenant).await
+    let total = totals::of_tenant::<Entity>(db.get_database_backend(), tenant);
+    listing.query((Vec::new(), total), criteria, Column::UpdatedAt, slice).read(db, tenant).await
 }
 
 /// Inserts a new customer with the id of the change.

@@ -45,33 +45,27 @@ pub async fn list(
     listing: &Listing<Entity>,
     slice: Slice,
 ) -> Result<Rows<Model>> {
-    let column = Column::OpportunityId;
-    let total = match (types.as_slice(), &words) {
-        ([], None) => total(db.get_database_backend(), tenant, (customer, opportunity)),
-        _ => Total::Counted,
-    };
-    let criteria = [
-        opportunity.map(|id| Criterion::equal_where(column, refers_to(tenant, column, id))),
-        customer.map(|id| Criterion::equal(Column::CustomerId, id)),
-        Criterion::one_of(Column::FollowUpType, types),
-        words,
-    ];
-    let criteria = criteria.into_iter().flatten().collect();
-    listing.query(criteria, Column::UpdatedAt, total, slice).read(db, tenant).await
+    let kept = kept(db.get_database_backend(), tenant, (customer, opportunity));
+    let filters = Criterion::one_of(Column::FollowUpType, types).into_iter().chain(words).collect();
+    listing.query(kept, filters, Column::UpdatedAt, slice).read(db, tenant).await
 }
 
-/// How many follow-ups there are, of the customer and the opportunity that are named.
-fn total(backend: DbBackend, tenant: &Tenant, (customer, opportunity): (Option<Uuid>, Option<Uuid>)) -> Total {
-    match opportunity {
-        None => totals::of_customer::<Entity, customers::Entity>(backend, tenant, customer),
-        // All follow-ups of an opportunity are of its customer.
-        Some(id) => {
-            let of = opportunities::Entity::CUSTOMER;
-            let opportunity = opportunities::Entity::one(tenant, id);
-            let owner = (opportunity.apply_if(customer, |rows, customer| rows.filter(of.eq(customer))), id);
-            totals::of_owner::<Entity, _>(backend, tenant, Column::OpportunityId, owner)
-        }
-    }
+/// The follow-ups of the customer and the opportunity that are named, and their total.
+fn kept(
+    backend: DbBackend,
+    tenant: &Tenant,
+    (customer, opportunity): (Option<Uuid>, Option<Uuid>),
+) -> (Vec<Criterion<Entity>>, Total) {
+    let of_customer = totals::of_customer::<Entity, customers::Entity>(backend, tenant, customer);
+    let Some(id) = opportunity else { return of_customer };
+    let column = Column::OpportunityId;
+    let of_opportunity = Criterion::equal_where(column, refers_to(tenant, column, id));
+    // All follow-ups of an opportunity are of its customer.
+    let of = opportunities::Entity::CUSTOMER;
+    let opportunity = opportunities::Entity::one(tenant, id);
+    let owner = (opportunity.apply_if(customer, |rows, customer| rows.filter(of.eq(customer))), id);
+    let total = totals::of_owner::<Entity, _>(backend, tenant, column, owner);
+    (std::iter::once(of_opportunity).chain(of_customer.0).collect(), total)
 }
 
 /// Inserts a new follow-up with the id of the change.

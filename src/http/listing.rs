@@ -4,15 +4,12 @@
 use std::{marker::PhantomData, ops::Bound};
 
 use chrono::{DateTime, Utc};
-use poem::{Request, RequestBody};
-use poem_openapi::{
-    ApiExtractor, ApiExtractorType, ExtractParamOptions,
-    registry::{MetaParamIn, MetaSchemaRef},
-};
+use poem::Request;
+use poem_openapi::registry::MetaSchemaRef;
 
 use super::{
     pages::{After, Page},
-    query::Query,
+    query::{Query, query_parameter},
 };
 use crate::{
     database::{
@@ -91,16 +88,16 @@ pub struct Listing<E: Listed> {
 }
 
 impl<E: Listed> Listing<E> {
-    fn of(request: &Request) -> Result<Self> {
+    fn of(request: &Request, sort: &str) -> Result<Self> {
         let instant = |name| Query::<InstantFilter>::of(request, name).map(|instant| instant.0);
         Ok(Self {
-            order: Query::<Sort<E>>::of(request, SORT)?.0,
+            order: Query::<Sort<E>>::of(request, sort)?.0,
             created_from: instant("createdFrom")?,
             created_to: instant("createdTo")?,
             updated_since: instant("updatedSince")?,
             page: Query::<PageNumber>::of(request, "page")?.0,
             page_size: Query::<PageSize>::of(request, "pageSize")?.0,
-            after: After::of(request)?,
+            after: After::of(request, "after")?,
             has_total: Query::<OnSwitch>::of(request, TOTAL)?.0,
         })
     }
@@ -113,44 +110,25 @@ impl<E: Listed> Listing<E> {
         self.after.page(cipher, tenant, self.page, self.page_size)
     }
 
-    /// What is asked of the database: rows that also meet `filters`, of this slice of the list. `total` tells their number
-    /// where no times are filtered by. `updated` is the column with the time of the last change.
+    /// What is asked of the database, of this slice of the list: rows that meet the criteria by which their number is kept, which
+    /// `total` tells, and `filters`, by which it is counted. `updated` is the column with the time of the last change.
     #[must_use]
-    pub fn query(&self, filters: Vec<Criterion<E>>, updated: E::Column, total: Total, slice: Slice) -> ListQuery<E> {
+    pub fn query(
+        &self,
+        (kept, total): (Vec<Criterion<E>>, Total),
+        filters: Vec<Criterion<E>>,
+        updated: E::Column,
+        slice: Slice,
+    ) -> ListQuery<E> {
         let bound = |instant: Option<DateTime<Utc>>| instant.map_or(Bound::Unbounded, Bound::Included);
         let to = self.created_to.map_or(Bound::Unbounded, Bound::Excluded);
         let created = Criterion::within(E::CREATED, bound(self.created_from), to);
         let updated = Criterion::within(updated, bound(self.updated_since), Bound::Unbounded);
-        let of_times: Vec<_> = created.into_iter().chain(updated).collect();
-        let total = match (self.has_total, of_times.is_empty()) {
-            (false, _) => Total::Unknown,
-            (true, true) => total,
-            (true, false) => Total::Counted,
-        };
-        let criteria = filters.into_iter().chain(of_times).collect();
+        let filters: Vec<_> = filters.into_iter().chain(created).chain(updated).collect();
+        let total = total.of_list(self.has_total, !filters.is_empty());
+        let criteria = kept.into_iter().chain(filters).collect();
         ListQuery { criteria, order: self.order.clone(), slice, total }
     }
 }
 
-impl<'a, E: Listed> ApiExtractor<'a> for Listing<E> {
-    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::Parameter];
-    const PARAM_IS_REQUIRED: bool = false;
-    type ParamType = ();
-    type ParamRawType = ();
-
-    fn param_in() -> Option<MetaParamIn> {
-        Some(MetaParamIn::Query)
-    }
-
-    fn param_schema_ref() -> Option<MetaSchemaRef> {
-        Some(Sort::<E>::schema())
-    }
-
-    async fn from_request(
-        request: &'a Request,
-        _body: &mut RequestBody,
-        _options: ExtractParamOptions<()>,
-    ) -> poem::Result<Self> {
-        Ok(Self::of(request)?)
-    }
-}
+query_parameter!(Listing<E> where E: Listed, required: false, schema: Sort::<E>::schema());

@@ -3,26 +3,23 @@
 //! A cursor holds the place of the last row of a page, sealed. It is bound to the tenant, the list and all parameters that say
 //! what is in the list and in which order: with others it does not open.
 
-use poem::{PathPattern, Request, RequestBody};
-use poem_openapi::{
-    ApiExtractor, ApiExtractorType, ExtractParamOptions,
-    registry::{MetaParamIn, MetaSchemaRef},
-};
+use poem::{PathPattern, Request};
+use poem_openapi::registry::MetaSchemaRef;
 use sha2::{Digest, Sha256};
 
-use super::query::Parameters;
+use super::query::{Parameters, query_parameter};
 use crate::{
     database::list::{Position, Rows, Slice},
     error::{Error, Result},
     pii::PiiCipher,
     values::{
         Tenant,
-        page::{List, PageNumber, PageSize, Paging, cursor_schema},
+        page::{List, PageNumber, PageSize, Paging, TOTAL, cursor_schema},
     },
 };
 
 /// The parameters that say which page of the list is read, and not what is in it.
-const PAGE: [&str; 4] = ["after", "page", "pageSize", "total"];
+const PAGE: [&str; 4] = ["after", "page", "pageSize", TOTAL];
 
 /// The `after` parameter: a page's `nextCursor`.
 #[derive(Debug)]
@@ -32,12 +29,12 @@ pub struct After {
 }
 
 impl After {
-    pub(super) fn of(request: &Request) -> Result<Self> {
+    pub(super) fn of(request: &Request, name: &str) -> Result<Self> {
         let parameters = Parameters::of(request)?;
-        let mut cursors = parameters.iter().filter(|(name, _)| name == "after").map(|(_, cursor)| cursor.clone());
+        let mut cursors = parameters.iter().filter(|(key, _)| key == name).map(|(_, cursor)| cursor.clone());
         let cursor = cursors.next();
         if cursors.next().is_some() {
-            return Err(Error::invalid("after: must be sent once"));
+            return Err(Error::invalid(format!("{name}: must be sent once")));
         }
         let path = request.data::<PathPattern>().map(|PathPattern(path)| path.to_string()).unwrap_or_default();
         let mut filters: Vec<_> = parameters.iter().filter(|(name, _)| !PAGE.contains(&name.as_str())).collect();
@@ -75,28 +72,7 @@ impl After {
     }
 }
 
-impl<'a> ApiExtractor<'a> for After {
-    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::Parameter];
-    const PARAM_IS_REQUIRED: bool = false;
-    type ParamType = ();
-    type ParamRawType = ();
-
-    fn param_in() -> Option<MetaParamIn> {
-        Some(MetaParamIn::Query)
-    }
-
-    fn param_schema_ref() -> Option<MetaSchemaRef> {
-        Some(MetaSchemaRef::Inline(Box::new(cursor_schema())))
-    }
-
-    async fn from_request(
-        request: &'a Request,
-        _body: &mut RequestBody,
-        _options: ExtractParamOptions<()>,
-    ) -> poem::Result<Self> {
-        Ok(Self::of(request)?)
-    }
-}
+query_parameter!(After, required: false, schema: MetaSchemaRef::Inline(Box::new(cursor_schema())));
 
 /// The page of a list that a caller asks for.
 #[derive(Debug)]

@@ -6,11 +6,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use poem::{PathPattern, Request, RequestBody, http::Method};
-use poem_openapi::{
-    ApiExtractor, ApiExtractorType, ExtractParamOptions,
-    registry::{MetaParamIn, MetaSchemaRef},
-};
+use poem::{PathPattern, Request, http::Method};
 
 use super::identified::IdentifiedCaller;
 use crate::{
@@ -76,6 +72,36 @@ fn key(method: &str, path: &str) -> String {
     format!("{method} {}", segments.collect::<Vec<_>>().join("/"))
 }
 
+/// Makes a type an argument of operations that the contract knows as a query parameter; its function `of` reads the parameter
+/// of a name. A macro, because the trait is foreign.
+macro_rules! query_parameter {
+    ($type:ty $(where $generic:ident: $bound:path)?, required: $required:expr, schema: $schema:expr) => {
+        impl<'a $(, $generic: $bound)?> poem_openapi::ApiExtractor<'a> for $type {
+            const TYPES: &'static [poem_openapi::ApiExtractorType] = &[poem_openapi::ApiExtractorType::Parameter];
+            const PARAM_IS_REQUIRED: bool = $required;
+            type ParamType = ();
+            type ParamRawType = ();
+
+            fn param_in() -> Option<poem_openapi::registry::MetaParamIn> {
+                Some(poem_openapi::registry::MetaParamIn::Query)
+            }
+
+            fn param_schema_ref() -> Option<poem_openapi::registry::MetaSchemaRef> {
+                Some($schema)
+            }
+
+            async fn from_request(
+                request: &'a poem::Request,
+                _body: &mut poem::RequestBody,
+                options: poem_openapi::ExtractParamOptions<()>,
+            ) -> poem::Result<Self> {
+                Ok(Self::of(request, options.name)?)
+            }
+        }
+    };
+}
+pub(super) use query_parameter;
+
 /// A query parameter, optional unless its type says otherwise, rejected if sent more than once.
 pub struct Query<T: QueryValue>(pub T::Value);
 
@@ -109,25 +135,4 @@ fn with_literal_plus(request: &Request, name: &str) -> Option<String> {
     form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
 }
 
-impl<'a, T: QueryValue> ApiExtractor<'a> for Query<T> {
-    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::Parameter];
-    const PARAM_IS_REQUIRED: bool = T::REQUIRED;
-    type ParamType = ();
-    type ParamRawType = ();
-
-    fn param_in() -> Option<MetaParamIn> {
-        Some(MetaParamIn::Query)
-    }
-
-    fn param_schema_ref() -> Option<MetaSchemaRef> {
-        Some(T::schema())
-    }
-
-    async fn from_request(
-        request: &'a Request,
-        _body: &mut RequestBody,
-        options: ExtractParamOptions<()>,
-    ) -> poem::Result<Self> {
-        Ok(Self::of(request, options.name)?)
-    }
-}
+query_parameter!(Query<T> where T: QueryValue, required: T::REQUIRED, schema: T::schema());

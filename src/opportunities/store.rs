@@ -17,7 +17,7 @@ use super::{
 use crate::{
     change::Change,
     customers,
-    database::list::{Criterion, Rows, Slice, Total},
+    database::list::{Criterion, Rows, Slice},
     error::{Error, Result},
     http::listing::Listing,
     resource::totals,
@@ -97,14 +97,8 @@ pub async fn list(
     slice: Slice,
 ) -> Result<Rows<Model>> {
     let customer = filter.customer;
-    let criteria = filter.criteria(tenant);
-    let total = match criteria.as_slice() {
-        [] => totals::of_customer::<Entity, customers::Entity>(db.get_database_backend(), tenant, customer),
-        _ => Total::Counted,
-    };
-    let customer = customer.map(|id| Criterion::equal(Column::CustomerId, id));
-    let criteria = customer.into_iter().chain(criteria).collect();
-    listing.query(criteria, Column::UpdatedAt, total, slice).read(db, tenant).await
+    let kept = totals::of_customer::<Entity, customers::Entity>(db.get_database_backend(), tenant, customer);
+    listing.query(kept, filter.criteria(tenant), Column::UpdatedAt, slice).read(db, tenant).await
 }
 
 /// Inserts a new opportunity with the id of the change.

@@ -13,7 +13,7 @@ use super::{OfCustomer, OnDelete, Resource, deletion};
 use crate::{
     database::{
         counts::Counter,
-        list::Total,
+        list::{Criterion, Total},
         tenancy::{Listed, Tenanted},
     },
     values::Tenant,
@@ -25,12 +25,19 @@ pub fn of_tenant<E: Resource>(backend: DbBackend, tenant: &Tenant) -> Total {
     total::<E>(backend, tenant).map_or(Total::Counted, Total::Kept)
 }
 
-/// The total of the list of `E`: of the tenant, or of one of its customers.
+/// The rows of `E` of one of the tenant's customers, if one is named, and their total.
 #[must_use]
-pub fn of_customer<E: OfCustomer, C: Listed>(backend: DbBackend, tenant: &Tenant, customer: Option<Uuid>) -> Total {
+pub fn of_customer<E: OfCustomer, C: Listed>(
+    backend: DbBackend,
+    tenant: &Tenant,
+    customer: Option<Uuid>,
+) -> (Vec<Criterion<E>>, Total) {
     match customer {
-        None => of_tenant::<E>(backend, tenant),
-        Some(id) => of_owner::<E, C>(backend, tenant, E::CUSTOMER, (C::one(tenant, id), id)),
+        None => (Vec::new(), of_tenant::<E>(backend, tenant)),
+        Some(id) => {
+            let total = of_owner::<E, C>(backend, tenant, E::CUSTOMER, (C::one(tenant, id), id));
+            (vec![Criterion::equal(E::CUSTOMER, id)], total)
+        }
     }
 }
 

@@ -64,7 +64,8 @@ mod tests {
     use crate::values::SearchText;
 
     fn of(text: &str, search: &str) -> Highlight {
-        highlight(text, &SearchText::parse(search).unwrap())
+        let Ok(search) = SearchText::parse(search) else { panic!("{search:?} cannot be searched") };
+        highlight(text, &search)
     }
 
     #[test]

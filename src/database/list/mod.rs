@@ -2,7 +2,7 @@
 //!
 //! A list is asked with criteria ([`Criterion`]), in an [`Order`], from the beginning, from an offset, or on from the
 //! [`Position`] of the last row that was read. No row of another tenant is looked at, and of the tenant's own no more than
-//! [`BOUND`]:
+//! [`BOUND`] (a page that is reached by its number in an order by several keys: [`ROUNDS`] times as many):
 //!
 //! - Where an index has the order and all criteria, a page of it is read.
 //! - Where few rows meet one of the criteria ([`FEW`]), and an index finds these, they are gathered, judged by the others and

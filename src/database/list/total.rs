@@ -22,6 +22,18 @@ pub enum Total {
     Kept(Expr),
 }
 
+impl Total {
+    /// This total, where it is wanted; counted where the list is filtered by what it does not know.
+    #[must_use]
+    pub fn of_list(self, is_wanted: bool, is_filtered: bool) -> Self {
+        match (is_wanted, is_filtered) {
+            (false, _) => Self::Unknown,
+            (true, false) => self,
+            (true, true) => Self::Counted,
+        }
+    }
+}
+
 /// A number of rows: at least so many, or exactly so many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Count {

@@ -99,3 +99,12 @@ impl QueryValue for InstantFilter {
 fn inline(schema: MetaSchema) -> MetaSchemaRef {
     MetaSchemaRef::Inline(Box::new(schema))
 }
+
+/// Whether the contract says that a value is accepted.
+#[cfg(test)]
+fn accepts(schema: &MetaSchemaRef, value: &str) -> bool {
+    let MetaSchemaRef::Inline(schema) = schema else { panic!("a schema of its own") };
+    let (Some(pattern), Some(longest)) = (&schema.pattern, schema.max_length) else { panic!("a pattern and a length") };
+    let Ok(pattern) = regex_automata::meta::Regex::new(pattern) else { panic!("{pattern} is no regular expression") };
+    pattern.is_match(value) && value.chars().count() <= longest
+}
