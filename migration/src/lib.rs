@@ -44,6 +44,8 @@ mod m20261127_000022_list_indexes;
 mod m20261127_000023_search;
 mod m20261127_000024_resource_changes;
 mod m20261127_000026_audit_indexes;
+mod m20261127_000028_pipeline;
+mod m20261127_000029_pipeline_indexes;
 
 /// All migrations, oldest first.
 #[derive(Debug)]
@@ -75,6 +77,8 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000023_search::Migration),
             Box::new(m20261127_000024_resource_changes::Migration),
             Box::new(m20261127_000026_audit_indexes::Migration),
+            Box::new(m20261127_000028_pipeline::Migration),
+            Box::new(m20261127_000029_pipeline_indexes::Migration),
         ]
     }
 }

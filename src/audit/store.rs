@@ -9,14 +9,17 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::entity::{AuditAction, chain, heads, logs, queue};
+use super::{
+    entity::{AuditAction, chain, heads, logs, queue},
+    field_change::FieldChange,
+};
 use crate::{
     database::{
         Database,
         list::{Criterion, ListQuery, Order, Rows, Slice, Total},
         tenancy::{Listed, Tenanted},
     },
-    error::Result,
+    error::{Error, Result},
     values::Tenant,
 };
 
@@ -93,6 +96,41 @@ fn number_of_entries(tenant: &Tenant) -> Expr {
 /// The id, or none: the nil UUID stands for what is no id, and entries may hold it.
 fn named(id: Uuid) -> Option<Uuid> {
     Some(id).filter(|id| !id.is_nil())
+}
+
+/// What an entry says of a resource.
+#[derive(Debug, Clone)]
+pub struct ResourceEntry {
+    /// When it was done.
+    pub occurred_at: DateTime<Utc>,
+    /// Who did it.
+    pub actor: String,
+    /// What was done.
+    pub action: AuditAction,
+    /// The fields that changed.
+    pub changes: Vec<FieldChange>,
+}
+
+/// The newest of the tenant's entries about a resource, oldest first and at most `limit`: of all times, or between two.
+///
+/// # Errors
+/// A database error; internal, if stored changes are not a valid list.
+pub async fn about(
+    db: &impl ConnectionTrait,
+    tenant: &Tenant,
+    resource: Uuid,
+    between: Option<(DateTime<Utc>, DateTime<Utc>)>,
+    limit: u64,
+) -> Result<Vec<ResourceEntry>> {
+    let at = logs::Column::OccurredAt;
+    let rows = logs::Entity::of(tenant).filter(logs::Column::ResourceId.eq(resource));
+    let rows = rows.apply_if(between, |rows, (from, to)| rows.filter(at.gte(from)).filter(at.lte(to)));
+    let rows = rows.order_by_desc(at).order_by_desc(<logs::Entity as Listed>::ID).limit(limit).all(db).await?;
+    let entry = |logs::Model { occurred_at, actor, action, changes, .. }: logs::Model| {
+        let changes = serde_json::from_str(&changes).map_err(Error::internal)?;
+        Ok(ResourceEntry { occurred_at, actor, action, changes })
+    };
+    rows.into_iter().rev().map(entry).collect()
 }
 
 /// The tenants that have entries, sorted by name.

@@ -11,6 +11,7 @@ use super::{
     remove_deleted::RemoveDeleted,
     retention::purge,
     search::BuildSearch,
+    stage_history::FillStageHistory,
     supervisor::Supervisor,
 };
 use crate::{
@@ -53,6 +54,7 @@ impl Background {
         tasks.supervisor.spawn(Erase::new(app));
         tasks.supervisor.spawn(Reindex::new(app, tables));
         tasks.supervisor.spawn(BuildSearch::new(app, searched));
+        tasks.supervisor.spawn(FillStageHistory::new(app));
         if app.config().events_relay {
             tasks.relay_events();
         }

@@ -20,6 +20,7 @@
 //! | [`horizon`] | what the retention takes for the time |
 //! | [`permissions`] | who else on this machine may open the SQLite file |
 //! | [`counts`] | how many rows a list has, kept by triggers: folded, checked, mended |
+//! | [`pipeline`] | how many opportunities are in which stage, kept by triggers: read, checked, mended |
 //! | [`list`] | a page of a list: filtered, sorted, from any place |
 //! | [`search`] | the index by which text is found |
 //! | [`vacuum`] | removing deleted data from the files |
@@ -42,6 +43,7 @@ pub mod migrate;
 mod pace;
 mod party;
 pub mod permissions;
+pub mod pipeline;
 mod pool;
 mod probe;
 pub mod reach;

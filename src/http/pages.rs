@@ -94,15 +94,20 @@ impl Page {
         convert: impl FnMut(M) -> Result<V>,
     ) -> Result<List<V>> {
         let Rows { data, total, next } = rows;
-        let cursor = |position: Position| {
-            let content = serde_json::to_vec(&position).map_err(Error::internal)?;
-            cipher.cursors().seal(&self.bound, &content)
-        };
         Ok(List {
             data: data.into_iter().map(convert).collect::<Result<_>>()?,
             total: total.map(|total| total.rows),
             total_exact: total.is_some_and(|total| total.is_exact),
-            next_cursor: next.map(cursor).transpose()?,
+            next_cursor: next.map(|position| self.cursor(cipher, &position)).transpose()?,
         })
+    }
+
+    /// What the list is read on with behind this place.
+    ///
+    /// # Errors
+    /// None in practice: a position can always be sealed.
+    pub fn cursor(&self, cipher: &PiiCipher, position: &Position) -> Result<String> {
+        let content = serde_json::to_vec(position).map_err(Error::internal)?;
+        cipher.cursors().seal(&self.bound, &content)
     }
 }

@@ -5,8 +5,9 @@ use poem::web::Data;
 use poem_openapi::{OpenApi, param::Path};
 
 use super::{
-    Opportunity, OpportunityCreate, OpportunityUpdate,
+    Opportunity, OpportunityCreate, OpportunityUpdate, StageHistory,
     entity::{Entity, OPPORTUNITIES},
+    history,
     stage::{OpportunityStage, OpportunityStatus},
     store,
 };
@@ -18,6 +19,7 @@ use crate::{
         body::Body,
         caller::{Caller, CanRead, CanWrite},
         listing::Listing,
+        pages::After,
         precondition::{IfMatch, IfNoneMatch},
         query::Query,
         reply::{Created, Current, Found, NoContent, Tagged},
@@ -26,7 +28,7 @@ use crate::{
     values::{
         IdempotencyKey, SearchText,
         id::PathId,
-        page::List,
+        page::{List, PageNumber, PageSize},
         query::{AmountFilter, CurrencyFilter, DaysFilter, EnumFilter, IdFilter},
     },
 };
@@ -123,6 +125,32 @@ impl OpportunitiesApi {
         opportunity_id: Path<PathId>,
     ) -> Result<Current<Opportunity>> {
         app.get(&caller, opportunity_id.0.uuid(), &known).await
+    }
+
+    /// Get the stage history of an opportunity
+    ///
+    /// The stages that the opportunity was in, the latest first: when it came into each and left it, and who moved it there.
+    #[oai(
+        path = "/opportunities/:opportunity_id/stage-history",
+        method = "get",
+        operation_id = "getOpportunityStageHistory"
+    )]
+    async fn stage_history(
+        &self,
+        caller: Caller<CanRead>,
+        app: Data<&App>,
+        /// The opportunity's id.
+        opportunity_id: Path<PathId>,
+        /// Only what comes behind this cursor: the `nextCursor` of a page of the same history.
+        after: After,
+        /// Number of stages per page.
+        #[oai(name = "pageSize")]
+        page_size: Query<PageSize>,
+    ) -> Result<Found<StageHistory>> {
+        let page = after.page(app.cipher(), caller.tenant(), PageNumber::FIRST, page_size.0)?;
+        let database = app.database().read_for(caller.tenant());
+        let history = history::page(&database, app.cipher(), caller.tenant(), opportunity_id.0.uuid(), &page).await?;
+        Ok(Found(history))
     }
 
     /// Change an opportunity

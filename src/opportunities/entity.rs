@@ -37,6 +37,10 @@ pub struct Model {
     pub deleted_at: Option<DateTimeUtc>,
     #[sea_orm(column_type = "Text")]
     pub title_sort: String,
+    /// Since when it is in its stage. Triggers keep it; none until its history is filled in.
+    pub stage_entered_at: Option<DateTimeUtc>,
+    /// Since when nothing has happened to it, neither a move nor a follow-up; none unless it is open. Triggers keep it.
+    pub idle_since: Option<DateTimeUtc>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -96,6 +100,8 @@ impl Resource for Entity {
             version: _,
             deleted_at: _,
             title_sort: _,
+            stage_entered_at: _,
+            idle_since: _,
         } = row;
         vec![
             AuditField::Plain("customerId", Some(customer_id.to_string())),

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::{
     entity::{Column, Entity, Model},
+    history,
     stage::{OpportunityStage, OpportunityStatus, StageState},
     types::{OpportunityCreate, OpportunityUpdate},
 };
@@ -125,8 +126,12 @@ pub async fn insert(change: &mut Change<'_>, body: OpportunityCreate) -> Result<
         version: 0,
         deleted_at: None,
         title_sort: String::new(),
+        stage_entered_at: None,
+        idle_since: None,
     };
-    change.insert::<Entity>(row).await
+    let row = change.insert::<Entity>(row).await?;
+    history::attribute(change, &row).await?;
+    Ok(row)
 }
 
 /// Updates the opportunity of the change.
@@ -141,7 +146,17 @@ pub async fn update(change: &mut Change<'_>, body: OpportunityUpdate) -> Result<
     row.title = title.into_option().map_or(row.title, Text::into_string);
     row.amount_cents = amount_cents.into_option().map_or(row.amount_cents, |amount| amount.0);
     row.currency = currency.into_option().map_or(row.currency, |currency: Currency| currency.code().to_owned());
-    change.update::<Entity>(before, row).await
+    update_row(change, before, row).await
+}
+
+/// Updates a locked row, and says in its history who moved it.
+async fn update_row(change: &mut Change<'_>, before: Model, row: Model) -> Result<Model> {
+    let is_moved = before.stage != row.stage;
+    let row = change.update::<Entity>(before, row).await?;
+    if is_moved {
+        history::attribute(change, &row).await?;
+    }
+    Ok(row)
 }
 
 /// Marks an opportunity of the change's customer as won; no effect if it is already. The customer must be locked.
@@ -154,7 +169,7 @@ pub async fn win(change: &mut Change<'_>, id: Uuid) -> Result<()> {
         return Err(Error::invalid("opportunityId: belongs to another customer"));
     }
     let won = state(&before).moved(None, Some(OpportunityStatus::Won))?;
-    change.update::<Entity>(before.clone(), with_state(before, won)).await.map(drop)
+    update_row(change, before.clone(), with_state(before, won)).await.map(drop)
 }
 
 fn state(row: &Model) -> StageState {

@@ -120,6 +120,8 @@ impl Projection for Opportunity {
             version: _,
             deleted_at: _,
             title_sort: _,
+            stage_entered_at: _,
+            idle_since: _,
         } = row;
         Ok(Self {
             opportunity_id: Id(opportunity_id),

@@ -22,11 +22,12 @@ const PASSES: u32 = 5;
 
 /// The tables with a tenant's rows, besides those of its events and of the audit trail, with what else their keys have
 /// besides the tenant: those that refer to others first.
-const TABLES: [(&str, &str); 12] = [
+const TABLES: [(&str, &str); 13] = [
     ("deletions", "resource_id"),
     ("follow_ups", "follow_up_id"),
     ("contacts", "contact_id"),
     ("opportunities", "opportunity_id"),
+    ("opportunity_stages", "opportunity_id, entered_at"),
     ("customers", "customer_id"),
     ("erasures", "erasure_id"),
     ("idempotent", "request_id"),
@@ -95,7 +96,7 @@ async fn delete(database: &Database, tenant: &Tenant, deleted: &mut u64, progres
         left = count(database, tenant).await?;
     }
     repeat(database, tenant, &[changes()], &mut 0, &|_| {}).await?;
-    // Its lists are empty, and so are their counters.
+    // Its lists are empty, and so are their counters, and those of its pipeline.
     fold::fold(database, Some(tenant)).await?;
     Ok(left)
 }

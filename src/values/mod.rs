@@ -9,12 +9,13 @@
 //! parameter that does not exist.
 //!
 //! Reading order: [`contract`], then [`text`], [`optional`], [`id`], [`timestamp`], [`number`], [`integer_enum`],
-//! [`tenant`], [`shown`], [`currency`].
+//! [`tenant`], [`shown`], [`currency`], [`figure`].
 
 pub mod amount;
 pub mod clock;
 pub mod contract;
 pub mod currency;
+pub mod figure;
 pub mod grams;
 pub mod id;
 pub mod integer_enum;

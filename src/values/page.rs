@@ -26,6 +26,11 @@ pub struct PageNumber(u64);
 #[derive(Debug, Clone, Copy)]
 pub struct PageSize(u64);
 
+impl PageNumber {
+    /// Of lists that are only read on from a cursor.
+    pub const FIRST: Self = Self(1);
+}
+
 impl QueryValue for PageNumber {
     type Value = Self;
 
@@ -169,6 +174,27 @@ pub fn cursor_schema() -> MetaSchema {
         ..MetaSchema::new("string")
     }
 }
+
+/// What the next page is read on with; none at the end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct NextCursor(pub Option<String>);
+
+impl ContractValue for NextCursor {
+    fn name() -> Cow<'static, str> {
+        "NextCursor".into()
+    }
+
+    fn schema_ref() -> MetaSchemaRef {
+        MetaSchemaRef::Inline(Box::new(next_cursor_schema()))
+    }
+
+    fn from_value(_: Value) -> Result<Self, Violation> {
+        Err("is only ever answered".into())
+    }
+}
+
+contract_type!(NextCursor);
 
 fn next_cursor_schema() -> MetaSchema {
     MetaSchema {

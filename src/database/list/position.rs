@@ -58,12 +58,17 @@ impl SortValue {
 }
 
 impl Position {
-    pub(super) fn new(values: impl Iterator<Item = Value>) -> Self {
-        Self(values.map(SortValue::new).collect())
+    /// The place of a row with these values.
+    #[must_use]
+    pub fn new(values: impl IntoIterator<Item = Value>) -> Self {
+        Self(values.into_iter().map(SortValue::new).collect())
     }
 
     /// Its values, of which there must be so many.
-    pub(super) fn values(&self, count: usize) -> Result<Vec<Value>> {
+    ///
+    /// # Errors
+    /// Internal, if it is the place of a row in another list.
+    pub fn values(&self, count: usize) -> Result<Vec<Value>> {
         if self.0.len() != count {
             return Err(wrong());
         }
