@@ -247,7 +247,9 @@ impl App {
         Ok(projected)
     }
 
-    fn reading<E: Resource>(&self, caller: &Caller<CanRead>, rows: &[E::Model]) -> Option<AuditEntry> {
+    /// What the audit trail is to say of these rows, which are shown to the caller: that personal data was seen unmasked, if any was.
+    #[must_use]
+    pub fn reading<E: Resource>(&self, caller: &Caller<CanRead>, rows: &[E::Model]) -> Option<AuditEntry> {
         reading::<E>(self.ids(), &caller.actor, caller.visibility, rows)
     }
 }

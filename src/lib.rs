@@ -34,6 +34,8 @@ pub mod audit;
 
 pub mod events;
 
+pub mod timeline;
+
 pub mod change;
 
 pub mod app;
@@ -43,6 +45,7 @@ pub mod customers;
 pub mod follow_ups;
 pub mod opportunities;
 
+pub mod overview;
 pub mod privacy;
 pub mod receipts;
 pub mod search;

@@ -5,7 +5,7 @@
 //! Rules:
 //! - the primary and foreign keys of a tenant's data begin with `tenant_id`, so a row can never belong to, or point into,
 //!   another tenant. Tables that serve all tenants at once have keys of their own: `pii_keys`, `outbox`, `outbox_head`,
-//!   `outbox_relay`, `outbox_held`, `feed_head`, `inbox` and `retention_horizon`;
+//!   `outbox_relay`, `outbox_held`, `feed_head`, `inbox`, `retention_horizon` and `timeline_builds`;
 //! - what the service promises about a row (a stage's status, one primary contact, references) is a constraint here too;
 //! - a list has an index for its order, for each filter and for each other order: `(tenant_id, [column,] created_at, id)`;
 //! - an index on a table that has rows is created beside those who write it ([`index_beside_writers`]);
@@ -44,6 +44,7 @@ mod m20261127_000022_list_indexes;
 mod m20261127_000023_search;
 mod m20261127_000024_resource_changes;
 mod m20261127_000026_audit_indexes;
+mod m20261127_000027_timeline;
 mod m20261127_000028_pipeline;
 mod m20261127_000029_pipeline_indexes;
 
@@ -77,6 +78,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000023_search::Migration),
             Box::new(m20261127_000024_resource_changes::Migration),
             Box::new(m20261127_000026_audit_indexes::Migration),
+            Box::new(m20261127_000027_timeline::Migration),
             Box::new(m20261127_000028_pipeline::Migration),
             Box::new(m20261127_000029_pipeline_indexes::Migration),
         ]

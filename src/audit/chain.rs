@@ -45,6 +45,8 @@ pub(super) fn link(before: &str, sequence: i64, entry: &logs::Model) -> Result<S
         trace_id,
         changes,
         summary,
+        // The release before hashes the same.
+        knows_timeline: _,
     } = entry;
     let what = (actor, client, action, resource_type, resource_id, request_id, trace_id, changes, summary);
     let text = ("crm audit 1", before, sequence, tenant_id, audit_log_id, occurred_at.timestamp_millis(), what);

@@ -55,6 +55,8 @@ pub mod logs {
         /// The changed fields, as JSON.
         pub changes: String,
         pub summary: String,
+        /// Whether whoever wrote the entry wrote its places in timelines too; empty where the release before did.
+        pub knows_timeline: Option<bool>,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -16,6 +16,8 @@ use crate::{
 
 /// Maximum number of rows per INSERT: databases limit the number of parameters.
 const ROWS: usize = 500;
+/// How the summary of an erasure begins, and no other: in the trail it is a change like others.
+pub(crate) const ERASED: &str = "erased the personal data of the ";
 
 /// What was done, to what.
 #[derive(Debug, Clone)]
@@ -51,7 +53,7 @@ impl AuditedAction {
     /// entries of an action that it does not know, and would chain nothing any more.
     #[must_use]
     pub fn erased<E: Resource>(before: &E::Model, after: &E::Model) -> Self {
-        let summary = format!("erased the personal data of the {}", E::KIND.name);
+        let summary = format!("{ERASED}{}", E::KIND.name);
         Self::to::<E>(AuditAction::Update, after, changes::<E>(Some(before), Some(after)), summary)
     }
 
@@ -92,7 +94,13 @@ impl AuditEntry {
             trace_id,
             changes: serde_json::to_string(&changes).map_err(Error::internal)?,
             summary,
+            knows_timeline: Some(true),
         }))
+    }
+
+    /// The entry as it is written.
+    pub(crate) fn row(&self) -> &logs::Model {
+        &self.0
     }
 }
 

@@ -31,6 +31,7 @@ pub mod types;
 
 pub use api::AuditLogsApi;
 pub use entity::AuditAction;
+pub(crate) use entity::logs;
 pub use entry::{AuditEntry, AuditedAction};
 pub use queue::AuditQueue;
 pub use refusals::{Refusals, Refused};

@@ -92,6 +92,7 @@ impl AuditLog {
             trace_id,
             changes,
             summary,
+            knows_timeline: _,
         } = entry;
         let changes: Vec<FieldChange> = serde_json::from_str(&changes).map_err(|_| {
             Error::internal(format!("integrity: audit_logs.changes of row {audit_log_id} of tenant {tenant_id}"))
@@ -120,7 +121,8 @@ impl AuditLog {
 }
 
 impl AuditChange {
-    fn from_stored(FieldChange { field, old, new }: FieldChange) -> Self {
+    /// Converts a stored change.
+    pub(crate) fn from_stored(FieldChange { field, old, new }: FieldChange) -> Self {
         Self { field: field.into(), old: Nullable(old.map(Into::into)), new: Nullable(new.map(Into::into)) }
     }
 }

@@ -2,7 +2,7 @@
 //! consumed, what belongs to deleted resources is removed, what is searched by is indexed anew, old data is deleted.
 //!
 //! Reading order: `tasks` which tasks a process runs · `adapters` what a task does in a step, and when it takes the next ·
-//! [`remove_deleted`], [`erase`], [`reindex`], [`search`] and [`stage_history`] likewise · `supervisor` the loop that all of them run in · [`retention`] what is past its time.
+//! [`remove_deleted`], [`erase`], [`reindex`], [`search`], [`stage_history`] and [`timeline`] likewise · `supervisor` the loop that all of them run in · [`retention`] what is past its time.
 
 mod adapters;
 mod erase;
@@ -13,6 +13,7 @@ mod search;
 mod stage_history;
 mod supervisor;
 mod tasks;
+mod timeline;
 
 pub use retention::{Purged, purge};
 pub use tasks::Background;

@@ -13,6 +13,7 @@ use super::{
     search::BuildSearch,
     stage_history::FillStageHistory,
     supervisor::Supervisor,
+    timeline::FillTimelines,
 };
 use crate::{
     app::App,
@@ -21,6 +22,7 @@ use crate::{
     database::{counts::fold, search::build::SearchedTable},
     error::Result,
     pii::{PiiTable, key_registry},
+    timeline::fill::OwnedTable,
 };
 
 /// How often new audit entries are chained.
@@ -44,9 +46,9 @@ pub struct Background {
 
 impl Background {
     /// Starts the tasks of `crm serve`: all, those of the broker unless `crm relay` runs them. `tables` are those with personal
-    /// data, `searched` those that are searched by a text.
+    /// data, `searched` those that are searched by a text, `owned` those whose rows belong to customers.
     #[must_use]
-    pub fn start(app: &App, tables: Vec<PiiTable>, searched: Vec<SearchedTable>) -> Self {
+    pub fn start(app: &App, tables: Vec<PiiTable>, searched: Vec<SearchedTable>, owned: Vec<OwnedTable>) -> Self {
         let tasks = Self::new(app);
         tasks.supervisor.spawn(WriteAuditEntries::new(app));
         tasks.assign_positions();
@@ -55,6 +57,7 @@ impl Background {
         tasks.supervisor.spawn(Reindex::new(app, tables));
         tasks.supervisor.spawn(BuildSearch::new(app, searched));
         tasks.supervisor.spawn(FillStageHistory::new(app));
+        tasks.supervisor.spawn(FillTimelines::new(app, owned));
         if app.config().events_relay {
             tasks.relay_events();
         }

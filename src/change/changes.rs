@@ -20,6 +20,7 @@ use crate::{
     http::reply::Tagged,
     pii::{PiiCipher, PiiView},
     resource::Projection,
+    timeline,
     values::{Currency, IdSource, Tenant},
 };
 
@@ -68,6 +69,7 @@ impl Changes {
                     claim::claim(&change).await?;
                     let value = apply(&mut change).await?;
                     entry::write(transaction, &change.entries).await?;
+                    timeline::store::write(transaction, change.timeline).await?;
                     outbox::write(transaction, change.events).await?;
                     Ok((value, change.marked, change.readings))
                 }
@@ -130,7 +132,9 @@ impl Changes {
             kept_from: self.horizon.stamp(now.0),
             entries: Vec::new(),
             events: Vec::new(),
+            timeline: Vec::new(),
             marked: false,
+            removes: false,
             readings: Vec::new(),
         }
     }

@@ -19,6 +19,7 @@ use crate::{
     events::event::NewEvent,
     pii::{PiiCipher, PiiLocation},
     resource::{Kind, OfCustomer, Resource, entity_tag},
+    timeline,
     values::{Currency, IdSource, Tenant, Timestamp},
 };
 
@@ -37,8 +38,12 @@ pub struct Change<'t> {
     pub(super) entries: Vec<AuditEntry>,
     /// Events about what was done so far.
     pub(super) events: Vec<NewEvent>,
+    /// What was done so far, in timelines of customers.
+    pub(super) timeline: Vec<timeline::Model>,
     /// Whether a row was marked as deleted, and is to be removed.
     pub(super) marked: bool,
+    /// Whether what goes with the deleted resource of the change is removed.
+    pub(super) removes: bool,
     /// Audit entries about personal data that was seen unmasked without being changed.
     pub(super) readings: Vec<AuditEntry>,
 }

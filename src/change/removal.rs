@@ -82,6 +82,7 @@ impl Removal {
 impl Change<'_> {
     async fn remove(&mut self, rows: u64) -> Result<RemovalStep> {
         let (kind, id) = self.intent.resource;
+        self.removes = true;
         let deletion = deletion::Entity::of(self.tenant()).filter(Column::ResourceId.eq(id));
         let deletion = deletion.lock_with_behavior(LockType::Update, LockBehavior::SkipLocked);
         if deletion.all(self.db()).await?.is_empty() {

@@ -4,7 +4,7 @@
 #![expect(clippy::disallowed_methods, reason = "this is the place where rows are written")]
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, Iterable, ModelTrait, QueryFilter};
+use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, Iterable, ModelTrait, QueryFilter, Value};
 
 use super::open::Change;
 use crate::{
@@ -14,6 +14,7 @@ use crate::{
     error::{Error, Result},
     events::event::NewEvent,
     resource::{Action, Published, deletion},
+    timeline::{Model, items},
     values::normal_form::sort_key,
 };
 
@@ -156,7 +157,16 @@ impl Change<'_> {
             let sources = (self.cipher, self.ids);
             self.events.push(NewEvent::new::<E>(sources, actor, *action, row, version, &done.changes)?);
         }
-        self.entries.push(AuditEntry::new(self.ids, actor, done)?);
+        let entry = AuditEntry::new(self.ids, actor, done)?;
+        let owner = match row.get(E::OWNER) {
+            Value::Uuid(owner) => owner,
+            _ => None,
+        };
+        // The timeline of a customer goes with it: what goes along is not told there.
+        let is_told = |item: &Model| !(self.removes && item.customer_id == self.id());
+        let items: Vec<Model> = items(entry.row(), owner)?.into_iter().filter(is_told).collect();
+        self.timeline.extend(items);
+        self.entries.push(entry);
         Ok(())
     }
 }

@@ -19,7 +19,7 @@ use crate::{
     },
     service::{
         private::PrivateListener,
-        resources::{pii_tables, searched_tables},
+        resources::{owned_tables, pii_tables, searched_tables},
         service,
     },
 };
@@ -67,7 +67,7 @@ pub(super) async fn serve(
         tracing::info!("stopping: running requests are finished");
         stopping.events().stop_waiting();
     };
-    let background = Background::start(app, pii_tables(), searched_tables());
+    let background = Background::start(app, pii_tables(), searched_tables(), owned_tables());
     let (limits, metrics) = (Limits::of(app.config(), connections), Arc::clone(app.metrics()));
     server::serve(listener, service(app), app.stopping().clone(), stop, limits, metrics).await?;
     let finished = background.finish().await;

@@ -80,6 +80,7 @@ impl Resource for Entity {
     const DELETED_AT: Option<Column> = Some(Column::DeletedAt);
     const PII: Option<PiiTable> = Some(PERSONAL_DATA);
 
+    const OWNER: Column = Column::CustomerId;
     const TEXT: Column = Column::Name;
     const TEXT_SORT: Option<Column> = Some(Column::NameSort);
 
@@ -133,9 +134,7 @@ impl Resource for Entity {
     }
 }
 
-impl OfCustomer for Entity {
-    const CUSTOMER: Column = Column::CustomerId;
-}
+impl OfCustomer for Entity {}
 
 impl Erasable for Entity {
     const PERSONAL: &'static [PersonalField] =

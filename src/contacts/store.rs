@@ -1,7 +1,7 @@
 //! Queries on contacts.
 
 use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait,
+    ColumnTrait, Condition, ConnectionTrait, QueryFilter,
     sea_query::{Expr, ExprTrait, LockType},
 };
 use uuid::Uuid;
@@ -13,7 +13,10 @@ use super::{
 use crate::{
     change::Change,
     customers,
-    database::list::{Criterion, Rows, Slice},
+    database::{
+        list::{Criterion, ListQuery, Order, Rows, Slice},
+        tenancy::Tenanted,
+    },
     error::Result,
     http::listing::Listing,
     pii::{Email, Lookup, Phone, PiiCipher},
@@ -66,6 +69,28 @@ pub async fn list(
 ) -> Result<Rows<Model>> {
     let kept = totals::of_customer::<Entity, customers::Entity>(db.get_database_backend(), tenant, customer);
     listing.query(kept, criteria, Column::UpdatedAt, slice).read(db, tenant).await
+}
+
+/// The customer's contacts, the primary one first and then the newest, at most so many, and how many there are.
+///
+/// # Errors
+/// A database error.
+pub async fn first_of_customer(
+    db: &impl ConnectionTrait,
+    tenant: &Tenant,
+    customer: Uuid,
+    limit: u64,
+) -> Result<Rows<Model>> {
+    let (criteria, total) =
+        totals::of_customer::<Entity, customers::Entity>(db.get_database_backend(), tenant, Some(customer));
+    let slice = Slice { offset: 0, limit, after: None };
+    let mut rows = ListQuery { criteria, order: Order::default(), slice, total }.read(db, tenant).await?;
+    let primary = Entity::of(tenant).filter(is_primary_of(customer)).all(db).await?;
+    if !primary.is_empty() {
+        let others = rows.data.into_iter().filter(|row| !row.is_primary);
+        rows.data = primary.into_iter().chain(others).take(usize::try_from(limit).unwrap_or(usize::MAX)).collect();
+    }
+    Ok(rows)
 }
 
 /// Inserts a new contact with the id of the change.
@@ -126,12 +151,16 @@ pub async fn update(change: &mut Change<'_>, body: ContactUpdate) -> Result<Mode
     change.update::<Entity>(before, row).await
 }
 
+/// Whether a contact is the primary one of the customer: in the words of the index of primary contacts, which is not looked at for a
+/// value that is bound.
+fn is_primary_of(customer: Uuid) -> Condition {
+    let is_primary = Column::IsPrimary.into_expr().eq(Expr::cust("TRUE"));
+    Condition::all().add(Column::CustomerId.eq(customer)).add(is_primary)
+}
+
 /// Demotes the customer's primary contact, if there is one. The customer must be locked.
 async fn demote_primary(change: &mut Change<'_>, customer: Uuid) -> Result<()> {
-    // In the words of the index of primary contacts, which is not looked at for a value that is bound.
-    let is_primary = Column::IsPrimary.into_expr().eq(Expr::cust("TRUE"));
-    let primary = Condition::all().add(Column::CustomerId.eq(customer)).add(is_primary);
-    if let Some(before) = change.lock_matching::<Entity>(primary).await? {
+    if let Some(before) = change.lock_matching::<Entity>(is_primary_of(customer)).await? {
         let row = Model { is_primary: false, ..before.clone() };
         change.update::<Entity>(before, row).await?;
     }

@@ -83,6 +83,7 @@ impl Resource for Entity {
     const DELETED_AT: Option<Column> = Some(Column::DeletedAt);
     const PII: Option<PiiTable> = Some(PERSONAL_DATA);
 
+    const OWNER: Column = Column::CustomerId;
     const TEXT: Column = Column::Name;
     const TEXT_SORT: Option<Column> = Some(Column::NameSort);
 

@@ -2,6 +2,7 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
+use futures_util::future::BoxFuture;
 use sea_orm::{DbBackend, DbErr};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
@@ -11,7 +12,7 @@ use super::{
     deadline::{Deadline, REQUEST, timed_out},
     executor::{Executor, PostgresExecutor, Scope, SqliteExecutor, UnitOfWork},
     fault::db_error,
-    file::DatabaseFile,
+    file::{DatabaseFile, not_in_place},
     health::Health,
     party::Party,
     pool::Pool,
@@ -161,6 +162,38 @@ impl Database {
         self.snapshot_of(&tenant.into(), time).await
     }
 
+    /// Reads what belongs together for a tenant's request: all that `read` reads is of one instant. It is called once more where
+    /// the connection turns out to be lost.
+    ///
+    /// # Errors
+    /// What `read` returned, or a fault of the database.
+    pub async fn at_one_instant<T, F>(&self, tenant: &Tenant, read: F) -> Result<T>
+    where
+        F: for<'t> Fn(&'t Transaction) -> BoxFuture<'t, Result<T>> + Send + Sync,
+    {
+        let deadline = Deadline::within(self.time_limit);
+        let outcome = match self.read_snapshot(tenant, deadline, &read).await {
+            Err(error) if error.kind() == ErrorKind::Unavailable && !deadline.has_passed() => {
+                self.read_snapshot(tenant, deadline, &read).await
+            }
+            outcome => outcome,
+        };
+        if outcome.as_ref().is_err_and(|error| error.kind() == ErrorKind::Unavailable) {
+            self.health.suspect_reads();
+        }
+        outcome
+    }
+
+    async fn read_snapshot<T, F>(&self, tenant: &Tenant, deadline: Deadline, read: &F) -> Result<T>
+    where
+        F: for<'t> Fn(&'t Transaction) -> BoxFuture<'t, Result<T>> + Send + Sync,
+    {
+        let snapshot = self.snapshot_of(&tenant.into(), deadline.remaining()).await?;
+        let outcome = read(&snapshot).await;
+        snapshot.end().await;
+        outcome
+    }
+
     /// How many connections for reading a tenant may hold at once.
     #[must_use]
     pub fn reads_of_a_tenant(&self) -> usize {
@@ -170,6 +203,9 @@ impl Database {
     async fn snapshot_of(&self, party: &Party, time: Duration) -> Result<Transaction> {
         let until = Deadline::within(self.time_limit).for_statements();
         let backend = self.backend();
+        if self.reads.file.as_ref().is_some_and(|file| !file.is_in_place()) {
+            return Err(db_error(not_in_place()).into());
+        }
         let begin = match backend {
             // Whoever reads from it may pause for longer than a request takes.
             DbBackend::Postgres => format!(

@@ -24,6 +24,14 @@ pub struct Transaction {
 }
 
 impl Transaction {
+    /// Ends a snapshot, so that its connection can be used again. One on which this fails is closed.
+    pub(super) async fn end(self) {
+        let mut connection = self.connection.lock().await;
+        if connection.is_trusted() {
+            let _closed = connection.rollback(self.deadline.for_answer()).await;
+        }
+    }
+
     /// The connection, unless it is too late for a statement.
     async fn in_time(&self) -> Result<MutexGuard<'_, PooledConnection>, DbErr> {
         match self.deadline.has_passed() {

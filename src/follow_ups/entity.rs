@@ -57,6 +57,7 @@ impl Resource for Entity {
         Reference::to::<contacts::Entity>(Column::ContactId, OnDelete::Clear),
     ];
 
+    const OWNER: Column = Column::CustomerId;
     const TEXT: Column = Column::Content;
 
     fn text(row: &Model) -> &str {
@@ -99,9 +100,7 @@ impl Resource for Entity {
     }
 }
 
-impl OfCustomer for Entity {
-    const CUSTOMER: Column = Column::CustomerId;
-}
+impl OfCustomer for Entity {}
 
 impl Erasable for Entity {
     /// The type is in the tenant's own words, like the content.

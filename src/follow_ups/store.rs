@@ -11,7 +11,7 @@ use crate::{
     change::Change,
     contacts, customers,
     database::{
-        list::{Criterion, Rows, Slice, Total},
+        list::{Criterion, ListQuery, Order, Rows, Slice, Total},
         tenancy::Listed,
     },
     error::{Error, ErrorKind, Result},
@@ -48,6 +48,21 @@ pub async fn list(
     let kept = kept(db.get_database_backend(), tenant, (customer, opportunity));
     let filters = Criterion::one_of(Column::FollowUpType, types).into_iter().chain(words).collect();
     listing.query(kept, filters, Column::UpdatedAt, slice).read(db, tenant).await
+}
+
+/// The newest follow-ups of the customer, or of the opportunity, at most so many, and how many there are.
+///
+/// # Errors
+/// A database error.
+pub async fn newest(
+    db: &impl ConnectionTrait,
+    tenant: &Tenant,
+    of: (Option<Uuid>, Option<Uuid>),
+    limit: u64,
+) -> Result<Rows<Model>> {
+    let (criteria, total) = kept(db.get_database_backend(), tenant, of);
+    let slice = Slice { offset: 0, limit, after: None };
+    ListQuery { criteria, order: Order::default(), slice, total }.read(db, tenant).await
 }
 
 /// The follow-ups of the customer and the opportunity that are named, and their total.

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// The parameters that say which page of the list is read, and not what is in it.
-const PAGE: [&str; 4] = ["after", "page", "pageSize", TOTAL];
+const PAGE: [&str; 5] = ["after", "limit", "page", "pageSize", TOTAL];
 
 /// The `after` parameter: a page's `nextCursor`.
 #[derive(Debug)]

@@ -65,6 +65,7 @@ impl Resource for Entity {
         &[Reference::to::<customers::Entity>(Column::CustomerId, OnDelete::Delete)];
     const DELETED_AT: Option<Column> = Some(Column::DeletedAt);
 
+    const OWNER: Column = Column::CustomerId;
     const TEXT: Column = Column::Title;
     const TEXT_SORT: Option<Column> = Some(Column::TitleSort);
 
@@ -114,6 +115,4 @@ impl Resource for Entity {
     }
 }
 
-impl OfCustomer for Entity {
-    const CUSTOMER: Column = Column::CustomerId;
-}
+impl OfCustomer for Entity {}

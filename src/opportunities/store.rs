@@ -1,11 +1,11 @@
 //! Queries on opportunities.
 
-use std::ops::Bound;
+use std::{cmp::Reverse, ops::Bound};
 
 use chrono::{DateTime, Utc};
 use sea_orm::{
-    Condition, ConnectionTrait,
-    sea_query::{Expr, ExprTrait, LockType, Query},
+    ColumnTrait, Condition, ConnectionTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
+    sea_query::{Alias, Asterisk, Expr, ExprTrait, LockType, Query, UnionType},
 };
 use uuid::Uuid;
 
@@ -18,7 +18,10 @@ use super::{
 use crate::{
     change::Change,
     customers,
-    database::list::{Criterion, Rows, Slice},
+    database::{
+        list::{Criterion, ListQuery, Order, Rows, Slice},
+        tenancy::Tenanted,
+    },
     error::{Error, Result},
     http::listing::Listing,
     resource::totals,
@@ -100,6 +103,42 @@ pub async fn list(
     let customer = filter.customer;
     let kept = totals::of_customer::<Entity, customers::Entity>(db.get_database_backend(), tenant, customer);
     listing.query(kept, filter.criteria(tenant), Column::UpdatedAt, slice).read(db, tenant).await
+}
+
+/// The customer's opportunities: those that are open, the furthest ones first, and then the others; the newest first of those that
+/// are equal, at most so many; and how many there are.
+///
+/// # Errors
+/// A database error.
+pub async fn leading_of_customer(
+    db: &impl ConnectionTrait,
+    tenant: &Tenant,
+    customer: Uuid,
+    limit: u64,
+) -> Result<Rows<Model>> {
+    let backend = db.get_database_backend();
+    // Of each stage the newest, by an index.
+    let of_stage = |stage: &OpportunityStage| {
+        let rows = Entity::of(tenant).filter(Column::CustomerId.eq(customer)).filter(Column::Stage.eq(*stage));
+        let rows = rows.order_by_desc(Column::CreatedAt).order_by_desc(Column::OpportunityId).limit(limit);
+        Query::select().column(Asterisk).from_subquery(rows.into_query(), Alias::new("of_stage")).take()
+    };
+    let (criteria, total) = totals::of_customer::<Entity, customers::Entity>(backend, tenant, Some(customer));
+    let slice = Slice { offset: 0, limit: 0, after: None };
+    let total = ListQuery { criteria, order: Order::default(), slice, total }.read(db, tenant).await?.total;
+    let mut rows = Vec::new();
+    let parts = OpportunityStage::ALL.iter().map(of_stage);
+    let all = parts.reduce(|mut all, part| all.union(UnionType::All, part).take()).unwrap_or_default();
+    for row in db.query_all_raw(backend.build(&all)).await? {
+        rows.push(Model::from_query_result(&row, "")?);
+    }
+    let place = |row: &Model| {
+        let furthest = if row.status == OpportunityStatus::Open { row.stage.code() } else { -1 };
+        Reverse((furthest, row.created_at, row.opportunity_id))
+    };
+    rows.sort_by_key(place);
+    rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    Ok(Rows { data: rows, total, next: None })
 }
 
 /// Inserts a new opportunity with the id of the change.

@@ -22,7 +22,7 @@ const PASSES: u32 = 5;
 
 /// The tables with a tenant's rows, besides those of its events and of the audit trail, with what else their keys have
 /// besides the tenant: those that refer to others first.
-const TABLES: [(&str, &str); 13] = [
+const TABLES: [(&str, &str); 17] = [
     ("deletions", "resource_id"),
     ("follow_ups", "follow_up_id"),
     ("contacts", "contact_id"),
@@ -33,6 +33,10 @@ const TABLES: [(&str, &str); 13] = [
     ("idempotent", "request_id"),
     ("inbox_events", "consumer, sender, event_id"),
     ("inbox", "consumer, event_id"),
+    ("timeline", "customer_id, occurred_at, audit_log_id"),
+    ("timeline_queue", "occurred_at, audit_log_id"),
+    ("timeline_starts", "tenant_id"),
+    ("timeline_removals", "customer_id"),
     ("search_documents", "resource_id"),
     ("search_queue", "resource_id"),
     ("search_builds", "tenant_id"),

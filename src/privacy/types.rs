@@ -16,7 +16,8 @@ use crate::{
     follow_ups::FollowUp,
     opportunities::Opportunity,
     values::{
-        ContractValue, Field, Id, Nullable, Shown, Tenant, Timestamp, Violation, contract_type, number,
+        ContractValue, Field, Id, Nullable, Shown, Tenant, Timestamp, Violation, contract_type,
+        figure::Count,
         shown::ActorName,
     },
 };
@@ -149,32 +150,6 @@ impl Erasure {
         }
     }
 }
-
-/// A number of things.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(transparent)]
-pub struct Count(pub i64);
-
-impl ContractValue for Count {
-    fn name() -> Cow<'static, str> {
-        "Count".into()
-    }
-
-    fn schema_ref() -> MetaSchemaRef {
-        MetaSchemaRef::Inline(Box::new(MetaSchema {
-            minimum: Some(0.0),
-            maximum: Some(number::LARGEST as f64),
-            example: Some(Value::from(1)),
-            ..MetaSchema::new_with_format("integer", "int64")
-        }))
-    }
-
-    fn from_value(_: Value) -> Result<Self, Violation> {
-        Err("is only ever answered".into())
-    }
-}
-
-contract_type!(Count);
 
 /// All that is kept about a customer, as it was at one instant. Personal data is in clear.
 #[derive(Debug, Object)]

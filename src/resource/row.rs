@@ -37,6 +37,9 @@ pub trait Resource:
     /// deleted.
     const DELETED_AT: Option<Self::Column> = None;
 
+    /// The column with the id of the customer that a row belongs to; of a customer, its own.
+    const OWNER: Self::Column;
+
     /// The column with the text that the rows are searched by.
     const TEXT: Self::Column;
 
@@ -66,7 +69,7 @@ pub trait Resource:
 /// A resource that belongs, or may belong, to a customer.
 pub trait OfCustomer: Resource {
     /// The customer id column.
-    const CUSTOMER: Self::Column;
+    const CUSTOMER: Self::Column = Self::OWNER;
 }
 
 /// A reference from the rows of `E` to another resource of the same tenant.

@@ -22,6 +22,7 @@ use crate::{
     opportunities::{self, OpportunitiesApi},
     pii::PiiTable,
     resource::{Action, Kind, Projection, Published},
+    timeline::fill::OwnedTable,
     values::integer_enum::ValueNames,
 };
 
@@ -58,6 +59,12 @@ pub fn searched_tables() -> Vec<SearchedTable> {
     resources().into_iter().map(|resource| resource.searched).collect()
 }
 
+/// The tables whose rows belong to customers.
+#[must_use]
+pub fn owned_tables() -> Vec<OwnedTable> {
+    resources().into_iter().map(|resource| resource.owned).collect()
+}
+
 /// How the rows of each resource are removed. The last resources come first, because resources may refer to earlier ones.
 #[must_use]
 pub fn removals() -> Vec<Removal> {
@@ -81,6 +88,8 @@ pub struct ResourceEntry {
     pub pii: Option<PiiTable>,
     /// By which text its rows are searched.
     pub searched: SearchedTable,
+    /// To whom its rows belong.
+    pub owned: OwnedTable,
     /// How its rows are removed.
     pub removal: Removal,
     /// Its operations in the contract.
@@ -105,6 +114,12 @@ impl ResourceEntry {
                 id: E::ID.as_str(),
                 text: E::TEXT.as_str(),
                 sort: E::TEXT_SORT.as_ref().map(IdenStatic::as_str),
+            },
+            owned: OwnedTable {
+                resource_type: E::KIND.name,
+                name: E::default().table_name(),
+                id: E::ID.as_str(),
+                owner: E::OWNER.as_str(),
             },
             removal: Removal::of::<E>(),
             meta: A::meta,

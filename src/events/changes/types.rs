@@ -42,7 +42,9 @@ impl ChangedType {
         }
     }
 
-    pub(super) fn named(name: &str) -> Option<Self> {
+    /// The type of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|one| one.name() == name)
     }
 }

@@ -7,7 +7,7 @@ use crm::{
     events::outbox,
     service::{
         asyncapi,
-        resources::{pii_tables, resources, searched_tables},
+        resources::{owned_tables, pii_tables, resources, searched_tables},
     },
 };
 use poem::http::Method;
@@ -207,7 +207,7 @@ async fn reader_waits(service: &Service) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_waiting_reader_wakes_on_commit_and_on_shutdown() {
     let service = Service::start().await;
-    let background = Background::start(&service.app, pii_tables(), searched_tables());
+    let background = Background::start(&service.app, pii_tables(), searched_tables(), owned_tables());
     let waiting = promptly(service.get("/events?wait=30"));
     let writing = async {
         reader_waits(&service).await;
@@ -230,7 +230,7 @@ async fn a_waiting_reader_wakes_on_commit_and_on_shutdown() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_reader_of_concurrent_writers_gets_every_event_in_order() {
     let service = Service::start().await;
-    let background = Background::start(&service.app, pii_tables(), searched_tables());
+    let background = Background::start(&service.app, pii_tables(), searched_tables(), owned_tables());
     let mut customers = Vec::new();
     for _ in 0..4 {
         customers.push(service.customer().await);

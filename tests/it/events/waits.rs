@@ -6,7 +6,7 @@ use crm::{
     background::Background,
     error::ErrorKind,
     events::{EventSignal, WaiterLimits, outbox},
-    service::resources::{pii_tables, searched_tables},
+    service::resources::{owned_tables, pii_tables, searched_tables},
 };
 
 use serde_json::json;
@@ -77,7 +77,7 @@ async fn waiting_readers_meet_the_events_of_other_processes() {
     let service = Service::start().await;
     let db = service.database.connect().await;
     let other = service.another_instance(2).await;
-    let background = Background::start(&service.app, pii_tables(), searched_tables());
+    let background = Background::start(&service.app, pii_tables(), searched_tables(), owned_tables());
     let readers = (0..20).map(|_| {
         let call = service.get("/events?wait=30").tenant("a");
         async move { numbers(&call.send().await.expect(200).body) }
@@ -98,7 +98,7 @@ async fn waiting_readers_meet_the_events_of_other_processes() {
 async fn a_reader_that_waits_in_vain_gets_a_cursor_to_go_on_from() {
     let service = Service::on(TestDatabase::migrated().await, &[]).await;
     let db = service.database.connect().await;
-    let background = Background::start(&service.app, pii_tables(), searched_tables());
+    let background = Background::start(&service.app, pii_tables(), searched_tables(), owned_tables());
     put(&service.app, &db, vec![event("a", CREATED, 1, "")]).await;
     let first = page(&service, "a", "").await;
     let vain = page(&service, "a", &format!("wait=1&after={}", id(&first, "cursor"))).await;

@@ -5,7 +5,7 @@ use crm::{
     app::App,
     background::Background,
     pii::reindex::{self, Damage, Pass, Step},
-    service::resources::{pii_tables, searched_tables},
+    service::resources::{owned_tables, pii_tables, searched_tables},
 };
 use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit, Mac};
@@ -224,7 +224,7 @@ async fn what_does_not_open_is_told_once_and_holds_up_nothing() {
     let damage =
         format!("UPDATE customers SET contact_phone = '*1:test:x' WHERE customer_id = {}", uuid_literal(&ids[0]));
     connection.execute_unprepared(&damage).await.unwrap();
-    let background = Background::start(&service.app, pii_tables(), searched_tables());
+    let background = Background::start(&service.app, pii_tables(), searched_tables(), owned_tables());
     let message = "phone numbers or e-mail addresses do not open and are not indexed anew";
     within(30, "the damage is told", async || !log.saying(message).is_empty()).await;
     // By now it rests. A row of the release before is picked up all the same.

@@ -29,6 +29,9 @@ const SMALL: &[(&str, &str)] = &[
     ("list_count_deltas", "what waits to be folded, every 250 ms"),
     ("search_queue", "what waits to be indexed"),
     ("search_builds", "what is indexed anew, for each tenant"),
+    ("timeline_queue", "what waits to be filled in"),
+    ("timeline_builds", "one row"),
+    ("timeline_removals", "what waits to be removed"),
 ];
 
 /// Whether a table stays small.
@@ -194,6 +197,20 @@ fn fills() -> Vec<Fill> {
                 ("summary", "'{}'"),
             ],
         ),
+        fill(
+            "timeline",
+            &[
+                ("customer_id", &of_customer),
+                ("occurred_at", &created),
+                ("audit_log_id", &entry),
+                ("types", "CASE n % 100 WHEN 0 THEN 1 ELSE 2 END"),
+                ("resource_type", kind),
+                ("resource_id", &contact),
+                ("actor", "'actor' || (n % 50)"),
+                ("changes", "'[]'"),
+                ("summary", "'x'"),
+            ],
+        ),
         fill("audit_chain", &[("sequence", "n"), ("audit_log_id", &entry), ("hash", HASH)]),
         fill(
             "outbox",
@@ -320,6 +337,7 @@ fn summaries() -> Vec<String> {
         ("audit_heads", "sequence, hash, purged_sequence, purged_hash", format!("0, {HASH}, 0, {HASH}")),
         ("feed_tenants", "position, outbox_position", "1, 0".to_owned()),
         ("outbox_purged", "position", "0".to_owned()),
+        ("timeline_starts", "since", time("n")),
         ("resource_changes_purged", "position", "0".to_owned()),
     ] {
         summaries

@@ -15,7 +15,8 @@ use crm::{
     pii::{key_registry, reindex, rotate},
     privacy::{self, LogEmptying},
     relay::{self, ReplayFrom, Selection},
-    service::resources::{pii_tables, searched_tables},
+    service::resources::{owned_tables, pii_tables, searched_tables},
+    timeline,
     values::Tenant,
 };
 use poem::http::Method;
@@ -147,8 +148,22 @@ pub async fn operations_of(service: &Service, watch: &Watch, with_lists: bool) -
         if with_lists && is_list {
             list(service, watch, &operation).await;
         }
+        if operation.template.ends_with("/timeline") {
+            timeline(service, watch, &path(&operation, &ids)).await;
+        }
     }
     ids
+}
+
+/// All of a timeline, some types of it, and the next pages.
+async fn timeline(service: &Service, watch: &Watch, path: &str) {
+    for query in ["limit=1", "limit=1&types=created,contactAdded"] {
+        watch.begin(&format!("getCustomerTimeline ?{query}"));
+        let first = service.read(&format!("{path}?{query}")).await;
+        let Some(cursor) = first["nextCursor"].as_str() else { continue };
+        watch.begin(&format!("getCustomerTimeline ?{query}&after"));
+        service.read(&format!("{path}?{query}&after={cursor}")).await;
+    }
 }
 
 async fn list(service: &Service, watch: &Watch, operation: &Operation) {
@@ -245,6 +260,7 @@ pub async fn tasks(service: &Service, watch: &Watch) {
     }
     reindex::left(database, &pii_tables(), 10).await.unwrap();
     build_search(service, watch).await;
+    fill_timelines(service, watch).await;
     watch.begin("erase");
     for _ in 0..2 {
         let path = format!("/customers/{customer}/erasure");
@@ -254,6 +270,26 @@ pub async fn tasks(service: &Service, watch: &Watch) {
     watch.begin("remove what is deleted");
     service.delete(&format!("/customers/{customer}")).send().await.expect(204);
     service.remove_deleted().await;
+    watch.begin("remove timelines");
+    while timeline::fill::remove(database).await.unwrap() {}
+}
+
+/// What is in the audit trail alone is filled in.
+async fn fill_timelines(service: &Service, watch: &Watch) {
+    let (database, tables) = (service.app.database(), owned_tables());
+    let db = service.database.connect().await;
+    for former in [
+        "DELETE FROM timeline",
+        "INSERT INTO timeline_queue (tenant_id, occurred_at, audit_log_id) \
+         SELECT tenant_id, occurred_at, audit_log_id FROM audit_logs",
+        "INSERT INTO timeline_builds (id, tenant_id) VALUES (1, '')",
+    ] {
+        db.execute_unprepared(former).await.unwrap();
+    }
+    watch.begin("fill timelines with what the release before has written");
+    while timeline::fill::work_off(database, &tables).await.unwrap() {}
+    watch.begin("fill timelines with what was there before");
+    while timeline::fill::step(database, &tables).await.unwrap() != timeline::fill::Step::Done {}
 }
 
 /// What the release before writes, and what is built anew, is put into the search index.
