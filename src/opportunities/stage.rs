@@ -109,6 +109,20 @@ integer_enum!(OpportunityStage);
 integer_enum!(OpportunityStatus);
 
 impl OpportunityStage {
+    /// How likely the customer buys, in per cent.
+    #[must_use]
+    pub fn probability(self) -> u8 {
+        match self {
+            Self::New => 5,
+            Self::Prospecting => 10,
+            Self::Qualification => 20,
+            Self::Proposal => 50,
+            Self::Negotiation => 80,
+            Self::Won => 100,
+            Self::Lost => 0,
+        }
+    }
+
     /// The status that follows from the stage.
     #[must_use]
     pub fn kind(self) -> OpportunityStatus {

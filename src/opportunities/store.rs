@@ -124,7 +124,7 @@ pub async fn leading_of_customer(
         Query::select().column(Asterisk).from_subquery(rows.into_query(), Alias::new("of_stage")).take()
     };
     let (criteria, total) = totals::of_customer::<Entity, customers::Entity>(backend, tenant, Some(customer));
-    let slice = Slice { offset: 0, limit: 0, after: None };
+    let slice = Slice { offset: 0, limit: 1, after: None };
     let total = ListQuery { criteria, order: Order::default(), slice, total }.read(db, tenant).await?.total;
     let mut rows = Vec::new();
     let parts = OpportunityStage::ALL.iter().map(of_stage);

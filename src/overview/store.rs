@@ -1,5 +1,7 @@
 //! What is read for an overview, from one snapshot.
 
+use std::ops::Range;
+
 use chrono::{DateTime, Utc};
 use sea_orm::EntityTrait;
 use uuid::Uuid;
@@ -14,7 +16,10 @@ use crate::{
     },
     error::Result,
     follow_ups,
-    opportunities::{self, history::{self, Stays}},
+    opportunities::{
+        self,
+        history::{self, store::Stays},
+    },
     timeline,
     timeline::store::Slice,
     values::Tenant,
@@ -22,6 +27,8 @@ use crate::{
 
 /// How many of each kind an overview shows.
 pub(super) const SHOWN: u64 = 20;
+/// The codes of all stages.
+const STAGES: Range<i32> = 0..i32::MAX;
 /// How much of what happened last it shows.
 pub(super) const RECENT: u64 = 10;
 
@@ -34,6 +41,8 @@ pub(super) struct CustomerRows {
     pub opportunities: Rows<Row<opportunities::Entity>>,
     /// What they amount to, by currency and stage.
     pub sums: Vec<Sum>,
+    /// Whether all of them are in these.
+    pub has_all_sums: bool,
     pub follow_ups: Rows<Row<follow_ups::Entity>>,
     pub recent: Vec<timeline::Model>,
 }
@@ -64,7 +73,8 @@ pub(super) async fn customer(snapshot: &Transaction, tenant: &Tenant, id: Uuid) 
         customer,
         contacts: contacts::store::first_of_customer(snapshot, tenant, id, SHOWN).await?,
         opportunities: opportunities::store::leading_of_customer(snapshot, tenant, id, SHOWN).await?,
-        sums: pipeline::read(snapshot, tenant, Some(id), None, &[Wanted::standing(0..STAGES)]).await?,
+        sums: pipeline::read(snapshot, tenant, Some(id), None, &[Wanted::standing(STAGES)]).await?,
+        has_all_sums: pipeline::is_complete(snapshot, tenant).await?,
         follow_ups: follow_ups::store::newest(snapshot, tenant, (Some(id), None), SHOWN).await?,
         recent: timeline::store::page(snapshot, tenant, id, recent).await?.0,
     })
@@ -78,7 +88,7 @@ pub(super) async fn opportunity(snapshot: &Transaction, tenant: &Tenant, id: Uui
     let opportunity = read::one::<opportunities::Entity>(snapshot, tenant, id).await?;
     let customer = read::one::<customers::Entity>(snapshot, tenant, opportunity.customer_id).await?;
     let follow_ups = follow_ups::store::newest(snapshot, tenant, (None, Some(id)), SHOWN).await?;
-    let stages = history::newest(snapshot, tenant, id, (None, SHOWN)).await?;
+    let stages = history::store::newest(snapshot, tenant, id, (None, SHOWN)).await?;
     Ok(OpportunityRows { opportunity, customer, follow_ups, stages })
 }
 

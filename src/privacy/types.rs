@@ -16,8 +16,7 @@ use crate::{
     follow_ups::FollowUp,
     opportunities::Opportunity,
     values::{
-        ContractValue, Field, Id, Nullable, Shown, Tenant, Timestamp, Violation, contract_type,
-        figure::Count,
+        ContractValue, Field, Id, Nullable, Shown, Tenant, Timestamp, Violation, contract_type, figure::Count,
         shown::ActorName,
     },
 };

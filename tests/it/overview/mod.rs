@@ -1,5 +1,6 @@
 //! A customer or an opportunity in one look.
 
+mod amounts;
 mod snapshots;
 
 use std::sync::{
@@ -27,7 +28,7 @@ async fn a_customer_of_which_nothing_is_known_yet_has_an_overview() {
     let seen = overview(&service, &id(&customer, "customerId")).await;
     assert_eq!(seen["customer"], customer);
     assert_eq!(seen["contacts"], json!({ "data": [], "total": 0 }));
-    assert_eq!(seen["opportunities"]["data"], json!([]));
+    assert_eq!(seen["opportunities"], json!({ "data": [], "total": 0, "amounts": [], "amountsComplete": true }));
     assert_eq!(
         seen["followUps"],
         json!({ "data": [], "total": 0, "lastContactAt": null, "daysSinceLastContact": null })
@@ -124,6 +125,11 @@ async fn an_opportunity_is_shown_with_its_customer_and_its_follow_ups() {
     assert_eq!(seen["customer"], service.read(&format!("/customers/{customer}")).await);
     let contents: Vec<Value> = (2..22).rev().map(|number: i32| json!(number.to_string())).collect();
     assert_eq!((values(&seen["followUps"], "content"), &seen["followUps"]["total"]), (contents, &json!(22)));
+    service.advance(1);
+    service.patch(&path, json!({ "stage": 3 })).send().await.expect(200);
+    let stages = service.read(&format!("{path}/stage-history")).await;
+    assert_eq!(stages["data"].as_array().unwrap().len(), 2);
+    assert_eq!(service.read(&format!("{path}/overview")).await["stages"], stages["data"]);
     // It goes with its customer.
     service.delete(&format!("/customers/{customer}")).send().await.expect(204);
     service.get(&format!("{path}/overview")).send().await.expect(404);
