@@ -67,7 +67,7 @@ impl AuditLogsApi {
         page_size: Query<PageSize>,
         /// Only what comes behind this cursor: the `nextCursor` of a page, asked with the same filters.
         after: After,
-        /// Whether the entries across all pages are counted; with `false`, `total` is `null`.
+        /// Whether the entries across all pages are counted, as without it; with `false`, `total` is `null`.
         total: Query<OnSwitch>,
     ) -> Result<Found<List<AuditLog>>> {
         let filter = Filter {
@@ -78,7 +78,7 @@ impl AuditLogsApi {
             from: from.0,
             to: to.0,
         };
-        let page = after.page(&cipher, caller.tenant(), page.0, page_size.0)?;
+        let page = after.page(&cipher, caller.tenant(), (page.0, page_size.0), "filters")?;
         let database = database.read_for(caller.tenant());
         let entries = store::list(&database, caller.tenant(), filter, page.slice.clone(), total.0).await?;
         Ok(Found(page.answer(&cipher, entries, AuditLog::from_row)?))

@@ -22,7 +22,7 @@ use crate::{
         reply::{Created, Current, Found, NoContent, Tagged},
     },
     pii::{EmailRule, PhoneRule, PiiFilter, search::Searched},
-    resource::searching::holding,
+    resource::searching::{fields, holding},
     values::{
         IdempotencyKey,
         id::PathId,
@@ -69,17 +69,18 @@ impl ContactsApi {
         #[oai(name = "sort")]
         listing: Listing<Entity>,
     ) -> Result<Found<List<Contact>>> {
-        let filter = store::Filter { phone: phone.0, email: email.0, is_primary: primary.0 };
-        let (mut searched, page) = (filter.searched(), listing.page(app.cipher(), caller.tenant())?);
-        let database = app.database().read_for(caller.tenant());
-        let mut criteria = filter.criteria(app.cipher(), caller.tenant())?;
+        let (cipher, tenant) = (app.cipher(), caller.tenant());
+        let page = listing.page(cipher, tenant)?;
+        let database = app.database().read_for(tenant);
+        let lookups = SEALED.lookups(cipher, tenant, (phone.0.as_ref(), email.0.as_ref()))?;
+        let mut searched = fields(&lookups);
+        let mut criteria = store::Filter { lookups, is_primary: primary.0 }.criteria();
         if let Some(q) = &q.0 {
-            let also = q.lookups(app.cipher(), caller.tenant(), SEALED)?;
-            criteria.extend(holding(&database, caller.tenant(), Some(&q.text), also).await?);
-            searched.extend(q.fields(("phone", "email")));
+            let also = q.lookups(cipher, tenant, SEALED)?;
+            searched.extend(fields(&also));
+            criteria.extend(holding(&database, tenant, q.text.as_ref(), also).await?);
         }
-        let rows =
-            store::list(&database, caller.tenant(), (customer.0, criteria), &listing, page.slice.clone()).await?;
+        let rows = store::list(&database, tenant, (customer.0, criteria), &listing, page.slice.clone()).await?;
         Ok(Found(app.project_found(&caller, &searched, &page, rows)?))
     }
 

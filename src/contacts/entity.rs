@@ -6,7 +6,7 @@ use crate::{
     customers,
     database::tenancy::SortKey,
     http::tag::Tag,
-    pii::{BlindIndex, EmailRule, PhoneRule, PiiColumn, PiiSlot, PiiTable, Sealed},
+    pii::{BlindIndex, EmailRule, PhoneRule, PiiColumn, PiiSlot, PiiTable, Sealed, SealedColumns},
     resource::{AuditField, ERASED, Erasable, Kind, OfCustomer, OnDelete, PersonalField, Reference, Resource},
 };
 
@@ -166,7 +166,7 @@ pub const PHONE: PiiColumn<PhoneRule> =
 /// The columns of the e-mail address.
 pub const EMAIL: PiiColumn<EmailRule> = PiiColumn::new(ROW, "email", ("email_index", "email_indexed"));
 /// Both.
-pub const SEALED: (&PiiColumn<PhoneRule>, &PiiColumn<EmailRule>) = (&PHONE, &EMAIL);
+pub const SEALED: SealedColumns = SealedColumns { phone: ("phone", &PHONE), email: ("email", &EMAIL) };
 /// The table, and the column with the row's id.
 const ROW: (&str, &str) = ("contacts", "contact_id");
 const PERSONAL_DATA: PiiTable = PiiTable { name: ROW.0, id: ROW.1, columns: &[PHONE.field, EMAIL.field] };

@@ -19,40 +19,26 @@ use crate::{
     },
     error::Result,
     http::listing::Listing,
-    pii::{Email, Lookup, Phone, PiiCipher},
-    resource::totals,
+    pii::Lookup,
+    resource::{searching::found_by, totals},
     values::{Tenant, Text},
 };
 
 /// Which contacts to list.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Filter {
-    /// Only with this phone number.
-    pub phone: Option<Phone>,
-    /// Only with this e-mail address.
-    pub email: Option<Email>,
+    /// Only what is found by these: a phone number, an e-mail address.
+    pub lookups: Vec<Lookup>,
     /// Only those that are, or are not, primary.
     pub is_primary: Option<bool>,
 }
 
 impl Filter {
-    /// The fields with personal data that are searched by.
-    pub fn searched(&self) -> Vec<&'static str> {
-        let fields = [("phone", self.phone.is_some()), ("email", self.email.is_some())];
-        fields.into_iter().filter_map(|(field, is_searched)| is_searched.then_some(field)).collect()
-    }
-
     /// What the contacts are to meet.
-    ///
-    /// # Errors
-    /// Internal, if there is no blind index.
-    pub fn criteria(self, cipher: &PiiCipher, tenant: &Tenant) -> Result<Vec<Criterion<Entity>>> {
-        let Self { phone, email, is_primary } = self;
-        let phone = phone.map(|phone| PHONE.lookup(cipher, tenant, &phone)).transpose()?;
-        let email = email.map(|email| EMAIL.lookup(cipher, tenant, &email)).transpose()?;
-        let found_by = |Lookup { condition, ids }| Criterion::found_by(condition, ids);
+    pub fn criteria(self) -> Vec<Criterion<Entity>> {
+        let Self { lookups, is_primary } = self;
         let primary = is_primary.map(|is_primary| Criterion::equal(Column::IsPrimary, is_primary));
-        Ok(phone.into_iter().chain(email).map(found_by).chain(primary).collect())
+        lookups.into_iter().map(found_by).chain(primary).collect()
     }
 }
 

@@ -23,7 +23,7 @@ use crate::{
         reply::{Created, Current, Found, NoContent, Tagged},
     },
     pii::{EmailRule, PhoneRule, PiiFilter, search::Searched},
-    resource::searching::holding,
+    resource::searching::{fields, holding},
     values::{
         IdempotencyKey,
         id::PathId,
@@ -71,21 +71,19 @@ impl CustomersApi {
         #[oai(name = "sort")]
         listing: Listing<Entity>,
     ) -> Result<Found<List<Customer>>> {
-        let filter = store::Filter {
-            phone: phone.0,
-            email: email.0,
-            statuses: status.0,
-            has_open_opportunities: open_opportunities.0,
-        };
-        let (mut searched, page) = (filter.searched(), listing.page(app.cipher(), caller.tenant())?);
-        let database = app.database().read_for(caller.tenant());
-        let mut criteria = filter.criteria(app.cipher(), caller.tenant())?;
+        let (cipher, tenant) = (app.cipher(), caller.tenant());
+        let page = listing.page(cipher, tenant)?;
+        let database = app.database().read_for(tenant);
+        let lookups = SEALED.lookups(cipher, tenant, (phone.0.as_ref(), email.0.as_ref()))?;
+        let mut searched = fields(&lookups);
+        let filter = store::Filter { lookups, statuses: status.0, has_open_opportunities: open_opportunities.0 };
+        let mut criteria = filter.criteria(tenant);
         if let Some(q) = &q.0 {
-            let also = q.lookups(app.cipher(), caller.tenant(), SEALED)?;
-            criteria.extend(holding(&database, caller.tenant(), Some(&q.text), also).await?);
-            searched.extend(q.fields(("contactPhone", "contactEmail")));
+            let also = q.lookups(cipher, tenant, SEALED)?;
+            searched.extend(fields(&also));
+            criteria.extend(holding(&database, tenant, q.text.as_ref(), also).await?);
         }
-        let rows = store::list(&database, caller.tenant(), criteria, &listing, page.slice.clone()).await?;
+        let rows = store::list(&database, tenant, criteria, &listing, page.slice.clone()).await?;
         Ok(Found(app.project_found(&caller, &searched, &page, rows)?))
     }
 

@@ -6,7 +6,7 @@ use super::status::CustomerStatus;
 use crate::{
     database::tenancy::SortKey,
     http::tag::Tag,
-    pii::{BlindIndex, EmailRule, PhoneRule, PiiColumn, PiiSlot, PiiTable, Sealed},
+    pii::{BlindIndex, EmailRule, PhoneRule, PiiColumn, PiiSlot, PiiTable, Sealed, SealedColumns},
     resource::{Action, AuditField, ERASED, Erasable, Kind, PersonalField, Resource},
 };
 
@@ -167,7 +167,8 @@ pub const CONTACT_PHONE: PiiColumn<PhoneRule> =
 pub const CONTACT_EMAIL: PiiColumn<EmailRule> =
     PiiColumn::new(ROW, "contact_email", ("contact_email_index", "contact_email_indexed"));
 /// Both.
-pub const SEALED: (&PiiColumn<PhoneRule>, &PiiColumn<EmailRule>) = (&CONTACT_PHONE, &CONTACT_EMAIL);
+pub const SEALED: SealedColumns =
+    SealedColumns { phone: ("contactPhone", &CONTACT_PHONE), email: ("contactEmail", &CONTACT_EMAIL) };
 /// The table, and the column with the row's id.
 const ROW: (&str, &str) = ("customers", "customer_id");
 const PERSONAL_DATA: PiiTable =

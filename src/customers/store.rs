@@ -15,18 +15,16 @@ use crate::{
     database::list::{Criterion, Rows, Slice},
     error::Result,
     http::listing::Listing,
-    pii::{Email, Lookup, Phone, PiiCipher},
-    resource::totals,
+    pii::Lookup,
+    resource::{searching::found_by, totals},
     values::{Tenant, Text, integer_enum::IntegerEnum},
 };
 
 /// Which customers to list.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Filter {
-    /// Only with this phone number.
-    pub phone: Option<Phone>,
-    /// Only with this e-mail address.
-    pub email: Option<Email>,
+    /// Only what is found by these: a phone number, an e-mail address.
+    pub lookups: Vec<Lookup>,
     /// Only with one of these statuses, unless there are none.
     pub statuses: Vec<CustomerStatus>,
     /// Only those that have, or have not, an open opportunity.
@@ -34,24 +32,12 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// The fields with personal data that are searched by.
-    pub fn searched(&self) -> Vec<&'static str> {
-        let fields = [("contactPhone", self.phone.is_some()), ("contactEmail", self.email.is_some())];
-        fields.into_iter().filter_map(|(field, is_searched)| is_searched.then_some(field)).collect()
-    }
-
     /// What the customers are to meet.
-    ///
-    /// # Errors
-    /// Internal, if there is no blind index.
-    pub fn criteria(self, cipher: &PiiCipher, tenant: &Tenant) -> Result<Vec<Criterion<Entity>>> {
-        let Self { phone, email, statuses, has_open_opportunities } = self;
-        let phone = phone.map(|phone| CONTACT_PHONE.lookup(cipher, tenant, &phone)).transpose()?;
-        let email = email.map(|email| CONTACT_EMAIL.lookup(cipher, tenant, &email)).transpose()?;
-        let found_by = |Lookup { condition, ids }| Criterion::found_by(condition, ids);
+    pub fn criteria(self, tenant: &Tenant) -> Vec<Criterion<Entity>> {
+        let Self { lookups, statuses, has_open_opportunities } = self;
         let status = Criterion::one_of(Column::Status, statuses.into_iter().map(IntegerEnum::code));
         let open = has_open_opportunities.map(|has| with_open_opportunities(tenant, has));
-        Ok(phone.into_iter().chain(email).map(found_by).chain(status).chain(open).collect())
+        lookups.into_iter().map(found_by).chain(status).chain(open).collect()
     }
 }
 

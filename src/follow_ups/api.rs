@@ -66,7 +66,7 @@ impl FollowUpsApi {
         listing: Listing<Entity>,
     ) -> Result<Found<List<FollowUp>>> {
         let database = app.database().read_for(caller.tenant());
-        let words = holding(&database, caller.tenant(), q.0.as_ref(), []).await?;
+        let words = holding(&database, caller.tenant(), q.0.as_ref(), Vec::new()).await?;
         let filter = store::Filter { customer: customer.0, opportunity: opportunity.0, types: types.0, words };
         let page = listing.page(app.cipher(), caller.tenant())?;
         let rows = store::list(&database, caller.tenant(), filter, &listing, page.slice.clone()).await?;

@@ -45,7 +45,11 @@ pub(super) fn beside_sort() -> [(&'static str, &'static str, MetaSchemaRef); 7] 
             "Only what comes behind this cursor: the `nextCursor` of a page with the same filters and `sort`.",
             cursor,
         ),
-        (TOTAL, "Whether the items across all pages are counted; with `false`, `total` is `null`.", OnSwitch::schema()),
+        (
+            TOTAL,
+            "Whether the items across all pages are counted, as without it; with `false`, `total` is `null`.",
+            OnSwitch::schema(),
+        ),
     ]
 }
 
@@ -107,7 +111,7 @@ impl<E: Listed> Listing<E> {
     /// # Errors
     /// As for [`After::page`].
     pub fn page(&self, cipher: &PiiCipher, tenant: &Tenant) -> Result<Page> {
-        self.after.page(cipher, tenant, self.page, self.page_size)
+        self.after.page(cipher, tenant, (self.page, self.page_size), "filters and sort")
     }
 
     /// What is asked of the database, of this slice of the list: rows that meet the criteria by which their number is kept, which

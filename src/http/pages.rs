@@ -47,11 +47,17 @@ impl After {
         Ok(Self { cursor, list: list.finalize().to_vec() })
     }
 
-    /// The page that is asked for, of this tenant's list.
+    /// The page that is asked for, of this tenant's list. `bound_to` says which parameters a cursor goes with.
     ///
     /// # Errors
     /// Invalid: a cursor of another list, or of none; a page that is too deep.
-    pub fn page(&self, cipher: &PiiCipher, tenant: &Tenant, number: PageNumber, size: PageSize) -> Result<Page> {
+    pub fn page(
+        &self,
+        cipher: &PiiCipher,
+        tenant: &Tenant,
+        (number, size): (PageNumber, PageSize),
+        bound_to: &str,
+    ) -> Result<Page> {
         let Paging { offset, limit } =
             Paging::new(number, size).map_err(|violation| Error::invalid(format!("page: {violation}")))?;
         let bound = [tenant.as_str().as_bytes(), &[0], &self.list].concat();
@@ -64,7 +70,7 @@ impl After {
                 let content = cipher.cursors().open(&bound, cursor);
                 let position = content.and_then(|content| serde_json::from_slice::<Position>(&content).ok());
                 Some(position.ok_or_else(|| {
-                    Error::invalid("after: must be the nextCursor of a page with the same filters and sort")
+                    Error::invalid(format!("after: must be the nextCursor of a page with the same {bound_to}"))
                 })?)
             }
         };

@@ -100,7 +100,7 @@ macro_rules! query_parameter {
         }
     };
 }
-pub(super) use query_parameter;
+pub(crate) use query_parameter;
 
 /// A query parameter, optional unless its type says otherwise, rejected if sent more than once.
 pub struct Query<T: QueryValue>(pub T::Value);
@@ -110,7 +110,7 @@ impl<T: QueryValue> Query<T> {
     ///
     /// # Errors
     /// Invalid: it is sent more than once, or violates a rule of its type. Forbidden: it confirms what the caller may not see.
-    pub(super) fn of(request: &Request, name: &str) -> Result<Self> {
+    pub(crate) fn of(request: &Request, name: &str) -> Result<Self> {
         let mut values =
             Parameters::of(request)?.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str());
         let value = values.next();

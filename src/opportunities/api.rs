@@ -77,7 +77,7 @@ impl OpportunitiesApi {
         listing: Listing<Entity>,
     ) -> Result<Found<List<Opportunity>>> {
         let database = app.database().read_for(caller.tenant());
-        let words = holding(&database, caller.tenant(), q.0.as_ref(), []).await?;
+        let words = holding(&database, caller.tenant(), q.0.as_ref(), Vec::new()).await?;
         let filter = store::Filter {
             customer: customer.0,
             stages: stage.0,

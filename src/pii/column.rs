@@ -91,11 +91,16 @@ impl<R: PiiRule> PiiColumn<R> {
         self.put(cipher, location, slot, value)
     }
 
-    /// Which of the tenant's rows hold a value that is searched, and how their ids are found.
+    /// Which of the tenant's rows hold a value that is searched, and how their ids are found: their condition, and a query.
     ///
     /// # Errors
     /// None in practice: an index key can always be derived.
-    pub fn lookup(&self, cipher: &PiiCipher, tenant: &Tenant, searched: &Pii<R>) -> Result<Lookup> {
+    pub(super) fn lookup(
+        &self,
+        cipher: &PiiCipher,
+        tenant: &Tenant,
+        searched: &Pii<R>,
+    ) -> Result<(Condition, SelectStatement)> {
         let PiiField { table, id, index, indexed, base, .. } = self.field;
         let any = cipher.lookups(&self.field, tenant, searched.reveal())?;
         let column = |name: &'static str| Expr::col((Alias::new(table), Alias::new(name)));
@@ -105,20 +110,11 @@ impl<R: PiiRule> PiiColumn<R> {
         };
         let full = Condition::all().add(column(index).is_in(any.clone()));
         let mut ids = rows(full.clone());
-        let Some(base) = base else { return Ok(Lookup { condition: full, ids }) };
+        let Some(base) = base else { return Ok((full, ids)) };
         let is_current = column(indexed).eq(column(index));
         let without_extension = Condition::all().add(column(base).is_in(any)).add(is_current);
         // Of two indexes, SQLite would take neither for an OR.
         ids.union(UnionType::Distinct, rows(without_extension.clone()));
-        Ok(Lookup { condition: Condition::any().add(full).add(without_extension), ids })
+        Ok((Condition::any().add(full).add(without_extension), ids))
     }
-}
-
-/// How the rows with a value are found.
-#[derive(Debug)]
-pub struct Lookup {
-    /// What they meet.
-    pub condition: Condition,
-    /// A query of their ids.
-    pub ids: SelectStatement,
 }

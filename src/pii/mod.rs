@@ -27,10 +27,11 @@ mod value;
 mod view;
 
 pub use cipher::PiiCipher;
-pub use column::{Lookup, PiiColumn};
+pub use column::PiiColumn;
 pub use cursors::CursorCipher;
 pub use normalize::Forms;
 pub use rule::{EmailRule, PhoneRule, PiiRule};
+pub use search::{Lookup, SealedColumns};
 pub use stored::{BlindIndex, PiiField, PiiLocation, PiiSlot, PiiTable, Sealed};
 pub use value::{Email, Phone, Pii, PiiFilter};
 pub use view::{DisplayedPii, PiiView, PiiVisibility};

@@ -33,7 +33,7 @@ pub trait PiiRule: TextRule {
 }
 
 /// The rule of [`Phone`](super::Phone).
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PhoneRule;
 
 impl PhoneRule {
@@ -88,7 +88,7 @@ impl PiiRule for PhoneRule {
 }
 
 /// The rule of [`Email`](super::Email).
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EmailRule;
 
 impl TextRule for EmailRule {

@@ -6,7 +6,7 @@ use sea_orm::{Condition, sea_query::SelectStatement};
 
 use super::{
     cipher::PiiCipher,
-    column::{Lookup, PiiColumn},
+    column::PiiColumn,
     rule::{EmailRule, PhoneRule, PiiRule},
     value::{Email, Phone, Pii},
 };
@@ -18,23 +18,28 @@ use crate::{
 /// The fewest digits that are searched as a phone number.
 const DIGITS: usize = 7;
 
-/// What is searched for: words, and the phone number or e-mail address that they are, if they are one.
-#[derive(Debug, Clone)]
-pub struct Searched {
-    /// The words.
-    pub text: SearchText,
-    /// The phone number that it is.
-    pub phone: Option<Phone>,
-    /// The e-mail address that it is.
-    pub email: Option<Email>,
+/// Where the rows of a resource have a phone number and an e-mail address: what the contract calls them, and the columns.
+#[derive(Debug, Clone, Copy)]
+pub struct SealedColumns {
+    /// The phone number.
+    pub phone: (&'static str, &'static PiiColumn<PhoneRule>),
+    /// The e-mail address.
+    pub email: (&'static str, &'static PiiColumn<EmailRule>),
 }
 
-impl Searched {
-    fn parse(text: &str) -> std::result::Result<Self, Violation> {
-        Ok(Self { phone: phone(text), email: clean::<EmailRule>(text), text: SearchText::parse(text)? })
-    }
+/// How the rows with a value are found.
+#[derive(Debug)]
+pub struct Lookup {
+    /// What the contract calls the field that has it.
+    pub field: &'static str,
+    /// What they meet.
+    pub condition: Condition,
+    /// A query of their ids.
+    pub ids: SelectStatement,
+}
 
-    /// Which rows have the phone number or the address in one of these columns: their condition, and a query of their ids.
+impl SealedColumns {
+    /// How the tenant's rows with this phone number are found, and those with this e-mail address.
     ///
     /// # Errors
     /// None in practice: an index key can always be derived.
@@ -42,18 +47,55 @@ impl Searched {
         &self,
         cipher: &PiiCipher,
         tenant: &Tenant,
-        (phone, email): (&PiiColumn<PhoneRule>, &PiiColumn<EmailRule>),
-    ) -> Result<Vec<(Condition, SelectStatement)>> {
-        let phone = self.phone.as_ref().map(|searched| phone.lookup(cipher, tenant, searched)).transpose()?;
-        let email = self.email.as_ref().map(|searched| email.lookup(cipher, tenant, searched)).transpose()?;
-        Ok(phone.into_iter().chain(email).map(|Lookup { condition, ids }| (condition, ids)).collect())
+        (phone, email): (Option<&Phone>, Option<&Email>),
+    ) -> Result<Vec<Lookup>> {
+        let phone = phone.map(|phone| lookup(self.phone, cipher, tenant, phone));
+        let email = email.map(|email| lookup(self.email, cipher, tenant, email));
+        phone.into_iter().chain(email).collect()
+    }
+}
+
+fn lookup<R: PiiRule>(
+    (field, column): (&'static str, &PiiColumn<R>),
+    cipher: &PiiCipher,
+    tenant: &Tenant,
+    searched: &Pii<R>,
+) -> Result<Lookup> {
+    let (condition, ids) = column.lookup(cipher, tenant, searched)?;
+    Ok(Lookup { field, condition, ids })
+}
+
+/// What is searched for: words, and the phone number or e-mail address that they are, if they are one.
+#[derive(Debug, Clone)]
+pub struct Searched {
+    /// The words; none of a phone number that is written digit by digit, which is no text that an index finds.
+    pub text: Option<SearchText>,
+    phone: Option<Phone>,
+    email: Option<Email>,
+}
+
+impl Searched {
+    /// Words alone, whatever they are.
+    #[must_use]
+    pub fn words(text: SearchText) -> Self {
+        Self { text: Some(text), phone: None, email: None }
     }
 
-    /// Which of these fields it is looked up in.
-    #[must_use]
-    pub fn fields(&self, (phone, email): (&'static str, &'static str)) -> Vec<&'static str> {
-        let fields = [(phone, self.phone.is_some()), (email, self.email.is_some())];
-        fields.into_iter().filter_map(|(field, is_searched)| is_searched.then_some(field)).collect()
+    fn parse(text: &str) -> std::result::Result<Self, Violation> {
+        let (phone, email) = (phone(text), clean::<EmailRule>(text));
+        let text = match SearchText::parse(text) {
+            Err(_) if phone.is_some() => None,
+            text => Some(text?),
+        };
+        Ok(Self { text, phone, email })
+    }
+
+    /// How the rows that have the phone number or the e-mail address are found.
+    ///
+    /// # Errors
+    /// As for [`SealedColumns::lookups`].
+    pub fn lookups(&self, cipher: &PiiCipher, tenant: &Tenant, columns: SealedColumns) -> Result<Vec<Lookup>> {
+        columns.lookups(cipher, tenant, (self.phone.as_ref(), self.email.as_ref()))
     }
 }
 
@@ -85,28 +127,6 @@ impl QueryValue for Searched {
     }
 }
 
-/// The same as a parameter that must be sent.
-#[derive(Debug)]
-pub struct RequiredSearch;
-
-impl QueryValue for RequiredSearch {
-    type Value = Searched;
-
-    const REQUIRED: bool = true;
-
-    fn is_personal(value: &str) -> bool {
-        Searched::is_personal(value)
-    }
-
-    fn schema() -> MetaSchemaRef {
-        SearchText::schema()
-    }
-
-    fn read(value: Option<&str>) -> std::result::Result<Searched, Violation> {
-        Searched::parse(value.ok_or("is required")?)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::Searched;
@@ -114,7 +134,14 @@ mod tests {
 
     #[test]
     fn a_whole_number_or_address_is_personal_and_a_part_is_not() {
-        for personal in ["13812345678", "+86 138-1234-5678", "(010) 1234567", "li.lei@example.com", " A@b.CN "] {
+        for personal in [
+            "13812345678",
+            "1 3 8 1 2 3 4 5 6 7 8",
+            "+86 138-1234-5678",
+            "(010) 1234567",
+            "li.lei@example.com",
+            " A@b.CN ",
+        ] {
             assert!(Searched::is_personal(personal), "{personal}");
         }
         for text in ["000123", "Customer 0001234", "li.lei@", "text 1234567", "中国", "12:34:56:78"] {

@@ -4,6 +4,7 @@ use poem::web::Data;
 use poem_openapi::OpenApi;
 
 use super::{
+    query::SearchQuery,
     store::Search,
     types::{Limit, SearchResult, TypesFilter},
 };
@@ -16,7 +17,6 @@ use crate::{
         reply::Found,
         tag::Tag,
     },
-    pii::search::RequiredSearch,
 };
 
 const SEARCH: Tag =
@@ -31,8 +31,8 @@ impl SearchApi {
     ///
     /// The customers, contacts, opportunities and follow-ups whose name, title or content holds all words of `q`, each as a part
     /// of it, without regard to case, accents, width and style. A whole e-mail address or phone number (of 7 digits or more) also
-    /// finds the customers and contacts that have it: that needs the scope `crm:pii:read` (403 without it), unless the service
-    /// shows personal data to everybody, and what is found is noted in the audit trail.
+    /// finds the customers and contacts that have it, if `types` has any of these: that needs the scope `crm:pii:read` (403 without
+    /// it), unless the service shows personal data to everybody, and what is found is noted in the audit trail.
     #[oai(path = "/search", method = "get", operation_id = "search")]
     async fn search(
         &self,
@@ -40,7 +40,7 @@ impl SearchApi {
         app: Data<&App>,
         /// The words, separated by spaces: at most 10, and 200 characters. At least one has two characters; one is enough of
         /// Chinese, Japanese, Korean, emoji and symbols.
-        q: Query<RequiredSearch>,
+        q: SearchQuery,
         /// Only resources of these types, separated by commas: `customer`, `contact`, `opportunity`, `followUp`. All by default.
         types: Query<TypesFilter>,
         /// How many resources to find at most.

@@ -6,6 +6,8 @@ use crate::values::{SearchText, normal_form::normal_form};
 pub(super) const FRAGMENT: usize = 160;
 /// How many characters stand before the first word in a fragment, if there are more before it.
 const BEFORE: usize = 40;
+/// How many characters are brought to their normal form at once where only the first word is looked for.
+const BLOCK: usize = 64;
 /// The most places that are told.
 pub(super) const PLACES: usize = 20;
 
@@ -23,39 +25,75 @@ pub(super) struct Highlight {
 /// Tells where in `text` the words stand.
 pub(super) fn highlight(text: &str, search: &SearchText) -> Highlight {
     let written: Vec<char> = text.chars().collect();
-    // The normal form, and which character of the text each of its characters comes from.
-    let mut normal = String::new();
-    let mut origins = Vec::new();
-    for (index, c) in written.iter().enumerate() {
-        let form = if c.is_whitespace() { " ".to_owned() } else { normal_form(c.encode_utf8(&mut [0; 4])) };
-        origins.extend(std::iter::repeat_n(index, form.len()));
-        normal.push_str(&form);
-    }
-    let mut places = Vec::new();
-    for word in search.words() {
-        for (at, found) in normal.match_indices(word) {
-            let (Some(first), Some(last)) = (origins.get(at), origins.get(at + found.len() - 1)) else { continue };
-            // Marks and what is not seen belong to the letter before.
-            let is_silent = |c: &&char| !c.is_whitespace() && normal_form(c.encode_utf8(&mut [0; 4])).is_empty();
-            let silent = written.iter().skip(last + 1).take_while(is_silent).count();
-            places.push((*first, last + 1 + silent));
-        }
-    }
+    let start = if written.len() <= FRAGMENT { 0 } else { first_place(&written, search).saturating_sub(BEFORE) };
+    let behind = start + FRAGMENT;
+    let mut places = places(&written, start, search);
     places.sort_unstable();
     let mut joined: Vec<(usize, usize)> = Vec::new();
-    for (start, end) in places {
+    for (start, end) in places.into_iter().filter(|(start, _)| *start < behind) {
+        let end = end.min(behind);
         match joined.last_mut() {
             Some((_, last)) if start < *last => *last = end.max(*last),
             _ => joined.push((start, end)),
         }
     }
-    let first = joined.first().map_or(0, |(start, _)| *start);
-    let start = if written.len() <= FRAGMENT { 0 } else { first.saturating_sub(BEFORE) };
-    let behind = start + FRAGMENT;
-    joined.retain(|(start, _)| *start < behind);
-    joined.iter_mut().for_each(|(_, end)| *end = behind.min(*end));
     joined.truncate(PLACES);
     Highlight { fragment: written.iter().skip(start).take(FRAGMENT).collect(), start, places: joined }
+}
+
+/// Where the first of the words begins; 0 where there is none. A text in blocks has its normal form much sooner than character by
+/// character.
+fn first_place(written: &[char], search: &SearchText) -> usize {
+    let (mut normal, mut blocks, mut index) = (String::new(), Vec::new(), 0);
+    let runs = written.chunk_by(|one, next| one.is_whitespace() == next.is_whitespace());
+    for block in runs.flat_map(|run| run.chunks(BLOCK)) {
+        blocks.push((normal.len(), index, block));
+        normal.push_str(&form(block));
+        index += block.len();
+    }
+    let Some(first) = search.words().filter_map(|word| normal.find(word)).min() else { return 0 };
+    let at = blocks.partition_point(|(begin, ..)| *begin <= first).saturating_sub(1);
+    let Some((begin, index, block)) = blocks.get(at) else { return 0 };
+    let mut end = *begin;
+    let is_before = |c: &&char| {
+        end += form(&[**c]).len();
+        end <= first
+    };
+    index + block.iter().take_while(is_before).count()
+}
+
+/// Where words begin and end that begin in the fragment from `start` on, and maybe some behind it.
+fn places(written: &[char], start: usize, search: &SearchText) -> Vec<(usize, usize)> {
+    // The normal form, and which character of the text each byte of it comes from: of the fragment, and as much as its last word
+    // may go on with.
+    let (mut normal, mut origins, mut index) = (String::new(), Vec::new(), start);
+    let longest = search.words().map(str::len).max().unwrap_or_default();
+    let mut enough = usize::MAX;
+    for c in written.iter().skip(start) {
+        if index == start + FRAGMENT {
+            enough = normal.len() + longest;
+        }
+        if normal.len() > enough {
+            break;
+        }
+        normal.push_str(&form(&[*c]));
+        origins.resize(normal.len(), index);
+        index += 1;
+    }
+    let place = |(at, word): (usize, &str)| {
+        let (last, next) = (at + word.len() - 1, at + word.len());
+        // Marks and what is not seen belong to the letter before; a letter that stands for several is a place as a whole.
+        Some((*origins.get(at)?, origins.get(next).map_or(index, |next| *next).max(origins.get(last)? + 1)))
+    };
+    search.words().flat_map(|word| normal.match_indices(word)).filter_map(place).collect()
+}
+
+/// The normal form of a part of a text: of letters, or of white space.
+fn form(part: &[char]) -> String {
+    match part.first() {
+        Some(c) if c.is_whitespace() => " ".to_owned(),
+        _ => normal_form(&part.iter().collect::<String>()),
+    }
 }
 
 #[cfg(test)]
@@ -103,5 +141,32 @@ mod tests {
         assert_eq!(of(&"y".repeat(200), &"y".repeat(200)).places, [(0, 160)]);
         let second = of(&format!("ab{}cdef", "x".repeat(156)), "ab cdef");
         assert_eq!((second.start, second.places), (0, vec![(0, 2), (158, 160)]));
+    }
+
+    #[test]
+    fn a_word_is_found_anywhere_in_the_longest_text_of_any_script() {
+        let letters: [fn(u32) -> u32; 4] =
+            [|n| 0xac00 + n % 11_172, |n| 0x4e00 + n, |n| u32::from(b'!') + n % 90, |n| 0xc0 + n % 0x180];
+        for letter in letters {
+            let text: Vec<char> = (0..10_000).filter_map(|n| char::from_u32(letter(n))).collect();
+            let written = |part: &[char]| part.iter().collect::<String>();
+            for at in [0, 1, 63, 64, 127, 5_000, 9_987, 9_997] {
+                let word = "국ß½".chars();
+                let mut text = text.clone();
+                text.splice(at..at + 3, word);
+                let found = of(&written(&text), "국SS1\u{2044}2");
+                assert_eq!(found.start, at.saturating_sub(40));
+                assert_eq!(found.places, [(at, at + 3)], "at {at}");
+            }
+        }
+    }
+
+    /// The normal form has up to 18 letters for one.
+    #[test]
+    fn a_word_at_the_end_of_a_fragment_is_told_as_far_as_that_goes() {
+        let text = format!("ab{}{}", " ".repeat(157), "ﬁne".repeat(60));
+        assert_eq!(of(&text, "ab finefine").places, [(0, 2), (159, 160)]);
+        let text = format!("ab{}e{}x", "\u{fdfa}".repeat(157), "\u{301}".repeat(500));
+        assert_eq!(of(&text, "ab ex").places, [(0, 2), (159, 160)]);
     }
 }

@@ -1,9 +1,11 @@
 //! What a search finds, of each type of resource.
 
 use sea_orm::{ConnectionTrait, IdenStatic, ModelTrait, Value};
+use tokio::task::yield_now;
 
 use super::{
     highlight::highlight,
+    query::sealed,
     types::{SearchHit, SearchMatch, SearchResult, TITLE},
 };
 use crate::{
@@ -11,15 +13,15 @@ use crate::{
     auth::Actor,
     contacts, customers,
     database::{
-        list::{Criterion, ListQuery, Order, Rows, Slice, Total},
+        list::{ListQuery, Order, Rows, Slice, Total},
         search::ranked::{self, RankedRow},
     },
     error::{Error, Result},
     events::changes::types::ChangedType,
     follow_ups, opportunities,
-    pii::{EmailRule, PhoneRule, PiiCipher, PiiColumn, search::Searched},
-    resource::{OfCustomer, Resource},
-    values::{Id, IdSource, Nullable},
+    pii::{PiiCipher, SealedColumns, search::Searched},
+    resource::{OfCustomer, Resource, searching::found_by},
+    values::{Id, IdSource, Nullable, SearchText},
 };
 
 /// A search of a caller.
@@ -40,9 +42,6 @@ pub(super) struct Found {
     /// What the audit trail is to say of personal data that was found by.
     pub entries: Vec<AuditEntry>,
 }
-
-/// The columns with phone number and e-mail address, and what they are called in the contract.
-type Sealed<'s> = ((&'s PiiColumn<PhoneRule>, &'s PiiColumn<EmailRule>), (&'static str, &'static str));
 
 impl Found {
     /// The best, at most so many.
@@ -66,27 +65,39 @@ impl<C: ConnectionTrait> Search<'_, C> {
         for resource_type in types {
             match resource_type {
                 ChangedType::Customer => {
-                    self.find_text::<customers::Entity>(*resource_type, None, &mut found).await?;
-                    let sealed = (customers::SEALED, ("contactPhone", "contactEmail"));
-                    self.find_sealed::<customers::Entity>(*resource_type, None, sealed, &mut found).await?;
+                    self.find_of::<customers::Entity>(*resource_type, None, &mut found).await?;
                 }
                 ChangedType::Contact => {
                     let owner = Some(contacts::Entity::CUSTOMER);
-                    self.find_text::<contacts::Entity>(*resource_type, owner, &mut found).await?;
-                    let sealed = (contacts::SEALED, ("phone", "email"));
-                    self.find_sealed::<contacts::Entity>(*resource_type, owner, sealed, &mut found).await?;
+                    self.find_of::<contacts::Entity>(*resource_type, owner, &mut found).await?;
                 }
                 ChangedType::Opportunity => {
                     let owner = Some(opportunities::Entity::CUSTOMER);
-                    self.find_text::<opportunities::Entity>(*resource_type, owner, &mut found).await?;
+                    self.find_of::<opportunities::Entity>(*resource_type, owner, &mut found).await?;
                 }
                 ChangedType::FollowUp => {
                     let owner = Some(follow_ups::Entity::CUSTOMER);
-                    self.find_text::<follow_ups::Entity>(*resource_type, owner, &mut found).await?;
+                    self.find_of::<follow_ups::Entity>(*resource_type, owner, &mut found).await?;
                 }
             }
         }
         Ok(found)
+    }
+
+    /// Those of a type; `owner` is the column with the customer that they belong to.
+    async fn find_of<E: Resource>(
+        &self,
+        resource_type: ChangedType,
+        owner: Option<E::Column>,
+        found: &mut Found,
+    ) -> Result<()> {
+        if let Some(text) = &self.searched.text {
+            self.find_text::<E>(resource_type, owner, text, found).await?;
+        }
+        match sealed(resource_type) {
+            Some(columns) => self.find_sealed::<E>(resource_type, owner, columns, found).await,
+            None => Ok(()),
+        }
     }
 
     /// Those whose text holds the words.
@@ -94,13 +105,16 @@ impl<C: ConnectionTrait> Search<'_, C> {
         &self,
         resource_type: ChangedType,
         owner: Option<E::Column>,
+        text: &SearchText,
         found: &mut Found,
     ) -> Result<()> {
-        let text = (E::KIND.name, &self.searched.text);
-        let ranked = ranked::find::<E>(self.db, &self.actor.tenant, text, (E::TEXT, owner), self.limit).await?;
+        let searched = (E::KIND.name, text);
+        let ranked = ranked::find::<E>(self.db, &self.actor.tenant, searched, (E::TEXT, owner), self.limit).await?;
         found.is_incomplete |= !ranked.is_complete;
         for row in ranked.rows {
-            let matched = SearchMatch::of_text(E::TEXT.as_str(), highlight(&row.text, &self.searched.text));
+            // Looking through a long text takes a while: others come in between.
+            yield_now().await;
+            let matched = SearchMatch::of_text(E::TEXT.as_str(), highlight(&row.text, text));
             let hit = hit(resource_type, &row, matched);
             found.hits.push((row, hit));
         }
@@ -112,15 +126,13 @@ impl<C: ConnectionTrait> Search<'_, C> {
         &self,
         resource_type: ChangedType,
         owner: Option<E::Column>,
-        (columns, names): Sealed<'_>,
+        columns: SealedColumns,
         found: &mut Found,
     ) -> Result<()> {
         let tenant = &self.actor.tenant;
-        for ((condition, ids), field) in
-            self.searched.lookups(self.cipher, tenant, columns)?.into_iter().zip(self.searched.fields(names))
-        {
+        for lookup in self.searched.lookups(self.cipher, tenant, columns)? {
+            let (field, criteria) = (lookup.field, vec![found_by::<E>(lookup)]);
             let slice = Slice { offset: 0, limit: self.limit, after: None };
-            let criteria = vec![Criterion::<E>::found_by(condition, ids)];
             let rows = ListQuery { criteria, order: Order::default(), slice, total: Total::Counted };
             let rows: Rows<E::Model> = rows.read(self.db, tenant).await?;
             found.entries.extend(reading::search::<E>(self.ids, self.actor, &[field], &rows));

@@ -19,7 +19,7 @@ pub fn normal_form(text: &str) -> String {
     }
     let decomposed = NFKD.normalize(text);
     let folded = CaseMapper::new().fold_string(&decomposed);
-    single_spaced(NFKD.normalize(&folded).chars().filter(|c| !is_mark(*c) && !is_ignorable(*c)))
+    single_spaced(NFKD.normalize(&folded).chars().filter(|c| c.is_ascii() || !(is_mark(*c) || is_ignorable(*c))))
 }
 
 /// What text is sorted by, byte by byte: the beginning of its [`normal_form`].

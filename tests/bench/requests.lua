@@ -1,6 +1,5 @@
--- What wrk sends: MODE creates, gets or lists customers with a phone number and an e-mail address, or lists the last of PAGES
--- pages (deep), or gets PATHNAME (path). With COUNT, each thread
--- stops after that many, and the 99th percentile in microseconds is written in place of the rate.
+-- What wrk sends: MODE creates, gets or lists customers with a phone number and an e-mail address, or gets PATHNAME (path), or
+-- walks each of PATHS, in turn (reads). With COUNT, each thread stops after that many, and the 99th percentile in microseconds is written in place of the rate.
 local mode, token = os.getenv("MODE"), os.getenv("TOKEN")
 local limit, tenant = tonumber(os.getenv("COUNT")), os.getenv("TENANT")
 local threads = 0
@@ -16,6 +15,8 @@ function init()
   for id in (os.getenv("IDS") or ""):gmatch("%S+") do ids[#ids + 1] = id end
   headers = { ["Authorization"] = "Bearer " .. token, ["Content-Type"] = "application/json" }
   if tenant then headers["X-Tenant-Id"] = tenant end
+  paths, cursors = {}, {}
+  for path in (os.getenv("PATHS") or ""):gmatch("%S+") do paths[#paths + 1] = path end
   answered = 0
 end
 
@@ -26,11 +27,22 @@ if limit then
   end
 end
 
+-- A walk goes on behind the last page that has come; from its end it begins anew.
+if mode == "reads" then
+  function response(_, headers, body)
+    local path = tonumber(headers["x-request-id"])
+    local cursor = not body:find('"data":[]', 1, true) and body:match('"nextCursor":"([^"]+)"')
+    cursors[path] = cursor and "&after=" .. cursor
+  end
+end
+
 function request()
   count = count + 1
   if mode == "get" then return wrk.format("GET", "/customers/" .. ids[count % #ids + 1], headers) end
-  if mode == "deep" then
-    return wrk.format("GET", "/customers?pageSize=100&page=" .. (os.getenv("PAGES") - count % 100), headers)
+  if mode == "reads" then
+    local path = count % #paths + 1
+    headers["X-Request-ID"] = path
+    return wrk.format("GET", paths[path] .. (cursors[path] or ""), headers)
   end
   if mode == "path" then return wrk.format("GET", os.getenv("PATHNAME"), headers) end
   if mode == "list" then return wrk.format("GET", "/customers?pageSize=20", headers) end

@@ -36,16 +36,22 @@ pub async fn criterion<E: Listed>(
     if !found.is_built {
         return Err(Error::unavailable("the index of searches is being built"));
     }
-    let mut condition = Condition::any().add(holds::<E>(db.get_database_backend(), tenant, text));
-    let mut ids = found.ids;
-    for (other, others) in also {
-        condition = condition.add(other);
-        if let Some(ids) = &mut ids {
-            ids.union(UnionType::Distinct, others);
-        }
-    }
-    Ok(match ids {
-        Some(ids) => Criterion::found_by(condition, ids),
-        None => Criterion::only(condition),
+    let words = holds::<E>(db.get_database_backend(), tenant, text);
+    Ok(match found.ids {
+        Some(ids) => any_of((words, ids), also),
+        None => Criterion::only(also.into_iter().fold(Condition::any().add(words), |any, (other, _)| any.add(other))),
     })
+}
+
+/// The criterion of a list that its rows meet one of these conditions, each with a query of the ids of those that do.
+pub fn any_of<E: Listed>(
+    (condition, ids): (Condition, SelectStatement),
+    also: impl IntoIterator<Item = (Condition, SelectStatement)>,
+) -> Criterion<E> {
+    let (mut any, mut ids) = (Condition::any().add(condition), ids);
+    for (other, others) in also {
+        any = any.add(other);
+        ids.union(UnionType::Distinct, others);
+    }
+    Criterion::found_by(any, ids)
 }

@@ -118,7 +118,7 @@ impl QueryValue for BooleanFilter {
     }
 }
 
-/// A switch that is on unless it is sent as `false`.
+/// A switch that is on unless it is sent as `false`. The contract names no default: clients in PHP would send it, as `1`.
 #[derive(Debug)]
 pub struct OnSwitch;
 
@@ -126,7 +126,7 @@ impl QueryValue for OnSwitch {
     type Value = bool;
 
     fn schema() -> MetaSchemaRef {
-        inline(MetaSchema { default: Some(true.into()), ..MetaSchema::new("boolean") })
+        inline(MetaSchema::new("boolean"))
     }
 
     fn read(value: Option<&str>) -> Result<bool, Violation> {

@@ -4,7 +4,7 @@ use crm::database::migrate::{self, SchemaError};
 use sea_orm::{ConnectionTrait, DatabaseConnection};
 use serde_json::json;
 
-use crate::harness::{AMPLE, PII_KEYS, Service, TestDatabase, run_crm, start_and_stop};
+use crate::harness::{AMPLE, PII_KEYS, Service, TestDatabase, on_postgres, run_crm, sql::column, start_and_stop};
 
 #[tokio::test]
 async fn up_down_and_up_again_leave_a_working_schema() {
@@ -38,6 +38,46 @@ async fn concurrent_migrations_all_succeed() {
         task.await.unwrap().unwrap();
     }
     migrate::check(&url).await.unwrap();
+}
+
+/// `CREATE INDEX CONCURRENTLY` that is cut off leaves an index by which nothing is found. SQLite leaves none.
+#[tokio::test]
+async fn an_index_whose_creation_was_cut_off_is_made_anew() {
+    if !on_postgres() {
+        return;
+    }
+    let database = TestDatabase::new().await;
+    let (url, connection) = (database.parsed_url(), database.connect().await);
+    migrate::up(&url, None, AMPLE).await.unwrap();
+    let indexes = "SELECT indexdef FROM pg_indexes WHERE schemaname = current_schema() ORDER BY indexname";
+    let all: Vec<String> = column(&connection, indexes).await;
+    let names: Vec<String> = migrate::status(&url).await.unwrap().into_iter().map(|step| step.name).collect();
+    let before = names.iter().position(|name| name.ends_with("_list_indexes")).unwrap();
+    migrate::down(&url, u32::try_from(names.len() - before).unwrap(), AMPLE).await.unwrap();
+    let (kept, tables): (Vec<String>, Vec<String>) = (
+        column(&connection, indexes).await,
+        column(&connection, "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()").await,
+    );
+    let mut left = 0;
+    for index in all.iter().filter(|index| !kept.contains(index)) {
+        // CREATE INDEX name ON schema.table USING …
+        let words: Vec<&str> =
+            index.trim_start_matches("CREATE UNIQUE ").trim_start_matches("CREATE ").split(' ').collect();
+        let (name, table) = (words[1], words[3].rsplit('.').next().unwrap());
+        if tables.iter().any(|one| one == table) {
+            let unfinished = format!(
+                "CREATE INDEX {name} ON {table} (tenant_id); \
+                 UPDATE pg_catalog.pg_index SET indisvalid = false WHERE indexrelid = '{name}'::regclass"
+            );
+            connection.execute_unprepared(&unfinished).await.unwrap();
+            left += 1;
+        }
+    }
+    assert!(left > 10, "{left}");
+    migrate::up(&url, None, AMPLE).await.unwrap();
+    assert_eq!(column::<String>(&connection, indexes).await, all);
+    let invalid = "SELECT indexrelid::regclass::text FROM pg_catalog.pg_index WHERE NOT indisvalid";
+    assert_eq!(column::<String>(&connection, invalid).await, Vec::<String>::new());
 }
 
 async fn apply_unknown(connection: &DatabaseConnection, name: &str) {

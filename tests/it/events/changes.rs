@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crm::{
     background,
     database::migrate,
-    events::{changes::types::ChangedType, outbox},
+    events::{changes::types::ChangedType, event::NewEvent, outbox},
     service::resources::resources,
 };
 use sea_orm::ConnectionTrait;
@@ -191,6 +191,63 @@ async fn a_resource_that_changes_during_the_walk_comes_again() {
     let page = service.read(&format!("/changes?after={}", copy.cursor.as_ref().unwrap())).await;
     let expected = json!([{ "resourceType": "customer", "resourceId": first, "version": 3, "deleted": true }]);
     assert_eq!(page["data"], expected);
+}
+
+#[tokio::test]
+async fn thousands_of_changes_and_deletions_come_page_by_page_exactly_once() {
+    const ROWS: u128 = 4_000;
+    let service = Service::start().await;
+    let db = service.database.connect().await;
+    write(&db, "a", 0, ROWS).await;
+    // The event about each of these resources that comes next.
+    let next = async |version: i64, event_type: &str, numbers: &mut dyn Iterator<Item = u128>| {
+        let of = |number| {
+            let id = uuid::Uuid::from_u128(number + ROWS * u128::try_from(version).unwrap());
+            NewEvent { id, version, ..event("a", event_type, number, "") }
+        };
+        put(&service.app, &db, numbers.map(of).collect()).await;
+    };
+    next(2, "crm.customer.deleted", &mut (0..ROWS).step_by(3)).await;
+    // Reads on, so many pages at most, and notes each change: the version, and whether it is a deletion.
+    let read = async |cursor: &mut String, (limit, pages): (usize, usize)| {
+        let mut read: BTreeMap<u128, (i64, bool)> = BTreeMap::new();
+        for _ in 0..pages {
+            let call = service.get(&format!("/changes?limit={limit}{cursor}")).tenant("a");
+            let page = lasting(call).send().await.expect(200).body;
+            let changes = page["data"].as_array().unwrap();
+            for change in changes {
+                let number = id(change, "resourceId").parse::<uuid::Uuid>().unwrap().as_u128();
+                let change = (change["version"].as_i64().unwrap(), change["deleted"].as_bool().unwrap());
+                assert_eq!(read.insert(number, change), None, "{number} comes twice");
+            }
+            *cursor = format!("&after={}", id(&page, "nextCursor"));
+            if changes.is_empty() {
+                break;
+            }
+            assert!(changes.len() == limit || read.len() % limit != 0, "a short page in between");
+        }
+        read
+    };
+    let mut expected: BTreeMap<u128, (i64, bool)> =
+        (0..ROWS).map(|number| (number, if number % 3 == 0 { (2, true) } else { (1, false) })).collect();
+    for limit in [1_000, 97] {
+        assert_eq!(read(&mut String::new(), (limit, usize::MAX)).await, expected, "{limit} a page");
+    }
+
+    // What changes or goes during the walk: some of it was read before, some was not.
+    let mut cursor = String::new();
+    let mut first = read(&mut cursor, (100, 17)).await;
+    assert_eq!(first.len(), 1_700);
+    next(3, "crm.customer.updated", &mut (1..ROWS).step_by(9)).await;
+    next(3, "crm.customer.deleted", &mut (2..ROWS).step_by(9)).await;
+    expected.extend((1..ROWS).step_by(9).map(|number| (number, (3, false))));
+    expected.extend((2..ROWS).step_by(9).map(|number| (number, (3, true))));
+    let rest = read(&mut cursor, (100, usize::MAX)).await;
+    let twice = rest.keys().filter(|number| first.contains_key(number)).count();
+    assert!(twice > 100 && rest.iter().all(|(number, (version, _))| !first.contains_key(number) || *version == 3));
+    first.extend(rest);
+    assert_eq!(first, expected);
+    assert_eq!(read(&mut cursor, (100, 1)).await, BTreeMap::new());
 }
 
 #[test]

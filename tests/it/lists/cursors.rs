@@ -43,6 +43,8 @@ async fn a_cursor_opens_what_it_was_answered_for_and_nothing_else() {
     ] {
         service.get(&path(other)).send().await.refused(400, REFUSED);
     }
+    let same = "after: must be the nextCursor of a page with the same filters and sort";
+    service.get(&path("sort=name&status=1")).send().await.refused(400, same);
     service.get(&path("sort=name&status=0")).tenant("other").send().await.refused(400, REFUSED);
     service.get(&format!("/opportunities?after={own}")).send().await.refused(400, REFUSED);
     let plain = cursor(&service, "/customers?pageSize=2").await;

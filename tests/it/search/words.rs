@@ -177,6 +177,55 @@ async fn a_whole_number_or_address_finds_who_has_it_and_is_noted() {
 }
 
 #[tokio::test]
+async fn where_no_number_is_looked_up_it_is_words_like_others() {
+    let service = Service::start().await;
+    let customer = customer(&service, "One").await;
+    let body = json!({ "customerId": customer, "title": "Call 13812345678 or li@example.com" });
+    let opportunity = id(&service.create("/opportunities", body).await, "opportunityId");
+    let search = |types: &str, q: &str| {
+        service.get(&format!("/search?types={types}&q={}", encoded(q))).claims(json!({ "scope": "crm:read" }))
+    };
+    for q in ["13812345678", "li@example.com"] {
+        for types in ["opportunity", "followUp,opportunity"] {
+            let found = search(types, q).send().await.expect(200).body;
+            assert_eq!(fields(&found, "resourceId"), [opportunity.as_str()], "{types}");
+        }
+        assert!(fields(&search("followUp", q).send().await.expect(200).body, "resourceId").is_empty());
+        for types in ["customer", "contact", "opportunity,contact"] {
+            search(types, q).send().await.refused(403, "q: searching by it needs the scope crm:pii:read");
+        }
+    }
+    let digits = search("opportunity", "1 3 8 1 2 3 4 5 6 7 8").send().await;
+    digits.refused(400, "q: must have at most 10 words");
+    service.get("/search?types=opportunity").send().await.refused(400, "q: is required");
+}
+
+#[tokio::test]
+async fn a_number_that_is_written_digit_by_digit_is_one() {
+    let service = Service::start().await;
+    let body = json!({ "name": "1 3 8 1 2 3 4 5 6 7 8", "contactPhone": "138 1234 5678" });
+    let one = id(&service.create("/customers", body).await, "customerId");
+    let contact = service.create("/contacts", json!({ "customerId": one, "name": "Two", "phone": "13812345" })).await;
+    let contact = id(&contact, "contactId");
+    let finds = async |q: &str, wanted: &str, field: &str| {
+        let q = encoded(q);
+        let result = service.read(&format!("/search?q={q}")).await;
+        assert_eq!(fields(&result, "resourceId"), [wanted], "{result}");
+        assert_eq!((&result["data"][0]["matches"][0]["field"], &result["complete"]), (&json!(field), &json!(true)));
+        let (customers, contacts) =
+            (service.read(&format!("/customers?q={q}")).await, service.read(&format!("/contacts?q={q}")).await);
+        assert_eq!([fields(&customers, "customerId"), fields(&contacts, "contactId")].concat(), [wanted]);
+        for list in ["search", "customers", "contacts"] {
+            let call = service.get(&format!("/{list}?q={q}")).claims(json!({ "scope": "crm:read" }));
+            call.send().await.refused(403, "q: searching by it needs the scope crm:pii:read");
+        }
+        service.get(&format!("/opportunities?q={q}")).send().await.refused(400, "q: must have ");
+    };
+    finds("1 3 8 1 2 3 4 5 6 7 8", &one, "contactPhone").await;
+    finds("1 3 8 1 2 3 4 5", &contact, "phone").await;
+}
+
+#[tokio::test]
 async fn each_tenant_finds_its_own() {
     let service = Service::start().await;
     let mut ids = Vec::new();

@@ -69,6 +69,8 @@ function configuration(string $url): Configuration
     return (new Configuration())->setHost($url)->setAccessToken(getenv('CRM_TOKEN'));
 }
 
+// Else they are sent as 1 and 0.
+Configuration::getDefaultConfiguration()->setBooleanFormatForQueryString(Configuration::BOOLEAN_FORMAT_STRING);
 $configuration = configuration(getenv('CRM_URL'));
 $customers = new CustomersApi(null, $configuration);
 $contacts = new ContactsApi(null, $configuration);
@@ -108,6 +110,11 @@ $page = $customers->listCustomers(page: 1, pageSize: 2);
 same([3, ['Third', 'Second']], [$page->getTotal(), $names($page)]);
 $last = $customers->listCustomers(page: 2, pageSize: 2);
 same([3, [$acme->getName()]], [$last->getTotal(), $names($last)]);
+$uncounted = $customers->listCustomers(pageSize: 2, total: false);
+$rest = $customers->listCustomers(hasOpenOpportunities: true, total: true);
+same([null, 1], [$uncounted->getTotal(), $rest->getTotal()]);
+$rest = $customers->listCustomers(pageSize: 2, after: $uncounted->getNextCursor());
+same([[$acme->getName()], null], [$names($rest), $rest->getNextCursor()]);
 echo "3 a lost reply made no second customer; three are listed by two\n";
 
 $changed = $customers->updateCustomer($id, newRequestId(), (new CustomerUpdate())->setContactEmail(null));
