@@ -78,7 +78,7 @@ impl AuditLogsApi {
             from: from.0,
             to: to.0,
         };
-        let page = after.page(&cipher, caller.tenant(), (page.0, page_size.0), "filters")?;
+        let page = after.page(&cipher, caller.tenant(), page.0, page_size.0)?;
         let database = database.read_for(caller.tenant());
         let entries = store::list(&database, caller.tenant(), filter, page.slice.clone(), total.0).await?;
         Ok(Found(page.answer(&cipher, entries, AuditLog::from_row)?))

@@ -101,7 +101,7 @@ impl<E: Listed> Listing<E> {
             updated_since: instant("updatedSince")?,
             page: Query::<PageNumber>::of(request, "page")?.0,
             page_size: Query::<PageSize>::of(request, "pageSize")?.0,
-            after: After::of(request, "after")?,
+            after: After::of(request, "after")?.sorted(),
             has_total: Query::<OnSwitch>::of(request, TOTAL)?.0,
         })
     }
@@ -111,7 +111,7 @@ impl<E: Listed> Listing<E> {
     /// # Errors
     /// As for [`After::page`].
     pub fn page(&self, cipher: &PiiCipher, tenant: &Tenant) -> Result<Page> {
-        self.after.page(cipher, tenant, (self.page, self.page_size), "filters and sort")
+        self.after.page(cipher, tenant, self.page, self.page_size)
     }
 
     /// What is asked of the database, of this slice of the list: rows that meet the criteria by which their number is kept, which

@@ -26,6 +26,8 @@ const PAGE: [&str; 5] = ["after", "limit", "page", "pageSize", TOTAL];
 pub struct After {
     cursor: Option<String>,
     list: Vec<u8>,
+    /// What has to be the same as for the page that the cursor is of, in words.
+    same: &'static str,
 }
 
 impl After {
@@ -44,20 +46,19 @@ impl After {
             list.update(text.len().to_be_bytes());
             list.update(text);
         }
-        Ok(Self { cursor, list: list.finalize().to_vec() })
+        Ok(Self { cursor, list: list.finalize().to_vec(), same: "filters" })
     }
 
-    /// The page that is asked for, of this tenant's list. `bound_to` says which parameters a cursor goes with.
+    /// The same for a list that can be sorted.
+    pub(super) fn sorted(self) -> Self {
+        Self { same: "filters and sort", ..self }
+    }
+
+    /// The page that is asked for, of this tenant's list.
     ///
     /// # Errors
     /// Invalid: a cursor of another list, or of none; a page that is too deep.
-    pub fn page(
-        &self,
-        cipher: &PiiCipher,
-        tenant: &Tenant,
-        (number, size): (PageNumber, PageSize),
-        bound_to: &str,
-    ) -> Result<Page> {
+    pub fn page(&self, cipher: &PiiCipher, tenant: &Tenant, number: PageNumber, size: PageSize) -> Result<Page> {
         let Paging { offset, limit } =
             Paging::new(number, size).map_err(|violation| Error::invalid(format!("page: {violation}")))?;
         let bound = [tenant.as_str().as_bytes(), &[0], &self.list].concat();
@@ -70,7 +71,7 @@ impl After {
                 let content = cipher.cursors().open(&bound, cursor);
                 let position = content.and_then(|content| serde_json::from_slice::<Position>(&content).ok());
                 Some(position.ok_or_else(|| {
-                    Error::invalid(format!("after: must be the nextCursor of a page with the same {bound_to}"))
+                    Error::invalid(format!("after: must be the nextCursor of a page with the same {}", self.same))
                 })?)
             }
         };
