@@ -27,11 +27,12 @@ if limit then
   end
 end
 
--- A walk goes on behind the last page that has come; from its end it begins anew.
+-- A walk goes on behind the last page that has come; from its end it begins anew. A page by its number is the same each time.
 if mode == "reads" then
   function response(_, headers, body)
     local path = tonumber(headers["x-request-id"])
-    local cursor = not body:find('"data":[]', 1, true) and body:match('"nextCursor":"([^"]+)"')
+    local goes_on = not paths[path]:find("page=", 1, true) and not body:find('"data":[]', 1, true)
+    local cursor = goes_on and body:match('"nextCursor":"([^"]+)"')
     cursors[path] = cursor and "&after=" .. cursor
   end
 end
