@@ -47,6 +47,7 @@ mod m20261127_000026_audit_indexes;
 mod m20261127_000027_timeline;
 mod m20261127_000028_pipeline;
 mod m20261127_000029_pipeline_indexes;
+mod m20261127_000030_list_samples;
 
 /// All migrations, oldest first.
 #[derive(Debug)]
@@ -81,6 +82,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000027_timeline::Migration),
             Box::new(m20261127_000028_pipeline::Migration),
             Box::new(m20261127_000029_pipeline_indexes::Migration),
+            Box::new(m20261127_000030_list_samples::Migration),
         ]
     }
 }

@@ -26,7 +26,7 @@
 //! | [`vacuum`] | removing deleted data from the files |
 //! | [`tenancy`], [`read`], [`decode`] | how a query stays within its tenant · how a row is read · what may be damaged |
 
-mod connect;
+pub mod connect;
 mod connection;
 pub mod counts;
 mod deadline;

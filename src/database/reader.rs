@@ -7,6 +7,7 @@ use sea_orm::{
 };
 
 use super::{
+    connect::planning,
     deadline::{Deadline, timed_out},
     fault::{Fault, db_error, driver_error},
     file::{DatabaseFile, not_in_place},
@@ -60,10 +61,7 @@ impl Reader<'_> {
         }
         // Through such a pooler only a transaction stays with its session.
         let remaining = self.deadline.remaining().as_millis().max(1);
-        let begin = format!(
-            "BEGIN READ ONLY; SET LOCAL statement_timeout = {remaining}; SET LOCAL max_parallel_workers_per_gather = 0; \
-             SET LOCAL enable_seqscan = off; SET LOCAL jit = off"
-        );
+        let begin = format!("BEGIN READ ONLY; SET LOCAL statement_timeout = {remaining}; {}", planning("SET LOCAL"));
         connection.begin(&begin, until, &Steps::default()).await?;
         let rows = connection.query(statement, until).await;
         if rows.is_ok() {

@@ -14,7 +14,8 @@ use super::{
 };
 use crate::{
     database::{
-        deadline::Deadline, fault::driver_error, health::Health, pool::Pool, steps::Steps, transaction::Transaction,
+        connect::planning, deadline::Deadline, fault::driver_error, health::Health, pool::Pool, steps::Steps,
+        transaction::Transaction,
     },
     error::{Error, Result},
 };
@@ -160,7 +161,8 @@ fn begin(deadline: Deadline, lock_timeout: Duration) -> String {
     let lock_timeout = lock_timeout.as_millis().min(remaining);
     format!(
         "BEGIN; SET LOCAL statement_timeout = {remaining}; SET LOCAL lock_timeout = {lock_timeout}; \
-         SET LOCAL idle_in_transaction_session_timeout = {remaining}; SET LOCAL enable_seqscan = off"
+         SET LOCAL idle_in_transaction_session_timeout = {remaining}; {}",
+        planning("SET LOCAL")
     )
 }
 

@@ -4,7 +4,7 @@ use std::ops::Bound;
 
 use sea_orm::{
     ColumnTrait, Condition, DbBackend, QueryFilter, QuerySelect, QueryTrait, Value,
-    sea_query::{Expr, ExprTrait, Order, SelectStatement, SimpleExpr},
+    sea_query::{Expr, ExprTrait, SelectStatement, SimpleExpr},
 };
 
 use crate::{database::tenancy::Listed, values::Tenant};
@@ -89,17 +89,6 @@ impl<E: Listed> Criterion<E> {
     /// Whether what is found by the path is what meets the criterion.
     pub(super) fn is_exact(&self) -> bool {
         matches!(self.path, Path::Equal(_) | Path::Column(_))
-    }
-
-    /// The ids in the order of the index that finds them: PostgreSQL, which is to count a part of them, would else collect all
-    /// first.
-    pub(super) fn in_its_order(&self, mut ids: SelectStatement) -> SelectStatement {
-        if let Path::Equal(column) | Path::Column(column) = &self.path {
-            for column in [*column, E::CREATED, E::ID] {
-                ids.order_by((E::default(), column), Order::Asc);
-            }
-        }
-        ids
     }
 
     /// A query of the ids of those of the tenant's stored rows that may meet the criterion.

@@ -220,6 +220,9 @@ impl<C: ConnectionTrait, E: Listed<Model: Send + Sync>> List<'_, C, E> {
             [one] => !one.is_exact(),
             _ => true,
         };
+        if needs_choice && total::is_large(self.db, &self.scope).await? {
+            return Ok(Count::more());
+        }
         let found = match needs_choice {
             true => total::found_by_each(self.db, &self.scope, BOUND).await?,
             false => Vec::new(),

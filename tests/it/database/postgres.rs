@@ -83,6 +83,7 @@ async fn every_reading_session_has_timeouts_and_is_read_only() {
         ("max_parallel_workers_per_gather", "0"),
         ("enable_seqscan", "off"),
         ("jit", "off"),
+        ("random_page_cost", "1.1"),
     ] {
         assert_eq!(scalar::<String>(&reader, &format!("SHOW {setting}")).await, value, "{setting}");
     }

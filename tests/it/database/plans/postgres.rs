@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crm::database::connect::planning;
 use sea_orm::{
     Value as SqlValue, Values,
     sqlx::{self, Connection, Executor, PgConnection, Row, postgres::PgConnectOptions},
@@ -24,8 +25,8 @@ impl Postgres {
         let options: PgConnectOptions = url.parse().unwrap();
         let mut connection = PgConnection::connect_with(&options.extra_float_digits(None)).await.unwrap();
         // As in the service's sessions.
-        let settings = "SET max_parallel_workers_per_gather = 0; SET enable_seqscan = off; SET jit = off";
-        connection.execute(settings).await.unwrap();
+        let settings = planning("SET");
+        connection.execute(sqlx::AssertSqlSafe(settings)).await.unwrap();
         let partial = "SELECT relname::text FROM pg_index JOIN pg_class ON oid = indexrelid WHERE indpred IS NOT NULL";
         let partial = connection.fetch_all(partial).await.unwrap().iter().map(|row| row.get(0)).collect();
         Self { connection, tables, partial }
