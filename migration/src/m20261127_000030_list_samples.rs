@@ -10,8 +10,31 @@ pub struct Migration;
 
 /// The tables, and the columns of their lists, the id first.
 const TABLES: [(&str, &[&str]); 5] = [
-    ("customers", &["customer_id", "created_at", "updated_at", "status"]),
-    ("contacts", &["contact_id", "created_at", "updated_at", "customer_id", "is_primary"]),
+    (
+        "customers",
+        &[
+            "customer_id",
+            "created_at",
+            "updated_at",
+            "status",
+            "contact_phone_index",
+            "contact_phone_base_index",
+            "contact_email_index",
+        ],
+    ),
+    (
+        "contacts",
+        &[
+            "contact_id",
+            "created_at",
+            "updated_at",
+            "customer_id",
+            "is_primary",
+            "phone_index",
+            "phone_base_index",
+            "email_index",
+        ],
+    ),
     (
         "opportunities",
         &[

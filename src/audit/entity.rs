@@ -71,6 +71,8 @@ pub mod logs {
     impl Listed for Entity {
         const ID: Column = Column::AuditLogId;
         const CREATED: Column = Column::OccurredAt;
+        const FILTERED: &'static [Column] =
+            &[Column::OccurredAt, Column::ResourceId, Column::Actor, Column::Action, Column::ResourceType];
     }
 }
 

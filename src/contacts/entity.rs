@@ -70,6 +70,15 @@ impl Resource for Entity {
     const TENANT: Column = Column::TenantId;
     const ID: Column = Column::ContactId;
     const CREATED: Column = Column::CreatedAt;
+    const FILTERED: &'static [Column] = &[
+        Column::CreatedAt,
+        Column::UpdatedAt,
+        Column::CustomerId,
+        Column::IsPrimary,
+        Column::PhoneIndex,
+        Column::PhoneBaseIndex,
+        Column::EmailIndex,
+    ];
     const SORTS: &'static [SortKey<Column>] = &[
         SortKey::new("createdAt", Column::CreatedAt),
         SortKey::new("updatedAt", Column::UpdatedAt),

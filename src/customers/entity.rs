@@ -74,6 +74,14 @@ impl Resource for Entity {
     const TENANT: Column = Column::TenantId;
     const ID: Column = Column::CustomerId;
     const CREATED: Column = Column::CreatedAt;
+    const FILTERED: &'static [Column] = &[
+        Column::CreatedAt,
+        Column::UpdatedAt,
+        Column::Status,
+        Column::ContactPhoneIndex,
+        Column::ContactPhoneBaseIndex,
+        Column::ContactEmailIndex,
+    ];
     const SORTS: &'static [SortKey<Column>] = &[
         SortKey::new("createdAt", Column::CreatedAt),
         SortKey::new("updatedAt", Column::UpdatedAt),

@@ -82,6 +82,9 @@ pub trait Listed: Tenanted {
     /// The column of the instant of creation, by which lists are ordered.
     const CREATED: Self::Column;
 
+    /// The columns that lists are filtered by. An index has them for a sample of the rows.
+    const FILTERED: &'static [Self::Column];
+
     /// What lists can be sorted by.
     const SORTS: &'static [SortKey<Self::Column>] = &[];
 

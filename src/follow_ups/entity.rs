@@ -49,6 +49,8 @@ impl Resource for Entity {
     const TENANT: Column = Column::TenantId;
     const ID: Column = Column::FollowUpId;
     const CREATED: Column = Column::CreatedAt;
+    const FILTERED: &'static [Column] =
+        &[Column::CreatedAt, Column::UpdatedAt, Column::CustomerId, Column::OpportunityId, Column::FollowUpType];
     const SORTS: &'static [SortKey<Column>] =
         &[SortKey::new("createdAt", Column::CreatedAt), SortKey::new("updatedAt", Column::UpdatedAt)];
     const REFERENCES: &'static [Reference<Self>] = &[

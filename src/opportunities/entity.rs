@@ -54,6 +54,16 @@ impl Resource for Entity {
     const TENANT: Column = Column::TenantId;
     const ID: Column = Column::OpportunityId;
     const CREATED: Column = Column::CreatedAt;
+    const FILTERED: &'static [Column] = &[
+        Column::CreatedAt,
+        Column::UpdatedAt,
+        Column::CustomerId,
+        Column::Stage,
+        Column::Status,
+        Column::Currency,
+        Column::AmountCents,
+        Column::DeletedAt,
+    ];
     const SORTS: &'static [SortKey<Column>] = &[
         SortKey::new("createdAt", Column::CreatedAt),
         SortKey::new("updatedAt", Column::UpdatedAt),

@@ -32,6 +32,7 @@ impl<E: Resource> Tenanted for E {
 impl<E: Resource> Listed for E {
     const ID: E::Column = <E as Resource>::ID;
     const CREATED: E::Column = <E as Resource>::CREATED;
+    const FILTERED: &'static [E::Column] = <E as Resource>::FILTERED;
     const SORTS: &'static [SortKey<E::Column>] = <E as Resource>::SORTS;
 }
 

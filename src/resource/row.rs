@@ -24,6 +24,9 @@ pub trait Resource:
     /// The creation time column, by which lists are sorted.
     const CREATED: Self::Column;
 
+    /// The columns that lists are filtered by, and those that tell whether a row is shown. An index has them for a sample of the rows.
+    const FILTERED: &'static [Self::Column];
+
     /// What lists can be sorted by.
     const SORTS: &'static [SortKey<Self::Column>];
 

@@ -142,7 +142,9 @@ fn are_many<E: Listed>(scope: &Scope<'_, E>) -> Expr {
         DbBackend::Postgres => format!("get_byte(uuid_send({name}.{id}), 15) = 0"),
         _ => format!("substr({name}.{id}, 16, 1) = x'00'"),
     };
-    let sample = stored::<E>(scope.tenant).filter(Expr::cust(is_sampled)).limit(LOOKED_AT).into_query();
+    let columns = std::iter::once(E::ID).chain(E::FILTERED.iter().copied());
+    let sample = stored::<E>(scope.tenant).filter(Expr::cust(is_sampled)).select_only().columns(columns);
+    let sample = sample.limit(LOOKED_AT).into_query();
     let mut met = Query::select();
     met.column((table, E::ID)).from_subquery(sample, Alias::new(name)).cond_where(scope.condition());
     Expr::exists(met.limit(1).offset(MANY - 1).take())
