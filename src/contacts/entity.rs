@@ -76,6 +76,7 @@ impl Resource for Entity {
         Column::CustomerId,
         Column::IsPrimary,
         Column::PhoneIndex,
+        Column::PhoneIndexed,
         Column::PhoneBaseIndex,
         Column::EmailIndex,
     ];

@@ -79,6 +79,7 @@ impl Resource for Entity {
         Column::UpdatedAt,
         Column::Status,
         Column::ContactPhoneIndex,
+        Column::ContactPhoneIndexed,
         Column::ContactPhoneBaseIndex,
         Column::ContactEmailIndex,
     ];
