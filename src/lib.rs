@@ -46,6 +46,8 @@ pub mod follow_ups;
 pub mod opportunities;
 
 pub mod overview;
+pub mod pipeline;
+
 pub mod privacy;
 pub mod receipts;
 pub mod search;

@@ -2,9 +2,11 @@
 //! consumed, what belongs to deleted resources is removed, what is searched by is indexed anew, old data is deleted.
 //!
 //! Reading order: `tasks` which tasks a process runs · `adapters` what a task does in a step, and when it takes the next ·
-//! [`remove_deleted`], [`erase`], [`reindex`], [`search`], [`stage_history`] and [`timeline`] likewise · `supervisor` the loop that all of them run in · [`retention`] what is past its time.
+//! [`remove_deleted`], [`erase`], [`reindex`], [`search`], [`stage_history`], [`timeline`] and [`business_figures`] likewise ·
+//! `supervisor` the loop that all of them run in · [`retention`] what is past its time.
 
 mod adapters;
+mod business_figures;
 mod erase;
 mod reindex;
 mod remove_deleted;

@@ -6,6 +6,7 @@ use sea_orm::DbBackend;
 
 use super::{
     adapters::{AssignPositions, Consume, Every, Publish, WriteAuditEntries},
+    business_figures::ReadBusinessFigures,
     erase::Erase,
     reindex::Reindex,
     remove_deleted::RemoveDeleted,
@@ -58,6 +59,7 @@ impl Background {
         tasks.supervisor.spawn(BuildSearch::new(app, searched));
         tasks.supervisor.spawn(FillStageHistory::new(app));
         tasks.supervisor.spawn(FillTimelines::new(app, owned));
+        tasks.supervisor.spawn(ReadBusinessFigures::new(app));
         if app.config().events_relay {
             tasks.relay_events();
         }

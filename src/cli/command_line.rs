@@ -7,7 +7,7 @@ use rustix::{fs::Mode, process::umask};
 
 use super::{
     audit, contract, demo, doctor, healthcheck, inbound, keygen, keys, migrate, openapi, outbox, privacy, relay,
-    retention, search, serve, token,
+    report, retention, search, serve, token,
 };
 use crate::{
     config::Config,
@@ -68,6 +68,9 @@ enum Command {
     /// Manage what text is found by
     #[command(subcommand)]
     Search(search::Task),
+    /// Print the pipeline: as a table, as comma-separated values or as a picture
+    #[command(subcommand)]
+    Report(report::Task),
     /// Manage what the retention takes for the time
     #[command(subcommand)]
     Retention(retention::Task),
@@ -122,6 +125,7 @@ fn run(command: Command, stderr: &StandardError) -> Result<ExitCode, Box<dyn Err
         Command::Privacy(task) => wait(privacy::run(log_warnings()?, task)),
         Command::Doctor(task) => wait(doctor::run(log_warnings()?, task)),
         Command::Search(task) => wait(search::run(log_warnings()?, task)),
+        Command::Report(task) => wait(report::run(log_warnings()?, task)),
         Command::Retention(task) => wait(retention::run(log_warnings()?, task)),
     };
     outcome.map(|()| ExitCode::SUCCESS)

@@ -11,13 +11,14 @@ use crate::{
             COUNTERS, Counter,
             check::{DIFFERENCES, Difference, differences, mend, next_tenant},
         },
+        pipeline::check as pipeline,
     },
     values::Tenant,
 };
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Task {
-    /// Compare the totals of lists with counting; fails where one is wrong and is not mended
+    /// Compare the totals of lists and of the pipeline with counting; fails where one is wrong and is not mended
     Counts(CountsArgs),
 }
 
@@ -44,6 +45,7 @@ async fn counts(database: &Database, CountsArgs { mend }: &CountsArgs) -> ExitOu
         tenants += 1;
         last = Some(tenant);
     }
+    wrong += totals_of_pipelines(database, *mend).await?;
     let of = format!("of the lists of {tenants} tenants");
     match (wrong, mend) {
         (0, _) => Ok(print(&format!("the totals {of} are right"))?),
@@ -74,6 +76,44 @@ async fn list(
             return Ok(wrong);
         }
     }
+}
+
+/// Compares the totals of the pipeline; returns how many are wrong.
+async fn totals_of_pipelines(
+    database: &Database,
+    is_mending: bool,
+) -> Result<u64, Box<dyn std::error::Error + Send + Sync>> {
+    let (mut wrong, mut last) = (0, None);
+    while let Some(tenant) = pipeline::next_tenant(database, last.as_ref()).await.map_err(fault)? {
+        loop {
+            let found = pipeline::differences(database, &tenant).await.map_err(fault)?;
+            for difference in &found {
+                print(&describe_pipeline(difference))?;
+                if is_mending {
+                    pipeline::mend(database, difference).await.map_err(fault)?;
+                }
+            }
+            wrong += found.len() as u64;
+            // What is not mended would be found again.
+            if found.len() < pipeline::DIFFERENCES || !is_mending {
+                break;
+            }
+        }
+        last = Some(tenant);
+    }
+    Ok(wrong)
+}
+
+fn describe_pipeline(difference: &pipeline::Difference) -> String {
+    let pipeline::Difference { tenant, owner, measure, day, currency, stages: (stage, next_stage), excess } =
+        difference;
+    let [count, high, low, ..] = *excess;
+    let amount = (i128::from(high) << 32) + i128::from(low);
+    format!(
+        "tenant {}, pipeline of {owner}, {measure} {currency} day {day} stages {stage} {next_stage}: the total is kept as {count} \
+         and an amount of {amount} more than counting says",
+        tenant.as_str()
+    )
 }
 
 fn describe(Difference { tenant, counter, owner, kept, counted }: &Difference) -> String {

@@ -16,6 +16,7 @@ mod outbox;
 mod privacy;
 mod relay;
 mod replay;
+mod report;
 mod retention;
 mod search;
 mod serve;

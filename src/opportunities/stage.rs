@@ -123,6 +123,11 @@ impl OpportunityStage {
         }
     }
 
+    /// The stages of this status, in their order.
+    pub fn of(status: OpportunityStatus) -> impl Iterator<Item = Self> {
+        Self::ALL.iter().copied().filter(move |stage| stage.kind() == status)
+    }
+
     /// The status that follows from the stage.
     #[must_use]
     pub fn kind(self) -> OpportunityStatus {

@@ -19,8 +19,8 @@ use crate::{
     change::Change,
     customers,
     database::{
-        list::{Criterion, ListQuery, Order, Rows, Slice},
-        tenancy::Tenanted,
+        list::{Criterion, Direction, ListQuery, Order, Rows, Slice, Total},
+        tenancy::{SortKey, Tenanted},
     },
     error::{Error, Result},
     http::listing::Listing,
@@ -139,6 +139,24 @@ pub async fn leading_of_customer(
     rows.sort_by_key(place);
     rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
     Ok(Rows { data: rows, total, next: None })
+}
+
+/// The open opportunities to which nothing has happened after this instant, neither a move nor a follow-up: those first to which
+/// nothing has for the longest time.
+///
+/// # Errors
+/// A database error.
+pub async fn idle(
+    db: &impl ConnectionTrait,
+    tenant: &Tenant,
+    since: DateTime<Utc>,
+    slice: Slice,
+) -> Result<Rows<Model>> {
+    const BY_IDLE_SINCE: &SortKey<Column> = &SortKey::new("idleSince", Column::IdleSince);
+    let criteria = Criterion::<Entity>::within(Column::IdleSince, Bound::Unbounded, Bound::Included(since));
+    let order = Order::by([(BY_IDLE_SINCE, Direction::Ascending)]);
+    let query = ListQuery { criteria: criteria.into_iter().collect(), order, slice, total: Total::Unknown };
+    query.read(db, tenant).await
 }
 
 /// Inserts a new opportunity with the id of the change.

@@ -8,7 +8,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::{auth_metrics::AuthMetrics, registrar::Registrar};
+use super::{auth_metrics::AuthMetrics, business_metrics::BusinessMetrics, registrar::Registrar};
 
 /// The media type of [`Metrics::text`].
 pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -34,7 +34,7 @@ pub struct Metrics {
     pub parked: Gauge,
     /// Deleted resources whose rows are still there; at most 20 are counted.
     pub deletions_pending: Gauge,
-    /// Changes of the totals of lists that were not folded yet, when last looked at.
+    /// Changes of the totals of lists and of the pipeline that were not folded yet, when last looked at.
     pub count_changes_waiting: Gauge,
     /// Erasures that are not complete yet.
     pub erasures_pending: Gauge,
@@ -56,6 +56,8 @@ pub struct Metrics {
     pub audit_refusals: Family<RefusalLabels, Counter<u64, AtomicU64>>,
     /// About tokens.
     pub auth: AuthMetrics,
+    /// About what the service is for.
+    pub business: BusinessMetrics,
 }
 
 /// The labels of [`Metrics::audit_refusals`].
@@ -179,7 +181,7 @@ impl Default for Metrics {
             deletions_pending: new.metric("deletions_pending", "Deleted resources with rows left, up to 20"),
             count_changes_waiting: new.metric(
                 "count_changes_waiting",
-                "Changes of the totals of lists that were not folded yet when last looked at, up to 5000",
+                "Changes of kept totals that were not folded yet when last looked at, up to 10000",
             ),
             erasures_pending: new.metric("erasures_pending", "Erasures that are not complete yet"),
             retention_waiting: new.metric(
@@ -194,6 +196,7 @@ impl Default for Metrics {
             http_refused: new.metric("http_refused", "Requests and connections refused, by the limit reached"),
             audit_refusals: new.metric("audit_refusals", "Requests refused, by what the audit trail has of them"),
             auth: AuthMetrics::new(&mut new),
+            business: BusinessMetrics::new(&mut new),
             registry,
         };
         // Counters that are there from the start can be alerted on.

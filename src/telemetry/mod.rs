@@ -2,6 +2,7 @@
 //! other services ([`trace`]), and metrics ([`metrics`]; those about tokens in [`auth_metrics`]).
 
 pub mod auth_metrics;
+pub mod business_metrics;
 pub mod logs;
 pub mod metrics;
 mod registrar;

@@ -9,12 +9,14 @@
 //! parameter that does not exist.
 //!
 //! Reading order: [`contract`], then [`text`], [`optional`], [`id`], [`timestamp`], [`number`], [`integer_enum`],
-//! [`tenant`], [`shown`], [`currency`], [`figure`].
+//! [`tenant`], [`shown`], [`currency`], [`figure`],
+//! [`date`].
 
 pub mod amount;
 pub mod clock;
 pub mod contract;
 pub mod currency;
+pub mod date;
 pub mod figure;
 pub mod grams;
 pub mod id;

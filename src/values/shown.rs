@@ -127,6 +127,10 @@ shown_text! {
     FieldName: 64, "status";
     /// The value of a field, as text.
     FieldValue: 1024, "1";
+    /// The name of a stage.
+    StageName: 64, "Proposal";
+    /// How a figure is calculated.
+    Formula: 1024, "amountCents × probabilityPercent / 100";
     /// A SHA-256 hash, in hexadecimal.
     Hash: 64, "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
     /// The message of an error.

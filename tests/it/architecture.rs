@@ -29,6 +29,7 @@ const ROWS: &[&[&str]] = &[
     &["customers"],
     &["contacts", "opportunities"],
     &["follow_ups"],
+    &["pipeline"],
     &["overview", "privacy", "receipts", "search"],
     &["broker"],
     &["relay", "inbound"],

@@ -29,6 +29,7 @@ mod inbound;
 mod lists;
 mod overview;
 mod pii;
+mod pipeline;
 mod privacy;
 mod relay;
 mod resources;

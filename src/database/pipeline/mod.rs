@@ -13,7 +13,10 @@ use std::ops::Range;
 use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Statement, Value};
 use uuid::Uuid;
 
-use crate::{error::Result, values::Tenant};
+use crate::{
+    error::{Error, Result},
+    values::Tenant,
+};
 
 /// What a total counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -54,15 +57,15 @@ pub struct Wanted {
     pub stages: Range<i32>,
     /// Only of these days, counted from 1970 (UTC). All that are [`Measure::Standing`] are of day 0.
     pub days: Range<i32>,
-    /// Whether each day is told by itself; else all are told as one, day 0.
-    pub by_day: bool,
+    /// From this day on each is told by itself; those before, or all without it, are told as one, day 0.
+    pub by_day: Option<i32>,
 }
 
 impl Wanted {
     /// The opportunities that are in these stages.
     #[must_use]
     pub fn standing(stages: Range<i32>) -> Self {
-        Self { measure: Measure::Standing, stages, days: 0..1, by_day: false }
+        Self { measure: Measure::Standing, stages, days: 0..1, by_day: None }
     }
 }
 
@@ -93,7 +96,7 @@ impl Sum {
     fn of(row: &QueryResult) -> Result<Self> {
         let measure: String = row.try_get_by_index(0)?;
         let measure = Measure::named(&measure)
-            .ok_or_else(|| crate::error::Error::internal(format!("totals of the pipeline count {measure}")))?;
+            .ok_or_else(|| Error::internal(format!("totals of the pipeline count {measure}")))?;
         let (high, low): (i64, i64) = (row.try_get_by_index(6)?, row.try_get_by_index(7)?);
         Ok(Self {
             measure,
@@ -151,7 +154,10 @@ pub async fn read(
 fn part(backend: DbBackend, owner: Option<Uuid>, currency: Option<&str>, wanted: &Wanted) -> String {
     let Wanted { measure, stages, days, by_day } = wanted;
     let columns = |sign: &str| {
-        let day = if *by_day { "t.day" } else { "0 AS day" };
+        let day = match by_day {
+            Some(from) => format!("CASE WHEN t.day < {from} THEN 0 ELSE t.day END AS day"),
+            None => "0 AS day".to_owned(),
+        };
         let sums = SUMS.map(|sum| format!("{sign}t.{sum} AS {sum}")).join(", ");
         format!("t.measure, {day}, t.currency, t.stage, t.next_stage, {sums}")
     };

@@ -1,4 +1,4 @@
-//! Whether the counters of lists say what counting says.
+//! Whether the counters of lists and the totals of the pipeline say what counting says.
 
 use crm::database::{
     Database,
@@ -6,6 +6,7 @@ use crm::database::{
         COUNTERS,
         check::{Difference, differences, next_tenant},
     },
+    pipeline::check as pipeline,
 };
 
 /// The counters that say something else than counting does.
@@ -20,8 +21,14 @@ pub async fn wrong(database: &Database) -> Vec<Difference> {
     wrong
 }
 
-/// Fails unless each counter says what counting says.
+/// Fails unless each counter and each total says what counting says.
 pub async fn assert_right(database: &Database) {
     let wrong = wrong(database).await;
     assert!(wrong.is_empty(), "{wrong:#?}");
+    let mut last = None;
+    while let Some(tenant) = pipeline::next_tenant(database, last.as_ref()).await.unwrap() {
+        let wrong = pipeline::differences(database, &tenant).await.unwrap();
+        assert!(wrong.is_empty(), "{wrong:#?}");
+        last = Some(tenant);
+    }
 }

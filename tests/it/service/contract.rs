@@ -144,8 +144,8 @@ fn operations_and_fields_are_described_and_ids_are_lower_camel() {
         assert!(ids.insert(id.to_owned()), "{id} is repeated");
     }
     // Five for each resource, three probes, the feed, changes, search, the audit trail, two about erasures, the export, two about
-    // receipts, the stage history, two overviews and the timeline.
-    assert_eq!(ids.len(), 5 * resources().len() + 16);
+    // receipts, four about the pipeline, the stage history, the timeline and two overviews.
+    assert_eq!(ids.len(), 5 * resources().len() + 20);
     for (name, schema) in entries(&contract.document["components"]["schemas"]) {
         assert!(schema["description"].is_string(), "{name} has no description");
         for (field, property) in schema["properties"].as_object().into_iter().flatten() {

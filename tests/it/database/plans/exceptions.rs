@@ -41,6 +41,12 @@ pub const EXCEPTIONS: &[Exception] = &[
         why: "the oldest entry of each tenant, once in ten minutes",
     },
     Exception {
+        on: "",
+        sql: "SELECT count(*) FROM customers WHERE tenant_id = $1 AND status = $2",
+        faults: &[Fault::Grows, Fault::Visits],
+        why: "the customers by status, for the metrics, once in a minute or in twenty times what it takes",
+    },
+    Exception {
         on: "postgres",
         sql: "INSERT INTO feed_events",
         faults: &[Fault::Scan],

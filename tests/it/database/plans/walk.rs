@@ -9,10 +9,13 @@ use crm::{
     database::{
         counts::{COUNTERS, check, fold},
         horizon,
+        pipeline::check as pipeline,
         search::build,
     },
     events::outbox,
+    opportunities::history::fill,
     pii::{key_registry, reindex, rotate},
+    pipeline::gauges,
     privacy::{self, LogEmptying},
     relay::{self, ReplayFrom, Selection},
     service::resources::{owned_tables, pii_tables, searched_tables},
@@ -49,6 +52,7 @@ fn values(list: &str, name: &str) -> Vec<String> {
         "status" if list == "/customers" => &["0", "1"],
         "status" => &["0", "1", "1,2"],
         "stage" => &["2", "1,6"],
+        "currency" if list == "/pipeline/summary" => &["CNY", "EUR"],
         "currency" => &["CNY", "EUR", "EUR,USD"],
         "amountFrom" => &["100", "9000000"],
         "amountTo" => &["9000000", "200"],
@@ -67,6 +71,10 @@ fn values(list: &str, name: &str) -> Vec<String> {
         "resourceId" => return vec![hub(1).to_string()],
         "actor" => &["actor7", "nobody"],
         "action" => &["update"],
+        "from" if list == "/pipeline/summary" => &["2026-01-01"],
+        "to" if list == "/pipeline/summary" => &["2026-01-31"],
+        "interval" => &["month", "week"],
+        "days" => &["1", "3650"],
         "from" => &["2026-01-10T00:00:00Z", "2026-01-21T00:00:00Z"],
         "to" => &["2026-01-20T00:00:00Z", "2026-01-10T00:00:00Z"],
         "types" if list == "/events" => &["crm.opportunity.closed", "crm.opportunity.closed,crm.customer.updated"],
@@ -261,6 +269,9 @@ pub async fn tasks(service: &Service, watch: &Watch) {
     reindex::left(database, &pii_tables(), 10).await.unwrap();
     build_search(service, watch).await;
     fill_timelines(service, watch).await;
+    fill_stage_history(service, watch).await;
+    watch.begin("read the numbers of all tenants");
+    gauges::refresh(database, &app.metrics().business, app.now().0).await.unwrap();
     watch.begin("erase");
     for _ in 0..2 {
         let path = format!("/customers/{customer}/erasure");
@@ -324,6 +335,28 @@ async fn build_search(service: &Service, watch: &Watch) {
     }
 }
 
+/// What was there before the stage history gets it.
+async fn fill_stage_history(service: &Service, watch: &Watch) {
+    let db = service.database.connect().await;
+    for former in [
+        "DELETE FROM opportunity_stages WHERE tenant_id = 'default'",
+        "UPDATE opportunities SET stage_entered_at = NULL WHERE tenant_id = 'default'",
+    ] {
+        db.execute_unprepared(former).await.unwrap();
+    }
+    let mut pass = fill::Pass::default();
+    for _ in 0..2 {
+        watch.begin("fill in the stage history");
+        for _ in 0..50 {
+            if fill::step(service.app.database(), &mut pass).await.unwrap().is_none() {
+                break;
+            }
+        }
+        let unknown = "UPDATE opportunity_stages SET needs_actor = TRUE WHERE tenant_id = 'default'";
+        db.execute_unprepared(unknown).await.unwrap();
+    }
+}
+
 /// What is past its time goes, a year later.
 pub async fn retention(service: &Service, watch: &Watch) {
     let (app, database) = (&service.app, service.app.database());
@@ -369,6 +402,18 @@ pub async fn commands(service: &Service, watch: &Watch) {
         let difference = check::Difference { tenant: tenant.clone(), counter, owner: None, kept: 0, counted: 0 };
         check::mend(database, found.first().unwrap_or(&difference)).await.unwrap();
     }
+    pipeline::next_tenant(database, None).await.unwrap();
+    let found = pipeline::differences(database, &tenant).await.unwrap();
+    let difference = pipeline::Difference {
+        tenant: tenant.clone(),
+        owner: Uuid::nil(),
+        measure: "standing".to_owned(),
+        day: 0,
+        currency: "CNY".to_owned(),
+        stages: (0, -1),
+        excess: [0; 5],
+    };
+    pipeline::mend(database, found.first().unwrap_or(&difference)).await.unwrap();
     watch.begin("crm audit verify");
     chain::verify(database).await.unwrap();
     watch.begin("crm audit export");
