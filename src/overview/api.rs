@@ -99,7 +99,6 @@ impl OverviewApi {
     /// What happened to the customer and to what belongs to it, newest first: the changes that the audit trail has, without its
     /// readings and refusals, for as long as there is the customer. Values of personal data and of free text are never in it.
     #[oai(path = "/customers/:customer_id/timeline", method = "get", operation_id = "getCustomerTimeline")]
-    #[expect(clippy::too_many_arguments, reason = "each is a parameter of the contract")]
     async fn timeline(
         &self,
         caller: Caller<CanRead>,

@@ -125,8 +125,16 @@ async fn items_of(
     known: &mut Option<(Uuid, Option<Uuid>)>,
 ) -> Result<Vec<Model>> {
     let Some((kind, id)) = about(entry) else { return Ok(Vec::new()) };
+    let changes = match changes(entry) {
+        Ok(changes) => changes,
+        // One that was damaged must not keep the others from being filled in.
+        Err(error) => {
+            tracing::error!(cause = error.cause(), "an audit entry cannot be read: it is in no timeline");
+            return Ok(Vec::new());
+        }
+    };
     let before = known.filter(|(resource, _)| *resource == id).map(|(_, owner)| owner);
-    let (before, after) = match (kind, Owner::of(&changes(entry)?)) {
+    let (before, after) = match (kind, Owner::of(&changes)) {
         (ChangedType::Customer, _) => (Some(id), Some(id)),
         (_, Owner::Moved(from, to)) => (from, to),
         (_, Owner::Unsaid) => {

@@ -1,5 +1,7 @@
 //! Queries on timelines, and writing them.
 
+use std::cmp::Reverse;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{
     ConnectionTrait, EntityTrait, FromQueryResult, IntoActiveModel, Statement, Value, sea_query::OnConflict,
@@ -103,7 +105,7 @@ pub(crate) async fn page(
             _ => found.push(item),
         }
     }
-    found.sort_by(|one, other| (other.occurred_at, other.audit_log_id).cmp(&(one.occurred_at, one.audit_log_id)));
+    found.sort_by_key(|item| Reverse((item.occurred_at, item.audit_log_id)));
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let is_full = found.len() > limit;
     found.truncate(limit);

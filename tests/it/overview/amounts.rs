@@ -21,9 +21,12 @@ fn hundredth(number: i128) -> i128 {
     if rest > 50 || (rest == 50 && whole % 2 == 1) { whole + 1 } else { whole }
 }
 
+/// Of a currency: how many and how much by status, and a hundred times what is to be expected.
+type Sums = ([(u64, i128); 3], i128);
+
 /// The amounts of these opportunities, one by one.
 fn naive(opportunities: &[Value]) -> Value {
-    let mut by_currency: BTreeMap<&str, ([(u64, i128); 3], i128)> = BTreeMap::new();
+    let mut by_currency: BTreeMap<&str, Sums> = BTreeMap::new();
     for one in opportunities {
         let (sums, weighted) = by_currency.entry(one["currency"].as_str().unwrap()).or_default();
         let [stage, status, amount] = ["stage", "status", "amountCents"].map(|field| one[field].as_u64().unwrap());
@@ -33,7 +36,7 @@ fn naive(opportunities: &[Value]) -> Value {
             *weighted += i128::from(amount) * PROBABILITIES[usize::try_from(stage).unwrap()];
         }
     }
-    let shown = |(currency, (sums, weighted)): (&str, ([(u64, i128); 3], i128))| {
+    let shown = |(currency, (sums, weighted)): (&str, Sums)| {
         let [open, won, lost] = sums.map(|(count, cents)| json!({ "count": count, "amountCents": sum(cents) }));
         json!({ "currency": currency, "open": open, "won": won, "lost": lost,
             "weightedAmountCents": sum(hundredth(weighted)) })

@@ -100,6 +100,24 @@ async fn only_entries_of_the_release_before_are_queued() {
 }
 
 #[tokio::test]
+async fn an_entry_that_is_damaged_keeps_no_other_from_being_filled_in() {
+    let service = Service::start().await;
+    let customer = service.customer().await;
+    let connection = service.database.connect().await;
+    let damaged = format!(
+        "INSERT INTO audit_logs (tenant_id, audit_log_id, occurred_at, actor, action, resource_type, resource_id, \
+         request_id, trace_id, changes, summary) SELECT tenant_id, {}, occurred_at, actor, 'update', resource_type, \
+         resource_id, request_id, trace_id, '[', 'x' FROM audit_logs",
+        crate::harness::sql::new_id()
+    );
+    connection.execute_unprepared(&damaged).await.unwrap();
+    service.contact(&customer).await;
+    begin_anew(&connection).await;
+    fill_all(&service).await;
+    assert_eq!((count(&connection, "timeline").await, count(&connection, "timeline_queue").await), (2, 0));
+}
+
+#[tokio::test]
 async fn nothing_is_filled_in_for_customers_that_are_gone() {
     let service = Service::start().await;
     let (gone, deleted) = (service.customer().await, service.customer().await);
