@@ -27,6 +27,7 @@ const SMALL: &[(&str, &str)] = &[
     ("pii_keys", "a row for each key"),
     ("audit_queue", "what waits to be chained, every 400 ms"),
     ("list_count_deltas", "what waits to be folded, every 250 ms"),
+    ("pipeline_total_deltas", "the same"),
     ("search_queue", "what waits to be indexed"),
     ("search_builds", "what is indexed anew, for each tenant"),
     ("timeline_queue", "what waits to be filled in"),
@@ -101,6 +102,7 @@ fn fills() -> Vec<Fill> {
     let own = format!("CASE WHEN n % 5 < 2 OR n = 1 THEN {hub_customer} ELSE {} END", id(1, "1 + n % 9973"));
     let of_hub = |kind: u8| format!("CASE WHEN n % 5 < 2 THEN {} END", id(kind, "1"));
     let (of_opportunity, of_contact) = (of_hub(3), of_hub(2));
+    let nobody = nobody();
     let [yes, no] = if on_postgres() { ["TRUE", "FALSE"] } else { ["1", "0"] };
     let primary = format!("CASE WHEN n > 10000 AND n <= 19900 THEN {yes} ELSE {no} END");
     let primary_of = format!("CASE WHEN n > 10000 AND n <= 19900 THEN {} ELSE {own} END", id(1, "n - 9998"));
@@ -157,6 +159,38 @@ fn fills() -> Vec<Fill> {
                 ("status", "CASE n % 7 WHEN 5 THEN 1 WHEN 6 THEN 2 ELSE 0 END"),
                 ("last_open_stage", "CASE WHEN n % 7 > 4 THEN 0 ELSE n % 7 END"),
                 ("version", "1"),
+                ("stage_entered_at", &created),
+                ("idle_since", &format!("CASE WHEN n % 7 < 5 THEN {created} END")),
+            ],
+        ),
+        fill(
+            "opportunity_stages",
+            &[
+                ("opportunity_id", &format!("CASE WHEN n % 5 < 2 THEN {} ELSE {opportunity} END", id(3, "1"))),
+                ("entered_at", &created),
+                ("stage", "n % 7"),
+                ("left_at", &format!("CASE WHEN n % 2 = 0 THEN {} END", time("n + 1"))),
+                ("next_stage", "CASE WHEN n % 2 = 0 THEN (n + 1) % 7 END"),
+                ("actor", "'x'"),
+                ("needs_actor", no),
+                ("is_estimated", no),
+            ],
+        ),
+        // The opportunities of customers in their stages, and the moves of the tenant: ten kinds of them on each day.
+        fill(
+            "pipeline_totals",
+            &[
+                ("owner_id", &format!("CASE n % 2 WHEN 0 THEN {customer} ELSE {nobody} END")),
+                ("measure", "CASE n % 2 WHEN 0 THEN 'standing' ELSE 'moved' END"),
+                ("day", "CASE n % 2 WHEN 0 THEN 0 ELSE 20500 - n / 20 END"),
+                ("currency", "'CNY'"),
+                ("stage", "CASE n % 2 WHEN 0 THEN n % 7 ELSE (n / 2) % 5 END"),
+                ("next_stage", "CASE n % 2 WHEN 0 THEN -1 ELSE (n / 2) % 5 + 1 + (n / 10) % 2 END"),
+                ("count", "1"),
+                ("amount_high", "0"),
+                ("amount_low", "100"),
+                ("from_seconds", "1768000000"),
+                ("to_seconds", "1768000000"),
             ],
         ),
         with(
@@ -308,10 +342,15 @@ fn insertion(fill: &Fill, columns: &[String], tenant: &str, count: u32, before: 
     )
 }
 
+/// The owner of what is counted for a whole tenant.
+fn nobody() -> &'static str {
+    if on_postgres() { "CAST('00000000-0000-0000-0000-000000000000' AS uuid)" } else { "zeroblob(16)" }
+}
+
 /// What follows from the rows, or is about a tenant as a whole: of some thousands of tenants.
 fn summaries() -> Vec<String> {
     let numbers = "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 3000)";
-    let nobody = if on_postgres() { "CAST('00000000-0000-0000-0000-000000000000' AS uuid)" } else { "zeroblob(16)" };
+    let nobody = nobody();
     let mut summaries: Vec<String> = ["customers", "contacts", "opportunities", "follow_ups"]
         .into_iter()
         .map(|table| {
