@@ -130,36 +130,38 @@ impl Dialect {
     }
 
     /// For whom a row is counted.
-    fn owners(&self, row: &str) -> String {
-        format!("(SELECT {} AS owner_id UNION ALL SELECT {row}.customer_id) AS owners", self.nobody)
+    fn owners(&self, row: &str) -> [String; 2] {
+        [self.nobody.to_owned(), format!("{row}.customer_id")]
     }
 
     /// Adds the row, with `sign` `-` subtracts it: among all that are in its stage, and among those that came there on that day.
     fn standing(&self, row: &str, entered_at: &str, sign: &str, only: &str) -> String {
         let (created, entered) = (self.seconds(&format!("{row}.created_at")), self.seconds(entered_at));
-        self.add(&format!(
-            "SELECT {row}.tenant_id, owners.owner_id, measures.measure, measures.day, {row}.currency, {row}.stage, -1, \
-             {sign}1, {sign}({row}.amount_cents >> 32), {sign}({row}.amount_cents & 4294967295), \
-             {sign}({created}), {sign}({entered}) FROM {} CROSS JOIN (SELECT 'standing' AS measure, 0 AS day \
-             UNION ALL SELECT 'entered', {}) AS measures WHERE {only}",
-            self.owners(row),
-            self.day(entered_at),
-        ))
+        let mut added = String::new();
+        for owner in self.owners(row) {
+            for (measure, day) in [("standing", "0".to_owned()), ("entered", self.day(entered_at))] {
+                added += &self.add(&format!(
+                    "SELECT {row}.tenant_id, {owner}, '{measure}', {day}, {row}.currency, {row}.stage, -1, {sign}1, \
+                     {sign}({row}.amount_cents >> 32), {sign}({row}.amount_cents & 4294967295), {sign}({created}), \
+                     {sign}({entered}) WHERE {only}"
+                ));
+            }
+        }
+        added
     }
 
     /// Adds the moves of an opportunity, or subtracts them.
     fn moves(&self, row: &str, sign: &str, only: &str) -> String {
         let day = self.day("s.left_at");
         let (entered, left) = (self.seconds("s.entered_at"), self.seconds("s.left_at"));
-        let integer = if self.is_sqlite() { "integer" } else { "bigint" };
-        self.add(&format!(
-            "SELECT {row}.tenant_id, owners.owner_id, 'moved', {day}, {row}.currency, s.stage, s.next_stage, \
-             {sign}count(*), 0, 0, {sign}CAST(sum({entered}) AS {integer}), {sign}CAST(sum({left}) AS {integer}) \
-             FROM opportunity_stages AS s CROSS JOIN {} WHERE s.tenant_id = {row}.tenant_id \
-             AND s.opportunity_id = {row}.opportunity_id AND s.left_at IS NOT NULL AND NOT s.is_estimated AND {only} \
-             GROUP BY owners.owner_id, {day}, s.stage, s.next_stage",
-            self.owners(row),
-        ))
+        let of_owner = |owner: String| {
+            self.add(&format!(
+                "SELECT {row}.tenant_id, {owner}, 'moved', {day}, {row}.currency, s.stage, s.next_stage, {sign}1, 0, 0, \
+                 {sign}({entered}), {sign}({left}) FROM opportunity_stages AS s WHERE s.tenant_id = {row}.tenant_id \
+                 AND s.opportunity_id = {row}.opportunity_id AND s.left_at IS NOT NULL AND NOT s.is_estimated AND {only}"
+            ))
+        };
+        self.owners(row).into_iter().map(of_owner).collect()
     }
 
     /// Ends the stay in a stage and begins the next one.
@@ -172,17 +174,28 @@ impl Dialect {
         )
     }
 
-    /// Removes the totals in which nothing is left: SQLite's, of the row as it was.
-    fn remove_empty(&self, day: &str, moves: &str) -> String {
-        let of_row = format!("tenant_id = OLD.tenant_id AND owner_id IN ({}, OLD.customer_id)", self.nobody);
-        format!(
-            "DELETE FROM pipeline_totals WHERE {of_row} AND measure IN ('standing', 'entered') AND day IN (0, {day}) \
-             AND currency = OLD.currency AND stage = OLD.stage AND next_stage = -1 AND count = 0; \
-             DELETE FROM pipeline_totals WHERE {of_row} AND measure = 'moved' AND day IN (SELECT {} \
-             FROM opportunity_stages AS s WHERE s.tenant_id = OLD.tenant_id AND s.opportunity_id = OLD.opportunity_id \
-             AND s.left_at IS NOT NULL) AND currency = OLD.currency AND count = 0 AND {moves}; ",
-            self.day("s.left_at"),
-        )
+    /// Removes the totals in which nothing is left: SQLite's, of the row as it was. Each is named by its whole key: among several,
+    /// the planner would look at all of an owner's.
+    fn remove_empty(&self, moves: &str) -> String {
+        let mut removed = String::new();
+        for owner in self.owners("OLD") {
+            let of_owner = format!(
+                "DELETE FROM pipeline_totals WHERE tenant_id = OLD.tenant_id AND owner_id = {owner} \
+                 AND currency = OLD.currency AND count = 0"
+            );
+            for (measure, day) in [("standing", "0".to_owned()), ("entered", self.day("OLD.stage_entered_at"))] {
+                removed += &format!(
+                    "{of_owner} AND measure = '{measure}' AND day = {day} AND stage = OLD.stage AND next_stage = -1; "
+                );
+            }
+            removed += &format!(
+                "{of_owner} AND measure = 'moved' AND {moves} AND (day, stage, next_stage) IN (SELECT {}, s.stage, \
+                 s.next_stage FROM opportunity_stages AS s WHERE s.tenant_id = OLD.tenant_id \
+                 AND s.opportunity_id = OLD.opportunity_id AND s.left_at IS NOT NULL); ",
+                self.day("s.left_at")
+            );
+        }
+        removed
     }
 
     /// What becomes of an opportunity that was counted: `entered_at` is when it came into the stage that it has now.
@@ -272,7 +285,7 @@ fn on_sqlite() -> Vec<String> {
             &format!(
                 "{change}UPDATE opportunities SET stage_entered_at = {entered}, idle_since = {idle} WHERE {own} \
                  AND (OLD.stage IS NOT NEW.stage OR NEW.deleted_at IS NOT NULL); {}",
-                dialect.remove_empty(&dialect.day("OLD.stage_entered_at"), IS_REKEYED)
+                dialect.remove_empty(IS_REKEYED)
             ),
         ),
         trigger(
@@ -283,50 +296,41 @@ fn on_sqlite() -> Vec<String> {
                  AND opportunity_id = OLD.opportunity_id; ",
                 dialect.moves("OLD", "-", &was),
                 dialect.standing("OLD", "OLD.stage_entered_at", "-", &was),
-                dialect.remove_empty(&dialect.day("OLD.stage_entered_at"), "true"),
+                dialect.remove_empty("true"),
             ),
         ),
-        trigger("followed_up", "INSERT ON follow_ups WHEN NEW.opportunity_id IS NOT NULL", &dialect.followed_up()),
-        trigger(
-            "moved_follow_up",
-            "UPDATE OF opportunity_id ON follow_ups WHEN OLD.opportunity_id IS NOT NEW.opportunity_id",
-            &[dialect.not_followed_up(), dialect.followed_up()].concat(),
-        ),
-        trigger("no_follow_up", "DELETE ON follow_ups WHEN OLD.opportunity_id IS NOT NULL", &dialect.not_followed_up()),
     ]
 }
 
-/// The functions have the rights of their owner, so that a role that has none on the new tables goes on writing. First those
-/// that count: until there is one that fills `stage_entered_at`, nothing is counted.
-fn on_postgres(schema: &str) -> Vec<String> {
+/// SQLite's triggers on the follow-ups.
+fn of_follow_ups_on_sqlite() -> [String; 3] {
+    let trigger = |name: &str, event: &str, body: &str| {
+        format!("CREATE TRIGGER IF NOT EXISTS pipeline_{name} AFTER {event} BEGIN {body}END")
+    };
+    [
+        trigger("followed_up", "INSERT ON follow_ups WHEN NEW.opportunity_id IS NOT NULL", &SQLITE.followed_up()),
+        trigger(
+            "moved_follow_up",
+            "UPDATE OF opportunity_id ON follow_ups WHEN OLD.opportunity_id IS NOT NEW.opportunity_id",
+            &[SQLITE.not_followed_up(), SQLITE.followed_up()].concat(),
+        ),
+        trigger("no_follow_up", "DELETE ON follow_ups WHEN OLD.opportunity_id IS NOT NULL", &SQLITE.not_followed_up()),
+    ]
+}
+
+/// What PostgreSQL's triggers run: the name, what is done, and how it ends.
+fn bodies_on_postgres() -> [(&'static str, String, &'static str); 8] {
     let dialect = POSTGRES;
-    let function = |name: &str, body: &str, end: &str| {
-        format!(
-            "CREATE OR REPLACE FUNCTION pipeline_{name}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER \
-             SET search_path = pg_catalog, {schema}, pg_temp AS $$ BEGIN {body}{end}; END $$"
-        )
-    };
-    let trigger = |name: &str, event: &str, table: &str| {
-        [
-            format!("DROP TRIGGER IF EXISTS pipeline_{name} ON {table}"),
-            format!("CREATE TRIGGER pipeline_{name} {event} EXECUTE FUNCTION pipeline_{name}()"),
-        ]
-    };
     let was = is_counted("OLD");
-    let insert = [
-        dialect.begin_stage("NEW.stage_entered_at", "true"),
-        dialect.standing("NEW", "NEW.stage_entered_at", "", "true"),
-    ];
+    let begun = dialect.begin_stage("NEW.stage_entered_at", "true");
+    let standing = dialect.standing("NEW", "NEW.stage_entered_at", "", "true");
+    let insert = [begun, standing.clone()].concat();
+    let fill = [standing, dialect.moves("NEW", "", "true")].concat();
     let delete = format!(
         "{}{}DELETE FROM opportunity_stages WHERE tenant_id = OLD.tenant_id AND opportunity_id = OLD.opportunity_id; ",
         dialect.moves("OLD", "-", &was),
         dialect.standing("OLD", "OLD.stage_entered_at", "-", &was),
     );
-    // What is filled in is counted as what is no longer marked as deleted would be.
-    let fill =
-        format!("{}{}", dialect.standing("NEW", "NEW.stage_entered_at", "", "true"), dialect.moves("NEW", "", "true"));
-    let on_opportunities = |event: String| format!("AFTER {event} ON opportunities FOR EACH ROW");
-    let on_follow_ups = |event: &str, only: &str| format!("AFTER {event} ON follow_ups FOR EACH ROW WHEN ({only})");
     let stamp = "IF TG_OP = 'INSERT' THEN NEW.stage_entered_at := NEW.created_at; NEW.idle_since := NEW.created_at; \
                  ELSIF OLD.stage_entered_at IS NOT NULL AND OLD.stage IS DISTINCT FROM NEW.stage THEN \
                  NEW.stage_entered_at := NEW.updated_at; NEW.idle_since := NEW.updated_at; END IF; \
@@ -334,63 +338,64 @@ fn on_postgres(schema: &str) -> Vec<String> {
     // The newest of several that come and go at once is found by whoever comes last.
     let lock = |ids: &str| {
         format!(
-            "PERFORM 1 FROM opportunities WHERE tenant_id = coalesce(NEW.tenant_id, OLD.tenant_id) \
-             AND opportunity_id IN ({ids}) AND idle_since IS NOT NULL ORDER BY opportunity_id FOR NO KEY UPDATE; "
+            "PERFORM 1 FROM opportunities WHERE tenant_id = OLD.tenant_id AND opportunity_id IN ({ids}) \
+             AND idle_since IS NOT NULL ORDER BY opportunity_id FOR NO KEY UPDATE; "
         )
     };
     let moved_follow_up =
         [lock("OLD.opportunity_id, NEW.opportunity_id"), dialect.not_followed_up(), dialect.followed_up()];
     let no_follow_up = [lock("OLD.opportunity_id"), dialect.not_followed_up()];
-    let mut statements = vec![
-        function("insert", &insert.concat(), "RETURN NULL"),
-        function("update", &dialect.change("NEW.stage_entered_at").concat(), "RETURN NULL"),
-        function("fill", &fill, "RETURN NULL"),
-        function("delete", &delete, "RETURN NULL"),
-        function("stamp", stamp, "RETURN NEW"),
-        function("followed_up", &dialect.followed_up(), "RETURN NULL"),
-        function("moved_follow_up", &moved_follow_up.concat(), "RETURN NULL"),
-        function("no_follow_up", &no_follow_up.concat(), "RETURN NULL"),
-    ];
-    let triggers = [
-        (
-            "insert",
-            format!("{} WHEN (NEW.stage_entered_at IS NOT NULL)", on_opportunities("INSERT".to_owned())),
-            "opportunities",
-        ),
-        (
-            "update",
-            format!(
-                "{} WHEN (OLD.stage_entered_at IS NOT NULL AND ({}))",
-                on_opportunities(format!("UPDATE OF {}", dialect.columns())),
-                dialect.has_changed()
-            ),
-            "opportunities",
-        ),
-        (
-            "fill",
-            format!(
-                "{} WHEN (OLD.stage_entered_at IS NULL AND {})",
-                on_opportunities("UPDATE OF stage_entered_at".to_owned()),
-                is_counted("NEW")
-            ),
-            "opportunities",
-        ),
-        ("delete", on_opportunities("DELETE".to_owned()), "opportunities"),
-        (
-            "stamp",
-            "BEFORE INSERT OR UPDATE OF stage, deleted_at ON opportunities FOR EACH ROW".to_owned(),
-            "opportunities",
-        ),
-        ("followed_up", on_follow_ups("INSERT", "NEW.opportunity_id IS NOT NULL"), "follow_ups"),
-        (
-            "moved_follow_up",
-            on_follow_ups("UPDATE OF opportunity_id", "OLD.opportunity_id IS DISTINCT FROM NEW.opportunity_id"),
-            "follow_ups",
-        ),
-        ("no_follow_up", on_follow_ups("DELETE", "OLD.opportunity_id IS NOT NULL"), "follow_ups"),
-    ];
-    statements.extend(triggers.iter().flat_map(|(name, event, table)| trigger(name, event, table)));
-    statements
+    [
+        ("insert", insert, "RETURN NULL"),
+        ("update", dialect.change("NEW.stage_entered_at").concat(), "RETURN NULL"),
+        ("fill", fill, "RETURN NULL"),
+        ("delete", delete, "RETURN NULL"),
+        ("stamp", stamp.to_owned(), "RETURN NEW"),
+        ("followed_up", dialect.followed_up(), "RETURN NULL"),
+        ("moved_follow_up", moved_follow_up.concat(), "RETURN NULL"),
+        ("no_follow_up", no_follow_up.concat(), "RETURN NULL"),
+    ]
+}
+
+/// When PostgreSQL's triggers run: the name, the event, and the table.
+fn events_on_postgres() -> [(&'static str, String, &'static str); 8] {
+    const OPPORTUNITIES: &str = "opportunities";
+    const FOLLOW_UPS: &str = "follow_ups";
+    let (columns, changed) = (POSTGRES.columns(), POSTGRES.has_changed());
+    let after = |event: &str, table: &str, only: &str| format!("AFTER {event} ON {table} FOR EACH ROW WHEN ({only})");
+    let update = format!("OLD.stage_entered_at IS NOT NULL AND ({changed})");
+    let fill = format!("OLD.stage_entered_at IS NULL AND {}", is_counted("NEW"));
+    let moved = "OLD.opportunity_id IS DISTINCT FROM NEW.opportunity_id";
+    let stamp = "BEFORE INSERT OR UPDATE OF stage, deleted_at ON opportunities FOR EACH ROW";
+    [
+        ("insert", after("INSERT", OPPORTUNITIES, "NEW.stage_entered_at IS NOT NULL"), OPPORTUNITIES),
+        ("update", after(&format!("UPDATE OF {columns}"), OPPORTUNITIES, &update), OPPORTUNITIES),
+        ("fill", after("UPDATE OF stage_entered_at", OPPORTUNITIES, &fill), OPPORTUNITIES),
+        ("delete", after("DELETE", OPPORTUNITIES, "true"), OPPORTUNITIES),
+        ("stamp", stamp.to_owned(), OPPORTUNITIES),
+        ("followed_up", after("INSERT", FOLLOW_UPS, "NEW.opportunity_id IS NOT NULL"), FOLLOW_UPS),
+        ("moved_follow_up", after("UPDATE OF opportunity_id", FOLLOW_UPS, moved), FOLLOW_UPS),
+        ("no_follow_up", after("DELETE", FOLLOW_UPS, "OLD.opportunity_id IS NOT NULL"), FOLLOW_UPS),
+    ]
+}
+
+/// The functions have the rights of their owner, so that a role that has none on the new tables goes on writing. First those
+/// that count: until there is one that fills `stage_entered_at`, nothing is counted.
+fn on_postgres(schema: &str) -> Vec<String> {
+    let function = |(name, body, end): (&str, String, &str)| {
+        format!(
+            "CREATE OR REPLACE FUNCTION pipeline_{name}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER \
+             SET search_path = pg_catalog, {schema}, pg_temp AS $$ BEGIN {body}{end}; END $$"
+        )
+    };
+    let trigger = |(name, event, table): (&str, String, &str)| {
+        [
+            format!("DROP TRIGGER IF EXISTS pipeline_{name} ON {table}"),
+            format!("CREATE TRIGGER pipeline_{name} {event} EXECUTE FUNCTION pipeline_{name}()"),
+        ]
+    };
+    let functions = bodies_on_postgres().into_iter().map(function);
+    functions.chain(events_on_postgres().into_iter().flat_map(trigger)).collect()
 }
 
 #[async_trait::async_trait]
@@ -412,7 +417,7 @@ impl MigrationTrait for Migration {
         }
         let (dialect, triggers) = match is_postgres {
             true => (POSTGRES, on_postgres(&current_schema(db).await?)),
-            false => (SQLITE, on_sqlite()),
+            false => (SQLITE, on_sqlite().into_iter().chain(of_follow_ups_on_sqlite()).collect()),
         };
         for statement in dialect.tables().into_iter().chain(triggers) {
             db.execute_unprepared(&statement).await?;

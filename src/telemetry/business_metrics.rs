@@ -135,7 +135,6 @@ impl BusinessMetrics {
     }
 
     /// Shows these numbers, which were read now, in place of the ones before.
-    #[expect(clippy::cast_precision_loss, reason = "a gauge is a number of 64 bits with a point")]
     pub fn show(&self, figures: &Figures) {
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         for (stage, status) in shown.opportunities.keys().chain(figures.opportunities.keys()) {
