@@ -25,9 +25,9 @@ struct World {
     events: usize,
 }
 
-fn any<'a>(random: &mut Random, ids: impl ExactSizeIterator<Item = &'a String>) -> Option<String> {
+fn any<'a>(random: &mut Random, mut ids: impl ExactSizeIterator<Item = &'a String>) -> Option<String> {
     let count = ids.len();
-    if count == 0 { None } else { ids.skip(random.below(count)).next().cloned() }
+    if count == 0 { None } else { ids.nth(random.below(count)).cloned() }
 }
 
 fn amount(random: &mut Random) -> Value {

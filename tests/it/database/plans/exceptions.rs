@@ -27,6 +27,9 @@ impl Exception {
     }
 }
 
+/// Operations that answer what is in no table: the catalogue of stages.
+pub const WITHOUT_STATEMENT: &[&str] = &["listPipelineStages"];
+
 pub const EXCEPTIONS: &[Exception] = &[
     Exception {
         on: "",
