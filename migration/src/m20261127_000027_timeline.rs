@@ -24,7 +24,8 @@ const IS_UNKNOWN: &str = "NEW.knows_timeline IS NULL AND NEW.resource_id IS NOT 
      AND NEW.action IN ('create', 'update', 'delete') \
      AND NEW.resource_type IN ('customer', 'contact', 'opportunity', 'followUp')";
 const QUEUE: &str = "INSERT INTO timeline_queue (tenant_id, occurred_at, audit_log_id) \
-     VALUES (NEW.tenant_id, NEW.occurred_at, NEW.audit_log_id)";
+     VALUES (NEW.tenant_id, NEW.occurred_at, NEW.audit_log_id) \
+     ON CONFLICT (tenant_id, occurred_at, audit_log_id) DO NOTHING";
 const REMOVE: &str = "INSERT INTO timeline_removals (tenant_id, customer_id) VALUES (OLD.tenant_id, OLD.customer_id) \
      ON CONFLICT (tenant_id, customer_id) DO NOTHING";
 

@@ -56,7 +56,7 @@ async fn sqlite_refuses_to_replace_rows_of_the_trail() {
     let database = service.database.connect().await;
     for sql in [
         "REPLACE INTO audit_logs SELECT tenant_id, audit_log_id, occurred_at, 'nobody', client, action, resource_type, \
-         resource_id, request_id, trace_id, changes, summary FROM audit_logs",
+         resource_id, request_id, trace_id, changes, summary, knows_timeline FROM audit_logs",
         "REPLACE INTO audit_chain SELECT tenant_id, sequence, audit_log_id, 'x' FROM audit_chain",
         "REPLACE INTO audit_chain SELECT tenant_id, sequence + 10, audit_log_id, 'x' FROM audit_chain",
         "REPLACE INTO audit_heads SELECT tenant_id, 1, hash, 0, '' FROM audit_heads",
