@@ -174,30 +174,6 @@ impl Dialect {
         )
     }
 
-    /// Removes the totals in which nothing is left: SQLite's, of the row as it was. Each is named by its whole key: among several,
-    /// the planner would look at all of an owner's.
-    fn remove_empty(&self, moves: &str) -> String {
-        let mut removed = String::new();
-        for owner in self.owners("OLD") {
-            let of_owner = format!(
-                "DELETE FROM pipeline_totals WHERE tenant_id = OLD.tenant_id AND owner_id = {owner} \
-                 AND currency = OLD.currency AND count = 0"
-            );
-            for (measure, day) in [("standing", "0".to_owned()), ("entered", self.day("OLD.stage_entered_at"))] {
-                removed += &format!(
-                    "{of_owner} AND measure = '{measure}' AND day = {day} AND stage = OLD.stage AND next_stage = -1; "
-                );
-            }
-            removed += &format!(
-                "{of_owner} AND measure = 'moved' AND {moves} AND (day, stage, next_stage) IN (SELECT {}, s.stage, \
-                 s.next_stage FROM opportunity_stages AS s WHERE s.tenant_id = OLD.tenant_id \
-                 AND s.opportunity_id = OLD.opportunity_id AND s.left_at IS NOT NULL); ",
-                self.day("s.left_at")
-            );
-        }
-        removed
-    }
-
     /// What becomes of an opportunity that was counted: `entered_at` is when it came into the stage that it has now.
     fn change(&self, entered_at: &str) -> Vec<String> {
         let (was, is) = (is_counted("OLD"), is_counted("NEW"));
@@ -254,6 +230,7 @@ fn on_sqlite() -> Vec<String> {
     let idle = "CASE WHEN NEW.status <> 0 OR NEW.deleted_at IS NOT NULL THEN NULL \
                 WHEN OLD.stage IS NOT NEW.stage THEN NEW.updated_at ELSE NEW.idle_since END";
     let was = is_counted("OLD");
+    let same: Vec<String> = KEY.split(", ").map(|column| format!("{column} = NEW.{column}")).collect();
     let trigger = |name: &str, event: &str, body: &str| {
         format!("CREATE TRIGGER IF NOT EXISTS pipeline_{name} AFTER {event} BEGIN {body}END")
     };
@@ -284,20 +261,24 @@ fn on_sqlite() -> Vec<String> {
             ),
             &format!(
                 "{change}UPDATE opportunities SET stage_entered_at = {entered}, idle_since = {idle} WHERE {own} \
-                 AND (OLD.stage IS NOT NEW.stage OR NEW.deleted_at IS NOT NULL); {}",
-                dialect.remove_empty(IS_REKEYED)
+                 AND (OLD.stage IS NOT NEW.stage OR NEW.deleted_at IS NOT NULL); "
             ),
         ),
         trigger(
             "delete",
             "DELETE ON opportunities",
             &format!(
-                "{}{}{}DELETE FROM opportunity_stages WHERE tenant_id = OLD.tenant_id \
+                "{}{}DELETE FROM opportunity_stages WHERE tenant_id = OLD.tenant_id \
                  AND opportunity_id = OLD.opportunity_id; ",
                 dialect.moves("OLD", "-", &was),
                 dialect.standing("OLD", "OLD.stage_entered_at", "-", &was),
-                dialect.remove_empty("true"),
             ),
+        ),
+        // A total in which nothing is left is removed.
+        trigger(
+            "empty",
+            "UPDATE OF count ON pipeline_totals WHEN NEW.count = 0",
+            &format!("DELETE FROM pipeline_totals WHERE {}; ", same.join(" AND ")),
         ),
     ]
 }
@@ -430,7 +411,9 @@ impl MigrationTrait for Migration {
         let is_postgres = db.get_database_backend() == DbBackend::Postgres;
         let names: &[&str] = match is_postgres {
             true => &["insert", "update", "fill", "delete", "stamp", "followed_up", "moved_follow_up", "no_follow_up"],
-            false => &["filled", "insert", "update", "delete", "followed_up", "moved_follow_up", "no_follow_up"],
+            false => {
+                &["filled", "insert", "update", "delete", "empty", "followed_up", "moved_follow_up", "no_follow_up"]
+            }
         };
         for name in names {
             // On PostgreSQL a function goes with its trigger.

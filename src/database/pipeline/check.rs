@@ -174,9 +174,5 @@ async fn mend_in(transaction: &Transaction, difference: &Difference) -> Result<(
         compared(backend, only)
     );
     transaction.execute_raw(Statement::from_sql_and_values(backend, sql, difference.values())).await?;
-    if backend != DbBackend::Postgres {
-        let empty = format!("DELETE FROM pipeline_totals {} AND tenant_id = $1 AND count = 0", only);
-        transaction.execute_raw(Statement::from_sql_and_values(backend, empty, difference.values())).await?;
-    }
     Ok(())
 }

@@ -202,7 +202,12 @@ fn part(backend: DbBackend, owner: Option<Uuid>, currency: Option<&str>, wanted:
 /// # Errors
 /// A fault of the database.
 pub async fn is_complete(db: &impl ConnectionTrait, tenant: &Tenant) -> Result<bool> {
-    let sql = "SELECT 1 FROM opportunities WHERE tenant_id = $1 AND stage_entered_at IS NULL LIMIT 1";
+    // Before there are statistics, SQLite would look at all of the tenant's.
+    let index = match db.get_database_backend() {
+        DbBackend::Postgres => "",
+        _ => "INDEXED BY opportunities_unfilled ",
+    };
+    let sql = format!("SELECT 1 FROM opportunities {index}WHERE tenant_id = $1 AND stage_entered_at IS NULL LIMIT 1");
     let values = [tenant.as_str().into()];
     Ok(db.query_one_raw(Statement::from_sql_and_values(db.get_database_backend(), sql, values)).await?.is_none())
 }

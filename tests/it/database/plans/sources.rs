@@ -49,7 +49,6 @@ const NOT_HERE: &[(&str, &str, &str, &str)] = &[
     ("postgres", "events/outbox.rs", "FOR UPDATE", "SQLite has one writer"),
     ("postgres", "audit/chain_store.rs", "DbBackend::Postgres, sql", "functions of the owner's"),
     ("sqlite", "audit/chain_store.rs", "", "on PostgreSQL, functions of the owner's do this"),
-    ("sqlite", "database/pipeline/check.rs", "count = 0", "PostgreSQL removes what is empty when it folds"),
     ("", "audit/chain.rs", "logs::Entity::one", "an entry by its key, where one of a batch cannot be read"),
 ];
 
