@@ -27,7 +27,7 @@ export TEST_RABBITMQ_SERVER
 NODE := $(shell [ "$${CI:-}" = true ] || [ -x "$(TEST_RABBITMQ_SERVER)" ] || echo missing)
 SKIPPED = $(if $(AMQP),broker::rabbitmq:: broker::rabbitmq_inbound:: broker::rabbitmq_losses::) $(if $(NODE),broker::rabbitmq_tls::)
 # What is about connections, TLS, contracts and the demo alone runs beside SQLite, and not once more beside PostgreSQL. Nor do the
-# plans yet: PostgreSQL collects all that a filter finds before it counts a part of it. `make plans` names the statements.
+# plans, for which tables are filled and explained for minutes: `make plans` is for them, and part of `make nightly`.
 ONCE := database::plans:: cli::demo:: service::compatibility:: broker::kafka_tls:: broker::rabbitmq_tls:: hostile::bodies:: hostile::heads:: hostile::memory:: hostile::readers:: hostile::streams::
 # $(call tests,SKIPPED): all tests but those whose names begin so.
 tests = $(if $(NEXTEST),cargo nextest run --workspace $(FEATURES),cargo test --workspace $(FEATURES)) \
@@ -180,7 +180,7 @@ upgrade: ## Run the previous release on today's schema, beside this one and afte
 	  fi
 
 .PHONY: plans
-plans: ## Explain every statement over full tables on PostgreSQL, where some of the counting of lists is beyond the bound
+plans: ## Explain every statement over full tables on PostgreSQL (takes some minutes; on SQLite, `make test` does)
 	TEST_DATABASE=postgres cargo test $(FEATURES) --test it -- --nocapture database::plans::
 
 .PHONY: accept
@@ -266,8 +266,8 @@ sdks: build ## Generate SDKs in eight ways, or SDK=NAME, compile them and run th
 ##@ At night, outside CI
 
 .PHONY: nightly
-nightly: ## Run faults, disks, outages, fuzz and the benchmarks, all of them even if one fails
-	@$(MAKE) --no-print-directory --keep-going faults disks outages hostile fuzz bench bench-totals bench-lists bench-feed bench-fairness bench-broker bench-refusals
+nightly: ## Run plans, faults, disks, outages, fuzz and the benchmarks, all of them even if one fails
+	@$(MAKE) --no-print-directory --keep-going plans faults disks outages hostile fuzz bench bench-totals bench-lists bench-feed bench-fairness bench-broker bench-refusals
 
 .PHONY: faults
 faults: ## Kill relays and a RabbitMQ of its own in 200 rounds, and drain 100,000 events (takes about 15 minutes)
