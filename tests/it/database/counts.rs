@@ -257,7 +257,8 @@ async fn a_page_of_a_large_list_costs_what_one_of_a_small_one_does() {
             ),
         ] {
             connection.execute_unprepared(&fill).await.unwrap();
-            // As autovacuum would within a minute: without statistics, PostgreSQL checks references by any index of the tenant's rows.
+            // As autovacuum would within a minute: without statistics, PostgreSQL checks a reference by any index that begins with
+            // the tenant.
             connection.execute_unprepared("ANALYZE").await.unwrap();
         }
     }
