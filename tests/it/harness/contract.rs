@@ -1,5 +1,11 @@
 //! The contract: its operations, and whether a reply conforms to it.
 
+use std::{
+    collections::HashMap,
+    sync::{Arc, LazyLock, Mutex},
+};
+
+use jsonschema::Validator;
 use poem::http::Method;
 use serde_json::{Map, Value, json};
 
@@ -7,6 +13,11 @@ use super::Reply;
 
 pub struct Contract {
     pub document: Value,
+    operations: Vec<Operation>,
+    /// The schemas of the components, as JSON Schema.
+    components: Value,
+    /// Those that values were checked with: to build one takes much longer than to use it.
+    validators: Mutex<HashMap<String, Arc<Validator>>>,
 }
 
 #[derive(Debug, Clone)]
@@ -61,22 +72,19 @@ impl Operation {
 }
 
 impl Contract {
-    pub fn emitted() -> Self {
-        Self { document: crm::service::contract::contract().document().clone() }
+    /// The one that this program emits.
+    pub fn emitted() -> &'static Self {
+        static EMITTED: LazyLock<Contract> = LazyLock::new(|| {
+            let document = crm::service::contract::contract().document().clone();
+            let mut components = json!({ "schemas": document["components"]["schemas"] });
+            to_json_schema(&mut components);
+            Contract { operations: operations(&document), components, validators: Mutex::default(), document }
+        });
+        &EMITTED
     }
 
     pub fn operations(&self) -> Vec<Operation> {
-        let paths = self.document["paths"].as_object().unwrap();
-        let of_path = |(template, methods): (&String, &Value)| {
-            let methods = methods.as_object().unwrap().clone();
-            let template = template.clone();
-            methods.into_iter().map(move |(method, definition)| Operation {
-                method: method.to_uppercase().parse().unwrap(),
-                template: template.clone(),
-                definition,
-            })
-        };
-        paths.iter().flat_map(of_path).collect()
+        self.operations.clone()
     }
 
     /// The resources: the path of each list, and the name of the id in the path of one (`follow_up_id`).
@@ -119,10 +127,8 @@ impl Contract {
             self.check_schema(&json!({ "$ref": format!("#/components/schemas/{schema}") }), &reply.body);
             assert_eq!(reply.body["requestId"], reply.header("X-Request-ID"));
         }
-        let operation = self
-            .operations()
-            .into_iter()
-            .find(|operation| operation.method == method && matches(&operation.template, path));
+        let operation =
+            self.operations.iter().find(|operation| operation.method == method && matches(&operation.template, path));
         let Some(operation) = operation else { return };
         let response = &operation.definition["responses"][status.to_string()];
         assert!(!response.is_null(), "{method} {path} answers {status}, which is not in the contract: {}", reply.text);
@@ -155,15 +161,31 @@ impl Contract {
     }
 
     pub fn violations(&self, schema: &Value, value: &Value) -> Vec<String> {
-        let mut root = schema.as_object().unwrap().clone();
-        if schema.to_string().contains("$ref") {
-            root.insert("components".to_owned(), json!({ "schemas": self.document["components"]["schemas"] }));
-        }
-        let mut root = Value::Object(root);
-        to_json_schema(&mut root);
-        let validator = jsonschema::options().with_draft(jsonschema::Draft::Draft7).build(&root).unwrap();
+        let validator =
+            Arc::clone(self.validators.lock().unwrap().entry(schema.to_string()).or_insert_with_key(|text| {
+                let mut root = schema.clone();
+                to_json_schema(&mut root);
+                if text.contains("$ref") {
+                    root["components"] = self.components.clone();
+                }
+                Arc::new(jsonschema::options().with_draft(jsonschema::Draft::Draft7).build(&root).unwrap())
+            }));
         validator.iter_errors(value).map(|error| format!("{error} at {}", error.instance_path())).collect()
     }
+}
+
+fn operations(document: &Value) -> Vec<Operation> {
+    let paths = document["paths"].as_object().unwrap();
+    let of_path = |(template, methods): (&String, &Value)| {
+        let methods = methods.as_object().unwrap().clone();
+        let template = template.clone();
+        methods.into_iter().map(move |(method, definition)| Operation {
+            method: method.to_uppercase().parse().unwrap(),
+            template: template.clone(),
+            definition,
+        })
+    };
+    paths.iter().flat_map(of_path).collect()
 }
 
 /// Translates OpenAPI 3.0 to JSON Schema, where `nullable` is a type, and closes objects, so that undocumented fields

@@ -87,7 +87,7 @@ pub const UNKNOWN_ID: &str = "019aa5c8-7d40-7c1e-b3a2-5f0e6d1c2b3a";
 pub struct Service {
     pub app: App,
     pub database: TestDatabase,
-    pub contract: Contract,
+    pub contract: &'static Contract,
     endpoint: Arc<dyn DynEndpoint<Output = Response>>,
     clock: ManualClock,
     requests: AtomicU64,
