@@ -6,6 +6,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     adapters::POLL,
+    steps::{FINISH, LEFT_TO_OTHERS},
     supervisor::{OnStop, Task},
 };
 use crate::{
@@ -16,12 +17,8 @@ use crate::{
     telemetry::metrics::Metrics,
 };
 
-/// How long others have the database to themselves after a step: so many times what it took.
-const LEFT_TO_OTHERS: u32 = 3;
 /// The pause before an erasure is tried again that failed.
 const RETRY: Duration = Duration::from_secs(5);
-/// How long the end of the service waits for a step that is under way. One that is cut off is taken again.
-const FINISH: Duration = Duration::from_secs(5);
 
 /// Takes a step of each erasure that is under way, in turn.
 pub(super) struct Erase {

@@ -2,8 +2,8 @@
 //! consumed, what belongs to deleted resources is removed, what is searched by is indexed anew, old data is deleted.
 //!
 //! Reading order: `tasks` which tasks a process runs · `adapters` what a task does in a step, and when it takes the next ·
-//! [`remove_deleted`], [`erase`], [`reindex`], [`search`], [`stage_history`], [`timeline`] and [`business_figures`] likewise ·
-//! `supervisor` the loop that all of them run in · [`retention`] what is past its time.
+//! [`remove_deleted`], [`erase`] and [`business_figures`] likewise · [`steps`] what is done in steps, slowly: [`reindex`],
+//! [`search`], [`stage_history`], [`timeline`] · `supervisor` the loop that all of them run in · [`retention`] what is past its time.
 
 mod adapters;
 mod business_figures;
@@ -13,6 +13,7 @@ mod remove_deleted;
 pub mod retention;
 mod search;
 mod stage_history;
+mod steps;
 mod supervisor;
 mod tasks;
 mod timeline;

@@ -1,28 +1,22 @@
-//! Indexes anew what the release before has written, so slowly that others hardly notice.
+//! Indexes anew what the release before has written.
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
-use super::supervisor::{OnStop, Task};
+use super::steps::Steps;
 use crate::{
     app::App,
     database::Database,
-    error::{Error, Result},
+    error::Result,
     pii::{
         PiiCipher, PiiTable,
         reindex::{self, Damage, Pass, Step},
     },
 };
 
-/// How long others have the database to themselves after a step: so many times what it took.
-const LEFT_TO_OTHERS: u32 = 3;
-/// How often it is looked for rows that a process of the release before has written, and how long a step that failed waits.
-const LOOK: Duration = Duration::from_secs(5);
 /// How long after a pass that met only values that do not open the next one begins. It begins sooner where rows come or go.
 const DAMAGED: Duration = Duration::from_mins(10);
-/// How long the end of the service waits for a step that is under way. One that is cut off is taken again.
-const FINISH: Duration = Duration::from_secs(5);
 
 /// Indexes phone numbers and e-mail addresses anew.
 pub(super) struct Reindex {
@@ -36,13 +30,12 @@ pub(super) struct Reindex {
     damaged: u64,
     /// Until when there is nothing to do about these.
     rest: Option<Instant>,
-    pause: Duration,
 }
 
 impl Reindex {
     pub fn new(app: &App, tables: Vec<PiiTable>) -> Self {
         let (database, cipher) = (Arc::clone(app.database()), Arc::clone(app.cipher()));
-        Self { database, cipher, tables, pass: Pass::default(), rows: 0, damaged: 0, rest: None, pause: LOOK }
+        Self { database, cipher, tables, pass: Pass::default(), rows: 0, damaged: 0, rest: None }
     }
 
     /// Whether nothing but what does not open is left. Rows that come and go in equal number are noticed when the rest is over;
@@ -70,32 +63,24 @@ impl Reindex {
     }
 }
 
-impl Task for Reindex {
-    const ON_STOP: OnStop = OnStop::FinishWithin(FINISH);
+impl Steps for Reindex {
+    const LOOK: Duration = Duration::from_secs(5);
+    const FAILURE: &'static str = "phone numbers and e-mail addresses cannot be indexed anew";
 
-    async fn step(&mut self) -> Result<()> {
-        self.pause = LOOK;
+    async fn step(&mut self) -> Result<bool> {
         if self.is_resting().await? {
-            return Ok(());
+            return Ok(false);
         }
         self.rest = None;
-        let started = Instant::now();
         match reindex::step(&self.database, &self.cipher, &self.tables, &mut self.pass).await? {
             Step::Indexed(rows) => {
                 self.rows += rows;
-                self.pause = started.elapsed() * LEFT_TO_OTHERS;
+                Ok(true)
             }
-            Step::Done(damage) => self.end_pass(damage),
+            Step::Done(damage) => {
+                self.end_pass(damage);
+                Ok(false)
+            }
         }
-        Ok(())
-    }
-
-    async fn pause(&mut self) {
-        sleep(self.pause).await;
-    }
-
-    fn report(&self, error: &Error) {
-        let cause = error.cause().unwrap_or_default();
-        tracing::error!(cause, "phone numbers and e-mail addresses cannot be indexed anew");
     }
 }

@@ -6,6 +6,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::{
     adapters::POLL,
+    steps::{FINISH, LEFT_TO_OTHERS},
     supervisor::{OnStop, Task},
 };
 use crate::{
@@ -17,12 +18,8 @@ use crate::{
 
 /// Maximum number of rows per step.
 const ROWS: u64 = 20;
-/// How long others have the database to themselves after a step: so many times what it took.
-const LEFT_TO_OTHERS: u32 = 3;
 /// The pause before a removal is tried again that failed.
 const RETRY: Duration = Duration::from_secs(5);
-/// How long the end of the service waits for a step that is under way. One that is cut off is taken again.
-const FINISH: Duration = Duration::from_secs(5);
 
 /// Removes what is deleted, a step of each deletion in turn.
 pub(super) struct RemoveDeleted {

@@ -13,6 +13,7 @@ use super::{
     retention::purge,
     search::BuildSearch,
     stage_history::FillStageHistory,
+    steps::Slowly,
     supervisor::Supervisor,
     timeline::FillTimelines,
 };
@@ -55,10 +56,10 @@ impl Background {
         tasks.assign_positions();
         tasks.supervisor.spawn(RemoveDeleted::new(app));
         tasks.supervisor.spawn(Erase::new(app));
-        tasks.supervisor.spawn(Reindex::new(app, tables));
-        tasks.supervisor.spawn(BuildSearch::new(app, searched));
-        tasks.supervisor.spawn(FillStageHistory::new(app));
-        tasks.supervisor.spawn(FillTimelines::new(app, owned));
+        tasks.supervisor.spawn(Slowly::new(Reindex::new(app, tables)));
+        tasks.supervisor.spawn(Slowly::new(BuildSearch::new(app, searched)));
+        tasks.supervisor.spawn(Slowly::new(FillStageHistory::new(app)));
+        tasks.supervisor.spawn(Slowly::new(FillTimelines::new(app, owned)));
         tasks.supervisor.spawn(ReadBusinessFigures::new(app));
         if app.config().events_relay {
             tasks.relay_events();
