@@ -169,7 +169,7 @@ impl Database {
     /// What `read` returned, or a fault of the database.
     pub async fn at_one_instant<T, F>(&self, tenant: &Tenant, read: F) -> Result<T>
     where
-        F: for<'t> Fn(&'t Transaction) -> BoxFuture<'t, Result<T>> + Send + Sync,
+        F: for<'t> Fn(&'t Transaction, &'t Tenant) -> BoxFuture<'t, Result<T>> + Send + Sync,
     {
         let deadline = Deadline::within(self.time_limit);
         let outcome = match self.read_snapshot(tenant, deadline, &read).await {
@@ -186,10 +186,10 @@ impl Database {
 
     async fn read_snapshot<T, F>(&self, tenant: &Tenant, deadline: Deadline, read: &F) -> Result<T>
     where
-        F: for<'t> Fn(&'t Transaction) -> BoxFuture<'t, Result<T>> + Send + Sync,
+        F: for<'t> Fn(&'t Transaction, &'t Tenant) -> BoxFuture<'t, Result<T>> + Send + Sync,
     {
         let snapshot = self.snapshot_of(&tenant.into(), deadline.remaining()).await?;
-        let outcome = read(&snapshot).await;
+        let outcome = read(&snapshot, tenant).await;
         snapshot.end().await;
         outcome
     }

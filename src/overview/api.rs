@@ -53,11 +53,10 @@ impl OverviewApi {
         /// The customer's id.
         customer_id: Path<PathId>,
     ) -> Result<Found<CustomerOverview>> {
-        let (tenant, id) = (caller.tenant().clone(), customer_id.0.uuid());
-        let read = app.database().at_one_instant(caller.tenant(), move |snapshot| {
-            let tenant = tenant.clone();
-            async move { store::customer(snapshot, &tenant, id).await }.boxed()
-        });
+        let id = customer_id.0.uuid();
+        let read = app
+            .database()
+            .at_one_instant(caller.tenant(), move |snapshot, tenant| store::customer(snapshot, tenant, id).boxed());
         let rows = read.await?;
         let readings = [
             app.reading::<customers::Entity>(&caller, std::slice::from_ref(&rows.customer)),
@@ -81,11 +80,10 @@ impl OverviewApi {
         /// The opportunity's id.
         opportunity_id: Path<PathId>,
     ) -> Result<Found<OpportunityOverview>> {
-        let (tenant, id) = (caller.tenant().clone(), opportunity_id.0.uuid());
-        let read = app.database().at_one_instant(caller.tenant(), move |snapshot| {
-            let tenant = tenant.clone();
-            async move { store::opportunity(snapshot, &tenant, id).await }.boxed()
-        });
+        let id = opportunity_id.0.uuid();
+        let read = app
+            .database()
+            .at_one_instant(caller.tenant(), move |snapshot, tenant| store::opportunity(snapshot, tenant, id).boxed());
         let rows = read.await?;
         let reading = app.reading::<customers::Entity>(&caller, std::slice::from_ref(&rows.customer));
         let view = PiiView::new(app.cipher(), caller.visibility);
@@ -112,12 +110,11 @@ impl OverviewApi {
         /// Only items of these types, separated by commas. At most 10,000 items are looked at for a page.
         types: Query<TypesFilter>,
     ) -> Result<Found<Timeline>> {
-        let (tenant, id) = (caller.tenant().clone(), customer_id.0.uuid());
+        let id = customer_id.0.uuid();
         let page = after.page(app.cipher(), caller.tenant(), PageNumber::FIRST, limit.0)?;
         let slice = Slice { after: page.slice.after.clone(), types: types.0, limit: page.slice.limit };
-        let read = app.database().at_one_instant(caller.tenant(), move |snapshot| {
-            let (tenant, slice) = (tenant.clone(), slice.clone());
-            async move { store::timeline(snapshot, &tenant, id, slice).await }.boxed()
+        let read = app.database().at_one_instant(caller.tenant(), move |snapshot, tenant| {
+            store::timeline(snapshot, tenant, id, slice.clone()).boxed()
         });
         let store::TimelineRows { items, next, since } = read.await?;
         let next = next.map(|place| page.cursor(app.cipher(), &place)).transpose()?;
