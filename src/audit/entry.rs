@@ -71,7 +71,10 @@ impl AuditedAction {
 
 /// An entry that is ready to be written.
 #[derive(Debug, Clone)]
-pub struct AuditEntry(logs::Model);
+pub struct AuditEntry {
+    row: logs::Model,
+    changes: Vec<FieldChange>,
+}
 
 impl AuditEntry {
     /// An entry that records that `actor` did this now.
@@ -81,7 +84,7 @@ impl AuditEntry {
     pub fn new(ids: &IdSource, actor: &Actor, action: AuditedAction) -> Result<Self> {
         let Actor { tenant, name, client, request_id, trace_id } = actor.clone();
         let AuditedAction { action, kind, id, changes, summary } = action;
-        Ok(Self(logs::Model {
+        let row = logs::Model {
             tenant_id: tenant.as_str().to_owned(),
             audit_log_id: ids.next(),
             occurred_at: ids.now().0,
@@ -95,12 +98,13 @@ impl AuditEntry {
             changes: serde_json::to_string(&changes).map_err(Error::internal)?,
             summary,
             knows_timeline: Some(true),
-        }))
+        };
+        Ok(Self { row, changes })
     }
 
-    /// The entry as it is written.
-    pub(crate) fn row(&self) -> &logs::Model {
-        &self.0
+    /// The entry as it is written, and its changes.
+    pub(crate) fn parts(&self) -> (&logs::Model, &[FieldChange]) {
+        (&self.row, &self.changes)
     }
 }
 
@@ -111,9 +115,9 @@ impl AuditEntry {
 #[expect(clippy::disallowed_methods, reason = "entries are written here and nowhere else")]
 pub async fn write(db: &impl ConnectionTrait, entries: &[AuditEntry]) -> Result<()> {
     for entries in entries.chunks(ROWS) {
-        let rows = entries.iter().map(|AuditEntry(row)| row.clone().into_active_model());
+        let rows = entries.iter().map(|AuditEntry { row, .. }| row.clone().into_active_model());
         logs::Entity::insert_many(rows).exec_without_returning(db).await?;
-        let places = entries.iter().map(|AuditEntry(row)| {
+        let places = entries.iter().map(|AuditEntry { row, .. }| {
             queue::Model { tenant_id: row.tenant_id.clone(), audit_log_id: row.audit_log_id }.into_active_model()
         });
         queue::Entity::insert_many(places).exec_without_returning(db).await?;

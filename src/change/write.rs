@@ -14,7 +14,7 @@ use crate::{
     error::{Error, Result},
     events::event::NewEvent,
     resource::{Action, Published, deletion},
-    timeline::{Model, items},
+    timeline::items,
     values::normal_form::sort_key,
 };
 
@@ -163,9 +163,8 @@ impl Change<'_> {
             _ => None,
         };
         // The timeline of a customer goes with it: what goes along is not told there.
-        let is_told = |item: &Model| !(self.removes && item.customer_id == self.id());
-        let items: Vec<Model> = items(entry.row(), owner)?.into_iter().filter(is_told).collect();
-        self.timeline.extend(items);
+        let gone = self.removes.then_some(self.id());
+        self.timeline.extend(items(entry.parts(), owner).into_iter().filter(|item| Some(item.customer_id) != gone));
         self.entries.push(entry);
         Ok(())
     }

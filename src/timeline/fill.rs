@@ -146,7 +146,7 @@ async fn items_of(
         }
     };
     *known = Some((id, after));
-    items(entry, before)
+    Ok(items((entry, &changes), before))
 }
 
 /// The customer of a resource after an entry that does not say it.

@@ -49,12 +49,8 @@ pub(super) fn changes(entry: &logs::Model) -> Result<Vec<FieldChange>> {
 
 /// The items of an entry: none, one, or one for each of the two customers between which a row moves. `owner` is the customer of the
 /// resource where the entry does not say it.
-///
-/// # Errors
-/// Internal, if the stored changes are not a valid list.
-pub(crate) fn items(entry: &logs::Model, owner: Option<Uuid>) -> Result<Vec<Model>> {
-    let Some((kind, id)) = about(entry) else { return Ok(Vec::new()) };
-    let changes = changes(entry)?;
+pub(crate) fn items((entry, changes): (&logs::Model, &[FieldChange]), owner: Option<Uuid>) -> Vec<Model> {
+    let Some((kind, id)) = about(entry) else { return Vec::new() };
     let item = |customer: Option<Uuid>, types: Vec<TimelineType>| {
         let customer_id = customer.filter(|_| !types.is_empty())?;
         Some(Model {
@@ -71,11 +67,11 @@ pub(crate) fn items(entry: &logs::Model, owner: Option<Uuid>) -> Result<Vec<Mode
         })
     };
     let with = |first: Option<TimelineType>| {
-        first.into_iter().chain(updates(kind, entry, &changes)).collect::<Vec<TimelineType>>()
+        first.into_iter().chain(updates(kind, entry, changes)).collect::<Vec<TimelineType>>()
     };
-    let items = match (entry.action, Owner::of(&changes)) {
-        (AuditAction::Create, Owner::Moved(_, customer)) => vec![item(customer, created(kind, &changes))],
-        (AuditAction::Create, Owner::Unsaid) => vec![item(owner, created(kind, &changes))],
+    let items = match (entry.action, Owner::of(changes)) {
+        (AuditAction::Create, Owner::Moved(_, customer)) => vec![item(customer, created(kind, changes))],
+        (AuditAction::Create, Owner::Unsaid) => vec![item(owner, created(kind, changes))],
         (AuditAction::Delete, Owner::Moved(customer, _)) => vec![item(customer, removed(kind).into_iter().collect())],
         (AuditAction::Delete, Owner::Unsaid) => vec![item(owner, removed(kind).into_iter().collect())],
         (AuditAction::Update, Owner::Moved(from, to)) => {
@@ -84,7 +80,7 @@ pub(crate) fn items(entry: &logs::Model, owner: Option<Uuid>) -> Result<Vec<Mode
         (AuditAction::Update, Owner::Unsaid) => vec![item(owner, with(None))],
         (AuditAction::Read | AuditAction::Refuse, _) => Vec::new(),
     };
-    Ok(items.into_iter().flatten().collect())
+    items.into_iter().flatten().collect()
 }
 
 /// The resource whose change the entry is about.
