@@ -130,7 +130,7 @@ impl<T: Type + Serialize> ContractValue for List<T> {
             };
             let total_exact = MetaSchema {
                 description: Some(
-                    "Whether `total` is the exact number. `false`: so many were counted, and there may be more, because \
+                    "Whether `total` is the exact number. `false`: there are at least so many, and there may be more, because \
                      with filters at most 10,000 items are looked at; also where `total=false` was asked.",
                 ),
                 example: Some(Value::from(true)),

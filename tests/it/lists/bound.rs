@@ -102,3 +102,38 @@ async fn groups_of_equal_values_may_be_larger_than_the_bound() {
         }
     }
 }
+
+/// Customers whose ids end in a zero byte, as one in 256 does: all of them are in the sample.
+async fn fill_sample(database: &DatabaseConnection, tenant: &str, rows: usize) {
+    let id = match on_postgres() {
+        true => "CAST(lpad(to_hex(n), 30, '0') || '00' AS uuid)",
+        false => "unhex(printf('%030x', n) || '00')",
+    };
+    let at = if on_postgres() { "timestamptz '2026-01-01'" } else { "'2026-01-01T00:00:00+00:00'" };
+    let insert = format!(
+        "INSERT INTO customers (tenant_id, customer_id, name, status, created_at, updated_at, version) \
+         SELECT '{tenant}', {id}, 'x', 0, {at}, {at}, 1 FROM ({}) AS numbers",
+        numbers(rows)
+    );
+    database.execute_unprepared(&insert).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_sample_tells_that_far_more_rows_than_are_counted_meet_the_filters() {
+    let service = Service::start().await;
+    let database = service.database.connect().await;
+    // In a sample of one row in 256, ten thousand rows would be 39.
+    fill_sample(&database, "few", 155).await;
+    fill_sample(&database, "many", 156).await;
+    for filters in ["status=0", "status=0&createdFrom=2025-12-31T00:00:00Z", "hasOpenOpportunities=false"] {
+        for (tenant, total) in [("few", json!([155, true])), ("many", json!([10_000, false]))] {
+            let path = format!("/customers?{filters}&pageSize=1");
+            let page = service.get(&path).tenant(tenant).send().await.expect(200).body;
+            assert_eq!(json!([page["total"], page["totalExact"]]), total, "{tenant}: {path}");
+        }
+        // What does not meet the filters is not in it.
+        let other = filters.replace("status=0", "status=1").replace("=false", "=true");
+        let page = service.get(&format!("/customers?{other}")).tenant("many").send().await.expect(200).body;
+        assert_eq!((&page["total"], &page["totalExact"]), (&json!(0), &json!(true)), "{other}");
+    }
+}

@@ -3,7 +3,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | [`data`] | the rows |
+//! | [`data`], [`rows`] | tables, and what they are filled with |
 //! | [`walk`] | what runs statements: operations, tasks, commands |
 //! | [`watch`] | which statements these are |
 //! | [`sources`] | whether any line of the source was left out |
@@ -14,6 +14,7 @@ mod data;
 mod exceptions;
 mod explain;
 mod postgres;
+mod rows;
 mod sources;
 mod sqlite;
 mod walk;
@@ -24,10 +25,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use sea_orm::{ConnectionTrait, Value};
 use uuid::Uuid;
 
-use data::{HUBS, LARGE, MIDDLE, fill_tables, hub, tables};
+use data::{LARGE, MIDDLE, fill_tables, tables};
 use exceptions::{EXCEPTIONS, WITHOUT_STATEMENT};
 use explain::{Explained, bound_for, complaint, is_of_commands};
 use postgres::Postgres;
+use rows::{HUBS, hub};
 use sqlite::Sqlite;
 use watch::{Seen, Watch};
 

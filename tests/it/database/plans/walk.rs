@@ -29,7 +29,8 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
-    data::{HUBS, LARGE, MIDDLE, hub},
+    data::{LARGE, MIDDLE},
+    rows::{HUBS, hub},
     watch::Watch,
 };
 use crate::harness::{
