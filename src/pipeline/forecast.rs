@@ -199,7 +199,7 @@ impl Expected {
 
 #[cfg(test)]
 mod tests {
-    use chrono::{DateTime, Utc};
+    use chrono::{DateTime, NaiveTime, Utc};
 
     use super::{ForecastInterval, Measure, Sum, forecast};
     use crate::{
@@ -218,10 +218,19 @@ mod tests {
         Sum { measure, day, currency, stage, next_stage, count, amount, from_seconds: from, to_seconds: to }
     }
 
+    fn day(text: &str) -> Date {
+        let Ok(day) = text.parse() else { panic!("{text}") };
+        Date(day)
+    }
+
+    fn midnight(text: &str) -> DateTime<Utc> {
+        day(text).0.and_time(NaiveTime::MIN).and_utc()
+    }
+
     /// Negotiation takes 10 days, Proposal 20; of Qualification there are too few cases.
     #[test]
     fn a_forecast_is_what_is_computed_by_hand() {
-        let now: DateTime<Utc> = "2026-01-20T00:00:00Z".parse().unwrap();
+        let now = midnight("2026-01-20");
         let at = now.timestamp();
         let sums = [
             sum(Measure::Moved, 4, (5, 0), (0, 50 * DAY)),
@@ -236,8 +245,12 @@ mod tests {
             sum(Measure::Entered, 4, (1, 5), (0, at - 400 * DAY)),
             sum(Measure::Entered, 2, (3, 700), (0, 3 * at)),
         ];
-        let found = forecast(&sums, true, ForecastInterval::Month, Timestamp(now)).unwrap();
-        let of = |stage| found.velocity.iter().find(|one| one.stage == stage).unwrap();
+        let found = forecast(&sums, true, ForecastInterval::Month, Timestamp(now));
+        let Ok(found) = found else { panic!("{found:?}") };
+        let of = |stage| match found.velocity.iter().find(|one| one.stage == stage) {
+            Some(one) => one,
+            None => panic!("{stage:?} is not among {:?}", found.velocity),
+        };
         assert_eq!(of(OpportunityStage::Negotiation).seconds_to_close, Nullable(Some(Seconds(10 * DAY))));
         assert_eq!(of(OpportunityStage::Proposal).mean_seconds, Nullable(Some(Seconds(20 * DAY))));
         assert_eq!(of(OpportunityStage::Proposal).seconds_to_close, Nullable(Some(Seconds(30 * DAY))));
@@ -254,7 +267,6 @@ mod tests {
                 (one.from, one.count.0, one.expected_cents.clone(), one.low_cents.clone(), one.high_cents.clone())
             })
             .collect();
-        let day = |text: &str| Date(text.parse().unwrap());
         let cents = |sum| SumCents::exact(sum);
         // 800.8 + 4 = 804.8 in January; 1000.5 in February, or in March.
         assert_eq!(told[0], (day("2026-01-01"), 3, cents(805), cents(805), cents(805)));
@@ -265,13 +277,14 @@ mod tests {
 
     #[test]
     fn with_too_few_cases_nothing_is_forecast() {
-        let now: DateTime<Utc> = "2026-01-20T00:00:00Z".parse().unwrap();
+        let now = midnight("2026-01-20");
         let sums =
             [sum(Measure::Moved, 4, (4, 0), (0, 4 * DAY)), sum(Measure::Entered, 4, (1, 100), (0, now.timestamp()))];
-        let found = forecast(&sums, true, ForecastInterval::Week, Timestamp(now)).unwrap();
+        let found = forecast(&sums, true, ForecastInterval::Week, Timestamp(now));
+        let Ok(found) = found else { panic!("{found:?}") };
         let [euros] = found.currencies.as_slice() else { panic!("{:?}", found.currencies) };
         assert_eq!(euros.intervals.len(), 13);
-        assert_eq!(euros.intervals[0].from, Date("2026-01-19".parse().unwrap()));
+        assert_eq!(euros.intervals[0].from, day("2026-01-19"));
         assert!(euros.intervals.iter().all(|one| one.expected_cents == Nullable(None)), "{euros:?}");
         assert_eq!(euros.unknown_count, Count(1));
     }

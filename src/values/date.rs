@@ -97,10 +97,13 @@ mod tests {
 
     #[test]
     fn a_day_is_a_full_date() {
-        let day = |text| DateFilter::read(Some(text)).unwrap().unwrap();
+        let day = |text| match DateFilter::read(Some(text)) {
+            Ok(Some(day)) => day,
+            other => panic!("{text}: {other:?}"),
+        };
         assert_eq!((day("1970-01-01").number(), day("2024-02-29").number()), (0, 19_782));
         assert_eq!(day("2024-02-29").plus(1), day("2024-03-01"));
-        assert_eq!(serde_json::to_value(day("2026-01-31")).unwrap(), "2026-01-31");
+        assert!(serde_json::to_value(day("2026-01-31")).is_ok_and(|json| json == "2026-01-31"));
         assert_eq!(DateFilter::read(None), Ok(None::<Date>));
         for wrong in ["", "2026-1-31", "2026-02-30", "2026-01-31T00:00:00Z", "1969-12-31", "3000-01-01", "+2026-01-1"] {
             assert!(DateFilter::read(Some(wrong)).is_err(), "{wrong}");
