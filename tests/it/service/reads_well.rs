@@ -146,7 +146,7 @@ fn each_operation_names_its_scope_and_who_may_not() {
         assert!(description.ends_with(words), "{description}");
         let forbidden = &operation.definition["responses"]["403"];
         assert!(forbidden["headers"]["WWW-Authenticate"]["example"].as_str().unwrap().contains(scope));
-        let examples = examples(&contract, &forbidden["content"]["application/json"]);
+        let examples = examples(contract, &forbidden["content"]["application/json"]);
         let lacking = examples.iter().find(|(name, _)| name == "scope").unwrap();
         assert_eq!(lacking.1["value"]["details"], format!("the token lacks the scope {scope}"));
     }
@@ -160,7 +160,7 @@ async fn the_errors_in_examples_are_what_the_service_answers() {
     let mut tried = 0;
     for operation in operations(&service).into_iter().filter(Operation::is_secured) {
         let examples = |status: &str| {
-            examples(&contract, &operation.definition["responses"][status]["content"]["application/json"])
+            examples(contract, &operation.definition["responses"][status]["content"]["application/json"])
         };
         for (name, example) in examples("400") {
             let call = request(&service, &operation, &ids);
