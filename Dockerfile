@@ -16,7 +16,11 @@ RUN mkdir -p src migration/src tests/it \
     && rm -r src migration/src tests
 
 COPY migration migration
+COPY openapi/api_contract.yaml openapi/
+COPY build.rs ./
 COPY src src
+# What the sources are: `crm --version` says it.
+ARG CRM_BUILD_COMMIT
 # Cargo compares times: what was just copied may be older than what was built from the placeholders.
 RUN find src migration -name '*.rs' -exec touch {} + \
     && mkdir -p tests/it && echo 'fn main() {}' > tests/it/main.rs \

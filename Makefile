@@ -356,4 +356,4 @@ release-contract: build ## Freeze the contracts and keep them in openapi/release
 
 .PHONY: image
 image: ## Build the container image
-	docker build -t crm .
+	docker build --build-arg CRM_BUILD_COMMIT="$$(git rev-parse HEAD 2>/dev/null)" -t crm .

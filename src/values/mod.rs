@@ -6,13 +6,14 @@
 //!
 //! Also here: [`clock`] for time and new ids, and what requests consist of: [`page`], [`query`], [`request_id`],
 //! [`json`]; [`normal_form`], [`grams`] and [`search_text`] for how text is sorted and searched; [`unknown_name`] for what is said of a field or
-//! parameter that does not exist.
+//! parameter that does not exist; [`build`] for what the program itself is.
 //!
 //! Reading order: [`contract`], then [`text`], [`optional`], [`id`], [`timestamp`], [`number`], [`integer_enum`],
 //! [`tenant`], [`shown`], [`currency`], [`figure`],
 //! [`date`].
 
 pub mod amount;
+pub mod build;
 pub mod clock;
 pub mod contract;
 pub mod currency;
