@@ -12,13 +12,13 @@ use clap::Args;
 
 use super::{
     context::{ExitOutcome, StopSignal, print},
-    serve::{serve, start, take_port},
+    serve::{serve, start},
 };
 use crate::{
     auth::{DevelopmentToken, sign},
     config::DemoConfig,
     demo::{DemoDirectory, FilledTenant, fill},
-    http::server::{self, descriptors::most_connections},
+    http::server::{descriptors::most_connections, port::Port},
     service::private::PrivateListener,
     telemetry::{self, StandardError},
     values::Clock,
@@ -57,7 +57,7 @@ pub(super) async fn run(args: &DemoArgs, stderr: &StandardError) -> ExitOutcome 
     let demo = DemoConfig::new(args.host, args.port, directory.path())?;
     telemetry::start(&demo.config.log, demo.config.log_format, stderr);
     let address = demo.config.address();
-    let port = take_port(address).map_err(|error| cannot_listen(address, &error))?;
+    let port = Port::bind(address).map_err(|error| cannot_listen(address, &error))?;
     if !demo.unused.is_empty() {
         print(&format!("Set, but not used by the demo: {}.", demo.unused.join(", ")))?;
     }
@@ -72,9 +72,9 @@ pub(super) async fn run(args: &DemoArgs, stderr: &StandardError) -> ExitOutcome 
         () = stop_signal.received() => return forget(directory),
     };
     let connections = most_connections(demo.config.database_connections);
-    let listener = port.listen(server::BACKLOG).map_err(|error| cannot_listen(address, &error))?;
+    let listener = port.listen().map_err(|error| cannot_listen(address, &error))?;
     let private = PrivateListener::start(&app);
-    let addresses = (listener.local_addr()?, private.as_ref().map(PrivateListener::address));
+    let addresses = (listener.address()?, private.as_ref().map(PrivateListener::address));
     let greeting = greeting(&demo, &tenants, stopwatch.elapsed(), addresses)?;
     // Requests are answered from here on: the system keeps those that come before `serve` accepts them.
     print(&greeting)?;

@@ -1,13 +1,18 @@
 //! `crm serve`: the service, from configuration to shutdown.
 //!
 //! The port is bound first: if it is taken, the database stays untouched. Listening begins last, when requests can be
-//! answered: until then connections are refused, and do not hang.
+//! answered: until then connections are refused, and do not hang. Where a service manager hands over a socket, its connections
+//! wait there.
 
 use std::{error::Error, io, net::SocketAddr, sync::Arc};
 
-use tokio::net::{TcpListener, TcpSocket};
+use listenfd::ListenFd;
+use sd_notify::NotifyState;
 
-use super::context::{ExitOutcome, StopSignal, check_schema, fault, open};
+use super::{
+    context::{ExitOutcome, StopSignal, check_schema, fault, open},
+    service_manager,
+};
 use crate::{
     app::App,
     background::{Background, retention},
@@ -15,7 +20,11 @@ use crate::{
     database::{self, migrate, permissions, reach::reach},
     http::{
         limits::Limits,
-        server::{self, descriptors::most_connections},
+        server::{
+            self,
+            descriptors::most_connections,
+            port::{Listening, Port},
+        },
     },
     service::{
         private::PrivateListener,
@@ -24,31 +33,36 @@ use crate::{
     },
 };
 
-pub(super) async fn run(config: Config) -> ExitOutcome {
+/// Serves; at the socket that the service manager hands over, if it does.
+pub(super) async fn run(config: Config, handed_over: ListenFd) -> ExitOutcome {
     say_what_is_trusted(&config);
     let mut stop_signal = StopSignal::listen()?;
     let connections = most_connections(config.database_connections);
     let address = config.address();
     let taken = |error| format!("cannot listen on {address}: {error}");
-    let port = take_port(address).map_err(taken)?;
+    let port = take_port(address, handed_over).map_err(taken)?;
     let app = tokio::select! {
-        app = start(config) => app?,
+        app = service_manager::starting(start(config)) => app?,
         () = stop_signal.received() => {
             tracing::info!("stopped before it served");
             return Ok(());
         }
     };
-    let listener = port.listen(server::BACKLOG).map_err(taken)?;
-    let address = listener.local_addr()?;
+    let listener = port.listen().map_err(taken)?;
+    let address = listener.address()?;
     let private = PrivateListener::start(&app);
     tracing::info!(%address, connections, docs = format!("http://{address}/docs"), "serving");
-    serve(&app, listener, connections, private, stop_signal).await
+    service_manager::tell(NotifyState::Ready);
+    tokio::select! {
+        served = serve(&app, listener, connections, private, stop_signal) => served,
+        never = service_manager::keep_watchdog_calm() => match never {},
+    }
 }
 
 /// Serves at most so many connections until it is told to stop, and then finishes what is under way.
 pub(super) async fn serve(
     app: &App,
-    listener: TcpListener,
+    listener: Listening,
     connections: usize,
     private: Option<PrivateListener>,
     mut stop_signal: StopSignal,
@@ -57,6 +71,7 @@ pub(super) async fn serve(
     let stop = async move {
         stop_signal.received().await;
         stopping.stopping().cancel();
+        service_manager::tell(NotifyState::Stopping);
         if !lame_duck.is_zero() {
             tracing::info!(seconds = lame_duck.as_secs_f64(), "stopping: no longer ready, and still serving");
             tokio::select! {
@@ -104,13 +119,15 @@ fn say_what_is_trusted(config: &Config) {
     }
 }
 
-/// Binds the port without listening on it: connections are refused until the service can answer.
-pub(super) fn take_port(address: SocketAddr) -> io::Result<TcpSocket> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    // Connections of the previous process in TIME_WAIT must not block the port.
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    Ok(socket)
+/// The socket that is handed over, or else the port of this address.
+fn take_port(address: SocketAddr, mut handed_over: ListenFd) -> io::Result<Port> {
+    match handed_over.take_tcp_listener(0) {
+        Ok(Some(listener)) => Ok(Port::handed_over(listener)),
+        Ok(None) => Port::bind(address),
+        Err(error) => {
+            Err(io::Error::other(format!("what was handed over is not the socket of a TCP listener: {error}")))
+        }
+    }
 }
 
 /// Opens the application, after migrating or checking the schema; the retention begins before anything is written.

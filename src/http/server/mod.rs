@@ -11,13 +11,14 @@
 //!
 //! The end comes in two steps. Once the service is *stopping*, connections and requests are still taken, but each reply
 //! says that it is the connection's last. Once it is *closing*, connections that wait in the kernel are taken, and
-//! further ones are refused; each open connection has a moment for a request that is on its way, and is closed after it.
+//! further ones are refused, or left to the next process ([`port`]); each open connection has a moment for a request that is on its way, and is closed after it.
 
 mod activity;
 mod answer;
 mod connection;
 pub mod descriptors;
 mod frames;
+pub mod port;
 mod reply;
 mod slots;
 mod unread;
@@ -42,14 +43,13 @@ use self::{
     activity::{Activity, Ending},
     answer::Answering,
     connection::{Connection, Version},
+    port::{BACKLOG, Listening},
     reply::Streams,
     slots::ConnectionSlots,
 };
 use super::limits::{CONNECTION_WINDOW, HEAD_BUFFER, Limits, REPLY_BUFFER, STREAM_WINDOW, STREAMS};
 use crate::telemetry::metrics::{HttpLimit, Metrics};
 
-/// Maximum number of connections that wait in the kernel to be accepted.
-pub const BACKLOG: u32 = 1024;
 /// How long connections may take to end after the server begins to close.
 const DRAIN: Duration = Duration::from_secs(20);
 /// How long a connection of HTTP/2 that was kept long enough may take to end.
@@ -63,14 +63,15 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// # Errors
 /// An error of the listening socket.
 pub async fn serve(
-    listener: TcpListener,
+    listener: impl Into<Listening>,
     endpoint: impl Endpoint<Output = Response> + 'static,
     stopping: CancellationToken,
     close: impl Future<Output = ()>,
     limits: Limits,
     metrics: Arc<Metrics>,
 ) -> io::Result<()> {
-    let (limits, address) = (Arc::new(limits), listener.local_addr()?);
+    let listener = listener.into();
+    let (limits, address) = (Arc::new(limits), listener.address()?);
     let server = Arc::new(Server {
         slots: Arc::new(ConnectionSlots::new(Arc::clone(&limits), Arc::clone(&metrics))),
         answering: Answering { endpoint, address, limits: Arc::clone(&limits), stopping },
@@ -81,7 +82,7 @@ pub async fn serve(
     });
     let connections = Connections { server, tasks: TaskTracker::new(), cut_off: CancellationToken::new() };
     tokio::select! {
-        () = connections.accept(&listener) => {}
+        () = connections.accept(&listener.socket) => {}
         () = close => {}
     }
     connections.close(listener).await
@@ -138,12 +139,13 @@ impl<E: Endpoint<Output = Response> + 'static> Connections<E> {
     }
 
     /// Takes the connections that the kernel has accepted already, which closing the listener would reset, and waits
-    /// until all have ended.
-    async fn close(self, listener: TcpListener) -> io::Result<()> {
-        let listener = listener.into_std()?;
+    /// until all have ended. Those of a socket that stays open are the next process's.
+    async fn close(self, listener: Listening) -> io::Result<()> {
+        let waiting = if listener.stays_open { 0 } else { BACKLOG };
+        let listener = listener.socket.into_std()?;
         self.server.closing.cancel();
         let ended = async {
-            for _ in 0..BACKLOG {
+            for _ in 0..waiting {
                 let Ok((stream, remote)) = listener.accept() else { break };
                 // Those that are open end by themselves now.
                 let Some(permit) = self.server.slots.next().await else { break };

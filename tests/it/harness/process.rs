@@ -3,6 +3,8 @@
 use std::{
     fmt::Display,
     io::{BufRead, BufReader, Read},
+    net::TcpListener,
+    os::fd::OwnedFd,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -138,6 +140,24 @@ impl Process {
         program.arg(format!("--nofile={descriptors}")).args([env!("CARGO_BIN_EXE_crm"), "serve"]).env_clear();
         let variables = [("CRM_METRICS_ADDR", "127.0.0.1:0"), ("CRM_TRUSTED_PROXIES", "127.0.0.0/8")];
         started(Self::launch(program, "serving", &database.url(), &variables))
+    }
+
+    /// Starts the service on a socket that is handed over to it, as by systemd: as descriptor 3, for this process alone.
+    pub fn handed_over(socket: &TcpListener, database: &TestDatabase, variables: &[(&str, &str)]) -> Self {
+        started(Self::try_handed_over(socket.try_clone().unwrap().into(), database, variables))
+    }
+
+    /// The same with whatever is behind this descriptor; the log, where it does not start.
+    pub fn try_handed_over(
+        socket: OwnedFd,
+        database: &TestDatabase,
+        variables: &[(&str, &str)],
+    ) -> Result<Self, String> {
+        let mut program = Command::new("sh");
+        let hand_over = r#"exec 3<&0 0</dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec "$0" serve"#;
+        program.args(["-c", hand_over, env!("CARGO_BIN_EXE_crm")]).env_clear();
+        program.stdin(socket);
+        Self::launch(program, "serving", &database.url(), variables)
     }
 
     fn launch(

@@ -14,5 +14,6 @@ mod pages;
 mod probes;
 mod rates;
 mod restarts;
+mod service_manager;
 mod spellings;
 mod unknown_names;

@@ -29,16 +29,16 @@ use crate::harness::{AMPLE, Process, SECRET, TestDatabase, free_port, sign_hs256
 /// How often the client asks for the health of each instance.
 const POLL: Duration = Duration::from_millis(100);
 /// How many requests are sent at once.
-const WORKERS: usize = 4;
+pub(super) const WORKERS: usize = 4;
 
 fn token() -> String {
     sign_hs256(&json!({ "exp": 4_000_000_000_u64 }), SECRET)
 }
 
 /// An address that requests are sent to while it is healthy.
-struct Instance {
-    port: u16,
-    healthy: AtomicBool,
+pub(super) struct Instance {
+    pub(super) port: u16,
+    pub(super) healthy: AtomicBool,
 }
 
 impl Instance {
@@ -57,19 +57,19 @@ impl Instance {
 
 /// What the requests came to, and the first failures.
 #[derive(Default)]
-struct Outcome {
-    answered: AtomicUsize,
+pub(super) struct Outcome {
+    pub(super) answered: AtomicUsize,
     /// How often a connection was opened.
     opened: AtomicUsize,
-    failures: Mutex<Vec<String>>,
-    stop: AtomicBool,
+    pub(super) failures: Mutex<Vec<String>>,
+    pub(super) stop: AtomicBool,
 }
 
 type Sender = http1::SendRequest<Full<Bytes>>;
 
 impl Outcome {
     /// Sends one request after the other, each once, over connections that are kept for as long as they are open.
-    async fn send(self: Arc<Self>, worker: usize, instances: Arc<[Instance; 2]>) {
+    pub(super) async fn send(self: Arc<Self>, worker: usize, instances: Arc<[Instance; 2]>) {
         let (token, mut kept) = (token(), BTreeMap::<u16, Sender>::new());
         for number in 0.. {
             if self.stop.load(Ordering::SeqCst) {
