@@ -3,10 +3,11 @@
 use std::{error::Error, fmt::Write as _, process::ExitCode};
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use listenfd::ListenFd;
 use rustix::{fs::Mode, process::umask};
 
 use super::{
-    audit, contract, demo, doctor, healthcheck, inbound, keygen, keys, migrate, openapi, outbox, privacy, relay,
+    audit, contract, copy, demo, doctor, healthcheck, inbound, keygen, keys, migrate, openapi, outbox, privacy, relay,
     report, retention, search, serve, token,
 };
 use crate::{
@@ -65,6 +66,8 @@ enum Command {
     /// Check that what the service keeps of its data is right, while it runs
     #[command(subcommand)]
     Doctor(doctor::Task),
+    /// Copy all data from SQLite to PostgreSQL or back, and compare it row by row; writes to the source are refused meanwhile
+    Copy(copy::CopyArgs),
     /// Manage what text is found by
     #[command(subcommand)]
     Search(search::Task),
@@ -109,7 +112,8 @@ fn run(command: Command, stderr: &StandardError) -> Result<ExitCode, Box<dyn Err
     let log_warnings = || log(Some("warn"));
     let outcome = match command {
         Command::Contract(task) => return wait(contract::run(task)),
-        Command::Serve => wait(serve::run(log_all()?)),
+        // Taken while no other thread can read the environment: what was handed over is removed from it.
+        Command::Serve => wait(serve::run(log_all()?, ListenFd::from_env())),
         Command::Demo(args) => wait(demo::run(&args, stderr)),
         Command::Migrate(direction) => wait(migrate::run(&log_warnings()?, direction)),
         Command::Openapi => openapi::openapi(),
@@ -124,6 +128,7 @@ fn run(command: Command, stderr: &StandardError) -> Result<ExitCode, Box<dyn Err
         Command::Audit(task) => wait(audit::run(log_warnings()?, task)),
         Command::Privacy(task) => wait(privacy::run(log_warnings()?, task)),
         Command::Doctor(task) => wait(doctor::run(log_warnings()?, task)),
+        Command::Copy(args) => wait(copy::run(log_warnings()?, args)),
         Command::Search(task) => wait(search::run(log_warnings()?, task)),
         Command::Report(task) => wait(report::run(log_warnings()?, task)),
         Command::Retention(task) => wait(retention::run(log_warnings()?, task)),

@@ -31,21 +31,22 @@ pub(super) struct CountsArgs {
 
 pub(super) async fn run(config: Config, Task::Counts(args): Task) -> ExitOutcome {
     let database = open_database(&config).await?;
-    let outcome = counts(&database, &args).await;
+    let outcome = counts(&database, args.mend).await;
     database.close().await?;
     outcome
 }
 
-async fn counts(database: &Database, CountsArgs { mend }: &CountsArgs) -> ExitOutcome {
+/// Compares all totals with counting, and corrects those that are wrong, if it is to.
+pub(super) async fn counts(database: &Database, mend: bool) -> ExitOutcome {
     let (mut tenants, mut wrong, mut last) = (0_u64, 0, None);
     while let Some(tenant) = next_tenant(database, last.as_ref()).await.map_err(fault)? {
         for counter in COUNTERS {
-            wrong += list(database, &tenant, counter, *mend).await?;
+            wrong += list(database, &tenant, counter, mend).await?;
         }
         tenants += 1;
         last = Some(tenant);
     }
-    wrong += totals_of_pipelines(database, *mend).await?;
+    wrong += totals_of_pipelines(database, mend).await?;
     let of = format!("of the lists of {tenants} tenants");
     match (wrong, mend) {
         (0, _) => Ok(print(&format!("the totals {of} are right"))?),

@@ -4,6 +4,7 @@ mod audit;
 mod command_line;
 mod context;
 mod contract;
+mod copy;
 mod demo;
 mod doctor;
 mod healthcheck;
@@ -20,6 +21,7 @@ mod report;
 mod retention;
 mod search;
 mod serve;
+mod service_manager;
 mod token;
 
 pub use command_line::main;

@@ -16,7 +16,7 @@ use sea_orm::{
 };
 use sea_orm_migration::{MigratorTrait, SchemaManager};
 
-use super::{connect, retry::Retry};
+use super::{connect, copy::state::INCOMPLETE, retry::Retry, statistics::OPTIMIZE};
 use crate::config::{DatabaseUrl, beside};
 
 /// The key of PostgreSQL's advisory lock: "crm" and a number in ASCII.
@@ -34,6 +34,8 @@ pub enum SchemaError {
     Newer(Vec<String>),
     /// The database lacks migrations, and `CRM_MIGRATE=check` forbids applying them.
     Behind(Vec<String>),
+    /// A copy into this database was begun and not completed.
+    Incomplete,
     /// Another process was changing the schema all the time.
     Busy(Duration),
     /// The lock file cannot be used.
@@ -57,6 +59,12 @@ impl fmt::Display for SchemaError {
                  CRM_MIGRATE=auto",
                 names.join(", ")
             ),
+            Self::Incomplete => {
+                write!(
+                    f,
+                    "a copy into this database was interrupted: run the same `crm copy` again, it goes on where it was"
+                )
+            }
             Self::Busy(waited) => write!(
                 f,
                 "another process has been changing the schema for {}; nothing was changed here",
@@ -108,9 +116,8 @@ pub async fn up(url: &DatabaseUrl, steps: Option<u32>, wait: Duration) -> Result
     if done.is_ok()
         && let DatabaseUrl::Sqlite(_) = url
     {
-        // Nothing is known of new indexes yet. PostgreSQL sees to that by itself. The limit (`0x10`) also means that no samples
-        // of names are kept.
-        done = lock.connection.execute_unprepared("PRAGMA optimize = 0x10012").await.map(drop);
+        // Nothing is known of new indexes yet.
+        done = lock.connection.execute_unprepared(OPTIMIZE).await.map(drop);
     }
     lock.release().await?;
     Ok(done?)
@@ -153,6 +160,9 @@ pub async fn check(url: &DatabaseUrl) -> Result<(), SchemaError> {
         status.iter().filter(belongs).map(|migration| migration.name.clone()).collect()
     };
     let (missing, newer) = (names(&|migration| !migration.applied), names(&|migration| !migration.known));
+    if newer.iter().any(|name| name == INCOMPLETE) {
+        return Err(SchemaError::Incomplete);
+    }
     if !newer.is_empty() && (!missing.is_empty() || newer.iter().any(|name| migration::is_contraction(name))) {
         return Err(SchemaError::Newer(newer));
     }
@@ -181,7 +191,11 @@ fn unknown(applied: &[String], known: &[String]) -> Vec<String> {
 /// The schema is changed by a program that knows all of it.
 fn refuse_newer(applied: &[String]) -> Result<(), SchemaError> {
     let unknown = unknown(applied, &known());
-    if unknown.is_empty() { Ok(()) } else { Err(SchemaError::Newer(unknown)) }
+    match unknown.is_empty() {
+        true => Ok(()),
+        false if unknown.iter().any(|name| name == INCOMPLETE) => Err(SchemaError::Incomplete),
+        false => Err(SchemaError::Newer(unknown)),
+    }
 }
 
 /// The migrations that a database has.

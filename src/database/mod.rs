@@ -23,11 +23,14 @@
 //! | [`pipeline`] | how many opportunities are in which stage, kept by triggers: read, checked, mended |
 //! | [`list`] | a page of a list: filtered, sorted, from any place |
 //! | [`search`] | the index by which text is found |
+//! | [`statistics`] | what SQLite's planner knows of the tables |
+//! | [`copy`] | all data, from SQLite to PostgreSQL or back |
 //! | [`vacuum`] | removing deleted data from the files |
 //! | [`tenancy`], [`read`], [`decode`] | how a query stays within its tenant · how a row is read · what may be damaged |
 
 pub mod connect;
 mod connection;
+pub mod copy;
 pub mod counts;
 mod deadline;
 pub(crate) mod decode;
@@ -53,6 +56,7 @@ mod retry;
 pub mod roles;
 pub mod search;
 mod statements;
+mod statistics;
 mod steps;
 pub mod tenancy;
 mod transaction;

@@ -97,6 +97,15 @@ impl From<DbErr> for KeyError {
     }
 }
 
+/// The ids of the keys that stored values need.
+///
+/// # Errors
+/// A fault of the database.
+pub async fn needed(database: &Database) -> Result<Vec<String>> {
+    let rows = registered(database).await?;
+    Ok(rows.into_iter().map(|row| row.key_id).filter(|id| id != CLEAR).collect())
+}
+
 /// The cipher for this configuration and database: it has every key that stored values need, and its sealing key is
 /// registered. On the embedded database a key is made when there is none.
 ///

@@ -199,15 +199,29 @@ async fn statistics_of_the_tables_are_made_when_there_is_nothing_to_do() {
     let service = Service::on(TestDatabase::sqlite(), &[]).await;
     let database = service.database.connect().await;
     assert_eq!(statistics(&database).await, 0);
-    for _ in 0..20 {
-        service.customer().await;
-    }
+    let many = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 10000) \
+                INSERT INTO customers (tenant_id, customer_id, name, status, created_at, updated_at) \
+                SELECT 'default', randomblob(16), 'Acme', 0, '2026-01-31 09:30:00+00:00', '2026-01-31 09:30:00+00:00' FROM n";
+    database.execute_unprepared(many).await.unwrap();
+    service.customer().await;
     within(60, "there are statistics", async || statistics(&database).await > 0).await;
+    // Of what is small there are none: plans that are good for two rows would be kept.
+    let small = "SELECT count(*) FROM sqlite_stat1 WHERE CAST(stat AS integer) < 10000";
+    assert_eq!(scalar::<i64>(&database, small).await, 0);
     // No samples of rows: an erasure would leave the names in them.
     let has_samples = "SELECT count(*) FROM sqlite_master WHERE name = 'sqlite_stat4'";
     if scalar::<i64>(&database, has_samples).await > 0 {
         assert_eq!(scalar::<i64>(&database, "SELECT count(*) FROM sqlite_stat4 WHERE tbl = 'customers'").await, 0);
     }
+}
+
+/// FTS5 deletes the part of its index that it has merged with another one by this statement, in the transaction of a change.
+#[tokio::test]
+async fn merging_the_index_of_the_search_does_not_read_all_of_it() {
+    let service = Service::on(TestDatabase::sqlite(), &[]).await;
+    let database = service.database.connect().await;
+    let plan = plan(&database, "DELETE FROM search_index_data WHERE id >= 1 AND id <= 9").await;
+    assert!(plan.contains("SEARCH"), "{plan}");
 }
 
 /// Of how many indexes of customers SQLite has statistics.

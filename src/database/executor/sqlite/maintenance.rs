@@ -15,6 +15,7 @@ use crate::{
         health::Health,
         party::Party,
         pool::{Pool, PooledConnection},
+        statistics::OPTIMIZE,
         steps::Steps,
         wal_guard::WalGuard,
     },
@@ -28,11 +29,6 @@ const IDLE_TICKS: u32 = 10;
 const OPTIMIZE_IDLE: Duration = Duration::from_secs(2 * 60 * 60);
 /// How often where there always is some.
 const OPTIMIZE_BUSY: Duration = Duration::from_secs(6 * 60 * 60);
-/// Has SQLite look at all tables, and analyze those that have grown or shrunk tenfold since: of each index it reads 2,000 rows
-/// at most (`0x10`, <https://sqlite.org/pragma.html#pragma_optimize>). Without that limit it would also keep samples of the rows
-/// in `sqlite_stat4`, and with them names, which an erasure does not find there.
-const OPTIMIZE: &str = "optimize = 0x10012";
-
 /// The database file with all its connections, and what is wrong with them.
 pub(super) struct Maintenance {
     pool: Pool,
@@ -127,7 +123,7 @@ impl Maintenance {
         self.optimized = Some(Instant::now());
         let optimized = async {
             let mut connection = self.connection().await?;
-            Ok::<_, Error>(connection.query(&pragma(OPTIMIZE), Instant::now() + DISK_TIMEOUT).await?)
+            Ok::<_, Error>(connection.execute_text(OPTIMIZE, Instant::now() + DISK_TIMEOUT).await?)
         };
         match optimized.await {
             Ok(_) => self.readers.close_idle().await,
