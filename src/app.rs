@@ -69,8 +69,10 @@ impl App {
     ) -> std::result::Result<Self, Box<dyn StdError + Send + Sync>> {
         let metrics: Arc<Metrics> = Arc::default();
         let tokens = Arc::new(TokenVerifier::from_config(&config, &clock, &metrics)?);
-        let database = Database::open(&config, time_limit).await?;
+        metrics.events.broker_configured.set(i64::from(config.events_url.is_some()));
+        let database = Database::open(&config, time_limit, &metrics.database).await?;
         let cipher = key_registry::open(&config, &database, clock.now()).await?;
+        let cipher = cipher.counted_by(metrics.upkeep.seal_failures.clone());
         let waiters = WaiterLimits { total: config.event_waiters, per_tenant: config.event_waiters_per_tenant };
         let changes = Changes {
             database: Arc::new(database),
@@ -78,7 +80,7 @@ impl App {
             ids: Arc::new(ids),
             default_currency: config.default_currency.clone(),
             removals: removals.into(),
-            audit_queue: Arc::new(audit_queue),
+            audit_queue: Arc::new(audit_queue.counted_by(metrics.audit.lost.clone())),
             events: Arc::new(EventSignal::new(waiters)),
             deleted: Arc::default(),
             horizon: Arc::new(HorizonKeeper::start(clock.clone())),
@@ -143,6 +145,16 @@ impl App {
     #[must_use]
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.parts.metrics
+    }
+
+    /// The metrics, where what the service knows without asking is as it is now.
+    #[must_use]
+    pub fn metrics_now(&self) -> &Metrics {
+        let (metrics, health) = (self.metrics(), self.database().health());
+        metrics.database.show_health(health.reads().is_ok(), health.writes().is_ok());
+        metrics.audit.waiting.set(i64::try_from(self.audit_queue().waiting()).unwrap_or(i64::MAX));
+        metrics.http.event_waiters.set(i64::try_from(self.events().waiting()).unwrap_or(i64::MAX));
+        metrics
     }
 
     /// Cancelled when shutdown begins: from then on, the service is not ready and closes connections after their

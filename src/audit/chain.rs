@@ -9,6 +9,7 @@
 
 use std::collections::HashMap;
 
+use chrono::{DateTime, Utc};
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Statement};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -76,6 +77,30 @@ pub async fn link_entries(database: &Database) -> Result<u64> {
         }
     }
     Ok(linked)
+}
+
+/// What is not chained yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Backlog {
+    /// How many entries, up to 10,000.
+    pub entries: i64,
+    /// When the oldest of them was written.
+    pub oldest: Option<DateTime<Utc>>,
+}
+
+/// What is not chained yet, of all tenants. Normally that is little: what was written in the last second.
+///
+/// # Errors
+/// A database error.
+pub async fn backlog(database: &Database) -> Result<Backlog> {
+    let db = database.read();
+    let sql = "SELECT (SELECT count(*) FROM (SELECT 1 FROM audit_queue LIMIT 10000) AS counted), l.occurred_at \
+               FROM (SELECT tenant_id, audit_log_id FROM audit_queue ORDER BY audit_log_id LIMIT 1) AS q \
+               LEFT JOIN audit_logs l ON l.tenant_id = q.tenant_id AND l.audit_log_id = q.audit_log_id";
+    let row = db.query_one_raw(Statement::from_string(db.get_database_backend(), sql)).await?;
+    row.map_or(Ok(Backlog { entries: 0, oldest: None }), |row| {
+        Ok(Backlog { entries: row.try_get_by_index(0)?, oldest: row.try_get_by_index(1)? })
+    })
 }
 
 #[expect(clippy::disallowed_methods, reason = "chaining covers all tenants, one at a time")]

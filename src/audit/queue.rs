@@ -5,6 +5,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use prometheus_client::metrics::counter::Counter;
 use tokio::sync::{Mutex, mpsc};
 
 use super::entry::{self, AuditEntry};
@@ -22,7 +23,9 @@ const BATCH: usize = 256;
 pub struct AuditQueue {
     sender: mpsc::Sender<AuditEntry>,
     waiting: Mutex<Waiting>,
+    /// Those that were lost since the log was told of any, and all of them.
     lost: AtomicU64,
+    all_lost: Counter,
 }
 
 struct Waiting {
@@ -42,14 +45,36 @@ impl AuditQueue {
     #[must_use]
     pub fn with_capacity(capacity: usize) -> Self {
         let (sender, receiver) = mpsc::channel(capacity);
-        Self { sender, waiting: Mutex::new(Waiting { receiver, batch: Vec::new() }), lost: AtomicU64::new(0) }
+        Self {
+            sender,
+            waiting: Mutex::new(Waiting { receiver, batch: Vec::new() }),
+            lost: AtomicU64::new(0),
+            all_lost: Counter::default(),
+        }
+    }
+
+    /// Has lost entries counted.
+    #[must_use]
+    pub fn counted_by(self, all_lost: Counter) -> Self {
+        Self { all_lost, ..self }
+    }
+
+    /// How many entries are in the queue; those that are just being written are not.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.sender.max_capacity() - self.sender.capacity()
     }
 
     /// Queues an entry, or counts it as lost if the queue is full.
     pub fn record(&self, entry: Option<AuditEntry>) {
         if entry.is_some_and(|entry| self.sender.try_send(entry).is_err()) {
-            self.lost.fetch_add(1, Ordering::Relaxed);
+            self.lose();
         }
+    }
+
+    fn lose(&self) {
+        self.lost.fetch_add(1, Ordering::Relaxed);
+        self.all_lost.inc();
     }
 
     /// Waits until there is something to write.
@@ -74,7 +99,7 @@ impl AuditQueue {
                 warn(&error);
                 for entry in std::mem::take(batch) {
                     if self.write_batch(database, &[entry]).await.is_err() {
-                        self.lost.fetch_add(1, Ordering::Relaxed);
+                        self.lose();
                     }
                 }
             }
@@ -97,6 +122,7 @@ impl AuditQueue {
         let written = self.write_batch(database, &last).await;
         if let Err(error) = &written {
             warn(error);
+            self.all_lost.inc_by(last.len() as u64);
             log_lost(last.len() as u64);
         }
         written.map(|()| last.len())

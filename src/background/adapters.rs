@@ -35,6 +35,7 @@ const STABLE: Duration = Duration::from_secs(30);
 /// Does the same again and again.
 pub(super) struct Every<W> {
     pub app: App,
+    pub name: &'static str,
     pub pause: Duration,
     /// What the log says when it fails.
     pub failure: &'static str,
@@ -47,6 +48,10 @@ where
     F: Future<Output = Result<()>> + Send,
 {
     const ON_STOP: OnStop = OnStop::Finish;
+
+    fn name(&self) -> &'static str {
+        self.name
+    }
 
     fn step(&mut self) -> impl Future<Output = Result<()>> + Send {
         (self.work)(self.app.clone())
@@ -76,6 +81,10 @@ impl WriteAuditEntries {
 
 impl Task for WriteAuditEntries {
     const ON_STOP: OnStop = OnStop::Finish;
+
+    fn name(&self) -> &'static str {
+        "write_audit_entries"
+    }
 
     async fn step(&mut self) -> Result<()> {
         let written = self.queue.write(&self.database).await;
@@ -110,6 +119,10 @@ impl AssignPositions {
 impl Task for AssignPositions {
     const ON_STOP: OnStop = OnStop::Finish;
 
+    fn name(&self) -> &'static str {
+        "assign_positions"
+    }
+
     async fn step(&mut self) -> Result<()> {
         // Before looking: a commit after that ends the pause.
         self.commits.mark_unchanged();
@@ -142,6 +155,10 @@ impl Publish {
 
 impl Task for Publish {
     const ON_STOP: OnStop = OnStop::FinishWithin(CONFIRMATION);
+
+    fn name(&self) -> &'static str {
+        "publish_events"
+    }
 
     async fn step(&mut self) -> Result<()> {
         // Before looking: a position after that ends the pause.
@@ -194,6 +211,10 @@ impl Task for Consume {
     /// What was not settled is delivered again.
     const ON_STOP: OnStop = OnStop::Drop;
 
+    fn name(&self) -> &'static str {
+        "consume_events"
+    }
+
     /// Ends with the connection. The log is told each new reason, and one that comes back after it had worked.
     async fn step(&mut self) -> Result<()> {
         let start = Instant::now();
@@ -202,7 +223,7 @@ impl Task for Consume {
             (self.failures, self.told) = (0, String::new());
         }
         self.failures = self.failures.saturating_add(1);
-        self.inbound.metrics.inbound_failures.inc();
+        self.inbound.metrics.events.inbound_failures.inc();
         if self.told != reason {
             self.report(&Error::unavailable(&reason));
             self.told = reason;

@@ -32,6 +32,10 @@ impl Task for ReadBusinessFigures {
     /// Nothing is lost with it.
     const ON_STOP: OnStop = OnStop::Drop;
 
+    fn name(&self) -> &'static str {
+        "read_business_figures"
+    }
+
     async fn step(&mut self) -> Result<()> {
         let started = Instant::now();
         let read = gauges::refresh(self.app.database(), &self.app.metrics().business, self.app.now().0).await;

@@ -38,6 +38,10 @@ impl Erase {
 impl Task for Erase {
     const ON_STOP: OnStop = OnStop::FinishWithin(FINISH);
 
+    fn name(&self) -> &'static str {
+        "erase"
+    }
+
     async fn step(&mut self) -> Result<()> {
         self.pause = RETRY;
         let (mut after, mut pending, mut moves, mut failure) = (None, 0, false, None);
@@ -45,7 +49,7 @@ impl Task for Erase {
         loop {
             let erasures = privacy::pending(&self.changes, after.as_ref(), &mut self.log).await?;
             pending += erasures.len();
-            self.metrics.erasures_pending.set(i64::try_from(pending).unwrap_or(i64::MAX));
+            self.metrics.upkeep.erasures_pending.set(i64::try_from(pending).unwrap_or(i64::MAX));
             for erasure in &erasures {
                 // One that fails must not keep the others.
                 match privacy::run(&self.changes, erasure, &mut self.log).await {

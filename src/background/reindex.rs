@@ -64,6 +64,7 @@ impl Reindex {
 }
 
 impl Steps for Reindex {
+    const NAME: &'static str = "index_anew";
     const LOOK: Duration = Duration::from_secs(5);
     const FAILURE: &'static str = "phone numbers and e-mail addresses cannot be indexed anew";
 

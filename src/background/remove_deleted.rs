@@ -52,13 +52,17 @@ impl RemoveDeleted {
 impl Task for RemoveDeleted {
     const ON_STOP: OnStop = OnStop::FinishWithin(FINISH);
 
+    fn name(&self) -> &'static str {
+        "remove_deleted"
+    }
+
     async fn step(&mut self) -> Result<()> {
         let started = Instant::now();
         self.pause = Pause::Idle(RETRY);
         let is_first = self.after.is_none();
         let deletions = self.changes.deletions(self.after.as_ref()).await?;
         if is_first {
-            self.metrics.deletions_pending.set(deletions.len() as i64);
+            self.metrics.upkeep.deletions_pending.set(deletions.len() as i64);
         }
         let is_last = (deletions.len() as u64) < DELETIONS;
         self.after = if is_last { None } else { deletions.last().cloned() };

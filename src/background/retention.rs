@@ -6,6 +6,7 @@ use crate::{
     database::horizon::Advanced,
     error::Result,
     events::{changes, outbox},
+    telemetry::metrics::PurgedKind,
 };
 
 /// What was deleted.
@@ -37,7 +38,7 @@ pub async fn begin(app: &App) {
 pub async fn purge(app: &App) -> Result<Purged> {
     let (config, database) = (app.config(), app.database());
     let Advanced { horizon, waiting } = app.horizon().advance(database).await?;
-    app.metrics().retention_waiting.set(waiting.map_or(0, |ahead| ahead.num_seconds()));
+    app.metrics().upkeep.retention_waiting.set(waiting.map_or(0, |ahead| ahead.num_seconds()));
     let purged = Purged {
         entries: audit::retention::purge(database, horizon.days_before(config.audit_retention_days)).await?,
         request_ids: change::purge_claims(database, horizon.days_before(config.idempotency_retention_days)).await?,
@@ -45,8 +46,17 @@ pub async fn purge(app: &App) -> Result<Purged> {
             .await?,
         deletions: changes::retention::purge(database, horizon.days_before(config.changes_retention_days)).await?,
     };
+    let Purged { entries, request_ids, events, deletions } = purged;
+    for (kind, rows) in [
+        (PurgedKind::audit_entries, entries),
+        (PurgedKind::request_ids, request_ids),
+        (PurgedKind::events, events),
+        (PurgedKind::deletions, deletions),
+    ] {
+        app.metrics().upkeep.purged(kind, rows);
+    }
+    app.metrics().upkeep.retention_finished.set(app.now().0.timestamp());
     if purged != Purged::default() {
-        let Purged { entries, request_ids, events, deletions } = purged;
         tracing::info!(entries, request_ids, events, deletions, "deleted what is past its time");
     }
     Ok(purged)

@@ -29,6 +29,7 @@ impl BuildSearch {
 }
 
 impl Steps for BuildSearch {
+    const NAME: &'static str = "build_search";
     const LOOK: Duration = Duration::from_secs(1);
     const FAILURE: &'static str = "the index of searches cannot be written";
 

@@ -24,6 +24,7 @@ impl FillStageHistory {
 }
 
 impl Steps for FillStageHistory {
+    const NAME: &'static str = "fill_stage_history";
     const LOOK: Duration = Duration::from_secs(1);
     const FAILURE: &'static str = "the stage history of opportunities cannot be filled in";
 

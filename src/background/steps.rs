@@ -14,6 +14,8 @@ pub(super) const FINISH: Duration = Duration::from_secs(5);
 
 /// What is done in steps.
 pub(super) trait Steps: Send + 'static {
+    /// Under which name its failures are counted.
+    const NAME: &'static str;
     /// How often it is looked for something to do, and how long a step that failed waits.
     const LOOK: Duration;
     /// What the log says when a step fails.
@@ -37,6 +39,10 @@ impl<S: Steps> Slowly<S> {
 
 impl<S: Steps> Task for Slowly<S> {
     const ON_STOP: OnStop = OnStop::FinishWithin(FINISH);
+
+    fn name(&self) -> &'static str {
+        S::NAME
+    }
 
     async fn step(&mut self) -> Result<()> {
         self.pause = S::LOOK;

@@ -1,15 +1,25 @@
 //! The loop that every background task runs in: step, pause, step, until the service stops.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
+use prometheus_client::metrics::counter::Counter;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    telemetry::metrics::Metrics,
+};
 
 /// A background task.
 pub(super) trait Task: Send + 'static {
     /// What happens to a step that is under way when the service stops.
     const ON_STOP: OnStop;
+
+    /// Under which name its failures are counted.
+    fn name(&self) -> &'static str;
 
     /// Does what there is to do now.
     fn step(&mut self) -> impl Future<Output = Result<()>> + Send;
@@ -37,17 +47,26 @@ pub(super) enum OnStop {
     Drop,
 }
 
+/// Counts the steps of a task that failed.
+type Failures = Counter<u64, AtomicU64>;
+
 /// The running tasks. They are told to stop when it is dropped.
-#[derive(Default)]
 pub(super) struct Supervisor {
     stopping: CancellationToken,
     tasks: TaskTracker,
+    metrics: Arc<Metrics>,
 }
 
 impl Supervisor {
+    /// Without tasks, whose failures will be counted here.
+    pub fn new(metrics: &Arc<Metrics>) -> Self {
+        Self { stopping: CancellationToken::new(), tasks: TaskTracker::new(), metrics: Arc::clone(metrics) }
+    }
+
     /// Runs a task.
     pub fn spawn(&self, task: impl Task) {
-        self.tasks.spawn(run(task, self.stopping.clone()));
+        let failures = self.metrics.upkeep.failures_of(task.name());
+        self.tasks.spawn(run(task, self.stopping.clone(), failures));
     }
 
     /// Stops the tasks and waits for their ends.
@@ -64,13 +83,14 @@ impl Drop for Supervisor {
     }
 }
 
-async fn run(mut task: impl Task, stopping: CancellationToken) {
+async fn run(mut task: impl Task, stopping: CancellationToken, failures: Failures) {
     let mut works = true;
     while let Some(outcome) = step(&mut task, &stopping).await {
         if let (true, Err(error)) = (works, &outcome) {
             task.report(error);
         }
         works = outcome.is_ok();
+        failures.inc_by(u64::from(!works));
         tokio::select! {
             biased;
             () = stopping.cancelled() => break,

@@ -8,6 +8,7 @@ use super::{
     adapters::{AssignPositions, Consume, Every, Publish, WriteAuditEntries},
     business_figures::ReadBusinessFigures,
     erase::Erase,
+    queues::ReadQueues,
     reindex::Reindex,
     remove_deleted::RemoveDeleted,
     retention::purge,
@@ -24,6 +25,7 @@ use crate::{
     database::{counts::fold, search::build::SearchedTable},
     error::Result,
     pii::{PiiTable, key_registry},
+    pipeline::gauges,
     timeline::fill::OwnedTable,
 };
 
@@ -60,29 +62,33 @@ impl Background {
         tasks.supervisor.spawn(Slowly::new(BuildSearch::new(app, searched)));
         tasks.supervisor.spawn(Slowly::new(FillStageHistory::new(app)));
         tasks.supervisor.spawn(Slowly::new(FillTimelines::new(app, owned)));
+        gauges::begin(&app.metrics().business, &app.config().default_currency);
         tasks.supervisor.spawn(ReadBusinessFigures::new(app));
+        tasks.supervisor.spawn(ReadQueues::new(app));
         if app.config().events_relay {
             tasks.relay_events();
         }
-        tasks.every(CHAIN, "the audit trail cannot be chained", |app| async move {
+        tasks.every("chain_audit_entries", CHAIN, "the audit trail cannot be chained", |app| async move {
             chain::link_entries(app.database()).await.map(drop)
         });
-        tasks.every(REFUSALS, "refusals cannot be recorded", |app| async move {
+        tasks.every("record_refusals", REFUSALS, "refusals cannot be recorded", |app| async move {
             app.refusals().write_due();
             Ok(())
         });
-        tasks.every(PURGE, "what is past its time cannot be deleted", |app| async move { purge(&app).await.map(drop) });
+        tasks.every("purge", PURGE, "what is past its time cannot be deleted", |app| async move {
+            purge(&app).await.map(drop)
+        });
         if app.database().backend() == DbBackend::Postgres {
-            tasks.every(FOLD, "the counters of lists cannot be kept short", |app| async move {
+            tasks.every("fold_counters", FOLD, "the counters of lists cannot be kept short", |app| async move {
                 let waiting = fold::fold(app.database(), None).await?;
-                app.metrics().count_changes_waiting.set(i64::try_from(waiting).unwrap_or(i64::MAX));
+                app.metrics().upkeep.count_changes_waiting.set(i64::try_from(waiting).unwrap_or(i64::MAX));
                 Ok(())
             });
         }
-        tasks.every(REGISTER, "the sealing key cannot be registered", |app| async move {
+        tasks.every("register_key", REGISTER, "the sealing key cannot be registered", |app| async move {
             key_registry::register(app.database(), app.cipher(), app.now()).await
         });
-        tasks.every(REFRESH, "the keys of tokens cannot be fetched", |app| async move {
+        tasks.every("fetch_token_keys", REFRESH, "the keys of tokens cannot be fetched", |app| async move {
             tokio::select! {
                 fresh = app.tokens().keep_fresh() => fresh,
                 () = app.stopping().cancelled() => Ok(()),
@@ -97,11 +103,12 @@ impl Background {
         let tasks = Self::new(app);
         tasks.assign_positions();
         tasks.relay_events();
+        tasks.supervisor.spawn(ReadQueues::new(app));
         tasks
     }
 
     fn new(app: &App) -> Self {
-        Self { app: app.clone(), supervisor: Supervisor::default() }
+        Self { app: app.clone(), supervisor: Supervisor::new(app.metrics()) }
     }
 
     fn assign_positions(&self) {
@@ -117,11 +124,16 @@ impl Background {
         }
     }
 
-    fn every<F>(&self, pause: Duration, failure: &'static str, work: impl Fn(App) -> F + Send + 'static)
-    where
+    fn every<F>(
+        &self,
+        name: &'static str,
+        pause: Duration,
+        failure: &'static str,
+        work: impl Fn(App) -> F + Send + 'static,
+    ) where
         F: Future<Output = Result<()>> + Send + 'static,
     {
-        self.supervisor.spawn(Every { app: self.app.clone(), pause, failure, work });
+        self.supervisor.spawn(Every { app: self.app.clone(), name, pause, failure, work });
     }
 
     /// Stops the tasks, writes the audit entries that still wait, and chains the last ones.

@@ -25,6 +25,7 @@ impl FillTimelines {
 }
 
 impl Steps for FillTimelines {
+    const NAME: &'static str = "fill_timelines";
     const LOOK: Duration = Duration::from_secs(1);
     const FAILURE: &'static str = "timelines cannot be filled or removed";
 

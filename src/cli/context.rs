@@ -18,6 +18,7 @@ use crate::{
     },
     error::Error,
     service::resources::removals,
+    telemetry::database_metrics::DatabaseMetrics,
     values::{Clock, IdSource},
 };
 
@@ -41,7 +42,7 @@ pub(super) async fn open(config: Config, time_limit: Duration) -> Result<App, Bo
 pub(super) async fn open_database(config: &Config) -> Result<Database, Box<dyn StdError + Send + Sync>> {
     check_schema(config).await?;
     reach(&config.database_url, config.database_wait).await?;
-    Ok(Database::open(config, database::COMMAND).await?)
+    Ok(Database::open(config, database::COMMAND, &DatabaseMetrics::default()).await?)
 }
 
 /// The cause of a failure, for the operator.

@@ -84,6 +84,7 @@ pub(super) async fn serve(
     };
     let background = Background::start(app, pii_tables(), searched_tables(), owned_tables());
     let (limits, metrics) = (Limits::of(app.config(), connections), Arc::clone(app.metrics()));
+    metrics.http.connections_max.set(i64::try_from(connections).unwrap_or(i64::MAX));
     server::serve(listener, service(app), app.stopping().clone(), stop, limits, metrics).await?;
     let finished = background.finish().await;
     app.database().close().await?;

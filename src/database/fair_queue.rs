@@ -23,6 +23,11 @@ impl<T> FairQueue<T> {
         self.waiting == 0
     }
 
+    /// How many wait.
+    pub(super) fn len(&self) -> usize {
+        self.waiting
+    }
+
     /// Puts an item at the end of a party's line. Where the queue is full, this returns what has no place: the last item of a
     /// longer line, or else this one.
     pub(super) fn push(&mut self, party: &Party, item: T) -> Option<T> {

@@ -26,6 +26,7 @@ use super::{
 use crate::{
     config::{Config, DatabaseUrl, Pooler, Secret},
     error::{ErrorKind, Result},
+    telemetry::database_metrics::DatabaseMetrics,
     values::Tenant,
 };
 
@@ -48,23 +49,32 @@ impl Database {
     ///
     /// # Errors
     /// A database that cannot be reached or opened.
-    pub async fn open(config: &Config, time_limit: Duration) -> std::result::Result<Self, DbErr> {
+    pub async fn open(
+        config: &Config,
+        time_limit: Duration,
+        metrics: &DatabaseMetrics,
+    ) -> std::result::Result<Self, DbErr> {
         match &config.database_url {
-            DatabaseUrl::Sqlite(path) => Self::open_sqlite(path, time_limit).await,
-            DatabaseUrl::Postgres(url) => Self::open_postgres(config, url, time_limit).await,
+            DatabaseUrl::Sqlite(path) => Self::open_sqlite(path, time_limit, metrics).await,
+            DatabaseUrl::Postgres(url) => Self::open_postgres(config, url, time_limit, metrics).await,
         }
     }
 
-    async fn open_sqlite(path: &Path, time_limit: Duration) -> std::result::Result<Self, DbErr> {
+    async fn open_sqlite(
+        path: &Path,
+        time_limit: Duration,
+        metrics: &DatabaseMetrics,
+    ) -> std::result::Result<Self, DbErr> {
         let (health, steps) = (Arc::<Health>::default(), Arc::<Steps>::default());
         let statements = Arc::default();
         let deadline = Deadline::within(time_limit.min(REQUEST));
         let file = Arc::new(DatabaseFile::at(path).map_err(db_error)?);
-        let writer = Pool::new(Connector::SqliteWriter(Arc::clone(&file)), 1, &statements)?;
+        let writer = Pool::new(Connector::SqliteWriter(Arc::clone(&file)), 1, &statements, &metrics.writers)?;
         drop(writer.get(&Party::Service, deadline.for_statements()).await?);
         let mut wal_guard = WalGuard::new(Arc::clone(&file));
         wal_guard.open().await?;
-        let readers = Pool::new(Connector::SqliteReader(Arc::clone(&file)), SQLITE_READERS, &statements)?;
+        let connector = Connector::SqliteReader(Arc::clone(&file));
+        let readers = Pool::new(connector, SQLITE_READERS, &statements, &metrics.readers)?;
         let executor = SqliteExecutor::start(
             writer,
             readers.clone(),
@@ -72,6 +82,7 @@ impl Database {
             wal_guard,
             Arc::clone(&steps),
             Arc::clone(&health),
+            metrics.clone(),
         );
         let reads = ReadSource {
             pool: readers,
@@ -83,7 +94,12 @@ impl Database {
         Ok(Self { reads, executor: Executor::Sqlite(executor), time_limit, health, steps, statements, probe: None })
     }
 
-    async fn open_postgres(config: &Config, url: &Secret, time_limit: Duration) -> std::result::Result<Self, DbErr> {
+    async fn open_postgres(
+        config: &Config,
+        url: &Secret,
+        time_limit: Duration,
+        metrics: &DatabaseMetrics,
+    ) -> std::result::Result<Self, DbErr> {
         let (health, steps) = (Arc::<Health>::default(), Arc::<Steps>::default());
         let statements = Arc::default();
         let deadline = Deadline::within(time_limit.min(REQUEST));
@@ -93,12 +109,13 @@ impl Database {
         let connections = usize::from(config.database_connections) - 1;
         let reading = (connections / 3).max(1);
         let writing = connections - reading;
-        let (readers, writers) =
-            (Pool::new(connector(true)?, reading, &statements)?, Pool::new(connector(false)?, writing, &statements)?);
+        let readers = Pool::new(connector(true)?, reading, &statements, &metrics.readers)?;
+        let writers = Pool::new(connector(false)?, writing, &statements, &metrics.writers)?;
         drop(readers.get(&Party::Service, deadline.for_statements()).await?);
         let pools = [readers.clone(), writers.clone()];
         let probe = tokio::spawn(probe::run(connector(false)?, pools, Arc::clone(&health)));
-        let executor = PostgresExecutor::new(writers, writing, Arc::clone(&steps), Arc::clone(&health));
+        let executor =
+            PostgresExecutor::new(writers, writing, Arc::clone(&steps), Arc::clone(&health), metrics.clone());
         let reads =
             ReadSource { pool: readers, backend: DbBackend::Postgres, pooler, file: None, health: Arc::clone(&health) };
         let executor = Executor::Postgres(Arc::new(executor));

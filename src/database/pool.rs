@@ -26,6 +26,7 @@ use super::{
     statements::Statements,
     turns::{Turn, Turns},
 };
+use crate::telemetry::database_metrics::PoolMetrics;
 
 /// How long a connection may be idle before it is tested.
 const IDLE_BEFORE_PING: Duration = Duration::from_secs(1);
@@ -47,6 +48,7 @@ struct ConnectionManager {
     connector: Connector,
     statements: Arc<Statements>,
     generation: AtomicU64,
+    metrics: PoolMetrics,
     /// Up to which generation connections are discarded: their statements are not waited for any more.
     discarded: watch::Sender<u64>,
 }
@@ -60,12 +62,17 @@ pub(super) struct PooledConnection {
 
 impl Pool {
     /// At most `size` connections, whose statements are told of; none is opened yet.
-    pub(super) fn new(connector: Connector, size: usize, statements: &Arc<Statements>) -> Result<Self, DbErr> {
+    pub(super) fn new(
+        connector: Connector,
+        size: usize,
+        statements: &Arc<Statements>,
+        metrics: &PoolMetrics,
+    ) -> Result<Self, DbErr> {
         let (generation, discarded) = (AtomicU64::new(1), watch::Sender::new(0));
-        let paced = connector.reads_remotely();
-        let manager = ConnectionManager { connector, statements: Arc::clone(statements), generation, discarded };
+        let turns = Turns::of(size, connector.reads_remotely(), metrics.clone());
+        let (statements, metrics) = (Arc::clone(statements), metrics.clone());
+        let manager = ConnectionManager { connector, statements, generation, metrics, discarded };
         let connections = managed::Pool::builder(manager).max_size(size).queue_mode(QueueMode::Lifo).build();
-        let turns = Turns::of(size, paced);
         connections.map(|connections| Self { connections, turns }).map_err(|error| DbErr::Custom(error.to_string()))
     }
 
@@ -133,6 +140,14 @@ impl Manager for ConnectionManager {
     }
 
     async fn recycle(&self, connection: &mut Connection, metrics: &Metrics) -> RecycleResult<sqlx::Error> {
+        let recycled = self.test(connection, metrics).await;
+        self.metrics.replaced.inc_by(u64::from(recycled.is_err()));
+        recycled
+    }
+}
+
+impl ConnectionManager {
+    async fn test(&self, connection: &mut Connection, metrics: &Metrics) -> RecycleResult<sqlx::Error> {
         if !connection.is_reusable() || connection.generation != self.generation.load(Ordering::SeqCst) {
             return Err(RecycleError::message("closed, or of an old generation"));
         }

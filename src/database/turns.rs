@@ -18,6 +18,7 @@ use tokio::{
 };
 
 use super::{deadline::timed_out, fair_queue::FairQueue, party::Party};
+use crate::telemetry::database_metrics::PoolMetrics;
 
 /// The most that wait for a connection; further ones are answered 503.
 const QUEUE_SIZE: usize = 4096;
@@ -35,6 +36,7 @@ const READING: Duration = Duration::from_secs(1);
 pub(super) struct Turns(Arc<Mutex<State>>);
 
 struct State {
+    size: usize,
     free: usize,
     /// The most that one party holds.
     share: usize,
@@ -45,6 +47,7 @@ struct State {
     last: Option<(Party, Instant)>,
     other: Option<(Party, Instant)>,
     waiting: FairQueue<oneshot::Sender<Turn>>,
+    metrics: PoolMetrics,
 }
 
 /// The right to use a connection, until it is dropped.
@@ -56,8 +59,10 @@ pub(super) struct Turn {
 
 impl Turns {
     /// Turns for a pool of so many connections; where it is `paced`, tenants pause after long ones.
-    pub(super) fn of(connections: usize, paced: bool) -> Self {
+    pub(super) fn of(connections: usize, paced: bool, metrics: PoolMetrics) -> Self {
+        metrics.size.set(number(connections));
         Self(Arc::new(Mutex::new(State {
+            size: connections,
             free: connections,
             share: connections.div_ceil(2),
             held: HashMap::new(),
@@ -65,6 +70,7 @@ impl Turns {
             last: None,
             other: None,
             waiting: FairQueue::new(QUEUE_SIZE),
+            metrics,
         })))
     }
 
@@ -77,7 +83,11 @@ impl Turns {
     pub(super) async fn take(&self, party: &Party, until: Instant) -> Result<Turn, DbErr> {
         let (sender, receiver) = oneshot::channel();
         // Dropped outside the lock: who waited there is told so by that.
-        let displaced = self.change(|state| state.waiting.push(party, sender));
+        let displaced = self.change(|state| {
+            let displaced = state.waiting.push(party, sender);
+            state.metrics.turned_away.inc_by(u64::from(displaced.is_some()));
+            displaced
+        });
         drop(displaced);
         match timeout_at(until, receiver).await {
             Ok(Ok(turn)) => Ok(turn),
@@ -91,7 +101,9 @@ impl Turns {
         let (value, given) = {
             let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             let value = change(&mut state);
-            (value, state.give(self))
+            let given = state.give(self);
+            state.show();
+            (value, given)
         };
         // One that nobody waits for any more comes back by being dropped, which needs the lock.
         given.into_iter().for_each(|(sender, turn)| drop(sender.send(turn)));
@@ -116,6 +128,11 @@ impl State {
             given.push((sender, Turn { party, since, turns: turns.clone() }));
         }
         given
+    }
+
+    fn show(&self) {
+        self.metrics.in_use.set(number(self.size - self.free));
+        self.metrics.waiting.set(number(self.waiting.len()));
     }
 
     fn note(&mut self, party: &Party, now: Instant) {
@@ -173,6 +190,10 @@ impl Drop for Turn {
             Err(_) => give_back(),
         }
     }
+}
+
+fn number(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 fn no_turn(error: sqlx::Error) -> DbErr {

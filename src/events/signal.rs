@@ -117,6 +117,12 @@ impl EventSignal {
         self.positions.send_if_modified(|positions| std::mem::replace(&mut positions.head, head) != head);
     }
 
+    /// How many readers wait.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        locked(&self.waiting).total
+    }
+
     /// Watches for new events of a tenant. To be called before querying for events, so that none is missed in between.
     ///
     /// # Errors

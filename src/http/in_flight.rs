@@ -81,7 +81,7 @@ impl Drop for Part {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.metrics.requests_in_flight.dec();
+        self.metrics.http.requests_in_flight.dec();
     }
 }
 
@@ -90,6 +90,7 @@ impl InFlightLimit {
     #[must_use]
     pub fn new(requests: usize, limits: RequestLimits, metrics: Arc<Metrics>) -> Self {
         let share = requests.div_ceil(2);
+        metrics.http.requests_in_flight_max.set(i64::try_from(requests).unwrap_or(i64::MAX));
         Self { places: Arc::new(Semaphore::new(requests)), tenants: Arc::default(), share, limits, metrics }
     }
 
@@ -113,7 +114,7 @@ impl InFlightLimit {
             let error = ErrorResponse::from(Error::unavailable("too many requests are being answered"));
             error.because_of(HttpLimit::requests_in_flight)
         })?;
-        self.metrics.requests_in_flight.inc();
+        self.metrics.http.requests_in_flight.inc();
         Ok(Permit { metrics: Arc::clone(&self.metrics), _permit: permit })
     }
 

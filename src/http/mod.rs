@@ -13,6 +13,7 @@ pub mod body;
 pub mod caller;
 pub mod contract;
 mod cors;
+pub mod counted;
 pub mod document;
 pub mod error;
 mod error_resource;

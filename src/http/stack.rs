@@ -25,6 +25,7 @@ use super::{
     base_path,
     contract::Contract,
     cors::Cors,
+    counted::CountedRoutes,
     error::{ErrorCode, ErrorResponse},
     head::Refused,
     header,
@@ -41,6 +42,7 @@ use crate::{
     error::Error,
     telemetry::{
         metrics::Metrics,
+        request_metrics::NO_ROUTE,
         trace::{self, Trace},
     },
     values::IdSource,
@@ -74,6 +76,8 @@ pub struct ServiceStack<O> {
     pub ids: Arc<IdSource>,
     /// How many requests are answered at once; probes and documents always are.
     pub in_flight: InFlightLimit,
+    /// Counts requests by operation.
+    pub routes: CountedRoutes,
     /// Counts what is refused because of a limit.
     pub metrics: Arc<Metrics>,
     /// Called for each rejected or failed request with a known caller.
@@ -97,6 +101,8 @@ impl<O: Endpoint> Endpoint for ServiceStack<O> {
         request.extensions_mut().insert(Parameters::default());
         base_path::strip(&mut request);
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let place = self.contract.place(&path);
+        let counted = self.routes.begin(place, &method);
         let cors = Cors::of(&self.cors_origins, &method, request.headers());
         // At ERROR level, so that the span stays enabled under every log filter and errors keep their context.
         let span = tracing::error_span!(
@@ -114,11 +120,11 @@ impl<O: Endpoint> Endpoint for ServiceStack<O> {
                 None => AssertUnwindSafe(self.route(request)).catch_unwind().await,
             };
             let response = handled.unwrap_or_else(|_| poem::Error::from(Error::internal("a panic")).into_response());
-            let route = self.contract.route(&path).unwrap_or("none");
+            let route = self.contract.template(place).unwrap_or(NO_ROUTE);
             let mut response = match ErrorResponse::of(&response) {
                 Some(error) => {
                     error.log();
-                    error.limit().into_iter().for_each(|limit| self.metrics.refuse(limit));
+                    self.count(&error);
                     if let Some(actor) = identified.actor() {
                         (self.on_refusal)(&Refusal { actor, method: &method, route, path: &path, error: &error });
                     }
@@ -131,10 +137,12 @@ impl<O: Endpoint> Endpoint for ServiceStack<O> {
             secure(response.headers_mut());
             set_header(&mut response, request_id::HEADER, &request_id);
             set_header(&mut response, trace::HEADER, &trace.traceparent());
-            let millis = started.elapsed().as_secs_f64() * 1000.0;
+            let elapsed = started.elapsed();
+            let millis = elapsed.as_secs_f64() * 1000.0;
             set_header(&mut response, header::RESPONSE_TIME, &format!("{millis:.2}"));
             let status = response.status().as_u16();
             tracing::info!(target: "crm::http", route, status, duration_ms = millis, "answered");
+            counted.answered(status, elapsed);
             response
         };
         Ok(answer.instrument(span).await)
@@ -160,6 +168,15 @@ impl<O: Endpoint> ServiceStack<O> {
         request.extensions_mut().insert(in_flight.clone());
         let changes = !request.method().is_safe();
         in_flight.answered(changes, self.operations.get_response(request)).await
+    }
+
+    fn count(&self, error: &ErrorResponse) {
+        if let Some(limit) = error.limit() {
+            self.metrics.refuse(limit);
+        }
+        if error.code() == ErrorCode::IdempotentConflict {
+            self.metrics.http.idempotency_conflicts.inc();
+        }
     }
 
     /// Renders an error in the one shape, whoever created it.

@@ -11,7 +11,7 @@ use crate::{
     broker::{Broker, DEAD_LETTERS, Delivery, Down, PREFETCH, Refusal, RetryPolicy, Settled, Settlement, Subscriber},
     change::Changes,
     error::{Error, ErrorKind, Result},
-    telemetry::metrics::{InboundLabels, InboundOutcome, Metrics},
+    telemetry::metrics::{InboundOutcome, Metrics},
     values::IdSource,
 };
 
@@ -142,7 +142,7 @@ impl Inbound {
                 InboundOutcome::rejected
             }
         };
-        self.metrics.inbound.get_or_create(&InboundLabels { outcome }).inc();
+        self.metrics.events.consumed(outcome);
         Ok(())
     }
 
@@ -183,13 +183,13 @@ struct Connected<'m>(&'m Metrics);
 
 impl<'m> Connected<'m> {
     fn new(metrics: &'m Metrics) -> Self {
-        metrics.inbound_connected.set(1);
+        metrics.events.inbound_connected.set(1);
         Self(metrics)
     }
 }
 
 impl Drop for Connected<'_> {
     fn drop(&mut self) {
-        self.0.inbound_connected.set(0);
+        self.0.events.inbound_connected.set(0);
     }
 }

@@ -16,6 +16,7 @@ use chacha20poly1305::{
 };
 use hkdf::Hkdf;
 use hmac::{Hmac, Mac};
+use prometheus_client::metrics::counter::Counter;
 use sha2::Sha256;
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -61,6 +62,8 @@ pub struct PiiCipher {
     clear: bool,
     country: Country,
     cursors: CursorCipher,
+    /// Values that did not open.
+    failures: Counter,
 }
 
 struct Key {
@@ -77,7 +80,13 @@ impl PiiCipher {
     pub fn new(keys: &[PiiKey], seals: bool, clear: bool, country: Country) -> Result<Self> {
         let cursors = CursorCipher::new(keys)?;
         let keys = keys.iter().map(Key::new).collect::<Result<_>>()?;
-        Ok(Self { keys, seals, clear, country, cursors })
+        Ok(Self { keys, seals, clear, country, cursors, failures: Counter::default() })
+    }
+
+    /// Has values that do not open counted.
+    #[must_use]
+    pub fn counted_by(self, failures: Counter) -> Self {
+        Self { failures, ..self }
     }
 
     /// Seals the cursors of lists.
@@ -155,6 +164,7 @@ impl PiiCipher {
     /// the place.
     pub(super) fn open(&self, field: &PiiField, location: PiiLocation<'_>, sealed: &Sealed) -> Result<String> {
         self.try_open(field, location, sealed).map_err(|flaw| {
+            self.failures.inc();
             let (PiiField { table, name, .. }, PiiLocation { tenant, id }) = (field, location);
             Error::internal(format!("integrity: {table}.{name} of row {id} of tenant {tenant} {flaw}"))
         })

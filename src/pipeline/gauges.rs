@@ -13,8 +13,22 @@ use crate::{
     error::Result,
     opportunities::OpportunityStage,
     telemetry::business_metrics::{BusinessMetrics, CustomerStatusLabel, Day, Figures, Status},
-    values::{Tenant, date::Date, integer_enum::IntegerEnum},
+    values::{Currency, Tenant, date::Date, integer_enum::IntegerEnum},
 };
+
+/// Shows zeros until the numbers are read, with amounts in this currency.
+pub fn begin(metrics: &BusinessMetrics, currency: &Currency) {
+    let mut figures = Figures::default();
+    for stage in OpportunityStage::ALL {
+        figures.opportunities.insert((name(*stage), Status::of(stage.kind().code())), 0);
+    }
+    for status in [Status::open, Status::won, Status::lost] {
+        figures.amounts.insert((currency.code().to_owned(), status), 0);
+    }
+    figures.customers.extend([CustomerStatusLabel::prospect, CustomerStatusLabel::signed].map(|status| (status, 0)));
+    figures.follow_ups.extend([Day::today, Day::yesterday].map(|day| (day, 0)));
+    metrics.show(&figures);
+}
 
 /// Reads the numbers and shows them, all at once.
 ///
@@ -44,10 +58,15 @@ async fn add_opportunities(database: &Database, tenant: &Tenant, figures: &mut F
     for sum in pipeline::read(&database.read(), tenant, None, None, &[Wanted::standing(all)]).await? {
         let stage = stage(sum.stage)?;
         let status = Status::of(stage.kind().code());
-        *figures.opportunities.entry((format!("{stage:?}").to_lowercase(), status)).or_default() += sum.count;
+        *figures.opportunities.entry((name(stage), status)).or_default() += sum.count;
         *figures.amounts.entry((sum.currency, status)).or_default() += sum.amount;
     }
     Ok(())
+}
+
+/// The name of a stage, as a label.
+fn name(stage: OpportunityStage) -> String {
+    format!("{stage:?}").to_lowercase()
 }
 
 /// How many of the tenant's customers have this status; those of a deletion that is under way among them.

@@ -27,5 +27,5 @@ mod worker;
 pub use backoff::Backoff;
 pub use ledger::MAX_ATTEMPTS;
 pub use replay::{ReplayFrom, ReplayPlan, ReplayReport, ReplayStop, Selection, plan, replay};
-pub use status::{ParkedEvent, RelayStatus, parked, retry, status};
+pub use status::{ParkedEvent, RelayStatus, oldest_waiting, parked, retry, show, status};
 pub use worker::{Relay, Step};

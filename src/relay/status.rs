@@ -1,10 +1,11 @@
 //! What operators see of the relay, and what they can do.
 
+use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, QueryResult};
 use uuid::Uuid;
 
 use super::ledger::{UNROUTED, execute, statement};
-use crate::{database::Database, error::Result};
+use crate::{database::Database, error::Result, telemetry::metrics::Metrics};
 
 /// How far the relay came.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -59,6 +60,31 @@ pub async fn status(database: &Database) -> Result<RelayStatus> {
         next_retry: row.try_get_by_index(4)?,
         unrouted: row.try_get_by_index(5)?,
     })
+}
+
+/// When the oldest event happened that was not sent yet; none where all were. Those that are blocked or parked were.
+///
+/// # Errors
+/// A fault of the database.
+pub async fn oldest_waiting(database: &Database) -> Result<Option<DateTime<Utc>>> {
+    let db = database.read();
+    for oldest in [
+        "SELECT occurred_at FROM outbox WHERE position > (SELECT position FROM outbox_relay WHERE id = 1) \
+         ORDER BY position LIMIT 1",
+        "SELECT occurred_at FROM outbox WHERE position IS NULL ORDER BY seq LIMIT 1",
+    ] {
+        if let Some(row) = db.query_one_raw(statement(&db, oldest, [])).await? {
+            return Ok(Some(row.try_get_by_index(0)?));
+        }
+    }
+    Ok(None)
+}
+
+/// Shows how far the relay came.
+pub fn show(status: &RelayStatus, metrics: &Metrics) {
+    metrics.events.waiting.set(status.head - status.position);
+    metrics.events.blocked.set(status.blocked);
+    metrics.events.parked.set(status.parked);
 }
 
 /// The oldest parked events, at most `limit`.

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{
     backoff::{RECONNECT, RETRY},
     ledger::{self, Candidate, DeliveryUpdate, MAX_ATTEMPTS},
-    status::{RelayStatus, status},
+    status::{RelayStatus, show, status},
     stored_event::StoredEvent,
 };
 use crate::{
@@ -86,7 +86,7 @@ impl Relay {
     /// A fault of the database. What was sent and not recorded is sent again.
     pub async fn step(&mut self) -> Result<Step> {
         let status = status(&self.database).await?;
-        self.show(&status);
+        show(&status, &self.metrics);
         if self.failures > 0 && Instant::now() < self.retry_at {
             return Ok(Step::Down(self.retry_at));
         }
@@ -148,12 +148,6 @@ impl Relay {
         self.clock.now().0.timestamp_millis()
     }
 
-    fn show(&self, status: &RelayStatus) {
-        self.metrics.waiting.set(status.head - status.position);
-        self.metrics.blocked.set(status.blocked);
-        self.metrics.parked.set(status.parked);
-    }
-
     /// Counts the outcomes of a batch, and returns how many events the broker has.
     fn count(&mut self, batch: &[Candidate], outcomes: &[Option<DeliveryOutcome>]) -> usize {
         let (mut confirmed, mut unrouted, mut refused) = (0, 0, 0);
@@ -173,9 +167,9 @@ impl Relay {
                 Some(DeliveryOutcome::Unanswered(_)) | None => {}
             }
         }
-        self.metrics.published.inc_by(confirmed + unrouted);
-        self.metrics.unrouted.inc_by(unrouted);
-        self.metrics.refused.inc_by(refused);
+        self.metrics.events.published.inc_by(confirmed + unrouted);
+        self.metrics.events.unrouted.inc_by(unrouted);
+        self.metrics.events.refused.inc_by(refused);
         usize::try_from(confirmed + unrouted).unwrap_or(usize::MAX)
     }
 
@@ -186,7 +180,7 @@ impl Relay {
         }
         self.publisher = Some(publisher);
         self.failures = 0;
-        self.metrics.breaker_open.set(0);
+        self.metrics.events.breaker_open.set(0);
     }
 
     fn failed(&mut self, reason: &str) -> Step {
@@ -197,8 +191,8 @@ impl Relay {
         self.failures = self.failures.saturating_add(1);
         self.window = 1;
         self.retry_at = Instant::now() + RECONNECT.jittered_after(self.failures);
-        self.metrics.failures.inc();
-        self.metrics.breaker_open.set(1);
+        self.metrics.events.failures.inc();
+        self.metrics.events.breaker_open.set(1);
         Step::Down(self.retry_at)
     }
 

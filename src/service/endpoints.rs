@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use poem::{Endpoint, EndpointExt, IntoEndpoint, Response, Route, endpoint::make_sync, get};
+use poem::{
+    Endpoint, EndpointExt, IntoEndpoint, Request, Response, Route, endpoint::make_sync, get, http::header::ACCEPT,
+};
 
 use super::{
     asyncapi, contract,
@@ -15,6 +17,7 @@ use crate::{
         body::BodyLimit,
         caller::Authenticator,
         contract::Contract,
+        counted::CountedRoutes,
         document::Document,
         in_flight::InFlightLimit,
         limits::RequestLimits,
@@ -22,7 +25,7 @@ use crate::{
         rate::RateLimits,
         stack::{Refusal, ServiceStack},
     },
-    telemetry::metrics,
+    telemetry::metrics::Exposition,
 };
 
 /// The whole service as one endpoint.
@@ -46,8 +49,11 @@ pub fn service_with(app: &App, operations: impl Endpoint + 'static) -> impl Endp
 /// The endpoint of the private listener: probes and metrics.
 #[must_use]
 pub fn private_service(app: &App) -> impl Endpoint<Output = Response> + 'static {
-    let metrics = Arc::clone(app.metrics());
-    let text = move |_| Response::builder().content_type(metrics::MEDIA_TYPE).body(metrics.text());
+    let shown = app.clone();
+    let text = move |request: Request| {
+        let exposition = Exposition::accepted(request.header(ACCEPT).unwrap_or_default());
+        Response::builder().content_type(exposition.media_type()).body(shown.metrics_now().written_as(exposition))
+    };
     let documents = Route::new().at("/metrics", get(make_sync(text)));
     stack(app, contract::private_contract(), documents, contract::probes().into_endpoint())
 }
@@ -74,6 +80,7 @@ fn stack(
         .data(app.clone());
     let (trail, metrics) = (Arc::clone(app.refusals()), Arc::clone(app.metrics()));
     ServiceStack {
+        routes: CountedRoutes::of(&contract, app.metrics()),
         contract,
         documents,
         operations,
@@ -81,7 +88,7 @@ fn stack(
         ids: Arc::clone(app.ids()),
         on_refusal: Box::new(move |refusal: &Refusal<'_>| {
             if let Some(refused) = refusals::refused(refusal) {
-                metrics.refusal(trail.record(refused));
+                metrics.audit.refusal(trail.record(refused));
             }
         }),
         in_flight: InFlightLimit::new(

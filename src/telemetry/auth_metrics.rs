@@ -17,8 +17,9 @@ pub struct AuthMetrics {
     pub calls: Family<CallLabels, Counter<u64, AtomicU64>>,
     /// Tokens that were not accepted, by reason.
     pub refusals: Family<RefusalLabels, Counter<u64, AtomicU64>>,
-    /// Tokens looked up among those that were checked before.
-    pub cache: Family<CacheLabels, Counter<u64, AtomicU64>>,
+    /// Tokens looked up among those that were checked before, and found there.
+    cache_hits: Counter<u64, AtomicU64>,
+    cache_misses: Counter<u64, AtomicU64>,
     /// Tokens that are remembered.
     pub cached: Gauge,
     /// Keys that verify tokens.
@@ -100,30 +101,29 @@ pub enum TokenRefusal {
     unavailable,
 }
 
-/// The labels of [`AuthMetrics::cache`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct CacheLabels {
-    /// Whether it was found.
-    pub result: CacheResult,
+struct CacheLabels {
+    result: CacheResult,
 }
 
 /// Whether a token was found among those that were checked before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
 #[expect(non_camel_case_types, reason = "label values are written as they are named")]
-pub enum CacheResult {
-    /// It was.
+enum CacheResult {
     hit,
-    /// It was not.
     miss,
 }
 
 impl AuthMetrics {
     pub(super) fn new(new: &mut Registrar<'_>) -> Self {
+        let cache: Family<CacheLabels, Counter<u64, AtomicU64>> =
+            new.metric("auth_cache_lookups", "Tokens looked up among those checked before");
         let metrics = Self {
             breaker_open: new.metric("auth_breaker_open", "1 while the platform counts as away, else 0"),
             calls: new.metric("auth_calls", "Questions to the platform about tokens, by outcome"),
             refusals: new.metric("auth_refusals", "Tokens that were not accepted, by reason"),
-            cache: new.metric("auth_cache_lookups", "Tokens looked up among those checked before"),
+            cache_hits: cache.get_or_create_owned(&CacheLabels { result: CacheResult::hit }),
+            cache_misses: cache.get_or_create_owned(&CacheLabels { result: CacheResult::miss }),
             cached: new.metric("auth_cached_tokens", "Tokens that are remembered"),
             keys: new.metric("auth_keys", "Keys that verify tokens"),
             keys_age: new.metric("auth_keys_age_seconds", "Seconds since the keys were fetched; -1: never"),
@@ -137,9 +137,6 @@ impl AuthMetrics {
         }
         for reason in TokenRefusal::ALL {
             drop(metrics.refusals.get_or_create(&RefusalLabels { reason }));
-        }
-        for result in [CacheResult::hit, CacheResult::miss] {
-            drop(metrics.cache.get_or_create(&CacheLabels { result }));
         }
         metrics
     }
@@ -156,8 +153,7 @@ impl AuthMetrics {
 
     /// Counts a token that was looked up.
     pub fn looked_up(&self, found: bool) {
-        let result = if found { CacheResult::hit } else { CacheResult::miss };
-        self.cache.get_or_create(&CacheLabels { result }).inc();
+        if found { &self.cache_hits } else { &self.cache_misses }.inc();
     }
 
     /// Shows whether the platform counts as away at this endpoint.

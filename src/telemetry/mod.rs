@@ -1,13 +1,20 @@
 //! What operators see: logs ([`logs`]) on standard error ([`stderr`]), the trace that ties a request's log lines to those of
-//! other services ([`trace`]), and metrics ([`metrics`]; those about tokens in [`auth_metrics`]).
+//! other services ([`trace`]), and metrics ([`metrics`], with a file for each area; [`exposition`]: in which format).
 
 pub mod auth_metrics;
 pub mod business_metrics;
+pub mod database_metrics;
+pub mod event_metrics;
+pub mod exposition;
+pub mod http_metrics;
 pub mod logs;
 pub mod metrics;
+mod process_metrics;
 mod registrar;
+pub mod request_metrics;
 pub mod stderr;
 pub mod trace;
+pub mod upkeep_metrics;
 
 pub use logs::{LogFormat, check_filter, start};
 pub use stderr::StandardError;

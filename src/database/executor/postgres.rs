@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use sea_orm::{DbBackend, DbErr, sqlx};
 use tokio::{
     sync::{Mutex, Semaphore},
-    time::{sleep, timeout_at},
+    time::{Instant, sleep, timeout_at},
 };
 
 use super::{
@@ -14,10 +14,16 @@ use super::{
 };
 use crate::{
     database::{
-        connect::planning, deadline::Deadline, fault::driver_error, health::Health, pool::Pool, steps::Steps,
+        connect::planning,
+        deadline::Deadline,
+        fault::driver_error,
+        health::Health,
+        pool::{Pool, PooledConnection},
+        steps::Steps,
         transaction::Transaction,
     },
     error::{Error, Result},
+    telemetry::database_metrics::DatabaseMetrics,
 };
 
 /// How long a first attempt waits for a lock.
@@ -43,6 +49,27 @@ pub(in crate::database) struct PostgresExecutor {
     lock_waiters: Semaphore,
     steps: Arc<Steps>,
     health: Arc<Health>,
+    metrics: DatabaseMetrics,
+}
+
+/// A change that waits for its transaction to begin, until this is dropped.
+struct Waiting<'m> {
+    metrics: &'m DatabaseMetrics,
+    since: Instant,
+}
+
+impl<'m> Waiting<'m> {
+    fn new(metrics: &'m DatabaseMetrics) -> Self {
+        metrics.writes_waiting.inc();
+        Self { metrics, since: Instant::now() }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.metrics.writes_waiting.dec();
+        self.metrics.write_wait.observe(self.since.elapsed().as_secs_f64());
+    }
 }
 
 /// Why an attempt did not succeed. Unless it is final, nothing was committed.
@@ -56,15 +83,22 @@ enum AttemptError {
 }
 
 impl PostgresExecutor {
-    pub(in crate::database) fn new(pool: Pool, connections: usize, steps: Arc<Steps>, health: Arc<Health>) -> Self {
+    pub(in crate::database) fn new(
+        pool: Pool,
+        connections: usize,
+        steps: Arc<Steps>,
+        health: Arc<Health>,
+        metrics: DatabaseMetrics,
+    ) -> Self {
         let lock_waiters = Semaphore::new(connections.div_ceil(4));
-        Self { pool, resource_locks: ResourceLocks::default(), lock_waiters, steps, health }
+        Self { pool, resource_locks: ResourceLocks::default(), lock_waiters, steps, health, metrics }
     }
 
     /// Runs work until it is committed or refused, or its time is over.
     pub(super) async fn transact<T: Send + 'static>(&self, scope: &Scope, work: impl UnitOfWork<T>) -> Result<T> {
         let Scope { resource, deadline, .. } = *scope;
         let until = deadline.for_statements();
+        let mut waiting = Some(Waiting::new(&self.metrics));
         let _lock = match resource {
             Some(resource) => Some(in_time(timeout_at(until, self.resource_locks.lock(resource)).await)?),
             None => None,
@@ -73,11 +107,12 @@ impl PostgresExecutor {
         loop {
             attempts += 1;
             let lock_timeout = if permit.is_some() { FURTHER_LOCK_TIMEOUT } else { FIRST_LOCK_TIMEOUT };
-            let error = match self.attempt(scope, lock_timeout, &work).await {
+            let error = match self.attempt(scope, lock_timeout, &mut waiting, &work).await {
                 Ok(value) => return Ok(value),
                 Err(error) => error,
             };
             permit = None;
+            self.metrics.write_failures.inc_by(u64::from(error.is_fault()));
             match error {
                 AttemptError::Final(error) => return Err(error),
                 AttemptError::ConnectionLost(error) | AttemptError::Contention(error) if deadline.has_passed() => {
@@ -99,6 +134,7 @@ impl PostgresExecutor {
         &self,
         scope: &Scope,
         lock_timeout: Duration,
+        waiting: &mut Option<Waiting<'_>>,
         work: &impl UnitOfWork<T>,
     ) -> std::result::Result<T, AttemptError> {
         let Scope { party, deadline, .. } = scope;
@@ -107,6 +143,7 @@ impl PostgresExecutor {
             self.pool.get(party, until).await.map_err(|error| AttemptError::Final(no_connection(error)))?;
         let begun = connection.begin(&begin(deadline, lock_timeout), until, &self.steps).await;
         begun.map_err(|error| AttemptError::ConnectionLost(error.into()))?;
+        drop(waiting.take());
 
         let connection = Arc::new(Mutex::new(connection));
         let (backend, steps) = (DbBackend::Postgres, Arc::clone(&self.steps));
@@ -118,7 +155,7 @@ impl PostgresExecutor {
 
         let mut connection = connection.lock().await;
         match outcome {
-            Ok(value) => match connection.commit(COMMIT, deadline.for_answer(), &self.steps).await {
+            Ok(value) => match self.commit(&mut connection, deadline).await {
                 Ok(()) => {
                     self.health.writes_work();
                     Ok(value)
@@ -136,12 +173,29 @@ impl PostgresExecutor {
         }
     }
 
+    async fn commit(&self, connection: &mut PooledConnection, deadline: Deadline) -> std::result::Result<(), DbErr> {
+        let ended = Instant::now();
+        let committed = connection.commit(COMMIT, deadline.for_answer(), &self.steps).await;
+        self.metrics.commit.observe(ended.elapsed().as_secs_f64());
+        self.metrics.group_size.observe(1.0);
+        committed
+    }
+
     pub(super) async fn close(&self) {
         self.pool.close().await;
     }
 }
 
 impl AttemptError {
+    /// Whether it is neither a refusal nor what other changes brought about.
+    fn is_fault(&self) -> bool {
+        match self {
+            Self::Final(error) => error.is_fault() && !error.is_contention(),
+            Self::Contention(_) => false,
+            Self::ConnectionLost(_) => true,
+        }
+    }
+
     fn of(error: Error) -> Self {
         if error.is_contention() { Self::Contention(error) } else { Self::Final(error) }
     }

@@ -53,13 +53,53 @@ impl Contract {
     /// The template that the path matches, such as `/customers/{customer_id}`.
     #[must_use]
     pub fn route(&self, path: &str) -> Option<&str> {
-        self.at(path).map(|(template, _)| template.as_str())
+        self.template(self.place(path))
     }
 
     /// The methods that the path supports, for `Allow`.
     #[must_use]
     pub fn allowed(&self, path: &str) -> &str {
-        self.at(path).map_or("", |(_, allow)| allow)
+        self.place(path).and_then(|place| self.paths.get(place)).map_or("", |(_, allow)| allow)
+    }
+
+    /// The template at this place.
+    #[must_use]
+    pub fn template(&self, place: Option<usize>) -> Option<&str> {
+        self.paths.get(place?).map(|(template, _)| template.as_str())
+    }
+
+    /// The path templates.
+    pub fn templates(&self) -> impl Iterator<Item = &str> {
+        self.paths.iter().map(|(template, _)| template.as_str())
+    }
+
+    /// Which of the [`Self::templates`] the path matches.
+    #[must_use]
+    pub fn place(&self, path: &str) -> Option<usize> {
+        self.paths.iter().position(|(template, _)| {
+            let (mut template, mut path) = (template.split('/'), path.split('/'));
+            loop {
+                match (template.next(), path.next()) {
+                    (None, None) => return true,
+                    (Some(part), Some(actual)) if part == actual || part.starts_with('{') => {}
+                    _ => return false,
+                }
+            }
+        })
+    }
+
+    /// The methods of a template, in capitals, each with the statuses that its replies may have.
+    #[must_use]
+    pub fn statuses(&self, template: &str) -> Vec<(String, Vec<u16>)> {
+        if self.has_document(template) {
+            return vec![("GET".to_owned(), vec![200])];
+        }
+        let methods = self.document.get("paths").and_then(|paths| paths.get(template)).and_then(Value::as_object);
+        let of = |(method, operation): (&String, &Value)| {
+            let replies = operation.get("responses").and_then(Value::as_object).into_iter().flat_map(Map::keys);
+            (method.to_uppercase(), replies.filter_map(|status| status.parse().ok()).collect())
+        };
+        methods.into_iter().flatten().map(of).collect()
     }
 
     /// The query parameters that the operations declare.
@@ -76,19 +116,6 @@ impl Contract {
             }
         }
         declared
-    }
-
-    fn at(&self, path: &str) -> Option<&(String, String)> {
-        self.paths.iter().find(|(template, _)| {
-            let (mut template, mut path) = (template.split('/'), path.split('/'));
-            loop {
-                match (template.next(), path.next()) {
-                    (None, None) => return true,
-                    (Some(part), Some(actual)) if part == actual || part.starts_with('{') => {}
-                    _ => return false,
-                }
-            }
-        })
     }
 }
 

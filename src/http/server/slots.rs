@@ -146,7 +146,7 @@ impl ConnectionSlots {
             *count += 1;
         }
         open.connections.insert(number, Connection { activity, peer });
-        self.metrics.connections.inc();
+        self.metrics.http.connections.inc();
         Some(ConnectionSlot { slots: Arc::clone(self), number, peer, _permit: permit })
     }
 
@@ -175,7 +175,7 @@ impl Drop for ConnectionSlot {
                 open.peers.remove(&peer);
             }
         }
-        self.slots.metrics.connections.dec();
+        self.slots.metrics.http.connections.dec();
     }
 }
 

@@ -144,7 +144,7 @@ async fn tokens_that_the_platform_is_asked_about_hold_no_places() {
         _ = asked.as_mut() => panic!("they were answered"),
         () = within(30, "twenty are refused", || async { service.app.metrics().text().contains(refused) }) => {}
     }
-    assert_eq!(service.app.metrics().requests_in_flight.get(), 0);
+    assert_eq!(service.app.metrics().http.requests_in_flight.get(), 0);
     assert_eq!(status(&service, "known").await, 200);
     // One that was known has its turn before them.
     platform.at("/introspect", active(json!({})));

@@ -15,6 +15,7 @@ pub mod disk;
 mod durability;
 pub mod events;
 mod log;
+pub mod metrics;
 pub mod platform;
 pub mod postgres;
 mod process;

@@ -161,7 +161,7 @@ async fn connections_that_wait_to_be_accepted_are_answered_before_the_end() {
     let mut first = TcpStream::connect(&address).await.unwrap();
     first.write_all(waits.as_bytes()).await.unwrap();
     let metrics = service.app.metrics();
-    within(30, "the first is accepted", || async { metrics.connections.get() == 1 }).await;
+    within(30, "the first is accepted", || async { metrics.http.connections.get() == 1 }).await;
     let mut waiting = idle(&address, 20).await;
     for connection in &mut waiting {
         connection.write_all(request).await.unwrap();

@@ -58,7 +58,8 @@ async fn room_is_made_by_peers_with_many_connections_not_by_the_gateway() {
     // The gateway's wait longest.
     for (number, from) in [9, 9, 1, 2, 2].into_iter().enumerate() {
         open.push(connect(address, from).await);
-        within(30, "it is accepted", async || metrics.connections.get() == i64::try_from(number + 1).unwrap()).await;
+        within(30, "it is accepted", async || metrics.http.connections.get() == i64::try_from(number + 1).unwrap())
+            .await;
     }
     // By then all of these have waited long enough to be closed.
     tokio::time::sleep(Duration::from_millis(600)).await;

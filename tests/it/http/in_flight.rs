@@ -25,7 +25,7 @@ async fn beyond_the_requests_in_flight_is_503_at_once_but_for_probes() {
     let answers =
         async { tokio::join!(service.get("/customers").send_unchecked(), service.get("/contacts").send_unchecked()) };
     let beyond = async {
-        within(30, "two are being answered", || async { metrics.requests_in_flight.get() == 2 }).await;
+        within(30, "two are being answered", || async { metrics.http.requests_in_flight.get() == 2 }).await;
         let reply = service.get("/customers").send_unchecked().await.expect(503);
         assert_eq!((reply.body["code"].as_str(), reply.header("Retry-After")), (Some("SERVICE_UNAVAILABLE"), "1"));
         service.get("/openapi.json").send_unchecked().await.expect(200);
@@ -36,7 +36,7 @@ async fn beyond_the_requests_in_flight_is_503_at_once_but_for_probes() {
     assert!(first.status == 200 && second.status == 200);
     service.get("/customers").send_unchecked().await.expect(200);
     assert!(metrics.text().contains("crm_http_refused_total{limit=\"requests_in_flight\"} 1\n"));
-    assert_eq!(metrics.requests_in_flight.get(), 0);
+    assert_eq!(metrics.http.requests_in_flight.get(), 0);
 }
 
 #[tokio::test]
@@ -60,7 +60,7 @@ async fn readers_that_wait_for_events_leave_their_places_to_others() {
     let reader = async { service.get("/events?wait=3").send().await.expect(200) };
     let writer = async {
         within(30, "the reader waits", async || service.app.events().waiting_tenants() == ["default"]).await;
-        within(30, "it gives its place back", async || metrics.requests_in_flight.get() == 0).await;
+        within(30, "it gives its place back", async || metrics.http.requests_in_flight.get() == 0).await;
         service.customer().await;
     };
     let (page, ()) = tokio::join!(reader, writer);

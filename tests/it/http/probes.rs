@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use crm::{database::migrate, service::private::PrivateListener, telemetry::metrics};
+use crm::{database::migrate, service::private::PrivateListener, telemetry::metrics::Exposition};
 use sea_orm::{ConnectionTrait, TransactionTrait};
 use serde_json::{Value, json};
 
@@ -133,7 +133,7 @@ async fn the_private_listener_answers_while_all_request_threads_are_busy() {
         assert_eq!((reply.status, reply.text.as_str()), (200, UP), "{reply:?}");
     }
     let reply = ask(&address, "GET", "/metrics");
-    assert_eq!((reply.status, reply.header("Content-Type")), (200, metrics::MEDIA_TYPE));
+    assert_eq!((reply.status, reply.header("Content-Type")), (200, Exposition::Text.media_type()));
     assert!(reply.text.contains("crm_events_published_total 0"), "{reply:?}");
     private.finish().await;
     assert!(TcpStream::connect(&address).is_err(), "it still listens");

@@ -19,6 +19,7 @@ use crate::{
         wal_guard::WalGuard,
     },
     error::{Error, Result},
+    telemetry::database_metrics::DatabaseMetrics,
 };
 
 /// How many may wait for the log to be emptied, once for all of them; others ask again.
@@ -40,11 +41,12 @@ impl SqliteExecutor {
         wal_guard: WalGuard,
         steps: Arc<Steps>,
         health: Arc<Health>,
+        metrics: DatabaseMetrics,
     ) -> Self {
-        let queue = Arc::new(WorkQueue::new());
+        let queue = Arc::new(WorkQueue::new(metrics.clone()));
         let (log_emptying, asked) = mpsc::channel(LOG_EMPTYINGS);
         let maintenance = Maintenance::new(pool, readers, file, wal_guard, health);
-        let writer = tokio::spawn(Writer::new(maintenance, steps, Arc::clone(&queue), asked).run());
+        let writer = tokio::spawn(Writer::new(maintenance, steps, Arc::clone(&queue), asked, metrics).run());
         Self { queue, log_emptying, writer: Some(writer).into() }
     }
 

@@ -8,6 +8,7 @@ use super::{LOCKED, QUEUE_SIZE, queued_work::QueuedWork};
 use crate::{
     database::{fair_queue::FairQueue, party::Party},
     error::{Error, Result},
+    telemetry::database_metrics::DatabaseMetrics,
 };
 
 /// The cause where the queue is full. It says nothing of the database.
@@ -17,6 +18,7 @@ const TOO_MANY: &str = "too many changes are waiting";
 pub(super) struct WorkQueue {
     state: Mutex<State>,
     changed: Notify,
+    metrics: DatabaseMetrics,
 }
 
 struct State {
@@ -25,9 +27,9 @@ struct State {
 }
 
 impl WorkQueue {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(metrics: DatabaseMetrics) -> Self {
         let state = State { work: FairQueue::new(QUEUE_SIZE), closed: false };
-        Self { state: Mutex::new(state), changed: Notify::new() }
+        Self { state: Mutex::new(state), changed: Notify::new(), metrics }
     }
 
     /// Puts a unit of work into its party's line.
@@ -37,8 +39,10 @@ impl WorkQueue {
             return Err(Error::unavailable("the service stops"));
         }
         let displaced = state.work.push(party, work);
+        self.show(&state);
         drop(state);
         if let Some(displaced) = displaced {
+            self.metrics.writers.turned_away.inc();
             displaced.refuse_at_once(Error::contention(TOO_MANY));
         }
         self.changed.notify_one();
@@ -57,6 +61,7 @@ impl WorkQueue {
             {
                 let mut state = self.state();
                 let next = state.work.pop_if(|_| true);
+                self.show(&state);
                 if next.is_some() || state.closed {
                     return next;
                 }
@@ -67,7 +72,10 @@ impl WorkQueue {
 
     /// The next unit of work, if any waits.
     pub(super) fn try_next(&self) -> Option<(Party, QueuedWork)> {
-        self.state().work.pop_if(|_| true)
+        let mut state = self.state();
+        let next = state.work.pop_if(|_| true);
+        self.show(&state);
+        next
     }
 
     /// Whether nothing waits.
@@ -77,8 +85,15 @@ impl WorkQueue {
 
     /// Refuses what has waited for too long for another process's lock.
     pub(super) fn refuse_locked(&self, is_late: impl Fn(&QueuedWork) -> bool) {
-        let late = self.state().work.take_while(is_late);
+        let mut state = self.state();
+        let late = state.work.take_while(is_late);
+        self.show(&state);
+        drop(state);
         late.into_iter().for_each(|work| work.refuse_at_once(Error::unavailable(LOCKED)));
+    }
+
+    fn show(&self, state: &State) {
+        self.metrics.writes_waiting.set(i64::try_from(state.work.len()).unwrap_or(i64::MAX));
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -11,6 +11,7 @@ use super::{DISK_TIMEOUT, LOCKED, group::Group, maintenance::Maintenance, queue:
 use crate::{
     database::{fault::db_error, party::Party, pool::PooledConnection, steps::Steps},
     error::{Error, Result},
+    telemetry::database_metrics::DatabaseMetrics,
 };
 
 /// How large a group of one tenant's work becomes.
@@ -44,6 +45,7 @@ pub(super) struct Writer {
     work_is_next: bool,
     /// Taken from the queue, and waiting for a transaction to begin.
     first: Option<(Party, QueuedWork)>,
+    metrics: DatabaseMetrics,
 }
 
 impl Writer {
@@ -52,8 +54,9 @@ impl Writer {
         steps: Arc<Steps>,
         queue: Arc<WorkQueue>,
         log_emptying: mpsc::Receiver<oneshot::Sender<Result<bool>>>,
+        metrics: DatabaseMetrics,
     ) -> Self {
-        Self { maintenance, steps, queue, log_emptying, work_is_next: false, first: None }
+        Self { maintenance, steps, queue, log_emptying, work_is_next: false, first: None, metrics }
     }
 
     /// Runs until the queue is closed and empty.
@@ -134,9 +137,13 @@ impl Writer {
         {
             self.maintenance.health().writer_is_busy(true);
             tenants.note(party);
+            self.metrics.write_wait.observe(work.waited().as_secs_f64());
             replies.push(work.run(&group).await);
         }
+        let (ended, size) = (Instant::now(), replies.len());
         let committed = self.commit(&group).await;
+        self.metrics.commit.observe(ended.elapsed().as_secs_f64());
+        self.metrics.group_size.observe(size as f64);
         for reply in replies {
             reply(committed.clone());
         }
@@ -192,6 +199,7 @@ impl Writer {
     }
 
     async fn fails(&mut self, error: &Error) {
+        self.metrics.write_failures.inc();
         tracing::error!(cause = error.cause(), "a transaction failed");
         // Where it could not even be begun, this waited for it; what is behind it is tried, or refused, by itself.
         if let Some((_, work)) = self.first.take() {

@@ -248,6 +248,9 @@ pub async fn tasks(service: &Service, watch: &Watch) {
     relay.release().await.unwrap();
     watch.begin("write audit entries");
     while app.audit_queue().flush(database).await.unwrap() > 0 {}
+    watch.begin("read how long things wait");
+    background::queues::refresh(app).await.unwrap();
+    relay::oldest_waiting(database).await.unwrap();
     watch.begin("chain audit entries");
     chain::link_entries(database).await.unwrap();
     if on_postgres() {
