@@ -174,9 +174,9 @@ upgrade: ## Run the previous release on today's schema, beside this one and afte
 	  TEST_DATABASE=sqlite cargo test $(FEATURES) --test it -- --ignored --nocapture database::upgrades:: && \
 	  if [ "$${CI:-}" = true ] || .ci/answers "$$TEST_POSTGRES_URL" 5432; then \
 	    echo "== The previous release on PostgreSQL" && \
-	    TEST_DATABASE=postgres cargo test $(FEATURES) --test it -- --ignored --nocapture database::upgrades::; \
+	    TEST_DATABASE=postgres cargo test $(FEATURES) --test it -- --ignored --nocapture database::upgrades:: database::rolling::; \
 	  else \
-	    echo "== SKIPPED: 1 test on PostgreSQL, because nothing answers at TEST_POSTGRES_URL"; \
+	    echo "== SKIPPED: 2 tests on PostgreSQL, because nothing answers at TEST_POSTGRES_URL"; \
 	  fi
 
 .PHONY: plans
@@ -319,6 +319,12 @@ bench-feed: ## Measure the feed's types among a million events, as a ratio (take
 	TEST_DATABASE=sqlite cargo test $(FEATURES) --test it -- --ignored --nocapture events::million::
 	@! .ci/answers "$$TEST_POSTGRES_URL" 5432 || \
 	  TEST_DATABASE=postgres cargo test $(FEATURES) --test it -- --ignored --nocapture events::million::
+
+.PHONY: footprint
+footprint: ## Measure how long a start takes, and how much memory the idle service (needs curl; builds a release)
+	command -v curl >/dev/null || { echo "missing: apt-get install curl" >&2; exit 1; }
+	cargo build --release $(FEATURES) --bin crm
+	tests/bench/footprint
 
 .PHONY: bench-totals
 bench-totals: ## Measure lists with their total among a million rows, and what keeping totals costs a create, as ratios (needs wrk and sqlite3; builds a release)

@@ -13,5 +13,6 @@ mod plans;
 mod pooler;
 mod postgres;
 mod roles;
+mod rolling;
 mod storage;
 mod upgrades;

@@ -219,7 +219,7 @@ async fn a_database_of_every_earlier_schema_upgrades_with_its_data() {
 }
 
 /// The previous release, built by `.ci/build-previous`.
-fn previous_release() -> String {
+pub(super) fn previous_release() -> String {
     variable("TEST_PREVIOUS").expect("TEST_PREVIOUS is not set: run `make upgrade`")
 }
 

@@ -121,6 +121,13 @@ impl Process {
         started(Self::try_of_release(program, url))
     }
 
+    /// The same with these variables.
+    pub fn of_release_with(program: &str, url: &str, variables: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(program);
+        command.arg("serve").env_clear();
+        started(Self::launch(command, "serving", url, variables))
+    }
+
     /// The same; the log, where it does not start.
     pub fn try_of_release(program: &str, url: &str) -> Result<Self, String> {
         let mut command = Command::new(program);
