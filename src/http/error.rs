@@ -396,9 +396,11 @@ impl ErrorResponse {
             ErrorCode::InternalError | ErrorCode::ServiceUnavailable => {
                 tracing::error!(?code, cause = self.cause.as_deref().unwrap_or_default(), "failed");
             }
-            ErrorCode::Unauthorized | ErrorCode::Forbidden | ErrorCode::IdempotentConflict => {
-                tracing::warn!(?code, "refused");
+            // The reason repeats nothing of the token.
+            ErrorCode::Unauthorized | ErrorCode::Forbidden => {
+                tracing::warn!(?code, reason = self.details.as_deref().unwrap_or_default(), "refused");
             }
+            ErrorCode::IdempotentConflict => tracing::warn!(?code, "refused"),
             _ => tracing::debug!(?code, "refused"),
         }
     }

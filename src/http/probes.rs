@@ -26,6 +26,15 @@ use crate::database;
 /// Where they are.
 pub const PATHS: [&str; 3] = ["/health", "/livez", "/readyz"];
 
+/// Where the metrics are, on the private listener alone.
+pub const METRICS: &str = "/metrics";
+
+/// Whether whoever watches the service asks for this all day long.
+#[must_use]
+pub fn is_watched(path: &str) -> bool {
+    path == METRICS || PATHS.contains(&path)
+}
+
 const HEALTH: Tag = Tag { name: "Health", description: "The state of the service, for gateways and operators." };
 
 /// The state that the probes report. Attached to every request.

@@ -108,6 +108,7 @@ impl<O: Endpoint> Endpoint for ServiceStack<O> {
         let span = tracing::error_span!(
             "request",
             trace_id = trace.id(),
+            span_id = trace.span_id(),
             request_id,
             tenant_id = Empty,
             actor = Empty,
@@ -140,8 +141,12 @@ impl<O: Endpoint> Endpoint for ServiceStack<O> {
             let elapsed = started.elapsed();
             let millis = elapsed.as_secs_f64() * 1000.0;
             set_header(&mut response, header::RESPONSE_TIME, &format!("{millis:.2}"));
-            let status = response.status().as_u16();
-            tracing::info!(target: "crm::http", route, status, duration_ms = millis, "answered");
+            let (status, duration_ms) = (response.status().as_u16(), (millis * 100.0).round() / 100.0);
+            match route != "none" && probes::is_watched(&path) {
+                // What changes in what these answer is logged where it is found.
+                true => tracing::debug!(target: "crm::http", route, status, duration_ms, "answered"),
+                false => tracing::info!(target: "crm::http", route, status, duration_ms, "answered"),
+            }
             counted.answered(status, elapsed);
             response
         };

@@ -5,7 +5,8 @@ use std::{sync::Arc, time::Duration};
 use futures_util::{StreamExt, stream::FuturesUnordered};
 
 use super::{
-    consumed_event::ConsumedEvent, contract_signed, envelope::Envelope, reason::without_values, task_completed,
+    consumed_event::ConsumedEvent, contract_signed, envelope::Envelope, names::EventNames, reason::without_values,
+    task_completed,
 };
 use crate::{
     broker::{Broker, DEAD_LETTERS, Delivery, Down, PREFETCH, Refusal, RetryPolicy, Settled, Settlement, Subscriber},
@@ -125,19 +126,23 @@ impl Inbound {
             Ok(ApplyOutcome::Duplicate) => (Settlement::Ack, InboundOutcome::duplicate),
             Err(settlement) => (settlement, InboundOutcome::retried),
         };
-        let reason = match &settlement {
-            Settlement::Ack => String::new(),
-            Settlement::Retry(refusal) | Settlement::Reject(refusal) => refusal.reason.clone(),
+        let (reason, names) = match &settlement {
+            Settlement::Ack => (String::new(), EventNames::default()),
+            Settlement::Retry(refusal) | Settlement::Reject(refusal) => {
+                (refusal.reason.clone(), EventNames::of(delivery.payload()))
+            }
         };
         let outcome = match delivery.settle(settlement).await? {
             Settled::Acked => acked,
             Settled::Delayed => InboundOutcome::retried,
             Settled::DeadLettered => {
+                let _about = names.span().entered();
                 tracing::warn!(reason, queue = DEAD_LETTERS, "an event of the platform is set apart");
                 InboundOutcome::dead
             }
             Settled::Dropped(refused) => {
                 let message = "an event of the platform is rejected: the broker does not take it as a dead letter";
+                let _about = names.span().entered();
                 tracing::error!(reason, refused = without_values(&refused), queue = DEAD_LETTERS, "{message}");
                 InboundOutcome::rejected
             }
@@ -157,10 +162,12 @@ impl Inbound {
             attempts += 1;
             let refusal = |reason: &str| Refusal { reason: without_values(reason), at: self.ids.now().0 };
             let cause = error.cause().unwrap_or_default();
+            let about = || EventNames::of(delivery.payload()).span().entered();
             match error.kind() {
                 ErrorKind::Unavailable => {}
                 ErrorKind::Internal if attempts < MAX_ATTEMPTS => {}
                 ErrorKind::Internal => {
+                    let _about = about();
                     tracing::error!(cause, "an event of the platform cannot be applied");
                     return Err(Settlement::Reject(refusal("the service failed to apply it; its log says why")));
                 }
@@ -171,6 +178,7 @@ impl Inbound {
                 }
             }
             if attempts == 1 {
+                let _about = about();
                 tracing::error!(cause, "an event of the platform cannot be applied yet");
             }
             tokio::time::sleep(PAUSE).await;

@@ -11,7 +11,7 @@
 //!
 //! A new type of event is a file like those two and an entry in [`consumed`].
 //!
-//! Reading order: `consumer` · `envelope` · `reason` · `consumed_event` what a type of event declares · the types of events ·
+//! Reading order: `consumer` · `envelope` · `names` · `reason` · `consumed_event` what a type of event declares · the types of events ·
 //! `dead_letters` what operators see of them.
 
 mod consumed_event;
@@ -19,6 +19,7 @@ mod consumer;
 mod contract_signed;
 mod dead_letters;
 mod envelope;
+mod names;
 mod reason;
 mod task_completed;
 

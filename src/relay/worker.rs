@@ -159,8 +159,10 @@ impl Relay {
                     if let Ok(row) = &candidate.event.row
                         && self.unrouted.insert(row.event_type.clone())
                     {
-                        let event_type = &row.event_type;
-                        tracing::warn!(event_type, "no queue is bound to this type of events: they count as published");
+                        let (event_type, event_id) = (&row.event_type, tracing::field::display(row.event_id));
+                        let (tenant_id, trace_id) = (&row.tenant_id, &row.trace_id);
+                        let message = "no queue is bound to this type of events: they count as published";
+                        tracing::warn!(event_type, event_id, tenant_id, trace_id, "{message}");
                     }
                 }
                 Some(DeliveryOutcome::Refused(_)) => refused += 1,
@@ -269,7 +271,8 @@ impl Relay {
                 let row = row.as_ref().ok();
                 let event_id = row.map(|row| tracing::field::display(row.event_id));
                 let (tenant_id, event_type) = (row.map(|row| &row.tenant_id), row.map(|row| &row.event_type));
-                tracing::warn!(tenant_id, event_id, event_type, seq, attempts, reason, "an event cannot be published");
+                let (trace_id, message) = (row.map(|row| &row.trace_id), "an event cannot be published");
+                tracing::warn!(tenant_id, event_id, event_type, trace_id, seq, attempts, reason, "{message}");
                 let pause = RETRY.after(attempts.unsigned_abs());
                 let due = self.now() + i64::try_from(pause.as_millis()).unwrap_or(i64::MAX);
                 let due = (attempts < MAX_ATTEMPTS).then_some(due);

@@ -12,7 +12,7 @@ use crate::{
     http::{
         BASE_PATH,
         contract::{Contract, NamedExample, OpenEnum, Supplement},
-        probes::ProbesApi,
+        probes::{METRICS, ProbesApi},
     },
     privacy::ERASURES,
     receipts,
@@ -28,7 +28,7 @@ const TITLE: &str = "客户关系管理（CRM）";
 const CONVENTIONS: &str = "Conventions";
 /// The paths of the documents served alongside the operations, besides the pages'.
 const DOCUMENTS: [&str; 4] = ["/openapi.json", "/openapi.yaml", "/asyncapi.json", "/asyncapi.yaml"];
-const PRIVATE_DOCUMENTS: [&str; 1] = ["/metrics"];
+const PRIVATE_DOCUMENTS: [&str; 1] = [METRICS];
 
 /// The operations as a poem-openapi service.
 #[must_use]

@@ -21,7 +21,7 @@ use crate::{
         document::Document,
         in_flight::InFlightLimit,
         limits::RequestLimits,
-        probes::Probed,
+        probes::{self, Probed},
         rate::RateLimits,
         stack::{Refusal, ServiceStack},
     },
@@ -54,7 +54,7 @@ pub fn private_service(app: &App) -> impl Endpoint<Output = Response> + 'static 
         let exposition = Exposition::accepted(request.header(ACCEPT).unwrap_or_default());
         Response::builder().content_type(exposition.media_type()).body(shown.metrics_now().written_as(exposition))
     };
-    let documents = Route::new().at("/metrics", get(make_sync(text)));
+    let documents = Route::new().at(probes::METRICS, get(make_sync(text)));
     stack(app, contract::private_contract(), documents, contract::probes().into_endpoint())
 }
 

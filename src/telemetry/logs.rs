@@ -1,7 +1,7 @@
 //! Logs: one JSON object a line, or text for people.
 //!
-//! Every line of a request has its `trace_id`, `request_id`, `method` and, once they are known, `tenant_id` and `actor`; the
-//! last one (`answered`) also the route's template, the status and the duration. No line has a token, a key, a body, a query
+//! Every line of a request has its `trace_id`, `span_id`, `request_id`, `method` and, once they are known, `tenant_id` and
+//! `actor`; the last one (`answered`, of a probe at DEBUG) also the route's template, the status and the duration. No line has a token, a key, a body, a query
 //! or a value from one: this crate logs none, and libraries are silenced below WARN whatever the filter says, because they
 //! log statements and headers there; the broker's client, which logs whole messages, is silenced altogether.
 
@@ -81,6 +81,14 @@ where
         }
     };
     Registry::default().with(layer.with_filter(filter).with_filter(filter_fn(is_safe)))
+}
+
+/// Writes why the process ends, as the last event and whatever the filter is.
+pub fn fatal(cause: &str, stderr: &StandardError) {
+    stderr.settle();
+    let lines = stderr.lines();
+    let last = subscriber("error", LogFormat::Json, move || lines.clone());
+    tracing::subscriber::with_default(last, || tracing::error!(target: "crm::cli", cause, "crm cannot go on"));
 }
 
 /// Starts logging to standard error.

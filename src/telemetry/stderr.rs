@@ -45,9 +45,14 @@ impl StandardError {
         self.lines.clone()
     }
 
+    /// Waits until all log lines are written, so that there is room for the last one.
+    pub(super) fn settle(&self) {
+        self.lines.counts.wait();
+    }
+
     /// Writes a line after all log lines.
     pub fn say(&self, line: &str) {
-        self.lines.counts.wait();
+        self.settle();
         let _never_fails = self.lines().write_all(format!("{line}\n").as_bytes());
     }
 }

@@ -40,6 +40,12 @@ impl Trace {
         self.id.clone()
     }
 
+    /// The id of this service's own span: 16 hexadecimal digits.
+    #[must_use]
+    pub fn span_id(&self) -> &str {
+        &self.span
+    }
+
     /// The `traceparent` that passes the trace on.
     #[must_use]
     pub fn traceparent(&self) -> String {

@@ -2,9 +2,13 @@
 
 use crm::{
     http::header::text_once,
+    service::private_service,
     telemetry::{LogFormat, trace::Trace},
 };
-use poem::http::{HeaderMap, HeaderValue};
+use poem::{
+    Endpoint, Request,
+    http::{HeaderMap, HeaderValue},
+};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -61,7 +65,12 @@ async fn a_request_logs_one_flat_line_with_all_its_fields() {
         ] {
             assert_eq!(line[field], value, "{field} of {line}");
         }
-        assert!(line["duration_ms"].as_f64().unwrap() > 0.0, "{line}");
+        let duration = line["duration_ms"].as_f64().unwrap();
+        assert!(
+            duration > 0.0 && line["duration_ms"].to_string().len() <= duration.trunc().to_string().len() + 3,
+            "{line}"
+        );
+        assert!(reply.header("traceparent").contains(line["span_id"].as_str().unwrap()), "{line}");
         chrono::DateTime::parse_from_rfc3339(line["timestamp"].as_str().unwrap()).unwrap();
         let mut names: Vec<_> = line.as_object().unwrap().keys().map(String::as_str).collect();
         names.sort_unstable();
@@ -75,6 +84,7 @@ async fn a_request_logs_one_flat_line_with_all_its_fields() {
             "name",
             "request_id",
             "route",
+            "span_id",
             "status",
             "target",
             "tenant_id",
@@ -105,7 +115,6 @@ async fn every_request_logs_one_line_whatever_its_status() {
         (service.delete("/customers"), 405, "/customers"),
         (service.post("/customers", json!({})).header("Content-Type", "text/plain"), 415, "/customers"),
         (service.get(&unreadable), 500, "/customers/{customer_id}"),
-        (service.get("/health").without("Authorization"), 200, "/health"),
         (service.get("/openapi.json").without("Authorization"), 200, "/openapi.json"),
         (service.get("/docs/").without("Authorization"), 200, "/docs/"),
     ] {
@@ -115,6 +124,51 @@ async fn every_request_logs_one_line_whatever_its_status() {
         assert_eq!((&line["status"], &line["route"]), (&json!(status), &json!(route)), "{line}");
         assert_eq!(line["request_id"], reply.header("X-Request-ID"));
         assert_eq!(line["level"], "INFO");
+    }
+}
+
+/// A probe a second would be 86,400 lines a day.
+#[tokio::test]
+async fn probes_are_logged_at_debug_alone() {
+    let service = Service::start().await;
+    for (filter, lines) in [("info", 0), ("debug", 1)] {
+        let (log, _guard) = Log::of_this_thread(filter, LogFormat::Json);
+        for path in ["/health", "/livez", "/readyz"] {
+            log.clear();
+            service.get(path).without("Authorization").send().await.expect(200);
+            assert_eq!(log.saying("answered").len(), lines, "{path}: {}", log.text());
+        }
+        // What scrapes metrics comes as often; where there are none, it is a request like any other.
+        log.clear();
+        let scrape = Request::builder().uri_str("/metrics").finish();
+        assert_eq!(private_service(&service.app).get_response(scrape).await.status(), 200);
+        assert_eq!(log.saying("answered").len(), lines, "{}", log.text());
+        log.clear();
+        service.get("/metrics").send().await.expect(404);
+        assert_eq!(log.saying("answered").len(), 1, "{}", log.text());
+    }
+}
+
+#[tokio::test]
+async fn a_401_is_logged_with_its_reason_and_without_the_token() {
+    let service = Service::start().await;
+    let (log, _guard) = Log::of_this_thread("info", LogFormat::Json);
+    let (expired, early) = (json!({ "exp": START / 1000 - 3600 }), json!({ "nbf": START / 1000 + 3600 }));
+    for (call, reason) in [
+        (service.get("/customers").without("Authorization"), "is required"),
+        (service.get("/customers").token("canary"), "Authorization: "),
+        (service.get("/customers").claims(expired), "expired"),
+        (service.get("/customers").claims(early), "Authorization: "),
+        (service.get("/customers").claims(json!({ "aud": "canary" })), "audience"),
+    ] {
+        log.clear();
+        let reply = call.send().await.expect(401);
+        let lines = log.saying("refused");
+        assert_eq!(lines.len(), 1, "{}", log.text());
+        let said = lines[0]["reason"].as_str().unwrap();
+        assert!(said.contains(reason), "{said}");
+        assert_eq!(lines[0]["reason"], reply.body["details"]);
+        assert!(!log.text().contains("canary") && !log.text().contains("eyJ"), "{}", log.text());
     }
 }
 
