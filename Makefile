@@ -109,6 +109,11 @@ contract: build ## Write the emitted contracts to openapi/, whatever changed, to
 	mv $(EVENTS).new $(EVENTS)
 	git --no-pager diff --stat $(OPENAPI)
 
+.PHONY: variables
+variables: build ## Write the table of variables into delivery/README.md
+	@env -i $(CRM) config table > target/variables.md
+	@sed -i -e '/^<!-- variables -->$$/,/^<!-- end of variables -->$$/{//!d}' -e '/^<!-- variables -->$$/r target/variables.md' delivery/README.md
+
 .PHONY: freeze
 freeze: build ## Write the emitted contracts to openapi/, unless they break a released one or their version is too low
 	@$(CRM) contract freeze --folder $(OPENAPI)

@@ -143,15 +143,37 @@ pub struct Verdict {
     pub faults: Vec<String>,
 }
 
+/// How many entries are chained, of all tenants: what [`verify`] has to go through.
+///
+/// # Errors
+/// A database error.
+pub async fn length(database: &Database) -> Result<u64> {
+    let mut length = 0;
+    let snapshot = database.snapshot().await?;
+    for tenant in tenants(&snapshot).await? {
+        let head = heads::Entity::of(&tenant).all(&snapshot).await?.pop();
+        length += head.map_or(0, |head| head.sequence.saturating_sub(head.purged_sequence).unsigned_abs());
+    }
+    Ok(length)
+}
+
 /// Verifies the trails of all tenants, in one snapshot.
 ///
 /// # Errors
 /// A database error.
 pub async fn verify(database: &Database) -> Result<Vec<Verdict>> {
+    verify_with(database, &|_| {}).await
+}
+
+/// The same; `progress` is told how many more entries it went through.
+///
+/// # Errors
+/// A database error.
+pub async fn verify_with(database: &Database, progress: &(dyn Fn(u64) + Sync)) -> Result<Vec<Verdict>> {
     let snapshot = database.snapshot().await?;
     let mut verdicts = Vec::new();
     for tenant in tenants(&snapshot).await? {
-        verdicts.push(verify_tenant(&snapshot, &tenant).await?);
+        verdicts.push(verify_tenant(&snapshot, &tenant, progress).await?);
     }
     Ok(verdicts)
 }
@@ -165,7 +187,7 @@ async fn tenants(db: &Transaction) -> Result<Vec<Tenant>> {
     rows.iter().map(|row| Ok(Tenant::stored(row.try_get_by_index(0)?))).collect()
 }
 
-async fn verify_tenant(db: &Transaction, tenant: &Tenant) -> Result<Verdict> {
+async fn verify_tenant(db: &Transaction, tenant: &Tenant, progress: &(dyn Fn(u64) + Sync)) -> Result<Verdict> {
     let head = heads::Entity::of(tenant).all(db).await?.pop();
     let mut faults = Vec::new();
     let (mut sequence, mut hash) =
@@ -177,6 +199,7 @@ async fn verify_tenant(db: &Transaction, tenant: &Tenant) -> Result<Verdict> {
         let links = links.order_by_asc(chain::Column::Sequence).limit(BATCH).all(db).await?;
         let Some(last) = links.last() else { break };
         after = last.sequence;
+        progress(links.len() as u64);
         let ids = links.iter().map(|link| link.audit_log_id);
         let entries = readable_entries(db, tenant, ids.collect(), &mut faults).await?;
         for chain::Model { sequence: number, audit_log_id, hash: written, .. } in links {

@@ -1,14 +1,13 @@
-//! Tokens for development: `crm token` signs them, with a secret that is made when missing.
+//! Tokens for development: `crm token` signs them, with a secret that the service makes at its first start.
 
 use std::{io, path::Path, time::Duration};
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{EncodingKey, Header};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use crate::{
-    config::{Config, Secret, secret_file},
+    config::{Config, Secret, development_secret_file, secret_file},
     values::Timestamp,
 };
 
@@ -17,15 +16,19 @@ use crate::{
 /// # Errors
 /// A data directory that cannot be read or written.
 pub fn development_secret(data_dir: &Path) -> io::Result<Secret> {
-    let file = data_dir.join("jwt_secret");
-    secret_file::make_once(&file, || {
-        let mut bytes = Zeroizing::new([0_u8; 32]);
-        getrandom::fill(bytes.as_mut_slice()).map_err(io::Error::other)?;
-        Ok(Zeroizing::new(URL_SAFE_NO_PAD.encode(bytes.as_slice())))
-    })?;
-    match secret_file::read(&file)?.trim() {
+    let file = development_secret_file(data_dir);
+    secret_file::make_once(&file, || Ok(Zeroizing::new(Secret::generate()?.reveal().to_owned())))?;
+    read_development_secret(&file)
+}
+
+/// The development secret in this file, which must be there.
+///
+/// # Errors
+/// A file that is missing or cannot be read; the message names it.
+pub fn read_development_secret(file: &Path) -> io::Result<Secret> {
+    match secret_file::read(file)?.trim() {
         secret if secret.len() >= 32 => Ok(Secret::new(secret.to_owned())),
-        _ => Err(secret_file::about(&file, "holds less than 32 bytes; delete it and a new one is made")),
+        _ => Err(secret_file::about(file, "holds less than 32 bytes; delete it and a new one is made")),
     }
 }
 

@@ -34,7 +34,7 @@ mod verifier;
 
 pub use actor::Actor;
 pub use claims::{Bearer, Claims};
-pub use development::{DevelopmentToken, development_secret, sign};
+pub use development::{DevelopmentToken, read_development_secret, sign};
 pub use jws::MAX_TOKEN;
 pub use policy::LEEWAY;
 pub use refusal::Refusal;

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use clap::Subcommand;
 
-use super::context::{ExitOutcome, fault, open_database, print};
+use super::context::{ExitOutcome, fault, interruptible, open_database, print, progress_bar};
 use crate::{
     audit::{chain, store, types::AuditLog},
     config::Config,
@@ -27,7 +27,7 @@ pub(super) enum Task {
 pub(super) async fn run(config: Config, task: Task) -> ExitOutcome {
     let database = open_database(&config).await?;
     let outcome = match task {
-        Task::Verify => verify(&database).await,
+        Task::Verify => interruptible(verify(&database), "nothing was verified to its end: run it again").await,
         Task::Export { tenant } => export(&database, tenant).await,
     };
     database.close().await?;
@@ -36,7 +36,10 @@ pub(super) async fn run(config: Config, task: Task) -> ExitOutcome {
 
 async fn verify(database: &Database) -> ExitOutcome {
     let mut faults = 0;
-    for verdict in chain::verify(database).await.map_err(fault)? {
+    let bar = progress_bar(chain::length(database).await.map_err(fault)?, "entries")?;
+    let verdicts = chain::verify_with(database, &|entries| bar.inc(entries)).await;
+    bar.finish_and_clear();
+    for verdict in verdicts.map_err(fault)? {
         let (number, hash) = &verdict.head;
         print(&format!(
             "{}: {} entries verified, {} not chained yet, head {number} {hash}",

@@ -1,23 +1,30 @@
 //! Parses the command line and dispatches to the command.
 
-use std::{error::Error, fmt::Write as _, process::ExitCode};
+use std::{error::Error, io, process::ExitCode};
 
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
 use listenfd::ListenFd;
 use rustix::{fs::Mode, process::umask};
 
 use super::{
-    audit, contract, copy, demo, doctor, healthcheck, inbound, keygen, keys, migrate, openapi, outbox, privacy, relay,
-    report, retention, search, serve, token,
+    audit, config, contract, copy, demo, doctor, healthcheck, inbound, keygen, keys, manual, migrate, openapi, outbox,
+    privacy, relay, report, retention, search, seed, serve, token, variables, version,
 };
 use crate::{
     config::Config,
-    telemetry::{self, StandardError},
+    telemetry::{self, LogFormat, StandardError},
 };
+
+/// The exit code of a program that ends because nobody reads its output any more, as shells report it: 128 and SIGPIPE.
+const NOBODY_READS: u8 = 141;
 
 /// Multi-tenant customer relationship management
 #[derive(Debug, Parser)]
-#[command(name = "crm", version)]
+#[command(
+    name = "crm",
+    version,
+    after_help = "`crm serve --help` lists the environment variables, and `crm config show` what they are set to."
+)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -39,6 +46,9 @@ enum Command {
     /// Check that clients of the frozen and released contracts can live with this program's, or freeze those
     #[command(subcommand)]
     Contract(contract::Task),
+    /// Check the configuration, or show what holds
+    #[command(subcommand)]
+    Config(config::Task),
     /// Print a development token, signed with the configured secret
     Token(token::TokenArgs),
     /// Check the health of the running service: exit code 0 or 1
@@ -63,9 +73,10 @@ enum Command {
     /// Erase personal data
     #[command(subcommand)]
     Privacy(privacy::Task),
-    /// Check that what the service keeps of its data is right, while it runs
-    #[command(subcommand)]
-    Doctor(doctor::Task),
+    /// Look over everything that the service depends on, and say what to do about each
+    Doctor(doctor::DoctorArgs),
+    /// Write invented customers into the configured database, by requests like anybody's
+    Seed(seed::SeedArgs),
     /// Copy all data from SQLite to PostgreSQL or back, and compare it row by row; writes to the source are refused meanwhile
     Copy(copy::CopyArgs),
     /// Manage what text is found by
@@ -77,27 +88,61 @@ enum Command {
     /// Manage what the retention takes for the time
     #[command(subcommand)]
     Retention(retention::Task),
+    /// Print what a shell needs to complete the arguments of this program
+    Completions(manual::CompletionsArgs),
+    /// Print the manual page, or write those of all commands
+    Man(manual::ManArgs),
+}
+
+impl Command {
+    /// Whether this is the service itself, whose standard error is read by machines unless the environment says otherwise.
+    fn is_service(&self) -> bool {
+        matches!(self, Self::Serve | Self::Relay)
+    }
 }
 
 /// Runs the command given on the command line.
 #[must_use]
 pub fn main() -> ExitCode {
-    let parser = Cli::command().mut_subcommand("serve", |serve| serve.after_help(variables()));
-    let cli = match parser.try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches)) {
-        Ok(cli) => cli,
+    let cli = match parser().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches)) {
+        Ok(cli) => Some(cli),
+        Err(asked) if asked.kind() == ErrorKind::DisplayVersion => None,
         Err(usage) => usage.exit(),
     };
     // What this process makes is for its owner alone: databases, keys, secrets, directories.
     umask(Mode::RWXG | Mode::RWXO);
     // Dropped last, even on panic: dropping it flushes the log.
     let stderr = StandardError::start();
-    match run(cli.command.unwrap_or(Command::Serve), &stderr) {
+    let command = cli.map(|cli| cli.command.unwrap_or(Command::Serve));
+    let is_service = command.as_ref().is_some_and(Command::is_service);
+    let outcome = match command {
+        Some(command) => run(command, &stderr),
+        None => wait(version::run()).map(|()| ExitCode::SUCCESS),
+    };
+    match outcome {
         Ok(code) => code,
+        Err(error) if is_closed_pipe(&*error) => ExitCode::from(NOBODY_READS),
         Err(error) => {
-            stderr.say(&format!("crm: {error}"));
+            let usual = if is_service { LogFormat::Json } else { LogFormat::Text };
+            match Config::log_format_of_env().unwrap_or(usual) {
+                LogFormat::Json => telemetry::logs::fatal(&error.to_string(), &stderr),
+                LogFormat::Text => stderr.say(&format!("crm: {error}")),
+            }
             ExitCode::FAILURE
         }
     }
+}
+
+/// The commands, with the variables in the help of the one that they are for.
+fn parser() -> clap::Command {
+    Cli::command().mut_subcommand("serve", |serve| serve.after_help(variables::help()))
+}
+
+/// Whether an error only says that whoever read standard output has closed it, as `head` does.
+fn is_closed_pipe(error: &(dyn Error + Send + Sync + 'static)) -> bool {
+    let of_json = || error.downcast_ref::<serde_json::Error>().and_then(serde_json::Error::io_error_kind);
+    let kind = error.downcast_ref::<io::Error>().map(io::Error::kind).or_else(of_json);
+    kind == Some(io::ErrorKind::BrokenPipe)
 }
 
 fn run(command: Command, stderr: &StandardError) -> Result<ExitCode, Box<dyn Error + Send + Sync>> {
@@ -118,8 +163,9 @@ fn run(command: Command, stderr: &StandardError) -> Result<ExitCode, Box<dyn Err
         Command::Migrate(direction) => wait(migrate::run(&log_warnings()?, direction)),
         Command::Openapi => openapi::openapi(),
         Command::Asyncapi => openapi::asyncapi(),
-        Command::Token(args) => token::run(&Config::from_env()?, &args),
-        Command::Healthcheck => wait(healthcheck::run(&Config::from_env()?)),
+        Command::Config(task) => config::run(&task),
+        Command::Token(args) => token::run(&args, stderr),
+        Command::Healthcheck => wait(healthcheck::run(Config::endpoint()?)),
         Command::Keygen(purpose) => keygen::run(purpose),
         Command::Keys(task) => wait(keys::run(log_warnings()?, task)),
         Command::Relay => wait(relay::run(log_all()?)),
@@ -127,11 +173,14 @@ fn run(command: Command, stderr: &StandardError) -> Result<ExitCode, Box<dyn Err
         Command::Inbound(task) => wait(inbound::run(log_warnings()?, task)),
         Command::Audit(task) => wait(audit::run(log_warnings()?, task)),
         Command::Privacy(task) => wait(privacy::run(log_warnings()?, task)),
-        Command::Doctor(task) => wait(doctor::run(log_warnings()?, task)),
+        Command::Doctor(args) => wait(doctor::run(log_warnings()?, args)),
+        Command::Seed(args) => wait(seed::run(log_warnings()?, args)),
         Command::Copy(args) => wait(copy::run(log_warnings()?, args)),
         Command::Search(task) => wait(search::run(log_warnings()?, task)),
         Command::Report(task) => wait(report::run(log_warnings()?, task)),
         Command::Retention(task) => wait(retention::run(log_warnings()?, task)),
+        Command::Completions(args) => manual::completions(&args, parser()),
+        Command::Man(args) => manual::pages(&args, parser()),
     };
     outcome.map(|()| ExitCode::SUCCESS)
 }
@@ -140,16 +189,4 @@ fn wait<T>(
     command: impl Future<Output = Result<T, Box<dyn Error + Send + Sync>>>,
 ) -> Result<T, Box<dyn Error + Send + Sync>> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(command)
-}
-
-/// The list of environment variables for `crm serve --help`.
-fn variables() -> String {
-    let mut list = "Environment:".to_owned();
-    for variable in Config::variables() {
-        let _infallible = write!(list, "\n  {:<24} {}", variable.name, variable.meaning);
-        if !variable.default.is_empty() {
-            let _infallible = write!(list, " [{}]", variable.default);
-        }
-    }
-    list
 }

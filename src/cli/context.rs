@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use indicatif::{ProgressBar, ProgressStyle};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::{
@@ -48,6 +49,21 @@ pub(super) async fn open_database(config: &Config) -> Result<Database, Box<dyn S
 /// The cause of a failure, for the operator.
 pub(super) fn fault(error: Error) -> String {
     error.cause().unwrap_or("the database failed").to_owned()
+}
+
+/// Does a piece of work to its end, or until somebody stops it: what is committed by then stays. `advice` says how to go on.
+pub(super) async fn interruptible(work: impl Future<Output = ExitOutcome>, advice: &str) -> ExitOutcome {
+    let mut stop = StopSignal::listen()?;
+    tokio::select! {
+        outcome = work => outcome,
+        () = stop.received() => Err(format!("interrupted; {advice}").into()),
+    }
+}
+
+/// A bar that shows how much of a long piece of work is done, on a terminal alone; `what` is counted.
+pub(super) fn progress_bar(total: u64, what: &str) -> Result<ProgressBar, Box<dyn StdError + Send + Sync>> {
+    let style = ProgressStyle::with_template(&format!("{{bar:40}} {{pos}} of {{len}} {what}, {{eta}} left"))?;
+    Ok(ProgressBar::new(total).with_style(style))
 }
 
 /// SIGINT (Ctrl-C) and SIGTERM; for a command that must not go without having tidied up, SIGHUP (its terminal is closed) too.

@@ -1,7 +1,7 @@
 //! `crm healthcheck`: the health check of the container, so that the image needs no other program.
 
 use std::{
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     time::Duration,
 };
 
@@ -11,13 +11,17 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use super::context::ExitOutcome;
-use crate::config::Config;
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
-pub(super) async fn run(config: &Config) -> ExitOutcome {
-    let host = if config.host.is_unspecified() { IpAddr::from(Ipv4Addr::LOCALHOST) } else { config.host };
-    let address = SocketAddr::new(host, config.port);
+/// Asks the service that listens there. It needs no key, no database and no other variable to be right.
+pub(super) async fn run(endpoint: SocketAddr) -> ExitOutcome {
+    let host = match endpoint.ip() {
+        IpAddr::V4(all) if all.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(all) if all.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        host => host,
+    };
+    let address = SocketAddr::new(host, endpoint.port());
     match tokio::time::timeout(PATIENCE, status(address)).await {
         Ok(Ok(StatusCode::OK)) => Ok(()),
         Ok(Ok(status)) => Err(format!("{address} answered {status}").into()),

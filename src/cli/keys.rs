@@ -4,12 +4,11 @@
 use std::sync::Arc;
 
 use clap::Subcommand;
-use indicatif::{ProgressBar, ProgressStyle};
 
-use super::context::{ExitOutcome, open_database, print};
+use super::context::{ExitOutcome, fault, interruptible, open_database, print, progress_bar};
 use crate::{
     config::Config,
-    database,
+    database::{self, Database},
     pii::{
         key_registry,
         rotate::{self, Report},
@@ -29,18 +28,22 @@ pub(super) enum Task {
     },
 }
 
-pub(super) async fn run(config: Config, task: Task) -> ExitOutcome {
-    let Task::Rotate { all } = task;
+pub(super) async fn run(config: Config, Task::Rotate { all }: Task) -> ExitOutcome {
     let database = open_database(&config).await?;
-    let cipher = Arc::new(key_registry::open(&config, &database, Clock::System.now()).await?);
-    let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template("{bar:40} {pos} of {len} rows, {eta} left")?);
+    let advice = "what is re-encrypted stays so: run it again to go on with the rest";
+    interruptible(rotate(&config, database, all), advice).await
+}
+
+async fn rotate(config: &Config, database: Database, all: bool) -> ExitOutcome {
+    let cipher = Arc::new(key_registry::open(config, &database, Clock::System.now()).await?);
+    let bar = progress_bar(0, "rows")?;
     let report = rotate::run(&database, &cipher, &pii_tables(), all, &|done, total| {
         bar.set_length(total);
         bar.set_position(done);
     })
     .await;
     bar.finish_and_clear();
-    let report = report.map_err(|error| error.cause().unwrap_or("the database failed").to_owned())?;
+    let report = report.map_err(fault)?;
     database.close().await?;
     if report.sealed_clear {
         database::clean(&config.database_url).await?;

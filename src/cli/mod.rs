@@ -1,7 +1,9 @@
-//! The commands of the binary, one file each. [`command_line`] parses and dispatches; `context` has what they share.
+//! The commands of the binary, one file each. [`command_line`] parses and dispatches; `context` has what they share;
+//! `variables` writes the list of variables for people.
 
 mod audit;
 mod command_line;
+mod config;
 mod context;
 mod contract;
 mod copy;
@@ -11,6 +13,7 @@ mod healthcheck;
 mod inbound;
 mod keygen;
 mod keys;
+mod manual;
 mod migrate;
 mod openapi;
 mod outbox;
@@ -20,8 +23,11 @@ mod replay;
 mod report;
 mod retention;
 mod search;
+mod seed;
 mod serve;
 mod service_manager;
 mod token;
+mod variables;
+mod version;
 
 pub use command_line::main;

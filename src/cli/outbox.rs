@@ -31,7 +31,10 @@ pub(super) enum Task {
 
 pub(super) async fn run(config: Config, task: Task) -> ExitOutcome {
     match task {
-        Task::Status => on_database(config, status).await,
+        Task::Status => {
+            let has_broker = config.events_url.is_some();
+            on_database(config, async |database| status(database, has_broker).await).await
+        }
         Task::Retry { event } => on_database(config, async |database| retry(database, event).await).await,
         Task::Replay(args) => replay::run(&config, args).await,
     }
@@ -45,9 +48,17 @@ async fn on_database(config: Config, work: impl AsyncFnOnce(&Database) -> ExitOu
     outcome
 }
 
-async fn status(database: &Database) -> ExitOutcome {
+async fn status(database: &Database, has_broker: bool) -> ExitOutcome {
     let RelayStatus { head, position, blocked, parked, .. } = relay::status(database).await.map_err(fault)?;
-    print(&format!("position {position} of {head}: {} events wait", head - position))?;
+    let waiting = head - position;
+    if has_broker {
+        print(&format!("position {position} of {head}: {waiting} events wait"))?;
+    } else {
+        print("no broker is configured (CRM_EVENTS_URL): nothing is published, and events are read at GET /events")?;
+        print(&format!(
+            "position {position} of {head}: a broker would be sent those of the {waiting} that are still kept"
+        ))?;
+    }
     print(&format!(
         "{blocked} events are blocked: refused by the broker, or behind a refused one of the same resource"
     ))?;

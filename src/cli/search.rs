@@ -3,12 +3,14 @@
 use std::time::{Duration, Instant};
 
 use clap::Subcommand;
-use indicatif::{ProgressBar, ProgressStyle};
 
-use super::context::{ExitOutcome, fault, open_database, print};
+use super::context::{ExitOutcome, fault, interruptible, open_database, print, progress_bar};
 use crate::{
     config::Config,
-    database::search::build::{self, Step},
+    database::{
+        Database,
+        search::build::{self, Step},
+    },
     service::resources::searched_tables,
     values::Tenant,
 };
@@ -33,17 +35,22 @@ pub(super) async fn run(config: Config, task: Task) -> ExitOutcome {
         None => None,
     };
     let database = open_database(&config).await?;
+    let advice = "run it again: it goes on where it was";
+    interruptible(rebuild(&database, only.as_ref()), advice).await?;
+    Ok(database.close().await?)
+}
+
+async fn rebuild(database: &Database, only: Option<&Tenant>) -> ExitOutcome {
     let tables = searched_tables();
-    let total = build::count(&database, &tables, only.as_ref()).await.map_err(fault)?;
-    let bar =
-        ProgressBar::new(total).with_style(ProgressStyle::with_template("{bar:40} {pos} of {len} rows, {eta} left")?);
-    let mut done = build::begin(&database, only.as_ref()).await.map_err(fault)?;
+    let total = build::count(database, &tables, only).await.map_err(fault)?;
+    let bar = progress_bar(total, "rows")?;
+    let mut done = build::begin(database, only).await.map_err(fault)?;
     if done > 0 {
         print(&format!("going on after {done} rows"))?;
     }
     loop {
         let started = Instant::now();
-        match build::step(&database, &tables, Some(only.as_ref())).await.map_err(fault)? {
+        match build::step(database, &tables, Some(only)).await.map_err(fault)? {
             Step::Written(rows) => done = rows,
             Step::Elsewhere => {}
             Step::Done => break,
@@ -53,7 +60,6 @@ pub(super) async fn run(config: Config, task: Task) -> ExitOutcome {
         tokio::time::sleep(PAUSE.max(started.elapsed())).await;
     }
     bar.finish_and_clear();
-    database.close().await?;
     print(&format!("{done} rows are searched anew"))?;
     Ok(())
 }

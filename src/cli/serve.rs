@@ -16,7 +16,7 @@ use super::{
 use crate::{
     app::App,
     background::{Background, retention},
-    config::{Config, Migrate, ScopePolicy, Tenancy, TokenKeys},
+    config::{Config, Masked, Migrate, ScopePolicy, Tenancy, TokenKeys, development_secret_file},
     database::{self, migrate, permissions, reach::reach},
     http::{
         limits::Limits,
@@ -26,16 +26,19 @@ use crate::{
             port::{Listening, Port},
         },
     },
+    pii::key_registry,
     service::{
         private::PrivateListener,
         resources::{owned_tables, pii_tables, searched_tables},
         service,
     },
+    values::build::{COMMIT, CONTRACT_SHA256, VERSION},
 };
 
 /// Serves; at the socket that the service manager hands over, if it does.
 pub(super) async fn run(config: Config, handed_over: ListenFd) -> ExitOutcome {
     say_what_is_trusted(&config);
+    key_registry::check_source(&config)?;
     let mut stop_signal = StopSignal::listen()?;
     let connections = most_connections(config.database_connections);
     let address = config.address();
@@ -51,7 +54,7 @@ pub(super) async fn run(config: Config, handed_over: ListenFd) -> ExitOutcome {
     let listener = port.listen().map_err(taken)?;
     let address = listener.address()?;
     let private = PrivateListener::start(&app);
-    tracing::info!(%address, connections, docs = format!("http://{address}/docs"), "serving");
+    say_what_is_served(app.config(), address, connections);
     service_manager::tell(NotifyState::Ready);
     tokio::select! {
         served = serve(&app, listener, connections, private, stop_signal) => served,
@@ -82,10 +85,12 @@ pub(super) async fn serve(
         tracing::info!("stopping: running requests are finished");
         stopping.events().stop_waiting();
     };
+    // Made first: with it every metric of its operations is there.
+    let service = service(app);
     let background = Background::start(app, pii_tables(), searched_tables(), owned_tables());
     let (limits, metrics) = (Limits::of(app.config(), connections), Arc::clone(app.metrics()));
     metrics.http.connections_max.set(i64::try_from(connections).unwrap_or(i64::MAX));
-    server::serve(listener, service(app), app.stopping().clone(), stop, limits, metrics).await?;
+    server::serve(listener, service, app.stopping().clone(), stop, limits, metrics).await?;
     let finished = background.finish().await;
     app.database().close().await?;
     if let Some(private) = private {
@@ -96,11 +101,29 @@ pub(super) async fn serve(
     Ok(())
 }
 
+/// The one line that says what runs here, with what, and whom it trusts.
+fn say_what_is_served(config: &Config, address: SocketAddr, connections: usize) {
+    tracing::info!(
+        %address,
+        docs = format!("http://{address}/docs"),
+        version = VERSION,
+        commit = COMMIT,
+        contract = CONTRACT_SHA256,
+        database = config.database_url.masked(),
+        broker = config.events_url.as_ref().map(Masked::masked),
+        tokens = config.auth.keys.to_string(),
+        tenancy = ?config.auth.tenancy,
+        scopes = ?config.auth.scopes,
+        connections,
+        "serving"
+    );
+}
+
 /// Says what whoever can reach the service may do, where that is more than a token says.
 fn say_what_is_trusted(config: &Config) {
     let auth = &config.auth;
     if auth.keys == TokenKeys::Development {
-        let file = config.data_dir.join("jwt_secret");
+        let file = development_secret_file(&config.data_dir);
         let message =
             "no key for tokens is configured, CRM_JWT_SECRET or another: they are verified with a development secret";
         tracing::warn!(file = %file.display(), "{message}");

@@ -1,11 +1,16 @@
 //! How tokens are verified, and what is asked of their claims.
 
-use std::{net::IpAddr, path::PathBuf, time::Duration};
+use std::{
+    fmt,
+    net::IpAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use super::{
     platform::{Introspection, Platform, PlatformAccess},
     secret::Secret,
-    variables::{SecretName, Variables, duration, path, text},
+    variables::{FILE, SecretName, Variables, duration, path, text},
 };
 
 /// The shortest secret: a key as long as the hash that it is used with (RFC 7518, section 3.2).
@@ -57,6 +62,19 @@ pub enum TokenKeys {
     Development,
 }
 
+impl fmt::Display for TokenKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Secret(_) => f.write_str("a shared secret"),
+            Self::PublicKeyFile(file) | Self::JwksFile(file) => write!(f, "keys in {}", file.display()),
+            Self::JwksUrl(url) => write!(f, "keys at {url}"),
+            Self::Issuer(issuer) => write!(f, "keys of {issuer}"),
+            Self::None => f.write_str("by asking the platform"),
+            Self::Development => f.write_str("a development secret"),
+        }
+    }
+}
+
 /// Who says for which tenant a request is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tenancy {
@@ -91,43 +109,47 @@ pub(super) struct Auth {
 
 impl Auth {
     pub(super) fn read(env: &mut Variables<'_>) -> Self {
+        env.about("Tokens");
         Self {
-            secret: env.secret(SECRET, "shared secret of HS256 tokens, at least 32 bytes", secret),
+            secret: env.secret(SECRET, ("shared secret of HS256 tokens, at least 32 bytes", FILE), secret),
             public_key_file: env.optional(
                 "CRM_JWT_PUBLIC_KEY_FILE",
-                "PEM file with the public keys of tokens: RSA from 2048 bits on, EC P-256 or Ed25519",
+                "PEM file with one or several public keys of tokens: RSA from 2048 bits on, EC P-256, Ed25519",
                 path,
             ),
             jwks_file: env.optional(
                 "CRM_JWKS_FILE",
-                "file with the public keys of tokens as a JSON Web Key Set, read again when it changes",
+                "file with public keys as a JSON Web Key Set, read again when it changes",
                 path,
             ),
             platform: Platform::read(env),
-            issuer: env.optional("CRM_JWT_ISSUER", "the iss that every token must have", text),
-            audience: env.optional("CRM_JWT_AUDIENCE", "the aud that every token must name", text),
-            max_age: env.optional("CRM_JWT_MAX_AGE", "how long after its iat a token is valid at most", |text| {
-                match duration(text, MAX_AGE)? {
-                    Duration::ZERO => Err("must be longer than 0s".to_owned()),
-                    age => Ok(age),
-                }
-            }),
+            issuer: env.optional("CRM_JWT_ISSUER", "the `iss` that every token must have", text),
+            audience: env.optional(
+                "CRM_JWT_AUDIENCE",
+                "the `aud` that every token must name; where it is not set, tokens that name an audience are refused",
+                text,
+            ),
+            max_age: env.optional(
+                "CRM_JWT_MAX_AGE",
+                "how long after its `iat` a token is valid at most, whatever its `exp`; needs the claim `iat`",
+                max_age,
+            ),
             tenant_claim: env.value(
                 "CRM_TENANT_CLAIM",
                 "tenant_id",
-                "claim that names a token's tenants, with dots for one within another",
+                "claim that names a token's tenants, a string or an array of strings; dots for a claim within another",
                 claim,
             ),
             tenancy: env.value(
                 "CRM_TENANCY",
                 "header",
-                "a token that names no tenant may act for any that the header names (header), or is refused (token)",
+                "a token that names no tenant may act for any that `X-Tenant-Id` names (`header`), or is refused (`token`)",
                 tenancy,
             ),
             scopes: env.value(
                 "CRM_SCOPES",
                 "optional",
-                "a token that names no crm: scope may read and write (optional), or nothing (required)",
+                "a token that names no `crm:` scope may read and write (`optional`), or nothing (`required`)",
                 scopes,
             ),
         }
@@ -190,6 +212,12 @@ impl Auth {
     }
 }
 
+/// Where the development secret is, made when missing.
+#[must_use]
+pub fn development_secret_file(data_dir: &Path) -> PathBuf {
+    data_dir.join("jwt_secret")
+}
+
 /// A possible source of keys: the variable, what it says, and whether it is set.
 type Source = (&'static str, Option<TokenKeys>, bool);
 
@@ -210,6 +238,13 @@ fn secret(text: &str) -> Result<Secret, String> {
         return Err(format!("must be at least {MIN_SECRET} bytes"));
     }
     Ok(Secret::new(text.to_owned()))
+}
+
+fn max_age(text: &str) -> Result<Duration, String> {
+    match duration(text, MAX_AGE)? {
+        Duration::ZERO => Err("must be longer than 0s".to_owned()),
+        age => Ok(age),
+    }
 }
 
 fn claim(name: &str) -> Result<String, String> {

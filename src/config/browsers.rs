@@ -19,7 +19,7 @@ pub(super) fn cors_origins(env: &mut Variables<'_>) -> Option<CorsOrigins> {
     env.value(
         "CRM_CORS_ORIGINS",
         "off",
-        "origins whose pages may use the service from a browser, such as https://app.example.com, separated by commas; * for all, or off",
+        "origins whose pages may use the service from a browser, `https://app.example.com,…`; `*` for all",
         origins,
     )
 }

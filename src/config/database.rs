@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     database_url::DatabaseUrl,
-    variables::{SecretName, Variables, duration, path},
+    variables::{FILE, SecretName, Variables, duration, path},
 };
 
 const MAX_DATABASE_WAIT: Duration = Duration::from_secs(3600);
@@ -49,44 +49,61 @@ pub(super) struct Database {
     /// Also `None` where it is not set.
     pub(super) migrate_url: Option<DatabaseUrl>,
     pub(super) wait: Option<Duration>,
+    pub(super) migrate: Option<Migrate>,
 }
 
 impl Database {
     pub(super) fn read(env: &mut Variables<'_>) -> Self {
-        let data_dir =
-            env.value("CRM_DATA_DIR", "data", "directory of the SQLite file and the development secret", path);
+        env.about("Database");
+        let meaning = "directory of the SQLite file (with `-wal`, `-shm`, `.lock` and `.keys` beside it) and the development \
+                       secret";
+        let data_dir = env.value("CRM_DATA_DIR", "data", meaning, path);
         let default_file = data_dir.as_deref().unwrap_or(Path::new("data")).join("crm.db");
         Self {
             data_dir,
             url: env.secret_or(
                 SecretName { name: "CRM_DATABASE_URL", file: "CRM_DATABASE_URL_FILE" },
                 &format!("sqlite://{}", default_file.display()),
-                "database: sqlite://FILE or postgres://USER@HOST/NAME",
+                (
+                    "`sqlite://FILE` (by default `crm.db` in `CRM_DATA_DIR`), or `postgres://USER:PASSWORD@HOST:PORT/NAME` with \
+                     `@ : / ? # [ ] %` percent-encoded in user, password and name, and `?sslmode=` where it is on another machine",
+                    "file with it, see [Secrets](#secrets)",
+                ),
                 str::parse,
             ),
             connections: env.value(
                 "CRM_DATABASE_CONNECTIONS",
                 "24",
-                "most connections to PostgreSQL, at least 3: one looks after it, a third reads, the others write",
+                "maximum connections to PostgreSQL, 3 to 1000: one probes, a third of the others reads, the rest write",
                 connections,
             ),
             pooler: env.value(
                 "CRM_DATABASE_POOLER",
                 "none",
-                "what is in front of PostgreSQL: none, or PgBouncer with pool_mode session, transaction, or \
-                 transaction-prepared (from 1.21 on, with max_prepared_statements)",
+                "what is in front of PostgreSQL: `none`, or PgBouncer with `pool_mode` `session`, `transaction`, or \
+                 `transaction-prepared`",
                 pooler,
             ),
             migrate_url: env.secret(
                 SecretName { name: "CRM_MIGRATE_URL", file: "CRM_MIGRATE_URL_FILE" },
-                "PostgreSQL database for migrations, where CRM_DATABASE_URL leads through PgBouncer",
+                (
+                    "the same PostgreSQL database, for the schema: a direct address where `CRM_DATABASE_URL` leads through \
+                     PgBouncer",
+                    FILE,
+                ),
                 migrate_url,
             ),
             wait: env.value(
                 "CRM_DATABASE_WAIT",
                 "30s",
-                "how long to wait at start for PostgreSQL, and for another process's migration",
+                "how long to wait at start for PostgreSQL, and for another process's migration; `0s`: not at all; at most `1h`",
                 |text| duration(text, MAX_DATABASE_WAIT),
+            ),
+            migrate: env.value(
+                "CRM_MIGRATE",
+                "auto",
+                "a database that is behind is migrated (`auto`) or refused (`check`)",
+                when_behind,
             ),
         }
     }
@@ -96,10 +113,6 @@ impl Database {
             env.mistake("CRM_MIGRATE_URL: is for a CRM_DATABASE_URL that begins with postgres://");
         }
     }
-}
-
-pub(super) fn migrate(env: &mut Variables<'_>) -> Option<Migrate> {
-    env.value("CRM_MIGRATE", "auto", "a database that is behind is migrated (auto) or refused (check)", when_behind)
 }
 
 /// The file beside another one, with `suffix` behind its name.

@@ -4,7 +4,7 @@ use std::{net::IpAddr, path::PathBuf, str::FromStr};
 
 use sea_orm::sqlx::postgres::PgConnectOptions;
 
-use super::secret::Secret;
+use super::secret::{Masked, Secret};
 
 /// Where the data is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +29,25 @@ impl FromStr for DatabaseUrl {
             ":memory:" => Err("must name a file: a database in memory loses every accepted write".to_owned()),
             path => Ok(Self::Sqlite(PathBuf::from(path))),
         }
+    }
+}
+
+impl Masked for DatabaseUrl {
+    /// The address, without parameters: any may hold a password.
+    fn masked(&self) -> String {
+        let url = match self {
+            Self::Sqlite(file) => return format!("sqlite://{}", file.display()),
+            Self::Postgres(url) => url.reveal(),
+        };
+        let Ok(options) = url.parse::<PgConnectOptions>() else { return "postgres://***".to_owned() };
+        let has_password = url.split_once('@').is_some_and(|(user, _)| user.matches(':').count() > 1);
+        let host = match options.get_socket() {
+            Some(directory) => directory.display().to_string(),
+            None => options.get_host().to_owned(),
+        };
+        let (user, port) = (options.get_username(), options.get_port());
+        let (password, name) = (if has_password { ":***" } else { "" }, options.get_database().unwrap_or(user));
+        format!("postgres://{user}{password}@{host}:{port}/{name}")
     }
 }
 

@@ -7,9 +7,6 @@ use std::{
     path::Path,
 };
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use zeroize::Zeroizing;
-
 use super::{Config, environment, pii_keys::PiiKey, secret::Secret};
 
 /// The variables that the demo takes from the environment.
@@ -35,7 +32,7 @@ impl DemoConfig {
     /// # Errors
     /// No randomness from the operating system, or a variable that is wrong.
     pub fn new(host: IpAddr, port: Option<u16>, directory: &Path) -> Result<Self, Box<dyn Error + Send + Sync>> {
-        let (pii_key, token_secret) = (PiiKey::generate()?, token_secret()?);
+        let (pii_key, token_secret) = (PiiKey::generate()?, Secret::generate()?);
         let set = |name: &str| environment(name).filter(|value| !value.is_empty());
         let lookup = |name: &str| match name {
             "CRM_HOST" => Some(host.to_string()),
@@ -43,7 +40,7 @@ impl DemoConfig {
             // Any that is free: the usual one may be that of a service beside the demo.
             "CRM_METRICS_ADDR" => Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).to_string()),
             "CRM_DATA_DIR" => Some(directory.display().to_string()),
-            "CRM_JWT_SECRET" => Some(token_secret.to_string()),
+            "CRM_JWT_SECRET" => Some(token_secret.reveal().to_owned()),
             "CRM_PII_KEYS" => Some(pii_key.to_string()),
             // Each token names its tenant and its scopes.
             "CRM_TENANCY" => Some("token".to_owned()),
@@ -61,13 +58,6 @@ impl DemoConfig {
         let (config, variables) = Config::read(&lookup);
         let is_unused = |name: &&'static str| !TAKEN.contains(name) && set(name).is_some();
         let unused = variables.into_iter().map(|variable| variable.name).filter(is_unused).collect();
-        Ok(Self { config: config?, token_secret: Secret::new(token_secret.to_string()), unused })
+        Ok(Self { config: config?, token_secret, unused })
     }
-}
-
-/// 32 random bytes, as text.
-fn token_secret() -> std::io::Result<Zeroizing<String>> {
-    let mut bytes = Zeroizing::new([0_u8; 32]);
-    getrandom::fill(bytes.as_mut_slice()).map_err(std::io::Error::other)?;
-    Ok(Zeroizing::new(URL_SAFE_NO_PAD.encode(bytes.as_slice())))
 }

@@ -3,7 +3,7 @@
 use super::{
     ca_file::CaFile,
     events_url::EventsUrl,
-    variables::{SecretName, Variables, on_or_off},
+    variables::{FILE, SecretName, Variables, on_or_off},
 };
 
 /// As read: `None` after a mistake.
@@ -15,15 +15,19 @@ pub(super) struct Events {
 
 impl Events {
     pub(super) fn read(env: &mut Variables<'_>) -> Self {
+        env.about("Broker");
         let url = env.secret(
             SecretName { name: "CRM_EVENTS_URL", file: "CRM_EVENTS_URL_FILE" },
-            "broker for events: amqp://USER:PASSWORD@HOST/VHOST or kafka://HOST:PORT, with TLS amqps:// or \
-             kafka+ssl://USER:PASSWORD@HOST:PORT; without it they are read over HTTP",
+            (
+                "broker to publish to and consume from: `amqp://USER:PASSWORD@HOST:PORT/VHOST` or `kafka://HOST:PORT,…`; with \
+                 TLS `amqps://…` or `kafka+ssl://USER:PASSWORD@HOST:PORT,…`",
+                FILE,
+            ),
             str::parse::<EventsUrl>,
         );
         let ca_file = env.optional(
             "CRM_EVENTS_CA_FILE",
-            "PEM file with the certificates that the broker's is trusted by, in place of the system's",
+            "PEM file with the certificates by which the broker's is trusted, in place of the system's; only with TLS",
             CaFile::parse,
         );
         if env.is_set("CRM_EVENTS_CA_FILE") && url.as_ref().is_some_and(|url| !url.is_encrypted()) {
@@ -34,7 +38,7 @@ impl Events {
             relay: env.value(
                 "CRM_EVENTS_RELAY",
                 "on",
-                "crm serve speaks to the broker (on), or leaves that to crm relay (off)",
+                "`crm serve` talks to the broker (`on`), or leaves that to `crm relay` (`off`)",
                 on_or_off,
             ),
         }

@@ -4,7 +4,10 @@ use std::str::FromStr;
 
 use lapin::uri::{AMQPScheme, AMQPUri};
 
-use super::{ca_file::CaFile, secret::Secret};
+use super::{
+    ca_file::CaFile,
+    secret::{Masked, Secret},
+};
 
 /// Where the broker is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,6 +94,28 @@ impl EventsUrl {
             }
         }
         self
+    }
+}
+
+impl Masked for EventsUrl {
+    /// The address, without parameters.
+    fn masked(&self) -> String {
+        match self {
+            Self::Amqp(address) => match address.url.reveal().parse::<AMQPUri>() {
+                Ok(AMQPUri { scheme, authority, vhost, .. }) => {
+                    let scheme = if scheme == AMQPScheme::AMQPS { "amqps" } else { "amqp" };
+                    let (user, host, port) = (authority.userinfo.username, authority.host, authority.port);
+                    format!("{scheme}://{user}:***@{host}:{port}/{vhost}")
+                }
+                Err(_) => "amqp://***".to_owned(),
+            },
+            #[cfg(feature = "kafka")]
+            Self::Kafka(KafkaAddress { brokers, tls }) => match tls.as_ref().map(|tls| &tls.login) {
+                None => format!("kafka://{brokers}"),
+                Some(None) => format!("kafka+ssl://{brokers}"),
+                Some(Some(login)) => format!("kafka+ssl://{}:***@{brokers}", login.user),
+            },
+        }
     }
 }
 

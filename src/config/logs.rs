@@ -11,14 +11,15 @@ pub(super) struct Logs {
 
 impl Logs {
     pub(super) fn read(env: &mut Variables<'_>) -> Self {
+        env.about("Logs");
         Self {
             filter: env.value(
                 "CRM_LOG",
                 "info",
-                "what to log: error, warn, info, debug, trace, or a filter by module",
+                "`error`, `warn`, `info`, `debug`, `trace`, or a filter by module",
                 |text| check_filter(text).map(|()| text.to_owned()),
             ),
-            format: env.value("CRM_LOG_FORMAT", "json", "how to log: json or text", str::parse),
+            format: env.value("CRM_LOG_FORMAT", "json", "`json`, or `text` for people", str::parse),
         }
     }
 }

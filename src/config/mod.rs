@@ -1,12 +1,12 @@
 //! The configuration, from environment variables: each stands once, in the file of its section, with its default and its
 //! meaning.
 //!
-//! All mistakes are reported together, by the variable's name. `crm serve --help` prints the list by reading an empty
-//! environment.
+//! All mistakes are reported together, by the variable's name. `crm serve --help` and the table in `delivery/README.md` are
+//! made by reading an empty environment; `crm config show` by reading that of the process.
 //!
 //! | file | what |
 //! |---|---|
-//! | [`variables`] | how a variable is read, listed and found wrong |
+//! | [`variables`], [`unknown`] | how a variable is read, listed and found wrong · names that are no variable |
 //! | [`server`], [`logs`], [`defaults`] | where the service listens · what it logs · what stands in for what a request leaves out |
 //! | [`database`](mod@database), [`database_url`], [`retention`] | the database · its address · how long history is kept |
 //! | [`auth`], [`platform`] | how tokens are verified · how the platform is asked about them |
@@ -35,6 +35,7 @@ mod retention;
 mod secret;
 pub mod secret_file;
 mod server;
+mod unknown;
 mod variables;
 
 use std::{
@@ -45,7 +46,7 @@ use std::{
 
 use ipnet::IpNet;
 
-pub use auth::{AuthConfig, ScopePolicy, Tenancy, TokenKeys};
+pub use auth::{AuthConfig, ScopePolicy, Tenancy, TokenKeys, development_secret_file};
 pub use browsers::CorsOrigins;
 pub use ca_file::CaFile;
 pub use country::Country;
@@ -57,8 +58,8 @@ pub use pii::{PiiDisplay, PiiKeySource};
 pub use pii_keys::{KeyId, PiiKey, PiiKeys};
 pub use platform::{Introspection, PlatformAccess, is_allowed};
 pub use rates::Rate;
-pub use secret::Secret;
-pub use variables::{Mistakes, Variable};
+pub use secret::{Masked, Secret};
+pub use variables::{Mistakes, Source, Variable};
 
 use crate::{
     telemetry::LogFormat,
@@ -145,12 +146,42 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads the configuration of this process.
+    /// Reads the configuration of this process. Names that are no variable are among the warnings.
     ///
     /// # Errors
     /// Every variable that is wrong, and how.
     pub fn from_env() -> Result<Self, Mistakes> {
-        Self::read(&environment).0
+        Self::inspect().0
+    }
+
+    /// The same, with all variables as they are set.
+    #[must_use]
+    pub fn inspect() -> (Result<Self, Mistakes>, Vec<Variable>) {
+        let (mut config, variables) = Self::read(&environment);
+        let names: Vec<String> = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect();
+        let known: Vec<&str> = variables.iter().map(|variable| variable.name).collect();
+        let unknown = unknown::warnings(&names, &known);
+        match &mut config {
+            Ok(config) => config.warnings.extend(unknown),
+            Err(mistakes) => mistakes.add(unknown),
+        }
+        (config, variables)
+    }
+
+    /// Where the service of this environment listens: host and port are read, and nothing else.
+    ///
+    /// # Errors
+    /// Either is wrong, and how.
+    pub fn endpoint() -> Result<SocketAddr, Mistakes> {
+        let mut env = variables::Variables::new(&environment);
+        let server::Endpoint { host, port } = server::Endpoint::read(&mut env);
+        env.finish(host.zip(port).map(SocketAddr::from)).0
+    }
+
+    /// How this environment wants lines to be written, where it says so; it is read before anything else may be wrong.
+    #[must_use]
+    pub fn log_format_of_env() -> Option<LogFormat> {
+        environment("CRM_LOG_FORMAT").and_then(|format| format.parse().ok())
     }
 
     /// All variables, in the order of reading.
@@ -168,25 +199,34 @@ impl Config {
 
     /// The order of reading is the order of the list.
     fn read_sections(env: &mut variables::Variables<'_>) -> Option<Self> {
+        let endpoint = server::Endpoint::read(env);
         let server = server::Server::read(env);
         let database = database::Database::read(env);
-        let defaults = defaults::Defaults::read(env);
         let auth = auth::Auth::read(env);
-        let logs = logs::Logs::read(env);
+        env.about("What requests may do, and what stands in for what they leave out");
+        let defaults = defaults::Defaults::read(env);
         let body_limit = server::body_limit(env);
-        let cors_origins = browsers::cors_origins(env);
         let rates = rates::Rates::read(env);
-        let migrate = database::migrate(env);
+        let cors_origins = browsers::cors_origins(env);
         let pii = pii::Pii::read(env);
-        let retention = retention::Retention::read(env);
         let events = events::Events::read(env);
+        let retention = retention::Retention::read(env);
+        let logs = logs::Logs::read(env);
 
         database.check(env);
         let pii_keys = pii.key_source(database.url.as_ref());
-        let auth = auth.check(env, server.host);
+        let auth = auth.check(env, endpoint.host);
+        if let PiiKeySource::Embedded(file) = &pii_keys {
+            env.made_in("CRM_PII_KEYS", file.clone());
+        }
+        if auth.as_ref().is_some_and(|auth| auth.keys == TokenKeys::Development)
+            && let Some(directory) = &database.data_dir
+        {
+            env.made_in("CRM_JWT_SECRET", development_secret_file(directory));
+        }
         Some(Self {
-            host: server.host?,
-            port: server.port?,
+            host: endpoint.host?,
+            port: endpoint.port?,
             metrics_addr: server.metrics_addr?,
             lame_duck: server.lame_duck?,
             keep_alive: server.keep_alive?,
@@ -210,7 +250,7 @@ impl Config {
             caller_rate: rates.caller?,
             event_waiters: rates.event_waiters?,
             event_waiters_per_tenant: rates.event_waiters_per_tenant?,
-            migrate: migrate?,
+            migrate: database.migrate?,
             pii_display: pii.display?,
             pii_keys,
             pii_encryption: pii.encryption?,
@@ -223,6 +263,16 @@ impl Config {
             idempotency_retention_days: retention.idempotency?,
             warnings: env.warnings(),
         })
+    }
+
+    /// The same, for a process that sends requests to itself and to nobody else: its tokens are signed with this secret, and it
+    /// may send as many as it likes.
+    #[must_use]
+    pub fn for_own_requests(mut self, secret: Secret) -> Self {
+        self.auth.keys = TokenKeys::Secret(secret);
+        self.auth.introspection = None;
+        (self.tenant_rate, self.caller_rate) = (None, None);
+        self
     }
 
     /// The address to listen on.

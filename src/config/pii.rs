@@ -41,28 +41,32 @@ pub(super) struct Pii {
 
 impl Pii {
     pub(super) fn read(env: &mut Variables<'_>) -> Self {
+        env.about("Phone numbers and e-mail addresses");
         Self {
             display: env.value(
                 "CRM_PII_DISPLAY",
                 "scoped",
-                "phones and e-mails in replies: masked without the scope crm:pii:read (scoped), or never (clear)",
+                "in replies: masked without the scope `crm:pii:read` (`scoped`), or never (`clear`)",
                 display,
             ),
             keys: env.secret(
                 SecretName { name: "CRM_PII_KEYS", file: "CRM_PII_KEYS_FILE" },
-                "keys that phones and e-mails are sealed with, id:base64, …: the first seals, all open",
+                (
+                    "encryption keys, `id:base64,…`: the first encrypts, all decrypt; `crm keygen pii` makes one",
+                    "file with them, separated by commas or lines",
+                ),
                 str::parse,
             ),
             encryption: env.value(
                 "CRM_PII_ENCRYPTION",
                 "on",
-                "phones and e-mails are stored sealed (on) or in clear (off)",
+                "they are stored encrypted (`on`) or in clear (`off`)",
                 on_or_off,
             ),
             phone_country: env.value(
                 "CRM_PHONE_COUNTRY",
                 "CN",
-                "country by whose rules a phone without + or 00 is read when it is searched for",
+                "country (ISO 3166-1) by whose rules a phone number without `+` or `00` is read for searching",
                 str::parse,
             ),
         }

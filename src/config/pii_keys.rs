@@ -6,6 +6,8 @@ use std::{fmt, io, str::FromStr};
 use base64::{Engine, display::Base64Display, engine::general_purpose::STANDARD};
 use zeroize::Zeroizing;
 
+use super::secret::Masked;
+
 /// The bytes of a key: 256 bits.
 const LENGTH: usize = 32;
 
@@ -76,6 +78,13 @@ impl PiiKeys {
     #[must_use]
     pub fn as_slice(&self) -> &[PiiKey] {
         &self.0
+    }
+}
+
+impl Masked for PiiKeys {
+    /// The names of the keys.
+    fn masked(&self) -> String {
+        self.0.iter().map(|key| format!("{}:***", key.id)).collect::<Vec<_>>().join(",")
     }
 }
 

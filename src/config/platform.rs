@@ -7,7 +7,7 @@ use reqwest::Url;
 use super::{
     ca_file::CaFile,
     secret::Secret,
-    variables::{SecretName, Variables, duration, on_or_off, text},
+    variables::{FILE, SecretName, Variables, duration, on_or_off, text},
 };
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -66,16 +66,16 @@ impl Platform {
         let plain_http = env.value(
             "CRM_AUTH_PLAIN_HTTP",
             "off",
-            "the platform may be asked without TLS also beyond this machine (on), or not (off)",
+            "the platform may be asked over `http://` also beyond this machine (`on`)",
             on_or_off,
         );
         let address = |text: &str| address(text, plain_http.unwrap_or_default());
         Self {
             plain_http,
-            jwks_url: env.optional("CRM_JWKS_URL", "address of the public keys of tokens, a JSON Web Key Set", address),
+            jwks_url: env.optional("CRM_JWKS_URL", "address of a JSON Web Key Set", address),
             oidc_issuer: env.optional(
                 "CRM_OIDC_ISSUER",
-                "issuer of tokens, whose keys are found by OpenID Connect Discovery; their iss must be the same",
+                "issuer, whose keys are found by OpenID Connect Discovery; it is also the `iss` that every token must have",
                 address,
             ),
             url: env.optional(
@@ -84,39 +84,47 @@ impl Platform {
                 address,
             ),
             prefixed_url: env.optional("CRM_PLATFORM_AUTH_URL", "the same, where a prefix is wanted", address),
-            client_id: env.optional("CRM_PLATFORM_AUTH_CLIENT_ID", "as whom the service asks there", text),
+            client_id: env.optional(
+                "CRM_PLATFORM_AUTH_CLIENT_ID",
+                "as whom the service asks there (HTTP Basic); with the secret, or not at all",
+                text,
+            ),
             client_secret: env
-                .secret(CLIENT_SECRET, "the secret of that client", |text| Ok(Secret::new(text.to_owned()))),
+                .secret(CLIENT_SECRET, ("the secret of that client", FILE), |text| Ok(Secret::new(text.to_owned()))),
             all: env.value(
                 "CRM_AUTH_INTROSPECT",
                 "others",
-                "the platform is asked about tokens that cannot be verified by a key (others), or about each (all)",
+                "where both keys and `PLATFORM_AUTH_URL` are set: the platform is asked about tokens that are no JSON Web \
+                 Tokens (`others`), or about each (`all`)",
                 all_or_others,
             ),
             ca_file: env.optional(
                 "CRM_AUTH_CA_FILE",
-                "PEM file with the certificates that the platform's is trusted by, in place of the system's",
+                "PEM file with the certificates by which the platform's is trusted, in place of the system's",
                 CaFile::parse,
             ),
-            refresh: env.value("CRM_JWKS_REFRESH", "5m", "how often the keys are fetched", |text| {
-                between(text, Duration::from_secs(1), DAY)
-            }),
+            refresh: env.value(
+                "CRM_JWKS_REFRESH",
+                "5m",
+                "how often keys are fetched, `1s` to `1day`; at least twice within `CRM_AUTH_GRACE`",
+                |text| between(text, Duration::from_secs(1), DAY),
+            ),
             cooldown: env.value(
                 "CRM_JWKS_COOLDOWN",
                 "30s",
-                "how long after a fetch that did not find a token's key no other is made for one",
+                "how long after a fetch that did not find a token's key no other is made for one, `1s` to `1h`",
                 |text| between(text, Duration::from_secs(1), HOUR),
             ),
             grace: env.value(
                 "CRM_AUTH_GRACE",
                 "1h",
-                "how long the keys and what was said about a token hold while the platform is away",
+                "how long keys, and what the platform said about a token, hold while it is away; at most `1day`",
                 |text| duration(text, DAY),
             ),
             cache: env.value(
                 "CRM_AUTH_CACHE",
                 "60s",
-                "how long the platform is not asked again about a token",
+                "how long the platform is not asked again about a token; at most `1h`",
                 |text| duration(text, HOUR),
             ),
         }

@@ -27,15 +27,26 @@ impl Rates {
             tenant: env.value(
                 "CRM_TENANT_RATE",
                 "off",
-                "requests that a tenant may send, to each process: a number per second or minute like 100/s or 600/m, or off",
+                "requests that a tenant may send to each process, all at once or evenly: `100/s`, `600/m`; beyond them 429",
                 rate,
             ),
-            caller: env.value("CRM_CALLER_RATE", "off", "the same of a caller: the subject of a token", rate),
-            event_waiters: env.value("CRM_EVENT_WAITERS", "1024", "readers that may wait for events at once", waiters),
+            caller: env.value(
+                "CRM_CALLER_RATE",
+                "off",
+                "the same of a caller (the token's `sub`, or else its client; those with neither together): of one in each \
+                 tenant if its tokens name just one, else in all together",
+                rate,
+            ),
+            event_waiters: env.value(
+                "CRM_EVENT_WAITERS",
+                "1024",
+                "readers that may wait for events at once, `GET /events?wait=`, in each process",
+                waiters,
+            ),
             event_waiters_per_tenant: env.value(
                 "CRM_EVENT_WAITERS_PER_TENANT",
                 "256",
-                "readers of one tenant that may wait for events at once",
+                "the same of one tenant",
                 waiters,
             ),
         }

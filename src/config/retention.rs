@@ -12,6 +12,7 @@ pub(super) struct Retention {
 
 impl Retention {
     pub(super) fn read(env: &mut Variables<'_>) -> Self {
+        env.about("How long history is kept");
         Self {
             audit: env.value(
                 "CRM_AUDIT_RETENTION_DAYS",
@@ -22,15 +23,19 @@ impl Retention {
             idempotency: env.value(
                 "CRM_IDEMPOTENCY_RETENTION_DAYS",
                 "30",
-                "days that the ids of accepted requests and of events taken are kept, at least 1",
+                "days that the ids of accepted requests and of consumed events are kept, at least 1",
                 |text| days(text, 1),
             ),
-            events: env
-                .value("CRM_EVENTS_RETENTION_DAYS", "7", "days that events are kept, at least 1", |text| days(text, 1)),
+            events: env.value(
+                "CRM_EVENTS_RETENTION_DAYS",
+                "7",
+                "days that events are kept, at least 1; with a broker, events not yet published are kept longer",
+                |text| days(text, 1),
+            ),
             changes: env.value(
                 "CRM_CHANGES_RETENTION_DAYS",
                 "90",
-                "days that `GET /changes` tells of a deletion, at least 1",
+                "days that `GET /changes` tells of a deletion, at least 1; readers who come later begin anew",
                 |text| days(text, 1),
             ),
         }

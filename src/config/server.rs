@@ -12,10 +12,36 @@ use super::variables::{Variables, duration};
 const MAX_LAME_DUCK: Duration = Duration::from_secs(600);
 const MAX_KEEP_ALIVE: Duration = Duration::from_secs(3600);
 
-/// As read: `None` after a mistake.
-pub(super) struct Server {
+/// What Kubernetes sets `CRM_PORT` to where a Service is named `crm`, in its namespace's containers: a link, not a port.
+const SERVICE_LINKS: [&str; 3] = ["tcp://", "udp://", "sctp://"];
+
+const LINK: &str = "counts as not set: it is what Kubernetes sets for a Service named crm (enableServiceLinks: false leaves \
+                    it out, another name too)";
+
+/// Where the service listens for requests, as read: `None` after a mistake.
+pub(super) struct Endpoint {
     pub(super) host: Option<IpAddr>,
     pub(super) port: Option<u16>,
+}
+
+impl Endpoint {
+    pub(super) fn read(env: &mut Variables<'_>) -> Self {
+        env.about("Where it listens");
+        let host = env.value("CRM_HOST", "127.0.0.1", "address to listen on", host);
+        let is_link = |text: &str| SERVICE_LINKS.iter().any(|scheme| text.starts_with(scheme));
+        env.ignore_if("CRM_PORT", is_link, LINK);
+        let fallback = env.optional("PORT", "port to listen on where `CRM_PORT` is not set", port_number);
+        let default = fallback.unwrap_or(8080).to_string();
+        let port = env.value("CRM_PORT", &default, "port to listen on", port_number);
+        if fallback.is_some() {
+            env.default_from("PORT");
+        }
+        Self { host, port }
+    }
+}
+
+/// As read: `None` after a mistake.
+pub(super) struct Server {
     pub(super) metrics_addr: Option<Option<SocketAddr>>,
     pub(super) lame_duck: Option<Duration>,
     pub(super) keep_alive: Option<Duration>,
@@ -26,44 +52,41 @@ pub(super) struct Server {
 
 impl Server {
     pub(super) fn read(env: &mut Variables<'_>) -> Self {
-        let host = env.value("CRM_HOST", "127.0.0.1", "address to listen on", host);
-        let port = env.optional("PORT", "port to listen on where CRM_PORT is not set", port_number);
         Self {
-            host,
-            port: env.value("CRM_PORT", &port.unwrap_or(8080).to_string(), "port to listen on", port_number),
             metrics_addr: env.value(
                 "CRM_METRICS_ADDR",
                 "127.0.0.1:9464",
-                "private address of probes and metrics, HOST:PORT, or off",
+                "address of the private listener (probes and metrics), `HOST:PORT`, or `off`; where it is in use, the log says \
+                 so and the service runs without",
                 private_address,
             ),
             lame_duck: env.value(
                 "CRM_LAME_DUCK",
                 "0s",
-                "how long to go on serving, no longer ready, once told to stop",
+                "how long the service keeps serving, no longer ready, after a stop signal; at most `10m`",
                 |text| duration(text, MAX_LAME_DUCK),
             ),
             keep_alive: env.value(
                 "CRM_KEEP_ALIVE",
                 "75s",
-                "how long a connection is kept between requests: longer than a load balancer keeps it",
+                "how long a connection is kept between requests, `1s` to `1h`: longer than the load balancer in front keeps it",
                 keep_alive,
             ),
             connections_per_peer: env.optional(
                 "CRM_CONNECTIONS_PER_PEER",
-                "most connections of one address, an eighth of all where it is not set",
+                "maximum connections of one address (a /64 of IPv6); where it is not set, an eighth of all, at least 64",
                 |text| at_least_one(text, 1_000_000),
             ),
             trusted_proxies: env.value(
                 "CRM_TRUSTED_PROXIES",
                 "",
-                "addresses and networks without that limit, separated by commas: the gateway's",
+                "addresses and networks without that limit, `10.0.0.7,10.1.0.0/16`: the gateway's",
                 networks,
             ),
             requests_in_flight: env.value(
                 "CRM_REQUESTS_IN_FLIGHT",
                 "4096",
-                "most requests that are answered at once; further ones get 503; of one tenant, half of them",
+                "maximum requests answered at once, 1 to 65536; further ones get 503, and of one tenant, of more than half, 429",
                 |text| at_least_one(text, 65_536),
             ),
         }
@@ -72,7 +95,8 @@ impl Server {
 
 /// In bytes.
 pub(super) fn body_limit(env: &mut Variables<'_>) -> Option<usize> {
-    env.value("CRM_BODY_LIMIT", "131072", "largest request body in bytes", |text| match text.parse() {
+    let meaning = "maximum request body in bytes, 1024 to 16777216";
+    env.value("CRM_BODY_LIMIT", "131072", meaning, |text| match text.parse() {
         Ok(limit @ 1024..=16_777_216) => Ok(limit),
         _ => Err("must be 1024 to 16777216 bytes".to_owned()),
     })

@@ -18,6 +18,7 @@
 //! | [`reach`], [`migrate`], [`retry`] | waiting for PostgreSQL at start · the schema · what both retry by |
 //! | [`roles`] | the rights of the service's role on PostgreSQL |
 //! | [`horizon`] | what the retention takes for the time |
+//! | [`facts`](mod@facts) | what a database says of itself, for operators |
 //! | [`permissions`] | who else on this machine may open the SQLite file |
 //! | [`counts`] | how many rows a list has, kept by triggers: folded, checked, mended |
 //! | [`pipeline`] | how many opportunities are in which stage, kept by triggers: read, checked, mended |
@@ -35,6 +36,7 @@ pub mod counts;
 mod deadline;
 pub(crate) mod decode;
 mod executor;
+pub mod facts;
 mod fair_queue;
 mod fault;
 mod file;
@@ -65,6 +67,7 @@ mod vacuum;
 mod wal_guard;
 
 pub use deadline::{COMMAND, Deadline, REQUEST};
+pub use facts::sqlite_version;
 pub use handle::Database;
 pub use health::{Cause, Health};
 pub use reader::Reader;

@@ -106,6 +106,14 @@ pub async fn reach_durable(url: &DatabaseUrl, wait: Duration) -> Result<(), Unre
     if synchronous_commit == "off" { Err(Unreachable::NotDurable) } else { Ok(()) }
 }
 
+/// A session, which is waited for as long as `wait`.
+///
+/// # Errors
+/// As [`reach`].
+pub(super) async fn session(url: &Secret, wait: Duration) -> Result<PgConnection, Unreachable> {
+    Ok(connect(url, wait).await?.0)
+}
+
 async fn close(session: PgConnection) {
     // The answer is known already; a session that does not end well ends all the same.
     let _closed = session.close().await;

@@ -6,14 +6,14 @@ use serde::Deserialize;
 pub(super) const FILES: [&str; 2] = [include_str!("acme-trading.yaml"), include_str!("globex.yaml")];
 
 /// A tenant with its customers.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct TenantData {
     pub tenant: String,
     pub customers: Vec<CustomerData>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CustomerData {
     pub name: String,
@@ -31,7 +31,7 @@ pub(super) struct CustomerData {
     pub follow_ups: Vec<FollowUpData>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ContactData {
     pub name: String,
@@ -43,7 +43,7 @@ pub(super) struct ContactData {
     pub since: Option<u16>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct OpportunityData {
     pub title: String,
@@ -71,7 +71,7 @@ pub(super) enum Move {
     Signed,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct FollowUpData {
     pub ago: u16,

@@ -57,6 +57,14 @@ pub(super) fn history() -> Result<Vec<Step>, yaml_serde::Error> {
     Ok(history.steps)
 }
 
+/// The steps of one customer of this tenant, the oldest first.
+pub(super) fn history_of(tenant: &str, customer: CustomerData) -> Vec<Step> {
+    let mut history = History { tenant: tenant.to_owned(), ..History::default() };
+    history.customer(customer);
+    history.steps.sort_by_key(|step| Reverse(step.ago));
+    history.steps
+}
+
 /// When the steps happened: within working hours, spread over their day.
 pub(super) fn times(steps: &[Step], now: DateTime<Utc>) -> Vec<DateTime<Utc>> {
     let today = now.date_naive();

@@ -20,6 +20,11 @@ const SCOPES: [(&str, &str); 5] = [
     (CanAudit::SCOPE, "Read the audit trail."),
 ];
 
+/// The names of all scopes.
+pub fn scopes() -> impl Iterator<Item = &'static str> {
+    SCOPES.iter().map(|(scope, _)| *scope)
+}
+
 /// The scope of this name.
 #[must_use]
 pub fn scope(name: &str) -> Option<&'static str> {

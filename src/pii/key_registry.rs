@@ -106,6 +106,17 @@ pub async fn needed(database: &Database) -> Result<Vec<String>> {
     Ok(rows.into_iter().map(|row| row.key_id).filter(|id| id != CLEAR).collect())
 }
 
+/// Refuses a configuration that names no keys where there must be some: before anything of the database is touched.
+///
+/// # Errors
+/// No key is configured.
+pub fn check_source(config: &Config) -> std::result::Result<(), KeyError> {
+    match config.pii_keys {
+        PiiKeySource::NotConfigured if config.pii_encryption => Err(KeyError::NotConfigured),
+        _ => Ok(()),
+    }
+}
+
 /// The cipher for this configuration and database: it has every key that stored values need, and its sealing key is
 /// registered. On the embedded database a key is made when there is none.
 ///
@@ -116,6 +127,13 @@ pub async fn open(config: &Config, database: &Database, now: Timestamp) -> std::
     let keys = read_keys(config, &registered)?;
     let clear = !config.pii_encryption || registered.iter().any(|row| row.key_id == CLEAR);
     let cipher = PiiCipher::new(&keys, config.pii_encryption, clear, config.phone_country)?;
+    prove(&cipher, registered)?;
+    register(database, &cipher, now).await?;
+    Ok(cipher)
+}
+
+/// Refuses a cipher that lacks a key which stored values need, or has another one under its name.
+fn prove(cipher: &PiiCipher, registered: Vec<entity::Model>) -> std::result::Result<(), KeyError> {
     for entity::Model { key_id, proof, .. } in registered {
         match proof {
             Some(_) if !cipher.has(&key_id) => return Err(KeyError::Missing(key_id)),
@@ -123,8 +141,25 @@ pub async fn open(config: &Config, database: &Database, now: Timestamp) -> std::
             _ => {}
         }
     }
-    register(database, &cipher, now).await?;
-    Ok(cipher)
+    Ok(())
+}
+
+/// Whether the service would find every key that stored values need; nothing is made or registered. Returns how many keys are
+/// needed.
+///
+/// # Errors
+/// A key that is missing, wrong or malformed.
+pub async fn check(config: &Config, database: &Database) -> std::result::Result<usize, KeyError> {
+    let registered = registered(database).await?;
+    let is_to_be_made = matches!(&config.pii_keys, PiiKeySource::Embedded(file) if !file.exists());
+    let needed = registered.iter().filter(|row| row.proof.is_some()).count();
+    if is_to_be_made && needed == 0 {
+        return Ok(0);
+    }
+    let keys = read_keys(config, &registered)?;
+    let cipher = PiiCipher::new(&keys, config.pii_encryption, true, config.phone_country)?;
+    prove(&cipher, registered)?;
+    Ok(needed)
 }
 
 /// Registers what new values are sealed with. To be repeated from time to time: a rotation in another process removes the

@@ -2,14 +2,14 @@
 
 use std::{collections::HashSet, path::Path};
 
-use crm::{audit::chain, config::PiiKeys};
+use crm::{audit::chain, config::PiiKeys, database::migrate};
 use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
 
 use crate::harness::{
-    CommandOutput, Service, TestDatabase,
+    CommandOutput, Process, Service, TestDatabase,
     audit::{copy_entry, drop_triggers},
-    command, id, on_postgres, run_crm, start_and_stop, write_secret,
+    command, id, on_postgres, run_crm, start_and_stop, start_and_stop_developing, write_secret,
 };
 
 #[test]
@@ -38,15 +38,24 @@ fn invalid_variables_are_listed_and_the_command_exits_with_1() {
 }
 
 #[test]
-fn token_creates_one_development_secret_only_its_owner_can_read() {
+fn token_signs_with_the_services_secret_makes_none_and_says_which() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
     let variables = [("CRM_DATA_DIR", data.to_str().unwrap())];
+    let early = run_crm(&["token"], &variables);
+    assert_eq!((early.code, early.stdout.as_str(), data.exists()), (Some(1), "", false), "{early:?}");
+    assert!(
+        early.error().starts_with(&format!("there is no secret in {}", data.join("jwt_secret").display())),
+        "{early:?}"
+    );
+
+    assert_eq!(start_and_stop_developing(&variables).code, Some(0));
+    let secret = std::fs::read_to_string(data.join("jwt_secret")).unwrap();
     let first = run_crm(&["token"], &variables);
     assert_eq!(first.code, Some(0), "{}", first.stderr);
     assert_eq!(first.stdout.trim().split('.').count(), 3);
     assert_eq!(first.stdout.lines().count(), 1);
-    let secret = std::fs::read_to_string(data.join("jwt_secret")).unwrap();
+    assert_eq!(first.stderr, format!("crm: signed with the secret in {}\n", data.join("jwt_secret").display()));
     assert!(secret.trim().len() >= 32);
     #[cfg(unix)]
     {
@@ -57,6 +66,37 @@ fn token_creates_one_development_secret_only_its_owner_can_read() {
     assert_eq!(std::fs::read_to_string(data.join("jwt_secret")).unwrap(), secret);
     assert_ne!(run_crm(&["token", "--tenant", "a b"], &variables).code, Some(0));
     assert_ne!(run_crm(&["token", "--ttl", "soon"], &variables).code, Some(0));
+    // From its own directory, the path that it says is whole all the same.
+    let here = command(&["token"], &[("CRM_DATA_DIR", "data")]).current_dir(&directory).output().unwrap();
+    let said = String::from_utf8(here.stderr).unwrap();
+    assert!(here.status.success() && said.ends_with("/data/jwt_secret\n") && said.contains("in /"), "{said}");
+    let file = directory.path().join("secret");
+    write_secret(&file, &"x".repeat(32));
+    for (variable, value, from) in [
+        ("CRM_JWT_SECRET", "x".repeat(32), "CRM_JWT_SECRET"),
+        ("CRM_JWT_SECRET_FILE", file.display().to_string(), "/secret"),
+    ] {
+        let output = run_crm(&["token"], &[(variable, &value)]);
+        assert!(output.code == Some(0) && output.stderr.trim_end().ends_with(from), "{output:?}");
+    }
+}
+
+#[test]
+fn token_refuses_scopes_that_this_service_does_not_have() {
+    let token = |scope: &str| run_crm(&["token", "--scope", scope], &[("CRM_JWT_SECRET", &"x".repeat(32))]);
+    for scope in ["crm:wirte", "crm:read crm:wirte", "CRM:read", "crm:", "crm:read,crm:pii"] {
+        let refused = token(scope);
+        assert_eq!((refused.code, refused.stdout.as_str()), (Some(1), ""), "{scope}: {refused:?}");
+        assert!(
+            refused.error().contains("is not a scope of this service, which are crm:read, crm:write"),
+            "{refused:?}"
+        );
+    }
+    for scope in
+        ["crm:read", "crm:read crm:write crm:pii:read crm:pii:erase crm:audit:read", "openid crm:read", "openid"]
+    {
+        assert_eq!(token(scope).code, Some(0), "{scope}");
+    }
 }
 
 #[test]
@@ -87,6 +127,25 @@ fn migrate_shows_applies_and_reverts_migrations() {
 fn healthcheck_fails_where_nothing_listens() {
     let output = run_crm(&["healthcheck"], &[("CRM_PORT", "1")]);
     assert_eq!(output.code, Some(1));
+}
+
+#[tokio::test]
+async fn healthcheck_reads_host_and_port_alone() {
+    let database = TestDatabase::sqlite();
+    for (listen, ask) in [("::", "::"), ("0.0.0.0", "0.0.0.0"), ("127.0.0.1", "localhost"), ("::", "::1")] {
+        let process = Process::at(&database.url(), &[("CRM_HOST", listen)]);
+        let (_, port) = process.address.rsplit_once(':').unwrap();
+        // No key, although the host is not a loopback address; and other variables are wrong.
+        let variables = [("CRM_HOST", ask), ("CRM_PORT", port), ("CRM_LOG", "=,="), ("CRM_DATABASE_URL", "nowhere")];
+        let output = run_crm(&["healthcheck"], &variables);
+        assert_eq!((output.code, output.stderr.as_str()), (Some(0), ""), "{listen}: {output:?}");
+        // A port of Kubernetes counts as not set here too.
+        let variables = [("CRM_HOST", ask), ("CRM_PORT", "tcp://10.0.0.1:8080"), ("PORT", port)];
+        assert_eq!(run_crm(&["healthcheck"], &variables).code, Some(0));
+        assert_eq!(process.stop().await, Some(0));
+    }
+    let wrong = run_crm(&["healthcheck"], &[("CRM_HOST", "nowhere"), ("CRM_PORT", "x")]);
+    assert!(wrong.code == Some(1) && wrong.error().contains("CRM_HOST: ") && wrong.error().contains("CRM_PORT: "));
 }
 
 #[test]
@@ -202,6 +261,8 @@ async fn serve_on_postgres_requires_a_configured_key() {
             output.stderr.contains("CRM_PII_KEYS or CRM_PII_KEYS_FILE") && output.stderr.contains("keygen pii"),
             "{output:?}"
         );
+        let steps = migrate::status(&database.parsed_url()).await.unwrap();
+        assert!(steps.iter().all(|step| !step.applied), "the schema was changed");
         let output = start_and_stop(&[("CRM_DATABASE_URL", &url), ("CRM_PII_ENCRYPTION", "off")]);
         assert_eq!(output.code, Some(0), "{output:?}");
     }

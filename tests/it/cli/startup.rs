@@ -115,7 +115,7 @@ async fn a_port_in_use_ends_the_start_and_leaves_the_database_untouched() {
     let output =
         start_and_stop(&[("CRM_DATABASE_URL", url.as_str()), ("CRM_PII_KEYS", PII_KEYS), ("CRM_PORT", port.as_str())]);
     assert_eq!(output.code, Some(1), "{output:?}");
-    assert!(output.stderr.contains(&format!("crm: cannot listen on {taken}: Address already in use")), "{output:?}");
+    assert!(output.error().starts_with(&format!("cannot listen on {taken}: Address already in use")), "{output:?}");
     match &database {
         TestDatabase::Sqlite { directory } => {
             assert_eq!(std::fs::read_dir(directory).unwrap().count(), 0, "files are left behind");
@@ -177,9 +177,8 @@ fn every_command_names_an_unreachable_database_and_the_cause() {
         for arguments in COMMANDS {
             let output = run_crm(arguments, &with(&[("CRM_DATABASE_URL", url.as_str()), ("CRM_DATABASE_WAIT", wait)]));
             assert_eq!((output.code, output.stdout.as_str()), (Some(1), ""), "{arguments:?}: {output:?}");
-            let last = output.stderr.lines().last().unwrap();
-            let expected = format!("crm: the database at {host}:{port} cannot be reached: {cause}");
-            assert!(last.starts_with(&expected), "{arguments:?}: {output:?}");
+            let expected = format!("the database at {host}:{port} cannot be reached: {cause}");
+            assert!(output.error().starts_with(&expected), "{arguments:?}: {output:?}");
             assert!(
                 !output.stderr.contains("hunter2") && !output.stderr.contains("postgres://"),
                 "{arguments:?}: {output:?}"
@@ -220,9 +219,10 @@ fn a_permanent_database_error_ends_every_command_at_once() {
         for arguments in COMMANDS {
             let output = run_crm(arguments, &with(&[("CRM_DATABASE_URL", url.as_str()), ("CRM_DATABASE_WAIT", "1h")]));
             assert_eq!(output.code, Some(1), "{arguments:?}: {output:?}");
-            assert!(output.stderr.contains(error) && !output.stderr.contains("hunter2"), "{arguments:?}: {output:?}");
+            let told = output.error();
+            assert!(told.contains(error) && !output.stderr.contains("hunter2"), "{arguments:?}: {output:?}");
             let make = format!("`createdb -h 127.0.0.1 -p {} -U somebody crm`", server.port);
-            assert_eq!(output.stderr.contains(&make), code == "3D000", "{arguments:?}: {output:?}");
+            assert_eq!(told.contains(&make), code == "3D000", "{arguments:?}: {output:?}");
         }
         assert_eq!(server.connections(), COMMANDS.len(), "it retried");
     }
@@ -288,8 +288,8 @@ async fn a_running_migration_is_waited_for_up_to_the_limit() {
     let output =
         start_and_stop(&[("CRM_DATABASE_URL", text.as_str()), ("CRM_PII_KEYS", PII_KEYS), ("CRM_DATABASE_WAIT", "8s")]);
     assert_eq!(output.code, Some(1), "{output:?}");
-    let error = "crm: another process has been changing the schema for 8s; nothing was changed here";
-    assert!(output.stderr.contains(error), "{output:?}");
+    let error = "another process has been changing the schema for 8s; nothing was changed here";
+    assert_eq!(output.error(), error, "{output:?}");
     let lines = output.logged("another process is changing the schema");
     assert_eq!((lines.len(), &lines[0]["level"]), (1, &json!("WARN")), "{output:?}");
 
@@ -354,7 +354,7 @@ async fn postgres_with_synchronous_commit_off_is_refused() {
         let url = database.url();
         let output = start_and_stop(&[("CRM_DATABASE_URL", url.as_str()), ("CRM_PII_KEYS", PII_KEYS)]);
         assert_eq!(output.code, Some(1), "{output:?}");
-        assert!(output.stderr.contains("crm: synchronous_commit is off in PostgreSQL"), "{output:?}");
+        assert!(output.error().starts_with("synchronous_commit is off in PostgreSQL"), "{output:?}");
     }
 }
 
@@ -377,7 +377,7 @@ fn no_command_prints_the_password_of_an_invalid_url() {
         "postgres:/u:hunter2@127.0.0.1/x",
         "mysql://u:hunter2@127.0.0.1/x",
     ];
-    let commands: [&[&str]; 2] = [&["token"], &["healthcheck"]];
+    let commands: [&[&str]; 3] = [&["token"], &["doctor"], &["config", "check"]];
     for variable in ["CRM_DATABASE_URL", "CRM_MIGRATE_URL"] {
         for url in urls {
             for arguments in COMMANDS.iter().chain(&commands) {
@@ -391,7 +391,7 @@ fn no_command_prints_the_password_of_an_invalid_url() {
                     "{variable}={url} {arguments:?}: {output:?}"
                 );
                 assert!(
-                    output.stderr.contains(&format!("\n  {variable}: ")),
+                    output.error().contains(&format!("\n  {variable}: ")),
                     "{variable}={url} {arguments:?}: {output:?}"
                 );
                 assert!(!output.stderr.contains("hunter2"), "{variable}={url} {arguments:?}: {output:?}");

@@ -2,4 +2,5 @@
 
 mod platform;
 mod secrets;
+mod shown;
 mod variables;

@@ -4,7 +4,7 @@ use std::{collections::HashMap, fs, os::unix::fs::PermissionsExt, path::Path};
 
 use crm::config::{Config, DatabaseUrl, EventsUrl, Introspection, Mistakes, PiiKeySource, TokenKeys};
 
-use crate::harness::{PII_KEYS, run_crm, write_secret};
+use crate::harness::{PII_KEYS, run_crm, start_and_stop_developing, write_secret};
 
 const SECRET: &str = "a-canary-that-is-longer-than-32-bytes";
 
@@ -146,7 +146,7 @@ fn a_secret_that_the_service_made_is_refused_once_others_may_read_it() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data");
     let variables = [("CRM_DATA_DIR", data.to_str().unwrap())];
-    assert_eq!(run_crm(&["token"], &variables).code, Some(0));
+    assert_eq!(start_and_stop_developing(&variables).code, Some(0));
     fs::set_permissions(data.join("jwt_secret"), fs::Permissions::from_mode(0o644)).unwrap();
     let refused = run_crm(&["token"], &variables);
     assert_ne!(refused.code, Some(0));

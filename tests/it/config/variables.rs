@@ -1,10 +1,15 @@
 //! The variables: their defaults, invalid values, and secrets.
 
-use std::{collections::HashMap, net::IpAddr, path::Path, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    net::IpAddr,
+    path::Path,
+    time::Duration,
+};
 
 use crm::config::{Config, DatabaseUrl, Migrate, Mistakes, PiiDisplay, PiiKeySource, TokenKeys};
 
-use crate::harness::certificates::Authority;
+use crate::harness::{certificates::Authority, run_crm};
 
 fn read(variables: &[(&str, &str)]) -> Result<Config, Mistakes> {
     let variables: HashMap<_, _> = variables.iter().copied().collect();
@@ -333,16 +338,21 @@ fn retention_below_its_minimum_is_refused() {
 }
 
 #[test]
-fn the_readme_lists_every_variable_with_its_default() {
+fn the_readme_has_the_table_that_the_program_prints() {
     let readme = include_str!("../../../delivery/README.md");
-    for variable in Config::variables() {
-        let row = readme.lines().find(|line| line.starts_with(&format!("| `{}`", variable.name)));
-        let row = row.unwrap_or_else(|| panic!("delivery/README.md does not list {}", variable.name));
-        let default = if variable.default.is_empty() { String::new() } else { format!("`{}`", variable.default) };
-        assert!(
-            row.contains(&default),
-            "delivery/README.md does not say that the default of {} is {default}: {row}",
-            variable.name
-        );
-    }
+    let (_, rest) = readme.split_once("<!-- variables -->\n").unwrap();
+    let (table, _) = rest.split_once("<!-- end of variables -->").unwrap();
+    assert_eq!(table.trim(), run_crm(&["config", "table"], &[]).stdout.trim(), "run `make variables`");
+}
+
+#[test]
+fn the_variables_of_a_task_stand_together_and_each_stands_once() {
+    let variables = Config::variables();
+    let mut tasks: Vec<&str> = variables.iter().map(|variable| variable.task).collect();
+    tasks.dedup();
+    assert!(tasks.len() > 5 && !tasks.contains(&""), "{tasks:?}");
+    let distinct: HashSet<&str> = tasks.iter().copied().collect();
+    assert_eq!(distinct.len(), tasks.len(), "{tasks:?}");
+    let names: HashSet<&str> = variables.iter().map(|variable| variable.name).collect();
+    assert_eq!(names.len(), variables.len());
 }

@@ -62,7 +62,10 @@ pub use contract::Contract;
 pub use database::{TestDatabase, on_postgres, on_server, variable};
 pub use durability::{assert_consistent, assert_durable, assert_totals_right};
 pub use log::Log;
-pub use process::{Client, CommandOutput, Process, SERVER, TESTED, command, run, run_crm, signal, start_and_stop};
+pub use process::{
+    Client, CommandOutput, Process, SERVER, TESTED, command, run, run_crm, signal, start_and_stop,
+    start_and_stop_developing,
+};
 pub use proxy::{Proxy, free_port};
 pub use secrets::write_secret;
 pub use stored_pii::{StoredPii, stored_bytes};

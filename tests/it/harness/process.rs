@@ -55,6 +55,17 @@ impl CommandOutput {
         self.stderr.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 
+    /// Why the command failed: the cause in the log's last line, or what stands behind `crm: `.
+    pub fn error(&self) -> String {
+        let last: Value =
+            self.stderr.lines().last().and_then(|line| serde_json::from_str(line).ok()).unwrap_or_default();
+        match (&last["message"], self.stderr.split_once("crm: ")) {
+            (message, _) if message == "crm cannot go on" => last["cause"].as_str().unwrap().to_owned(),
+            (_, Some((_, text))) => text.trim_end().to_owned(),
+            _ => panic!("it does not say why it failed: {self:?}"),
+        }
+    }
+
     /// The lines of the log whose message begins with this.
     pub fn logged(&self, message: &str) -> Vec<Value> {
         let begins_with_it = |line: &Value| line["message"].as_str().is_some_and(|text| text.starts_with(message));
@@ -89,6 +100,11 @@ pub fn start_and_stop(variables: &[(&str, &str)]) -> CommandOutput {
     }
     log.read_to_string(&mut stderr).unwrap();
     CommandOutput { code: child.wait().unwrap().code(), stdout: String::new(), stderr }
+}
+
+/// The same without a key for tokens: the service makes a development secret.
+pub fn start_and_stop_developing(variables: &[(&str, &str)]) -> CommandOutput {
+    start_and_stop(&[variables, &[("CRM_JWT_SECRET", "")]].concat())
 }
 
 /// A running service; killed with the test.

@@ -118,8 +118,11 @@ async fn a_refused_event_is_parked_and_blocks_only_its_own_resource() {
 
     let url = service.database.url();
     let variables = [("CRM_DATABASE_URL", url.as_str()), ("CRM_PII_KEYS", PII_KEYS)];
-    let status = run_crm(&["outbox", "status"], &variables).stdout;
+    let with_broker = [&variables[..], &[("CRM_EVENTS_URL", "amqp://127.0.0.1:1")]].concat();
+    let status = run_crm(&["outbox", "status"], &with_broker).stdout;
     assert!(status.contains("position 5 of 5: 0 events wait") && status.contains("1 events are parked"), "{status}");
+    let without = run_crm(&["outbox", "status"], &variables).stdout;
+    assert!(without.starts_with("no broker is configured") && !without.contains("events wait"), "{without}");
     let parked = parked[0].event_id.unwrap().to_string();
     assert!(status.contains(&format!("{parked} crm.customer.updated of {blocked}")), "{status}");
     broker.state().refused.clear();

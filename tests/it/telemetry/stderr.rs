@@ -128,7 +128,7 @@ fn log_lines_before_a_startup_error_are_written_before_it() {
         let lines: Vec<_> = output.stderr.lines().collect();
         assert_eq!((output.code, lines.len()), (Some(1), 2), "{output:?}");
         assert!(
-            lines[0].contains("development secret") && lines[1].starts_with("crm: cannot listen on "),
+            lines[0].contains("development secret") && output.error().starts_with("cannot listen on "),
             "{output:?}"
         );
     }
@@ -148,6 +148,52 @@ fn an_unread_error_does_not_keep_the_process_alive() {
         }
         assert_eq!(child.wait().unwrap().code(), Some(1));
     }
+}
+
+/// The log of a start that fails, as text on a terminal of its own; `script` (util-linux) makes one.
+fn on_a_terminal(variables: &[(&str, &str)]) -> String {
+    let data = tempfile::tempdir().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    let crm = format!("{} serve", env!("CARGO_BIN_EXE_crm"));
+    let own = [
+        ("CRM_LOG_FORMAT", "text"),
+        ("CRM_PORT", port.as_str()),
+        ("CRM_DATA_DIR", data.path().to_str().unwrap()),
+        ("PATH", "/usr/bin:/bin"),
+    ];
+    let mut terminal = Command::new("/usr/bin/script");
+    terminal.args(["-qec", &crm, "/dev/null"]).env_clear().envs(own).envs(variables.iter().copied());
+    String::from_utf8(terminal.stdin(Stdio::null()).output().unwrap().stdout).unwrap()
+}
+
+#[test]
+fn text_on_a_terminal_is_in_colour_unless_no_color_is_set() {
+    let (coloured, plain) = (on_a_terminal(&[]), on_a_terminal(&[("NO_COLOR", "1")]));
+    assert!(coloured.contains("\u{1b}[33m WARN") && coloured.contains("cannot listen on"), "{coloured:?}");
+    assert!(plain.contains(" WARN crm::") && !plain.contains('\u{1b}'), "{plain:?}");
+}
+
+#[test]
+fn what_ends_the_process_is_told_in_the_format_of_the_log() {
+    let wrong =
+        |arguments: &[&str], format: &[(&str, &str)]| run_crm(arguments, &[&[("CRM_PORT", "x")], format].concat());
+    let json = [("CRM_LOG_FORMAT", "json")];
+    // The service logs JSON unless it is told otherwise; other commands are run by people.
+    for (arguments, format) in [(["serve"], &[][..]), (["relay"], &[]), (["token"], &json), (["healthcheck"], &json)] {
+        let output = wrong(&arguments, format);
+        let lines = output.log();
+        assert_eq!((output.code, lines.len(), output.stderr.lines().count()), (Some(1), 1, 1), "{output:?}");
+        assert_eq!((&lines[0]["level"], &lines[0]["target"]), (&"ERROR".into(), &"crm::cli".into()), "{output:?}");
+        assert!(lines[0]["cause"].as_str().unwrap().contains("\n  CRM_PORT: must be a port"), "{output:?}");
+    }
+    for (arguments, format) in [(["serve"], &[("CRM_LOG_FORMAT", "text")][..]), (["token"], &[])] {
+        let output = wrong(&arguments, format);
+        assert!(output.stderr.starts_with("crm: the environment is not valid:\n  CRM_PORT: "), "{output:?}");
+    }
+    // Whatever else is filtered out.
+    let silenced = wrong(&["serve"], &[("CRM_LOG", "off")]);
+    assert_eq!(silenced.log().len(), 1, "{silenced:?}");
 }
 
 /// Colours are for terminals.

@@ -419,6 +419,7 @@ pub async fn commands(service: &Service, watch: &Watch) {
     };
     pipeline::mend(database, found.first().unwrap_or(&difference)).await.unwrap();
     watch.begin("crm audit verify");
+    chain::length(database).await.unwrap();
     chain::verify(database).await.unwrap();
     watch.begin("crm audit export");
     let entries = crm::audit::entries_after(&database.read(), &tenant, None).await.unwrap();

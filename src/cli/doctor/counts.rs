@@ -1,10 +1,10 @@
 //! `crm doctor counts`: whether what the service keeps of its data is right, for operators.
 
-use clap::{Args, Subcommand};
+use clap::Args;
+use indicatif::ProgressBar;
 
-use super::context::{ExitOutcome, fault, open_database, print};
 use crate::{
-    config::Config,
+    cli::context::{ExitOutcome, fault, print},
     database::{
         Database,
         counts::{
@@ -16,43 +16,44 @@ use crate::{
     values::Tenant,
 };
 
-#[derive(Debug, Subcommand)]
-pub(super) enum Task {
-    /// Compare the totals of lists and of the pipeline with counting; fails where one is wrong and is not mended
-    Counts(CountsArgs),
-}
-
 #[derive(Debug, Args)]
 pub(super) struct CountsArgs {
     /// Correct the totals that are wrong
     #[arg(long)]
-    mend: bool,
+    pub mend: bool,
 }
 
-pub(super) async fn run(config: Config, Task::Counts(args): Task) -> ExitOutcome {
-    let database = open_database(&config).await?;
-    let outcome = counts(&database, args.mend).await;
-    database.close().await?;
-    outcome
-}
-
-/// Compares all totals with counting, and corrects those that are wrong, if it is to.
-pub(super) async fn counts(database: &Database, mend: bool) -> ExitOutcome {
-    let (mut tenants, mut wrong, mut last) = (0_u64, 0, None);
-    while let Some(tenant) = next_tenant(database, last.as_ref()).await.map_err(fault)? {
-        for counter in COUNTERS {
-            wrong += list(database, &tenant, counter, mend).await?;
-        }
-        tenants += 1;
-        last = Some(tenant);
-    }
-    wrong += totals_of_pipelines(database, mend).await?;
+/// Compares all totals with counting, says which are wrong, and corrects those, if it is to.
+pub(in crate::cli) async fn counts(database: &Database, mend: bool) -> ExitOutcome {
+    let (tenants, wrong) = compare(database, mend).await?;
     let of = format!("of the lists of {tenants} tenants");
     match (wrong, mend) {
         (0, _) => Ok(print(&format!("the totals {of} are right"))?),
         (_, true) => Ok(print(&format!("{wrong} totals {of} were wrong and are mended"))?),
         (_, false) => Err(format!("{wrong} totals {of} are wrong: `crm doctor counts --mend` corrects them").into()),
     }
+}
+
+/// Compares all totals with counting; returns of how many tenants, and how many are wrong.
+pub(super) async fn compare(
+    database: &Database,
+    is_mending: bool,
+) -> Result<(u64, u64), Box<dyn std::error::Error + Send + Sync>> {
+    let bar = ProgressBar::new_spinner();
+    let (mut tenants, mut wrong, mut last) = (0_u64, 0, None);
+    while let Some(tenant) = next_tenant(database, last.as_ref()).await.map_err(fault)? {
+        bar.set_message(format!("counting the lists of {}", tenant.as_str()));
+        for counter in COUNTERS {
+            bar.tick();
+            wrong += list(database, &tenant, counter, is_mending).await?;
+        }
+        tenants += 1;
+        last = Some(tenant);
+    }
+    bar.set_message("counting pipelines");
+    wrong += totals_of_pipelines(database, is_mending).await?;
+    bar.finish_and_clear();
+    Ok((tenants, wrong))
 }
 
 /// Compares the counters of one list; returns how many are wrong.
