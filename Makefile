@@ -189,7 +189,7 @@ plans: ## Explain every statement over full tables on PostgreSQL (takes some min
 	TEST_DATABASE=postgres cargo test $(FEATURES) --test it -- --nocapture database::plans::
 
 .PHONY: accept
-accept: lint-contract oidc check-assets browser sdks ## Accept the service with other tools than Rust's: linters, a browser, SDKs in six languages
+accept: lint-contract oidc check-assets check-monitoring browser sdks ## Accept the service with other tools than Rust's: linters, Prometheus, a browser, SDKs in six languages
 
 .PHONY: lint-contract
 lint-contract: ## Validate the contracts with openapi-spec-validator, Redocly, Spectral (OWASP, Zalando) and the AsyncAPI parser, and compile their patterns
@@ -244,6 +244,17 @@ published-assets:
 	  cp swagger-ui-dist/swagger-ui-bundle.js.LICENSE.txt $$to/swagger-ui-bundle.LICENSE && \
 	  cp redoc/bundles/redoc.standalone.js $$to/redoc-$$redoc.js && cp redoc/LICENSE $$to/redoc.LICENSE
 	@rm -r $(PUBLISHED).new
+
+.PHONY: check-monitoring
+check-monitoring: build ## Check the metrics and the alert rules by promtool, and have a Prometheus ask what the dashboard asks
+	@missing=$$(for tool in promtool prometheus; do command -v $$tool >/dev/null || echo $$tool; done | paste -sd ' '); \
+	if [ -z "$$missing" ]; then \
+	  cargo test $(FEATURES) --test it -- monitoring::rules:: monitoring::dashboard:: telemetry::metrics::; \
+	elif [ "$${CI:-}" = true ]; then \
+	  echo "missing for the monitoring: $$missing" >&2; exit 1; \
+	else \
+	  echo "== SKIPPED: the monitoring, because there is no $$missing"; \
+	fi
 
 .PHONY: browser
 browser: build ## Look at the pages in a headless Chromium, directly and behind nginx; screenshots are left in target/browser

@@ -27,6 +27,7 @@ mod hostile;
 mod http;
 mod inbound;
 mod lists;
+mod monitoring;
 mod overview;
 mod pii;
 mod pipeline;

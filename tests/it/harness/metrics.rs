@@ -1,6 +1,9 @@
 //! What a service shows of itself: its metrics, as a scraper reads them.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use crm::telemetry::metrics::Exposition;
 
@@ -24,6 +27,8 @@ pub struct Sample {
 /// The metrics of one instant.
 #[derive(Debug, Clone, Default)]
 pub struct Scrape {
+    /// When it was, in seconds since 1970, by the service's clock.
+    pub at: f64,
     pub text: String,
     pub families: BTreeMap<String, Family>,
     pub samples: Vec<Sample>,
@@ -32,13 +37,15 @@ pub struct Scrape {
 impl Scrape {
     /// Of a service in this process.
     pub fn of(service: &Service) -> Self {
-        Self::parse(service.app.metrics_now().written_as(Exposition::Text))
+        let scrape = Self::parse(service.app.metrics_now().written_as(Exposition::Text));
+        Self { at: service.app.now().0.timestamp() as f64, ..scrape }
     }
 
     /// From a private listener.
     pub async fn from(address: &str) -> Result<Self, reqwest::Error> {
         let reply = reqwest::get(format!("http://{address}/metrics")).await?.error_for_status()?;
-        Ok(Self::parse(reply.text().await?))
+        let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
+        Ok(Self { at, ..Self::parse(reply.text().await?) })
     }
 
     /// Reads the text format 0.0.4; fails where a line is not of it.
