@@ -12,7 +12,7 @@ use clap::Args;
 
 use super::{
     context::{ExitOutcome, StopSignal, print},
-    serve::{serve, start},
+    serve::{begin, serve, start},
 };
 use crate::{
     auth::{DevelopmentToken, sign},
@@ -73,12 +73,12 @@ pub(super) async fn run(args: &DemoArgs, stderr: &StandardError) -> ExitOutcome 
     };
     let connections = most_connections(demo.config.database_connections);
     let listener = port.listen().map_err(|error| cannot_listen(address, &error))?;
-    let private = PrivateListener::start(&app);
-    let addresses = (listener.address()?, private.as_ref().map(PrivateListener::address));
+    let begun = begin(&app, connections);
+    let addresses = (listener.address()?, begun.private.as_ref().map(PrivateListener::address));
     let greeting = greeting(&demo, &tenants, stopwatch.elapsed(), addresses)?;
     // Requests are answered from here on: the system keeps those that come before `serve` accepts them.
     print(&greeting)?;
-    let served = serve(&app, listener, connections, private, stop_signal).await;
+    let served = serve(&app, listener, begun, stop_signal).await;
     drop(app);
     forget(directory)?;
     served

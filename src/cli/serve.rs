@@ -7,6 +7,7 @@
 use std::{error::Error, io, net::SocketAddr, sync::Arc};
 
 use listenfd::ListenFd;
+use poem::{Endpoint, Response};
 use sd_notify::NotifyState;
 
 use super::{
@@ -53,21 +54,38 @@ pub(super) async fn run(config: Config, handed_over: ListenFd) -> ExitOutcome {
     };
     let listener = port.listen().map_err(taken)?;
     let address = listener.address()?;
-    let private = PrivateListener::start(&app);
+    let begun = begin(&app, connections);
     say_what_is_served(app.config(), address, connections);
     service_manager::tell(NotifyState::Ready);
     tokio::select! {
-        served = serve(&app, listener, connections, private, stop_signal) => served,
+        served = serve(&app, listener, begun, stop_signal) => served,
         never = service_manager::keep_watchdog_calm() => match never {},
     }
 }
 
-/// Serves at most so many connections until it is told to stop, and then finishes what is under way.
+/// What runs before requests are taken.
+pub(super) struct Begun<E> {
+    endpoint: E,
+    background: Background,
+    /// The listener for probes and metrics, where there is one.
+    pub(super) private: Option<PrivateListener>,
+    connections: usize,
+}
+
+/// Begins to work beside the requests, of which at most so many connections will be taken. Whoever reads the metrics comes last:
+/// they are all there by then.
+pub(super) fn begin(app: &App, connections: usize) -> Begun<impl Endpoint<Output = Response> + 'static> {
+    app.metrics().http.connections_max.set(i64::try_from(connections).unwrap_or(i64::MAX));
+    let endpoint = service(app);
+    let background = Background::start(app, pii_tables(), searched_tables(), owned_tables());
+    Begun { endpoint, background, private: PrivateListener::start(app), connections }
+}
+
+/// Serves until it is told to stop, and then finishes what is under way.
 pub(super) async fn serve(
     app: &App,
     listener: Listening,
-    connections: usize,
-    private: Option<PrivateListener>,
+    begun: Begun<impl Endpoint<Output = Response> + 'static>,
     mut stop_signal: StopSignal,
 ) -> ExitOutcome {
     let (stopping, lame_duck) = (app.clone(), app.config().lame_duck);
@@ -85,12 +103,9 @@ pub(super) async fn serve(
         tracing::info!("stopping: running requests are finished");
         stopping.events().stop_waiting();
     };
-    // Made first: with it every metric of its operations is there.
-    let service = service(app);
-    let background = Background::start(app, pii_tables(), searched_tables(), owned_tables());
+    let Begun { endpoint, background, private, connections } = begun;
     let (limits, metrics) = (Limits::of(app.config(), connections), Arc::clone(app.metrics()));
-    metrics.http.connections_max.set(i64::try_from(connections).unwrap_or(i64::MAX));
-    server::serve(listener, service, app.stopping().clone(), stop, limits, metrics).await?;
+    server::serve(listener, endpoint, app.stopping().clone(), stop, limits, metrics).await?;
     let finished = background.finish().await;
     app.database().close().await?;
     if let Some(private) = private {

@@ -157,7 +157,8 @@ async fn totals_that_are_not_folded_are_told_of() {
     let service = Service::start().await;
     let before = Scrape::of(&service);
     let deltas = "INSERT INTO list_count_deltas (tenant_id, list, owner_id, count) \
-                  SELECT 'a', 'customers', '00000000-0000-0000-0000-000000000000', 0 FROM generate_series(1, 3000)";
+                  SELECT 'a', 'customers', '00000000-0000-0000-0000-000000000000', 1 - 2 * (n % 2) \
+                  FROM generate_series(1, 3000) AS n";
     service.database.connect().await.execute_unprepared(deltas).await.unwrap();
     let tasks = tasks(&service);
     let mut during = before.clone();

@@ -69,7 +69,8 @@ async fn fresh(database: &TestDatabase) -> (Process, Scrape) {
 
 #[tokio::test]
 async fn every_metric_is_there_at_zero_from_the_start_and_documented() {
-    let (process, scrape) = fresh(&TestDatabase::new().await).await;
+    let database = TestDatabase::new().await;
+    let (process, scrape) = fresh(&database).await;
     for (name, family) in &scrape.families {
         assert!(!family.help.is_empty() && !family.kind.is_empty(), "{name}: {family:?}");
     }
@@ -230,7 +231,8 @@ async fn a_request_is_counted_while_it_waits_and_when_its_client_is_gone() {
 
 #[tokio::test]
 async fn the_build_is_that_of_the_program() {
-    let (process, scrape) = fresh(&TestDatabase::new().await).await;
+    let database = TestDatabase::new().await;
+    let (process, scrape) = fresh(&database).await;
     let built = scrape.all("crm_build_info", &[]).next().unwrap();
     let contract = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/openapi/api_contract.yaml")).unwrap();
     let hash: String =
