@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io::Write,
     process::{Command, Stdio},
+    time::Duration,
 };
 
 use crm::{service::private_service, telemetry::metrics::Exposition};
@@ -14,6 +15,7 @@ use crate::harness::{
     Process, Service, TestDatabase, UNKNOWN_ID,
     contract::Contract,
     contract_walk::{changing_body, create_resources, operations, path, request},
+    median,
     metrics::Scrape,
     within,
 };
@@ -280,4 +282,16 @@ async fn writes_and_connections_are_counted() {
         service.post("/customers", json!({ "name": "x" })).request_id("the-same").send().await;
     }
     assert_eq!(Scrape::of(&service).sum("crm_idempotency_conflicts_total", &[]), 1.0);
+}
+
+#[tokio::test]
+async fn counting_a_request_costs_a_twentieth_of_the_cheapest_reply_at_most() {
+    const TIMES: u32 = 1000;
+    let service = Service::start().await;
+    let route = service.app.metrics().http.requests.route("/livez");
+    let count = async || (0..TIMES).for_each(|_| route.begin("GET").answered(200, Duration::from_millis(1)));
+    let counted = median(count).await / TIMES;
+    let answered = median(async || drop(service.get("/livez").send_unchecked().await)).await;
+    eprintln!("counting takes {counted:?}, answering {answered:?}");
+    assert!(counted * 20 < answered, "counting takes {counted:?}, answering {answered:?}");
 }
