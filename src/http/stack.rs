@@ -142,11 +142,7 @@ impl<O: Endpoint> Endpoint for ServiceStack<O> {
             let millis = elapsed.as_secs_f64() * 1000.0;
             set_header(&mut response, header::RESPONSE_TIME, &format!("{millis:.2}"));
             let (status, duration_ms) = (response.status().as_u16(), (millis * 100.0).round() / 100.0);
-            match route != "none" && probes::is_watched(&path) {
-                // What changes in what these answer is logged where it is found.
-                true => tracing::debug!(target: "crm::http", route, status, duration_ms, "answered"),
-                false => tracing::info!(target: "crm::http", route, status, duration_ms, "answered"),
-            }
+            log_answered(&path, route, status, duration_ms);
             counted.answered(status, elapsed);
             response
         };
@@ -192,6 +188,15 @@ impl<O: Endpoint> ServiceStack<O> {
             set_header(&mut response, ALLOW.as_str(), self.contract.allowed(path));
         }
         response
+    }
+}
+
+/// The one line of each request.
+fn log_answered(path: &str, route: &str, status: u16, duration_ms: f64) {
+    match route != NO_ROUTE && probes::is_watched(path) {
+        // What changes in what these answer is logged where it is found.
+        true => tracing::debug!(target: "crm::http", route, status, duration_ms, "answered"),
+        false => tracing::info!(target: "crm::http", route, status, duration_ms, "answered"),
     }
 }
 
