@@ -46,6 +46,27 @@ fn each_alert_has_a_paragraph_in_the_run_book_which_it_links_to() {
 }
 
 #[test]
+fn each_line_of_the_log_that_the_run_book_quotes_is_logged() {
+    let book = at("delivery/README.md");
+    let alerts = book.split("\n### Alerts\n").nth(1).unwrap().split("\n## ").next().unwrap().replace('\n', " ");
+    let quoted: Vec<&str> = alerts.split("line `").skip(1).map(|rest| rest.split('`').next().unwrap()).collect();
+    assert!(quoted.len() > 6, "{quoted:?}");
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    let mut sources = String::new();
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                sources.push_str(&fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+    let unknown: Vec<_> = quoted.iter().filter(|line| !sources.contains(**line)).collect();
+    assert!(unknown.is_empty(), "nothing logs {unknown:?}");
+}
+
+#[test]
 fn each_alert_is_tested_by_rules_that_fire_and_do_not_and_by_its_fault() {
     let tests = at("delivery/monitoring/rules_test.yml");
     let mut faults = String::new();
