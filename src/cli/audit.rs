@@ -1,8 +1,9 @@
 //! `crm audit verify|export`: the audit trail, for auditors.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 use clap::Subcommand;
+use indicatif::{ProgressBar, ProgressStyle};
 
 use super::context::{ExitOutcome, fault, interruptible, open_database, print, progress_bar};
 use crate::{
@@ -58,18 +59,27 @@ async fn export(database: &Database, tenant: Option<String>) -> ExitOutcome {
         Some(name) => vec![Tenant::parse(&name).ok_or_else(|| format!("--tenant {}", Tenant::EXPECTED))?],
         None => store::tenants(database).await.map_err(fault)?,
     };
+    // A terminal that shows the entries shows by them how far it is.
+    let bar = match io::stdout().is_terminal() {
+        true => ProgressBar::hidden(),
+        false => ProgressBar::new_spinner(),
+    };
+    let bar = bar.with_style(ProgressStyle::with_template("{spinner} {pos} entries, of {msg} now")?);
     let mut out = io::BufWriter::new(io::stdout().lock());
     for tenant in tenants {
+        bar.set_message(tenant.as_str().to_owned());
         let mut last = None;
         loop {
             let entries = store::after(&database.read(), &tenant, last).await.map_err(fault)?;
             let Some(newest) = entries.last() else { break };
             last = Some((newest.entry.occurred_at, newest.entry.audit_log_id));
+            bar.inc(entries.len() as u64);
             for entry in entries {
                 serde_json::to_writer(&mut out, &AuditLog::from_row(entry).map_err(fault)?)?;
                 writeln!(out)?;
             }
         }
     }
+    bar.finish_and_clear();
     Ok(out.flush()?)
 }

@@ -52,7 +52,10 @@ pub(super) fn fault(error: Error) -> String {
 }
 
 /// Does a piece of work to its end, or until somebody stops it: what is committed by then stays. `advice` says how to go on.
-pub(super) async fn interruptible(work: impl Future<Output = ExitOutcome>, advice: &str) -> ExitOutcome {
+pub(super) async fn interruptible<T>(
+    work: impl Future<Output = Result<T, Box<dyn StdError + Send + Sync>>>,
+    advice: &str,
+) -> Result<T, Box<dyn StdError + Send + Sync>> {
     let mut stop = StopSignal::listen()?;
     tokio::select! {
         outcome = work => outcome,

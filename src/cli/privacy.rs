@@ -10,7 +10,7 @@ use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::time::sleep;
 
-use super::context::{ExitOutcome, check_schema, fault, open, print};
+use super::context::{ExitOutcome, check_schema, fault, interruptible, open, print};
 use crate::{
     app::App,
     config::{Config, DatabaseUrl},
@@ -22,6 +22,9 @@ use crate::{
 /// How often the log is tried to be emptied, and the pause in between.
 const LOG_ATTEMPTS: u32 = 100;
 const LOG_PAUSE: Duration = Duration::from_millis(100);
+
+/// What to do after an interruption.
+const GO_ON: &str = "what is erased stays so: run it again to go on with the rest";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Task {
@@ -54,8 +57,11 @@ pub(super) async fn run(config: Config, task: Task) -> ExitOutcome {
     check_schema(&config).await?;
     match task {
         Task::Clean => {
-            database::clean(&config.database_url).await?;
-            Ok(print("the database is cleaned")?)
+            let cleaning = async {
+                database::clean(&config.database_url).await?;
+                Ok(print("the database is cleaned")?)
+            };
+            interruptible(cleaning, "the database is as it was").await
         }
         Task::Erase(args) => erase(config, args).await,
     }
@@ -69,7 +75,7 @@ async fn erase(config: Config, args: EraseArgs) -> ExitOutcome {
     let is_sqlite = matches!(url, DatabaseUrl::Sqlite(_));
     let app = open(config, database::COMMAND).await?;
     let outcome = match customer {
-        Some(customer) => erase_customer(&app, &tenant, customer, args.follow_ups).await,
+        Some(customer) => interruptible(erase_customer(&app, &tenant, customer, args.follow_ups), GO_ON).await,
         None => erase_tenant(&app, &tenant, args.yes).await,
     };
     let emptied = empty_log(&app).await;
@@ -124,9 +130,11 @@ async fn erase_tenant(
     }
     let bar = ProgressBar::new(rows);
     bar.set_style(ProgressStyle::with_template("{bar:40} {pos} of {len} rows, {eta} left")?);
-    let erased = tenant::erase(app, tenant, &|rows| bar.set_position(rows)).await;
+    let progress = |rows| bar.set_position(rows);
+    let erasing = async { Ok(tenant::erase(app, tenant, &progress).await.map_err(fault)?) };
+    let erased = interruptible(erasing, GO_ON).await;
     bar.finish_and_clear();
-    match erased.map_err(fault)? {
+    match erased? {
         (rows, 0) => Ok(format!("{rows} rows are deleted; the audit trail stays until it is past its time")),
         (rows, left) => Err(format!(
             "{rows} rows are deleted, but {left} were written in the meantime: let nobody write for this tenant, and run it again"

@@ -127,8 +127,8 @@ fn say_what_is_served(config: &Config, address: SocketAddr, connections: usize) 
         database = config.database_url.masked(),
         broker = config.events_url.as_ref().map(Masked::masked),
         tokens = config.auth.keys.to_string(),
-        tenancy = ?config.auth.tenancy,
-        scopes = ?config.auth.scopes,
+        tenancy = %config.auth.tenancy,
+        scopes = %config.auth.scopes,
         connections,
         "serving"
     );

@@ -84,6 +84,24 @@ pub enum Tenancy {
     Token,
 }
 
+impl fmt::Display for Tenancy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Header => "header",
+            Self::Token => "token",
+        })
+    }
+}
+
+impl fmt::Display for ScopePolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Optional => "optional",
+            Self::Required => "required",
+        })
+    }
+}
+
 /// What a token may do that names no `crm:` scope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ScopePolicy {

@@ -18,7 +18,7 @@
 //! | [`reach`], [`migrate`], [`retry`] | waiting for PostgreSQL at start · the schema · what both retry by |
 //! | [`roles`] | the rights of the service's role on PostgreSQL |
 //! | [`horizon`] | what the retention takes for the time |
-//! | [`facts`](mod@facts) | what a database says of itself, for operators |
+//! | [`facts`] | what a database says of itself, for operators |
 //! | [`permissions`] | who else on this machine may open the SQLite file |
 //! | [`counts`] | how many rows a list has, kept by triggers: folded, checked, mended |
 //! | [`pipeline`] | how many opportunities are in which stage, kept by triggers: read, checked, mended |

@@ -56,7 +56,7 @@ async fn look_over(config: &Config, is_quick: bool) -> ExitOutcome {
     checks::all(config, is_quick, &mut tell).await?;
     match (failed, noticed) {
         (0, 0) => Ok(print("all is well")?),
-        (0, noticed) => Ok(print(&format!("nothing is broken, and {noticed} things should be looked at"))?),
-        (failed, _) => Err(format!("{failed} things are to be put right").into()),
+        (0, noticed) => Ok(print(&format!("nothing is broken; to be looked at: {noticed}"))?),
+        (failed, _) => Err(format!("to be put right: {failed}").into()),
     }
 }

@@ -345,6 +345,45 @@ async fn migrate_status_leaves_no_files_behind() {
 }
 
 #[tokio::test]
+async fn one_line_at_start_says_what_runs_with_what_and_whom_it_trusts() {
+    let database = TestDatabase::new().await;
+    let url = database.url();
+    let issuer = "https://id.example.com/realms/main";
+    let variables = [
+        ("CRM_DATABASE_URL", url.as_str()),
+        ("CRM_PII_KEYS", PII_KEYS),
+        ("CRM_EVENTS_URL", "amqp://crm:canary@127.0.0.1:1/events"),
+        ("CRM_EVENTS_RELAY", "off"),
+        ("CRM_JWT_SECRET", ""),
+        ("CRM_OIDC_ISSUER", issuer),
+        ("CRM_TENANCY", "token"),
+    ];
+    for start in ["first", "second"] {
+        let output = start_and_stop(&variables);
+        assert_eq!(output.code, Some(0), "{output:?}");
+        let lines = output.logged("serving");
+        assert_eq!(lines.len(), 1, "{output:?}");
+        let said = |field: &str| {
+            lines[0][field].as_str().unwrap_or_else(|| panic!("{field} is not in {}", lines[0])).to_owned()
+        };
+        assert_eq!(said("version"), env!("CARGO_PKG_VERSION"));
+        assert_eq!(said("contract").len(), 64);
+        assert_eq!(said("broker"), "amqp://crm:***@127.0.0.1:1/events");
+        assert_eq!(said("tokens"), format!("keys of {issuer}"));
+        assert_eq!((said("tenancy").as_str(), said("scopes").as_str()), ("token", "optional"));
+        assert_eq!(said("docs"), format!("http://{}/docs", said("address")));
+        match on_postgres() {
+            true => assert!(said("database").starts_with("postgres://"), "{}", said("database")),
+            false => assert_eq!(said("database"), url),
+        }
+        assert!(!output.stderr.contains("canary"), "{output:?}");
+        // Where nothing is migrated, nothing is said of migrations.
+        let migrations = output.log().iter().filter(|line| line["target"].to_string().contains("migrat")).count();
+        assert_eq!(migrations > 0, start == "first", "{output:?}");
+    }
+}
+
+#[tokio::test]
 async fn postgres_with_synchronous_commit_off_is_refused() {
     if on_postgres() {
         let database = TestDatabase::new().await;

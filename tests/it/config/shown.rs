@@ -127,11 +127,8 @@ fn show_says_what_holds_and_where_it_comes_from_without_secrets() {
     assert_eq!(find("CRM_PII_KEYS").0, json!(format!("{key}:***")));
     let text = run_crm(&["config", "show"], &variables);
     for printed in [&output.stdout, &text.stdout] {
-        assert!(
-            !printed.contains("canary") || printed.replace("canary-free", "").matches("canary").count() == 0,
-            "{printed}"
-        );
-        assert!(!printed.contains(PII_KEYS.split(':').nth(1).unwrap()));
+        assert!(!printed.replace("canary-free", "").contains("canary"), "{printed}");
+        assert!(!printed.contains(PII_KEYS.split(':').nth(1).unwrap()), "{printed}");
     }
     // What the service makes itself is named too.
     let (find, _) = shown(&[("CRM_DATA_DIR", "/var/lib/crm")]);

@@ -1,6 +1,7 @@
 //! Logs, traces, and a standard error that fails.
 
 mod alerts;
+mod event_lines;
 mod logs;
 mod metrics;
 mod stderr;
