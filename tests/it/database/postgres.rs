@@ -137,3 +137,33 @@ async fn a_revoked_permission_is_503_until_it_is_granted_again() {
     fail_with(&database, "42501").await;
     service.post("/customers", json!({ "name": "x" })).send().await.expect(503);
 }
+
+/// What the operators' document names of each kind, between two texts.
+fn named(document: &str, from: &str, to: &str, quote: char) -> Vec<String> {
+    let part = document.split_once(from).unwrap().1.split_once(to).unwrap().0;
+    part.split(quote).skip(1).step_by(2).map(ToOwned::to_owned).collect()
+}
+
+#[tokio::test]
+async fn tables_that_can_be_distributed_begin_with_the_tenant() {
+    if !on_postgres() {
+        return;
+    }
+    let document = include_str!("../../../delivery/README.md");
+    let mut distributed = named(document, "unnest(ARRAY[", "]) AS name", '\'');
+    let others = named(document, "These do not distribute:", "They stay on the coordinator", '`');
+    let service = Service::start().await;
+    let database = service.database.connect().await;
+    let begins = "SELECT c.relname::text FROM pg_class c JOIN pg_index i ON i.indrelid = c.oid \
+                  JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = i.indkey[0] \
+                  WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace AND i.indisunique \
+                  GROUP BY c.oid HAVING bool_and(a.attname = 'tenant_id') ORDER BY 1";
+    let single = ["search_builds".to_owned(), "timeline_builds".to_owned()];
+    let begin = column::<String>(&database, begins).await;
+    distributed.sort();
+    assert_eq!(distributed, begin.into_iter().filter(|name| !single.contains(name)).collect::<Vec<_>>());
+    let all = "SELECT relname::text FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace";
+    for table in column::<String>(&database, all).await {
+        assert!(distributed.contains(&table) || others.contains(&table), "{table} is not named");
+    }
+}
