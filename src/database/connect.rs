@@ -13,7 +13,7 @@ use sea_orm::{
 use tokio::time::Instant;
 
 use super::{connection::Connection, deadline::REQUEST, file::DatabaseFile};
-use crate::config::{Pooler, Secret};
+use crate::config::{DatabaseUrl, Pooler, Secret};
 
 /// How long a statement waits for another process's lock on the SQLite file before it is refused; the writer tries again.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_millis(250);
@@ -190,4 +190,12 @@ pub(super) async fn postgres_session(url: &Secret) -> Result<DatabaseConnection,
     let mut options = session(url.reveal().to_owned());
     options.map_sqlx_postgres_opts(|options| options.extra_float_digits(None));
     sea_orm::Database::connect(options).await
+}
+
+/// The same to whichever database is at this address.
+pub(super) async fn session_of(url: &DatabaseUrl) -> Result<DatabaseConnection, DbErr> {
+    match url {
+        DatabaseUrl::Sqlite(file) => sqlite_session(file).await,
+        DatabaseUrl::Postgres(url) => postgres_session(url).await,
+    }
 }

@@ -16,7 +16,7 @@ use sea_orm::{
 };
 use sea_orm_migration::{MigratorTrait, SchemaManager};
 
-use super::{connect, copy::state::INCOMPLETE, retry::Retry, statistics::OPTIMIZE};
+use super::{connect, retry::Retry, statistics::OPTIMIZE};
 use crate::config::{DatabaseUrl, beside};
 
 /// The key of PostgreSQL's advisory lock: "crm" and a number in ASCII.
@@ -25,6 +25,10 @@ const LOCK: i64 = 0x63_72_6d_01;
 const RETRY_INTERVAL: Duration = Duration::from_millis(200);
 /// How long a check waits for another process's lock on the SQLite file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Stands among the migrations of a database while a copy into it is incomplete. By its name no program works on it, whatever its
+/// release (see [`migration::is_contraction`]).
+pub(super) const INCOMPLETE: &str = "copy_000000_contract_incomplete";
 
 /// Why the schema could not be brought into the state asked for.
 #[derive(Debug)]

@@ -20,6 +20,7 @@ use crate::{
     customers,
     database::{
         list::{Criterion, Direction, ListQuery, Order, Rows, Slice, Total},
+        pipeline::standing::Standing,
         tenancy::{SortKey, Tenanted},
     },
     error::{Error, Result},
@@ -48,23 +49,35 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// What the opportunities are to meet, besides belonging to the customer.
-    fn criteria(self, tenant: &Tenant) -> Vec<Criterion<Entity>> {
+    /// By what the pipeline keeps totals, if anything is asked of that: stages, statuses and currencies.
+    fn standing(&self) -> Option<Standing> {
+        let Self { customer, stages, statuses, currencies, .. } = self;
+        if stages.is_empty() && statuses.is_empty() && currencies.is_empty() {
+            return None;
+        }
+        let is_meant = |stage: &&OpportunityStage| {
+            (stages.is_empty() || stages.contains(stage)) && (statuses.is_empty() || statuses.contains(&stage.kind()))
+        };
+        let stages = OpportunityStage::ALL.iter().filter(is_meant).map(|stage| stage.code()).collect();
+        Some(Standing { owner: *customer, stages, currencies: currencies.clone() })
+    }
+
+    /// What the opportunities are to meet, besides belonging to the customer: of that, and of the rest.
+    fn criteria(self, tenant: &Tenant) -> (Vec<Criterion<Entity>>, Vec<Criterion<Entity>>) {
         let Self { customer: _, stages, statuses, currencies, amount: (from, to), words, stalled_since } = self;
         let in_stages =
             |stages: Vec<OpportunityStage>| Criterion::one_of(Column::Stage, stages.into_iter().map(IntegerEnum::code));
         // A status has no index of its own: it follows from the stage.
         let with_status = OpportunityStage::ALL.iter().copied().filter(|stage| statuses.contains(&stage.kind()));
         let bound = |amount: Option<i64>| amount.map_or(Bound::Unbounded, Bound::Included);
-        let criteria = [
-            in_stages(stages),
-            in_stages(with_status.collect()),
-            Criterion::one_of(Column::Currency, currencies),
+        let standing =
+            [in_stages(stages), in_stages(with_status.collect()), Criterion::one_of(Column::Currency, currencies)];
+        let others = [
             words,
             Criterion::within(Column::AmountCents, bound(from), bound(to)),
             stalled_since.map(|instant| stalled(tenant, instant)),
         ];
-        criteria.into_iter().flatten().collect()
+        (standing.into_iter().flatten().collect(), others.into_iter().flatten().collect())
     }
 }
 
@@ -100,9 +113,13 @@ pub async fn list(
     listing: &Listing<Entity>,
     slice: Slice,
 ) -> Result<Rows<Model>> {
-    let customer = filter.customer;
-    let kept = totals::of_customer::<Entity, customers::Entity>(db.get_database_backend(), tenant, customer);
-    listing.query(kept, filter.criteria(tenant), Column::UpdatedAt, slice).read(db, tenant).await
+    let (customer, standing) = (filter.customer, filter.standing());
+    let (mut kept, total) =
+        totals::of_customer::<Entity, customers::Entity>(db.get_database_backend(), tenant, customer);
+    let (by_standing, others) = filter.criteria(tenant);
+    kept.extend(by_standing);
+    let total = standing.map_or(total, Total::Standing);
+    listing.query((kept, total), others, Column::UpdatedAt, slice).read(db, tenant).await
 }
 
 /// The customer's opportunities: those that are open, the furthest ones first, and then the others; the newest first of those that

@@ -9,92 +9,25 @@
 //! Reading order: [`tables`] what there is to copy · [`rows`] reading, writing and comparing rows · [`state`] how far it is ·
 //! [`source`], [`target`] what is done before and after.
 
+mod error;
 mod rows;
 mod source;
-pub(super) mod state;
+mod state;
 mod tables;
 mod target;
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
-use sea_orm::{DatabaseConnection, DatabaseTransaction, DbErr, TransactionTrait};
+use sea_orm::{DatabaseConnection, DatabaseTransaction, TransactionTrait};
 
+pub use self::error::CopyError;
 use self::{
-    rows::{Key, Row, key_of},
-    state::Progress,
+    rows::{Row, key_of},
+    state::{Key, Progress},
     tables::Table,
 };
-use super::{
-    connect,
-    migrate::{self, SchemaError},
-    reach::{Unreachable, reach},
-};
+use super::{connect, migrate, reach::reach};
 use crate::config::DatabaseUrl;
-
-/// Why a copy could not be made.
-#[derive(Debug)]
-pub enum CopyError {
-    /// One of the two must be SQLite, and the other one PostgreSQL.
-    SameKind,
-    /// The source does not exist, or is not this program's.
-    Source(String),
-    /// The target has data already, and it is not that of a copy.
-    NotEmpty(String),
-    /// The source is being written to.
-    Locked(DbErr),
-    /// What was copied is not what the source has.
-    Differs(String),
-    /// The schema of one of the two.
-    Schema(SchemaError),
-    /// A fault of one of the two.
-    Database(DbErr),
-}
-
-impl fmt::Display for CopyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::SameKind => write!(
-                f,
-                "copies are made between SQLite and PostgreSQL: one of --from and --to must begin with sqlite://, and the \
-                 other one with postgres://"
-            ),
-            Self::Source(what) => write!(f, "--from: {what}"),
-            Self::NotEmpty(table) => write!(
-                f,
-                "--to: the table {table} has rows already; a copy needs an empty database (createdb), or one with an \
-                 incomplete copy"
-            ),
-            Self::Locked(error) => {
-                write!(f, "--from: the database cannot be locked, stop the service that writes to it: {error}")
-            }
-            Self::Differs(what) => {
-                write!(f, "{what}: the source was written to since the copy was begun; begin anew with --restart")
-            }
-            Self::Schema(error) => write!(f, "{error}"),
-            Self::Database(error) => write!(f, "{error}"),
-        }
-    }
-}
-
-impl std::error::Error for CopyError {}
-
-impl From<DbErr> for CopyError {
-    fn from(error: DbErr) -> Self {
-        Self::Database(error)
-    }
-}
-
-impl From<SchemaError> for CopyError {
-    fn from(error: SchemaError) -> Self {
-        Self::Schema(error)
-    }
-}
-
-impl From<Unreachable> for CopyError {
-    fn from(error: Unreachable) -> Self {
-        Self::Source(error.to_string())
-    }
-}
 
 /// What a step did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,7 +72,7 @@ impl Copy {
         }
         reach(from, wait).await?;
         migrate::check(from).await?;
-        let source = source::lock(session(from).await?).await?;
+        let source = source::lock(connect::session_of(from).await?).await?;
         let target = target::open(to, is_restarted, wait).await?;
         let tables = tables::of(&source, &target).await?;
         let (mut rows, mut copied) = (0, state::progress(&target).await?);
@@ -226,13 +159,5 @@ fn advance(progress: &Progress, table: &Table, batch: &[Row]) -> Progress {
             Progress { table: progress.table, after: Some(key_of(table, last)), rows }
         }
         _ => Progress { table: progress.table + 1, after: None::<Key>, rows },
-    }
-}
-
-/// A connection that may do everything.
-async fn session(url: &DatabaseUrl) -> Result<DatabaseConnection, DbErr> {
-    match url {
-        DatabaseUrl::Sqlite(file) => connect::sqlite_session(file).await,
-        DatabaseUrl::Postgres(url) => connect::postgres_session(url).await,
     }
 }

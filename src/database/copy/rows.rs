@@ -7,12 +7,13 @@ use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement, Value a
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::tables::{Column, Kind, Table};
+use super::{
+    state::Key,
+    tables::{Column, Kind, Table},
+};
 
 /// The values of a row, in the order of the table's columns. As JSON they are alike on both databases, and can be kept.
 pub(super) type Row = Vec<Value>;
-/// The values of a row's primary key.
-pub(super) type Key = Vec<Value>;
 
 /// How many rows a table has.
 pub(super) async fn count(db: &impl ConnectionTrait, table: &str) -> Result<u64, DbErr> {

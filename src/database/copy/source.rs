@@ -5,39 +5,10 @@ use sea_orm::{
     TransactionTrait,
 };
 
-use super::{CopyError, tables::names};
-
-/// Totals that PostgreSQL keeps as a row and its changes, which are added up to be copied.
-pub(super) struct Summed {
-    pub(super) table: &'static str,
-    /// A temporary table with the sums.
-    pub(super) stand_in: &'static str,
-    changes: &'static str,
-    key: &'static str,
-    sums: &'static [&'static str],
-}
-
-const SUMMED: [Summed; 2] = [
-    Summed {
-        table: "list_counts",
-        stand_in: "copied_list_counts",
-        changes: "list_count_deltas",
-        key: "tenant_id, list, owner_id",
-        sums: &["count"],
-    },
-    Summed {
-        table: "pipeline_totals",
-        stand_in: "copied_pipeline_totals",
-        changes: "pipeline_total_deltas",
-        key: "tenant_id, owner_id, measure, day, currency, stage, next_stage",
-        sums: &["count", "amount_high", "amount_low", "from_seconds", "to_seconds"],
-    },
-];
-
-/// What is added up on a database.
-pub(super) fn summed(backend: DbBackend) -> &'static [Summed] {
-    if backend == DbBackend::Postgres { &SUMMED } else { &[] }
-}
+use super::{
+    error::CopyError,
+    tables::{SUMMED, Summed, names},
+};
 
 /// Locks all that is to be read: it can be read by others, and not written to.
 pub(super) async fn lock(source: DatabaseConnection) -> Result<DatabaseTransaction, CopyError> {

@@ -2,14 +2,13 @@
 
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, Statement};
 
-use super::rows::Key;
+use serde_json::Value;
 
 /// The table that says how far a copy is, for as long as it is incomplete.
 pub(super) const STATE: &str = "copy_state";
 
-/// Stands among the migrations of the target while the copy is incomplete. By its name no program works on it, whatever its
-/// release (see [`migration::is_contraction`]).
-pub(in crate::database) const INCOMPLETE: &str = "copy_000000_contract_incomplete";
+/// The values of a row's primary key.
+pub(super) type Key = Vec<Value>;
 
 /// How far a copy is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -2,14 +2,46 @@
 
 use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, QueryResult, Statement};
 
-use super::{CopyError, source::summed};
+use super::{error::CopyError, state::STATE};
 
 /// Maximum number of rows that are copied in a transaction.
 const ROWS: usize = 1000;
 /// Maximum number of values in a statement: SQLite's is 32,766, PostgreSQL's is 65,535.
 const VALUES: usize = 32_000;
 /// Tables of the migrations' and of the databases' own, and what is kept of a copy.
-const NOT_COPIED: [&str; 2] = ["seaql_migrations", super::state::STATE];
+const NOT_COPIED: [&str; 2] = ["seaql_migrations", STATE];
+
+/// Totals that PostgreSQL keeps as a row and its changes, which are added up to be copied.
+pub(super) struct Summed {
+    pub(super) table: &'static str,
+    /// A temporary table with the sums.
+    pub(super) stand_in: &'static str,
+    pub(super) changes: &'static str,
+    pub(super) key: &'static str,
+    pub(super) sums: &'static [&'static str],
+}
+
+pub(super) const SUMMED: [Summed; 2] = [
+    Summed {
+        table: "list_counts",
+        stand_in: "copied_list_counts",
+        changes: "list_count_deltas",
+        key: "tenant_id, list, owner_id",
+        sums: &["count"],
+    },
+    Summed {
+        table: "pipeline_totals",
+        stand_in: "copied_pipeline_totals",
+        changes: "pipeline_total_deltas",
+        key: "tenant_id, owner_id, measure, day, currency, stage, next_stage",
+        sums: &["count", "amount_high", "amount_low", "from_seconds", "to_seconds"],
+    },
+];
+
+/// What is added up on a database.
+fn summed(backend: DbBackend) -> &'static [Summed] {
+    if backend == DbBackend::Postgres { &SUMMED } else { &[] }
+}
 
 /// How the values of a column are read and written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,16 +8,16 @@ use sea_orm::{
 use serde_json::Value;
 
 use super::{
-    CopyError,
+    error::CopyError,
     rows::count,
-    session,
-    state::{INCOMPLETE, Progress, STATE, is_incomplete, remember},
+    state::{Progress, STATE, is_incomplete, remember},
     tables::Table,
 };
 use crate::{
     config::DatabaseUrl,
     database::{
-        migrate::{self, SchemaError},
+        connect,
+        migrate::{self, INCOMPLETE, SchemaError},
         reach::reach,
         statistics::OPTIMIZE,
     },
@@ -33,7 +33,7 @@ pub(super) async fn open(
     if !matches!(migrate::check(to).await, Err(SchemaError::Incomplete)) {
         migrate::up(to, None, wait).await?;
     }
-    let target = session(to).await?;
+    let target = connect::session_of(to).await?;
     let has_copy = is_incomplete(&target).await?;
     if has_copy && is_restarted {
         target.execute_unprepared(&format!("UPDATE {STATE} SET progress = NULL")).await?;

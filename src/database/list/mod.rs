@@ -119,6 +119,10 @@ where
             _ if told => Some(Count::exact(offset + seen)),
             (_, Some(total)) => Some(Count::exact(total.unsigned_abs())),
             (Total::Kept(total), None) => Some(total::kept(db, &list.scope, total.clone()).await?),
+            (Total::Standing(standing), None) => match standing.count(db, tenant).await? {
+                Some(rows) => Some(Count::exact(rows)),
+                None => Some(list.count().await?),
+            },
             (Total::Counted, None) => Some(list.count().await?),
         };
         Ok(Rows { data, total, next })

@@ -9,7 +9,10 @@ use super::{
     criterion::{Criterion, is_among, stored},
     query::{BOUND, Scope},
 };
-use crate::{database::tenancy::Listed, error::Result};
+use crate::{
+    database::{pipeline::standing::Standing, tenancy::Listed},
+    error::Result,
+};
 
 /// One row in so many is in the sample of its table: those whose id, which is random there, ends in a zero byte. An index of the
 /// migration has them, with all columns that lists are filtered by.
@@ -29,6 +32,8 @@ pub enum Total {
     Counted,
     /// The value of this expression, a whole number.
     Kept(Expr),
+    /// The totals of the pipeline, if they have all opportunities already; else they are counted.
+    Standing(Standing),
 }
 
 impl Total {

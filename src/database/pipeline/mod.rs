@@ -4,9 +4,10 @@
 //! customer hides is subtracted here, in the same statement. On PostgreSQL a change of a total is a row of its own, as of the
 //! counters of lists ([`super::counts`]), and is folded with these.
 //!
-//! Reading order: [`read`] what is asked · [`check`] whether it says what counting says.
+//! Reading order: [`read`] what is asked · [`standing`] the total of a list · [`check`] whether it says what counting says.
 
 pub mod check;
+pub mod standing;
 
 use std::ops::Range;
 
@@ -202,12 +203,17 @@ fn part(backend: DbBackend, owner: Option<Uuid>, currency: Option<&str>, wanted:
 /// # Errors
 /// A fault of the database.
 pub async fn is_complete(db: &impl ConnectionTrait, tenant: &Tenant) -> Result<bool> {
+    let sql = unfilled(db.get_database_backend());
+    let values = [tenant.as_str().into()];
+    Ok(db.query_one_raw(Statement::from_sql_and_values(db.get_database_backend(), sql, values)).await?.is_none())
+}
+
+/// A query that finds one of them.
+fn unfilled(backend: DbBackend) -> String {
     // Before there are statistics, SQLite would look at all of the tenant's.
-    let index = match db.get_database_backend() {
+    let index = match backend {
         DbBackend::Postgres => "",
         _ => "INDEXED BY opportunities_unfilled ",
     };
-    let sql = format!("SELECT 1 FROM opportunities {index}WHERE tenant_id = $1 AND stage_entered_at IS NULL LIMIT 1");
-    let values = [tenant.as_str().into()];
-    Ok(db.query_one_raw(Statement::from_sql_and_values(db.get_database_backend(), sql, values)).await?.is_none())
+    format!("SELECT 1 FROM opportunities {index}WHERE tenant_id = $1 AND stage_entered_at IS NULL LIMIT 1")
 }

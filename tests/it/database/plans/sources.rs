@@ -35,6 +35,11 @@ const CALLS: &[(&str, &[&str])] = &[
 /// Files whose statements are not those of a running service, or are passed on.
 const ELSEWHERE: &[(&str, &str)] = &[
     ("database/migrate.rs", "changes the schema, before the service starts"),
+    ("database/copy/source.rs", "locks and sums up what is copied, for `crm copy`"),
+    ("database/copy/state.rs", "says how far a copy is"),
+    ("database/copy/tables.rs", "asks the database for its tables"),
+    ("database/copy/target.rs", "empties and completes a copy, which nothing else works on"),
+    ("database/copy/rows.rs", "reads whole tables by their keys, while nobody writes to them"),
     ("database/vacuum.rs", "rewrites the files, when an operator asks for it"),
     ("database/transaction.rs", "passes statements on"),
     ("database/reader.rs", "passes statements on"),
