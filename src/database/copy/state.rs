@@ -1,7 +1,6 @@
 //! How far a copy is, as a table of the target says.
 
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, Statement};
-
 use serde_json::Value;
 
 /// The table that says how far a copy is, for as long as it is incomplete.
