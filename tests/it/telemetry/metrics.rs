@@ -20,14 +20,16 @@ use crate::harness::{
     within,
 };
 
-/// What is above zero in a service that has done nothing yet: what it is, and what its start has done.
+/// What is above zero in a service that has done nothing yet: what it is, what its start has done, and what its tasks are doing.
 const NOT_ZERO: &[&str] = &[
     "process_",
     "crm_build_info",
     "crm_http_connections",
     "crm_http_requests_in_flight_max",
     "crm_auth_keys",
+    "crm_database_connections_in_use",
     "crm_database_connections_max",
+    "crm_writes_waiting",
     "crm_database_works",
     "crm_write_wait_seconds",
     "crm_write_group_size",
