@@ -1,21 +1,17 @@
 //! `crm copy`: all data from SQLite to PostgreSQL, or back.
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{
-    context::{ExitOutcome, StopSignal, fault, open_database, print},
+    context::{ExitOutcome, fault, interruptible, open_database, print, progress_bar},
     doctor,
 };
 use crate::{
     audit::chain,
     config::{Config, DatabaseUrl},
-    database::copy::{Copy, CopyError, Step},
+    database::copy::{Copy, Step},
     pii::key_registry,
 };
-
-/// What is said when it is interrupted.
-const INTERRUPTED: &str = "interrupted: run the same again, it goes on where it was";
 
 #[derive(Debug, Args)]
 pub(super) struct CopyArgs {
@@ -34,35 +30,27 @@ pub(super) struct CopyArgs {
 pub(super) async fn run(config: Config, CopyArgs { from, to, restart }: CopyArgs) -> ExitOutcome {
     let url = |option: &str, url: &str| url.parse::<DatabaseUrl>().map_err(|error| format!("{option} {error}"));
     let (from, to) = (url("--from", &from)?, url("--to", &to)?);
-    let mut stop_signal = StopSignal::listen()?;
-    let done = tokio::select! {
-        copied = copy(&config, &from, &to, restart) => copied?,
-        () = stop_signal.received() => return Err(INTERRUPTED.into()),
-    };
-    print(&format!("{done} rows are copied, and compared with the source"))?;
+    interruptible(copy(&config, &from, &to, restart), "run the same again: it goes on where it was").await?;
     check(&Config { database_url: to, migrate_url: None, ..config }).await
 }
 
-/// Copies and compares; returns how many rows there are.
-async fn copy(config: &Config, from: &DatabaseUrl, to: &DatabaseUrl, restart: bool) -> Result<u64, CopyError> {
+/// Copies all rows, and compares them with the source.
+async fn copy(config: &Config, from: &DatabaseUrl, to: &DatabaseUrl, restart: bool) -> ExitOutcome {
     let mut copy = Copy::begin(from, to, restart, config.database_wait).await?;
-    let bar = |what: &str| {
-        let style = ProgressStyle::with_template(&format!("{what} {{bar:40}} {{pos}} of {{len}} rows, {{eta}} left"));
-        ProgressBar::new(copy.rows()).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
-    };
-    let (copying, comparing) = (bar("copying  "), bar("comparing"));
-    copying.set_position(copy.copied());
+    let rows = copy.rows();
+    let bar = progress_bar(rows, "rows copied")?;
+    bar.set_position(copy.copied());
     while let Step::Rows(rows) = copy.step().await? {
-        copying.inc(rows);
+        bar.inc(rows);
     }
-    copying.finish_and_clear();
+    bar.finish_and_clear();
+    let bar = progress_bar(rows, "rows compared")?;
     while let Step::Rows(rows) = copy.compare().await? {
-        comparing.inc(rows);
+        bar.inc(rows);
     }
-    comparing.finish_and_clear();
-    let rows = copy.copied();
+    bar.finish_and_clear();
     copy.finish().await?;
-    Ok(rows)
+    Ok(print(&format!("{rows} rows are copied, and compared with the source"))?)
 }
 
 /// Verifies on the copy what the service keeps of its data: the chains of the trail, and the totals.
