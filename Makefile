@@ -283,7 +283,7 @@ sdks: build ## Generate SDKs in eight ways, or SDK=NAME, compile them and run th
 
 .PHONY: nightly
 nightly: ## Run plans, faults, disks, outages, fuzz and the benchmarks, all of them even if one fails
-	@$(MAKE) --no-print-directory --keep-going plans faults disks outages hostile fuzz bench bench-totals bench-lists bench-feed bench-fairness bench-broker bench-refusals
+	@$(MAKE) --no-print-directory --keep-going plans faults disks outages hostile fuzz bench bench-totals bench-lists bench-feed bench-fairness bench-broker bench-refusals bench-traces
 
 .PHONY: faults
 faults: ## Kill relays and a RabbitMQ of its own in 200 rounds, and drain 100,000 events (takes about 15 minutes)
@@ -365,6 +365,12 @@ bench-refusals: ## Measure the CPU time of refused tokens against a probe's, as 
 	command -v wrk >/dev/null && command -v openssl >/dev/null || { echo "missing: apt-get install wrk openssl" >&2; exit 1; }
 	cargo build --release $(FEATURES) --bin crm
 	tests/bench/refusals
+
+.PHONY: bench-traces
+bench-traces: ## Measure requests with traces against without, as ratios (needs wrk and python3; builds a release)
+	command -v wrk >/dev/null && command -v python3 >/dev/null || { echo "missing: apt-get install wrk python3" >&2; exit 1; }
+	cargo build --release $(FEATURES) --bin crm
+	tests/bench/traces
 
 ##@ To deliver
 

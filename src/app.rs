@@ -27,7 +27,7 @@ use crate::{
     },
     pii::{PiiCipher, PiiView, key_registry},
     resource::{Projection, Resource, entity_tag, is_being_cleared},
-    telemetry::metrics::Metrics,
+    telemetry::{metrics::Metrics, spans::Spans},
     values::{Clock, IdSource, Timestamp, page::List},
 };
 
@@ -44,6 +44,7 @@ struct Parts {
     refusals: Arc<Refusals>,
     clock: Clock,
     metrics: Arc<Metrics>,
+    spans: Spans,
     stopping: CancellationToken,
     exports: Arc<Semaphore>,
 }
@@ -68,6 +69,7 @@ impl App {
         time_limit: Duration,
     ) -> std::result::Result<Self, Box<dyn StdError + Send + Sync>> {
         let metrics: Arc<Metrics> = Arc::default();
+        let spans = Spans::start(config.traces.as_ref(), &metrics.spans)?;
         let tokens = Arc::new(TokenVerifier::from_config(&config, &clock, &metrics)?);
         metrics.events.broker_configured.set(i64::from(config.events_url.is_some()));
         let database = Database::open(&config, time_limit, &metrics.database).await?;
@@ -90,7 +92,9 @@ impl App {
         let exports = Arc::new(Semaphore::new(exports));
         let refusals = Arc::new(Refusals::new(Arc::clone(&changes.audit_queue), Arc::clone(&changes.ids)));
         let stopping = CancellationToken::new();
-        Ok(Self { parts: Arc::new(Parts { config, tokens, changes, refusals, clock, metrics, stopping, exports }) })
+        Ok(Self {
+            parts: Arc::new(Parts { config, tokens, changes, refusals, clock, metrics, spans, stopping, exports }),
+        })
     }
 
     /// The configuration, as read at startup.
@@ -145,6 +149,12 @@ impl App {
     #[must_use]
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.parts.metrics
+    }
+
+    /// What begins spans.
+    #[must_use]
+    pub fn spans(&self) -> &Spans {
+        &self.parts.spans
     }
 
     /// The metrics, where what the service knows without asking is as it is now.

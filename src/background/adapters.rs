@@ -148,7 +148,7 @@ pub(super) struct Publish {
 impl Publish {
     pub fn new(app: &App, broker: Arc<dyn Broker>) -> Self {
         let (database, metrics) = (Arc::clone(app.database()), Arc::clone(app.metrics()));
-        let relay = Relay::new(database, app.clock().clone(), metrics, broker, app.new_id());
+        let relay = Relay::new(database, app.clock().clone(), metrics, broker, app.new_id()).traced_by(app.spans());
         Self { relay, positions: app.events().subscribe_positions(), last: None }
     }
 }
@@ -202,7 +202,8 @@ pub(super) struct Consume {
 impl Consume {
     pub fn new(app: &App, broker: Arc<dyn Broker>) -> Self {
         let (changes, ids, metrics) = (app.changes().clone(), Arc::clone(app.ids()), Arc::clone(app.metrics()));
-        let inbound = Inbound { changes, ids, metrics, retry_policy: RetryPolicy::default() };
+        let (spans, retry_policy) = (app.spans().clone(), RetryPolicy::default());
+        let inbound = Inbound { changes, ids, metrics, spans, retry_policy };
         Self { inbound, broker, failures: 0, told: String::new() }
     }
 }

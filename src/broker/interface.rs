@@ -146,6 +146,9 @@ pub type Choose<'c> = dyn FnMut(&DeadLetter) -> bool + Send + 'c;
 
 /// A broker.
 pub trait Broker: Send + Sync {
+    /// Which system it is, as the semantic conventions of OpenTelemetry name it: `messaging.system`.
+    fn system(&self) -> &'static str;
+
     /// Connects to publish.
     fn publisher(&self) -> BoxFuture<'_, Result<Box<dyn Publisher>, Down>>;
 
@@ -205,6 +208,12 @@ pub trait Delivery: Send + Sync {
 
     /// How often it was delayed before.
     fn attempts(&self) -> u32;
+
+    /// Which system it came through: see [`Broker::system`].
+    fn system(&self) -> &'static str;
+
+    /// Its header `traceparent`, whatever it says.
+    fn traceparent(&self) -> Option<&str>;
 
     /// Settles it, independently of all others.
     fn settle(self: Box<Self>, settlement: Settlement) -> BoxFuture<'static, Result<Settled, Down>>;

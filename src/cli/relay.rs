@@ -35,6 +35,7 @@ pub(super) async fn run(config: Config) -> ExitOutcome {
     tracing::info!("stopping: what is on its way is finished");
     let finished = background.finish().await;
     app.database().close().await?;
+    app.spans().finish().await;
     if let Some(private) = private {
         private.finish().await;
     }

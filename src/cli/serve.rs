@@ -108,6 +108,7 @@ pub(super) async fn serve(
     server::serve(listener, endpoint, app.stopping().clone(), stop, limits, metrics).await?;
     let finished = background.finish().await;
     app.database().close().await?;
+    app.spans().finish().await;
     if let Some(private) = private {
         private.finish().await;
     }

@@ -11,6 +11,7 @@
 //! | [`database`](mod@database), [`database_url`], [`retention`] | the database · its address · how long history is kept |
 //! | [`auth`], [`platform`] | how tokens are verified · how the platform is asked about them |
 //! | [`pii`], [`events`] | personal data · the broker |
+//! | [`traces`] | where spans go, by the standard variables of OpenTelemetry |
 //! | [`rates`], [`browsers`] | how much a tenant and a caller may ask for · whose pages may ask |
 //! | [`demo`] | what of all that holds for `crm demo` |
 //! | [`events_url`], [`ca_file`] | the broker's address · whose certificates are trusted |
@@ -35,6 +36,7 @@ mod retention;
 mod secret;
 pub mod secret_file;
 mod server;
+mod traces;
 mod unknown;
 mod variables;
 
@@ -62,7 +64,7 @@ pub use secret::{Masked, Secret};
 pub use variables::{Mistakes, Source, Variable};
 
 use crate::{
-    telemetry::LogFormat,
+    telemetry::{LogFormat, span_export::TraceExport},
     values::{Currency, Tenant},
 };
 
@@ -107,6 +109,8 @@ pub struct Config {
     pub log: String,
     /// How log events are written.
     pub log_format: LogFormat,
+    /// Where spans go; without it there are no traces but the ids in headers, logs and the audit trail.
+    pub traces: Option<TraceExport>,
     /// The largest request body, in bytes.
     pub body_limit: usize,
     /// Which pages may use the service from a browser.
@@ -212,6 +216,7 @@ impl Config {
         let events = events::Events::read(env);
         let retention = retention::Retention::read(env);
         let logs = logs::Logs::read(env);
+        let traces = traces::read(env);
 
         database.check(env);
         let pii_keys = pii.key_source(database.url.as_ref());
@@ -244,6 +249,7 @@ impl Config {
             auth: auth?,
             log: logs.filter?,
             log_format: logs.format?,
+            traces,
             body_limit: body_limit?,
             cors_origins: cors_origins?,
             tenant_rate: rates.tenant?,

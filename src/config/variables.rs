@@ -130,6 +130,29 @@ impl<'a> Variables<'a> {
         parsed
     }
 
+    /// The value of a variable that is not this service's own: one that is not understood is a warning, and the default holds,
+    /// where that is not empty.
+    pub(super) fn lenient<T>(
+        &mut self,
+        name: &'static str,
+        default: &str,
+        meaning: &'static str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let set = self.set(name);
+        let understood = set.as_deref().map(&parse).transpose().unwrap_or_else(|mistake| {
+            self.warnings.push(format!("{name}: {mistake}"));
+            None
+        });
+        let (value, source) = match (&understood, set, default) {
+            (Some(_), set, _) => (set, Source::Environment),
+            (None, _, "") => (None, Source::NotSet),
+            (None, _, default) => (Some(default.to_owned()), Source::Default),
+        };
+        self.list.push(Variable { task: self.task, name, default: default.to_owned(), meaning, value, source });
+        understood.or_else(|| if default.is_empty() { None } else { parse(default).ok() })
+    }
+
     /// Says that the default of the variable read last comes from this one.
     pub(super) fn default_from(&mut self, name: &'static str) {
         if let Some(variable) = self.list.last_mut().filter(|variable| variable.source == Source::Default) {

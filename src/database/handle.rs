@@ -18,6 +18,7 @@ use super::{
     pool::Pool,
     probe,
     reader::{ReadSource, Reader},
+    span::database_span,
     statements::Statements,
     steps::Steps,
     transaction::Transaction,
@@ -205,6 +206,7 @@ impl Database {
     where
         F: for<'t> Fn(&'t Transaction, &'t Tenant) -> BoxFuture<'t, Result<T>> + Send + Sync,
     {
+        let _span = database_span("read", self.backend());
         let snapshot = self.snapshot_of(&tenant.into(), deadline.remaining()).await?;
         let outcome = read(&snapshot, tenant).await;
         snapshot.end().await;

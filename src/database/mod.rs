@@ -13,6 +13,7 @@
 //! | [`connection`], [`pool`], [`connect`] | one connection and whether it is trusted · the pool · how one is opened |
 //! | [`deadline`], [`fault`] | time limits · what an error means |
 //! | [`steps`], [`statements`] | for tests: fault injection · which statements are run |
+//! | [`span`](mod@span) | spans of what the database is asked for |
 //! | [`health`], [`probe`] | what is known without asking · the health check of PostgreSQL |
 //! | [`file`](mod@file), [`wal_guard`] | whether the SQLite file is in place · what keeps its write-ahead log |
 //! | [`reach`], [`migrate`], [`retry`] | waiting for PostgreSQL at start · the schema · what both retry by |
@@ -57,6 +58,7 @@ mod reader;
 mod retry;
 pub mod roles;
 pub mod search;
+mod span;
 mod statements;
 mod statistics;
 mod steps;

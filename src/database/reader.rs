@@ -14,6 +14,7 @@ use super::{
     health::Health,
     party::Party,
     pool::Pool,
+    span::database_span,
     steps::Steps,
 };
 use crate::config::Pooler;
@@ -38,10 +39,14 @@ pub struct Reader<'d> {
 impl Reader<'_> {
     /// The rows of a query. It is asked once more, on a fresh connection, where the first one turns out to be lost.
     async fn query(&self, statement: &Statement) -> Result<Vec<QueryResult>, DbErr> {
+        let mut span = database_span("read", self.source.backend);
         let outcome = match self.query_once(statement).await {
             Err(error) if is_lost(&error) && !self.deadline.has_passed() => self.query_once(statement).await,
             outcome => outcome,
         };
+        if outcome.is_err() {
+            span.fails("failed");
+        }
         self.report(&outcome);
         outcome
     }

@@ -97,6 +97,7 @@ impl<'a, S: Endpoint<Output = Response>> Writer<'a, S> {
             changes: self.app.changes().clone(),
             ids: Arc::clone(self.app.ids()),
             metrics: Arc::clone(self.app.metrics()),
+            spans: self.app.spans().clone(),
             retry_policy: RetryPolicy::default(),
         };
         inbound.apply(event.to_string().as_bytes()).await.map_err(fault)?;

@@ -25,6 +25,7 @@ use super::{
 use crate::{
     database::{Database, Transaction, horizon::Due},
     error::{Error, Result},
+    telemetry::spans,
 };
 
 /// An event from later than this is damaged.
@@ -46,6 +47,7 @@ const TENANTS: usize = 50;
 /// A database error.
 #[expect(clippy::disallowed_methods, reason = "events are written here and nowhere else")]
 pub async fn write(db: &impl ConnectionTrait, events: Vec<NewEvent>) -> Result<()> {
+    events.iter().for_each(|event| spans::event(&event.event_type, event.id));
     let mut rows = events.into_iter().map(|event| entity::ActiveModel {
         seq: NotSet,
         position: Set(None),

@@ -30,6 +30,7 @@ use crate::{
     pii::PiiVisibility,
     telemetry::{
         metrics::{HttpLimit, Metrics},
+        span::Span,
         trace::Trace,
     },
     values::Tenant,
@@ -83,7 +84,13 @@ impl<A: Access> Caller<A> {
     async fn of(request: &Request) -> Result<Self> {
         let authenticator =
             request.data::<Authenticator>().ok_or_else(|| Error::internal("the service has no authenticator"))?;
-        let claims = authenticator.authenticate(request).await?;
+        let mut span = Span::of_current("authenticate");
+        let claims = span.around(authenticator.authenticate(request)).await;
+        if claims.is_err() {
+            span.fails("refused");
+        }
+        drop(span);
+        let claims = claims?;
         // If the request is rejected below, it is audited under this actor's tenant.
         let actor = authenticator.audited_actor(request, &claims.bearer);
         identify(request, actor.as_ref());

@@ -9,7 +9,11 @@
 //! known and was rejected · what browsers, caches and the caller's pace need to know is set · request id, trace and response
 //! time are set · one log line is written.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
+use std::{
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures_util::FutureExt;
 use poem::{
@@ -43,6 +47,8 @@ use crate::{
     telemetry::{
         metrics::Metrics,
         request_metrics::NO_ROUTE,
+        span::Span,
+        spans::Spans,
         trace::{self, Trace},
     },
     values::IdSource,
@@ -78,6 +84,8 @@ pub struct ServiceStack<O> {
     pub in_flight: InFlightLimit,
     /// Counts requests by operation.
     pub routes: CountedRoutes,
+    /// Begins the span of each request.
+    pub spans: Spans,
     /// Counts what is refused because of a limit.
     pub metrics: Arc<Metrics>,
     /// Called for each rejected or failed request with a known caller.
@@ -91,10 +99,9 @@ impl<O: Endpoint> Endpoint for ServiceStack<O> {
         let started = Instant::now();
         let received = ReceivedRequestId::of(request.headers(), || self.ids.next().to_string());
         let request_id = received.id.clone();
-        let trace = Trace::of(header::text_once(request.headers(), trace::HEADER), self.ids.next());
+        let mut trace = Trace::of(header::text_once(request.headers(), trace::HEADER), self.ids.next());
         let identified = IdentifiedCaller::default();
         request.extensions_mut().insert(received);
-        request.extensions_mut().insert(trace.clone());
         request.extensions_mut().insert(identified.clone());
         let rates = RateReport::default();
         request.extensions_mut().insert(rates.clone());
@@ -102,6 +109,12 @@ impl<O: Endpoint> Endpoint for ServiceStack<O> {
         base_path::strip(&mut request);
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let place = self.contract.place(&path);
+        let is_probe = place.is_some() && probes::is_watched(&path);
+        let traced = match is_probe {
+            true => Span::nothing(),
+            false => self.spans.server(&mut trace, method.as_str(), self.contract.template(place)),
+        };
+        request.extensions_mut().insert(trace.clone());
         let counted = self.routes.begin(place, &method);
         let cors = Cors::of(&self.cors_origins, &method, request.headers());
         // At ERROR level, so that the span stays enabled under every log filter and errors keep their context.
@@ -136,17 +149,15 @@ impl<O: Endpoint> Endpoint for ServiceStack<O> {
             cors.set_headers(response.headers_mut());
             rates.set_headers(response.headers_mut());
             secure(response.headers_mut());
-            set_header(&mut response, request_id::HEADER, &request_id);
-            set_header(&mut response, trace::HEADER, &trace.traceparent());
-            let elapsed = started.elapsed();
-            let millis = elapsed.as_secs_f64() * 1000.0;
-            set_header(&mut response, header::RESPONSE_TIME, &format!("{millis:.2}"));
-            let (status, duration_ms) = (response.status().as_u16(), (millis * 100.0).round() / 100.0);
-            log_answered(&path, route, status, duration_ms);
+            let (status, elapsed) = (response.status().as_u16(), started.elapsed());
+            stamp(response.headers_mut(), &request_id, &trace, elapsed);
+            log(route, is_probe, status, elapsed);
             counted.answered(status, elapsed);
             response
         };
-        Ok(answer.instrument(span).await)
+        let response = traced.around(answer).instrument(span).await;
+        answered(traced, &response, identified.actor());
+        Ok(response)
     }
 }
 
@@ -185,18 +196,37 @@ impl<O: Endpoint> ServiceStack<O> {
         let not_allowed = error.code() == ErrorCode::MethodNotAllowed;
         let mut response = error.located(self.contract.route(path)).render(request_id);
         if not_allowed {
-            set_header(&mut response, ALLOW.as_str(), self.contract.allowed(path));
+            set_header(response.headers_mut(), ALLOW.as_str(), self.contract.allowed(path));
         }
         response
     }
 }
 
-/// The one line of each request.
-fn log_answered(path: &str, route: &str, status: u16, duration_ms: f64) {
-    match route != NO_ROUTE && probes::is_watched(path) {
-        // What changes in what these answer is logged where it is found.
+/// Says which request this is an answer to, and how long it took.
+fn stamp(headers: &mut HeaderMap, request_id: &str, trace: &Trace, elapsed: Duration) {
+    set_header(headers, request_id::HEADER, request_id);
+    set_header(headers, trace::HEADER, &trace.traceparent());
+    set_header(headers, header::RESPONSE_TIME, &format!("{:.2}", elapsed.as_secs_f64() * 1000.0));
+}
+
+/// The one line of a request. What changes in what probes are answered is logged where it is found.
+fn log(route: &str, is_probe: bool, status: u16, elapsed: Duration) {
+    let duration_ms = (elapsed.as_secs_f64() * 100_000.0).round() / 100.0;
+    match is_probe {
         true => tracing::debug!(target: "crm::http", route, status, duration_ms, "answered"),
         false => tracing::info!(target: "crm::http", route, status, duration_ms, "answered"),
+    }
+}
+
+/// Ends the span of a request with what it came to.
+fn answered(mut span: Span, response: &Response, actor: Option<&Actor>) {
+    let status = response.status();
+    span.set("http.response.status_code", i64::from(status.as_u16()));
+    if let Some(actor) = actor {
+        span.set_text("tenant.id", actor.tenant.as_str());
+    }
+    if status.is_server_error() && span.is_recorded() {
+        span.fails(status.as_u16().to_string());
     }
 }
 
@@ -210,8 +240,8 @@ fn secure(headers: &mut HeaderMap) {
         .or_insert(HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"));
 }
 
-fn set_header(response: &mut Response, name: &str, value: &str) {
+fn set_header(headers: &mut HeaderMap, name: &str, value: &str) {
     if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
-        response.headers_mut().insert(name, value);
+        headers.insert(name, value);
     }
 }

@@ -9,10 +9,17 @@ use super::{
     task_completed,
 };
 use crate::{
-    broker::{Broker, DEAD_LETTERS, Delivery, Down, PREFETCH, Refusal, RetryPolicy, Settled, Settlement, Subscriber},
+    broker::{
+        Broker, DEAD_LETTERS, Delivery, Down, INBOUND, PREFETCH, Refusal, RetryPolicy, Settled, Settlement, Subscriber,
+    },
     change::Changes,
     error::{Error, ErrorKind, Result},
-    telemetry::metrics::{InboundOutcome, Metrics},
+    telemetry::{
+        metrics::{InboundOutcome, Metrics},
+        span::Span,
+        spans::{Spans, messaging},
+        trace,
+    },
     values::IdSource,
 };
 
@@ -52,6 +59,8 @@ pub struct Inbound {
     pub ids: Arc<IdSource>,
     /// Where outcomes are counted.
     pub metrics: Arc<Metrics>,
+    /// What begins the span of each event.
+    pub spans: Spans,
     /// How long an event may wait for the resource that it names.
     pub retry_policy: RetryPolicy,
 }
@@ -99,12 +108,13 @@ impl Inbound {
     /// # Errors
     /// What is wrong with an event that cannot be applied, or a fault of the service.
     pub async fn apply(&self, event: &[u8]) -> Result<ApplyOutcome> {
-        self.apply_from(event, None).await
+        self.apply_from(event, None, None).await
     }
 
-    /// The same, where the broker vouches for who sent it: nobody may send in another's name.
-    async fn apply_from(&self, event: &[u8], sender: Option<&str>) -> Result<ApplyOutcome> {
-        let envelope = Envelope::parse(event)?;
+    /// The same, where the broker vouches for who sent it: nobody may send in another's name. An event that names no trace
+    /// belongs to this one.
+    async fn apply_from(&self, event: &[u8], sender: Option<&str>, trace: Option<&str>) -> Result<ApplyOutcome> {
+        let envelope = Envelope::parse(event)?.of_trace(trace);
         let event = consumed().into_iter().find(|event| event.event_type == envelope.event_type);
         let event = event.ok_or_else(|| Error::invalid("eventType: is not one that this service takes"))?;
         if sender.is_some_and(|sender| sender != envelope.sender()) {
@@ -121,7 +131,12 @@ impl Inbound {
 
     /// Applies an event and settles it.
     async fn handle(&self, delivery: Box<dyn Delivery>) -> std::result::Result<(), Down> {
-        let (settlement, acked) = match self.decide(&*delivery).await {
+        let span = self.begin_span(&*delivery);
+        let sent = delivery.traceparent().and_then(trace::parse).map(|sent| sent.trace.to_owned());
+        let trace = sent.or_else(|| span.trace_id());
+        let decided = span.around(self.decide(&*delivery, trace.as_deref())).await;
+        end_span(span, &decided);
+        let (settlement, acked) = match decided {
             Ok(ApplyOutcome::Applied) => (Settlement::Ack, InboundOutcome::applied),
             Ok(ApplyOutcome::Duplicate) => (Settlement::Ack, InboundOutcome::duplicate),
             Err(settlement) => (settlement, InboundOutcome::retried),
@@ -151,11 +166,28 @@ impl Inbound {
         Ok(())
     }
 
+    /// The span of applying an event: under its sender's, or in the trace that it names.
+    fn begin_span(&self, delivery: &dyn Delivery) -> Span {
+        let mut span = self.spans.process(delivery.traceparent(), || EventNames::of(delivery.payload()).trace_id);
+        if span.is_recorded() {
+            let EventNames { event_id, event_type, .. } = EventNames::of(delivery.payload());
+            let unknown = || "unknown".to_owned();
+            let (id, event_type) = (event_id.unwrap_or_else(unknown), event_type.unwrap_or_else(unknown));
+            messaging(&mut span, "process", INBOUND, &event_type, id);
+            span.set("messaging.system", delivery.system());
+        }
+        span
+    }
+
     /// Tries to apply an event until it is clear how to settle it.
-    async fn decide(&self, delivery: &dyn Delivery) -> std::result::Result<ApplyOutcome, Settlement> {
+    async fn decide(
+        &self,
+        delivery: &dyn Delivery,
+        trace: Option<&str>,
+    ) -> std::result::Result<ApplyOutcome, Settlement> {
         let mut attempts = 0;
         loop {
-            let error = match self.apply_from(delivery.payload(), delivery.sender()).await {
+            let error = match self.apply_from(delivery.payload(), delivery.sender(), trace).await {
                 Ok(outcome) => return Ok(outcome),
                 Err(error) => error,
             };
@@ -183,6 +215,15 @@ impl Inbound {
             }
             tokio::time::sleep(PAUSE).await;
         }
+    }
+}
+
+fn end_span(mut span: Span, decided: &std::result::Result<ApplyOutcome, Settlement>) {
+    match decided {
+        Ok(ApplyOutcome::Applied) => {}
+        Ok(ApplyOutcome::Duplicate) => span.set("crm.outcome", "duplicate"),
+        Err(Settlement::Ack | Settlement::Retry(_)) => span.set("crm.outcome", "retried"),
+        Err(Settlement::Reject(_)) => span.fails("rejected"),
     }
 }
 

@@ -53,6 +53,13 @@ impl Envelope {
         parse(event, "")
     }
 
+    /// The same event, which belongs to this trace if it names none.
+    pub fn of_trace(mut self, trace: Option<&str>) -> Self {
+        let own = self.trace_id.take().filter(|id| trace::is_id(id));
+        self.trace_id = own.or_else(|| trace.map(str::to_owned));
+        self
+    }
+
     /// Parses the data.
     pub fn data<T: DeserializeOwned>(&self) -> Result<T> {
         if !self.data.get().starts_with('{') {

@@ -12,10 +12,14 @@ use super::{
     stored_event::StoredEvent,
 };
 use crate::{
-    broker::{Broker, DeliveryOutcome, Down, Publisher},
+    broker::{Broker, DeliveryOutcome, Down, EVENTS, Message, Publisher},
     database::Database,
     error::{Error, Result},
-    telemetry::metrics::Metrics,
+    telemetry::{
+        metrics::Metrics,
+        span::Span,
+        spans::{Spans, messaging},
+    },
     values::Clock,
 };
 
@@ -42,6 +46,7 @@ pub struct Relay {
     database: Arc<Database>,
     clock: Clock,
     metrics: Arc<Metrics>,
+    spans: Spans,
     broker: Arc<dyn Broker>,
     owner: Uuid,
     publisher: Option<Box<dyn Publisher>>,
@@ -69,6 +74,7 @@ impl Relay {
             database,
             clock,
             metrics,
+            spans: Spans::default(),
             broker,
             owner,
             publisher: None,
@@ -77,6 +83,12 @@ impl Relay {
             failures: 0,
             retry_at,
         }
+    }
+
+    /// The same, which begins a span for each event that it sends.
+    #[must_use]
+    pub fn traced_by(self, spans: &Spans) -> Self {
+        Self { spans: spans.clone(), ..self }
     }
 
     /// Sends what can be sent now, at most a window of it. Where there is nothing to send, it still looks after its
@@ -217,6 +229,7 @@ impl Relay {
         if messages.is_empty() {
             return Ok(outcomes);
         }
+        let spans: Vec<Span> = messages.iter_mut().map(|message| self.begin_span(message)).collect();
         let mut publishing = publisher.publish(&messages);
         let published = loop {
             match tokio::time::timeout(RENEW, &mut publishing).await {
@@ -224,9 +237,18 @@ impl Relay {
                 Err(_) => ledger::take_lease(&self.database, self.owner).await?.ok_or_else(lease_lost)?,
             };
         };
+        spans.into_iter().zip(&published).for_each(|(span, published)| end_span(span, published));
         let sent = outcomes.iter_mut().filter(|outcome| is_unanswered(outcome));
         sent.zip(published).for_each(|(outcome, published)| *outcome = Some(published));
         Ok(outcomes)
+    }
+
+    /// The span of sending a message, whose `traceparent` then says that it is recorded.
+    fn begin_span(&self, message: &mut Message) -> Span {
+        let mut span = self.spans.send(&mut message.traceparent);
+        messaging(&mut span, "send", EVENTS, &message.event_type, message.id);
+        span.set("messaging.system", self.broker.system());
+        span
     }
 
     /// Records the outcomes of a batch, if this relay still has the lease.
@@ -279,6 +301,15 @@ impl Relay {
                 Some(DeliveryUpdate::Block { seq, attempts, due, reason: Some(reason.clone()) })
             }
         }
+    }
+}
+
+fn end_span(mut span: Span, outcome: &DeliveryOutcome) {
+    match outcome {
+        DeliveryOutcome::Confirmed => {}
+        DeliveryOutcome::Unrouted => span.set("crm.outcome", "unrouted"),
+        DeliveryOutcome::Refused(_) => span.fails("refused"),
+        DeliveryOutcome::Unanswered(_) => span.fails("unanswered"),
     }
 }
 

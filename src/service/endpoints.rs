@@ -97,6 +97,7 @@ fn stack(
             Arc::clone(app.metrics()),
         ),
         metrics: Arc::clone(app.metrics()),
+        spans: app.spans().clone(),
     }
 }
 

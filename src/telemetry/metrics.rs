@@ -13,6 +13,7 @@ use super::{
     http_metrics::HttpMetrics,
     process_metrics,
     registrar::Registrar,
+    span_metrics::SpanMetrics,
     upkeep_metrics::{AuditMetrics, UpkeepMetrics},
 };
 pub use super::{
@@ -37,6 +38,8 @@ pub struct Metrics {
     pub audit: AuditMetrics,
     /// What is done beside the requests.
     pub upkeep: UpkeepMetrics,
+    /// Spans of traces.
+    pub spans: SpanMetrics,
     /// What the service is for.
     pub business: BusinessMetrics,
 }
@@ -55,6 +58,7 @@ impl Default for Metrics {
             events: EventMetrics::new(&mut new),
             audit: AuditMetrics::new(&mut new),
             upkeep: UpkeepMetrics::new(&mut new),
+            spans: SpanMetrics::new(&mut new),
             business: BusinessMetrics::new(&mut new),
             registry,
         }

@@ -1,5 +1,5 @@
 //! What operators see: logs ([`logs`]) on standard error ([`stderr`]), the trace that ties a request's log lines to those of
-//! other services ([`trace`]), and metrics ([`metrics`], with a file for each area; [`exposition`]: in which format).
+//! other services ([`trace`]), its spans ([`spans`], with [`span`] and [`span_export`]), and metrics ([`metrics`], with a file for each area; [`exposition`]: in which format).
 
 pub mod auth_metrics;
 pub mod business_metrics;
@@ -12,6 +12,10 @@ pub mod metrics;
 mod process_metrics;
 mod registrar;
 pub mod request_metrics;
+pub mod span;
+pub mod span_export;
+pub mod span_metrics;
+pub mod spans;
 pub mod stderr;
 pub mod trace;
 pub mod upkeep_metrics;

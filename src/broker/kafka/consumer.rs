@@ -27,9 +27,12 @@ use super::{
     client::{Closing, down, is_refusal, of_any_size, senders},
     offsets::{Assignments, Offsets},
 };
-use crate::broker::{
-    interface::{Delivery, Down, Refusal, Settled, Settlement, Subscriber},
-    names::{DEAD_LETTERS, DEAD_SINCE, INBOUND, ORIGIN, PLATFORM_TOPICS, REASON},
+use crate::{
+    broker::{
+        interface::{Delivery, Down, Refusal, Settled, Settlement, Subscriber},
+        names::{DEAD_LETTERS, DEAD_SINCE, INBOUND, ORIGIN, PLATFORM_TOPICS, REASON},
+    },
+    telemetry::trace,
 };
 
 /// How long the brokers may take to say what they have.
@@ -263,6 +266,16 @@ impl Delivery for KafkaDelivery {
 
     fn attempts(&self) -> u32 {
         self.attempts
+    }
+
+    fn system(&self) -> &'static str {
+        "kafka"
+    }
+
+    fn traceparent(&self) -> Option<&str> {
+        let mut headers = self.message.headers().into_iter().flat_map(Headers::iter);
+        let sent = headers.find(|header| header.key == trace::HEADER)?;
+        std::str::from_utf8(sent.value?).ok()
     }
 
     fn settle(self: Box<Self>, settlement: Settlement) -> BoxFuture<'static, Result<Settled, Down>> {

@@ -58,6 +58,10 @@ impl Kafka {
 }
 
 impl Broker for Kafka {
+    fn system(&self) -> &'static str {
+        "kafka"
+    }
+
     fn publisher(&self) -> BoxFuture<'_, Result<Box<dyn Publisher>, Down>> {
         let publisher = KafkaPublisher::new(&self.producing()).map_err(down);
         async { Ok(Box::new(publisher?) as Box<dyn Publisher>) }.boxed()

@@ -19,9 +19,12 @@ use super::{
     topology::{Queues, SharedState, declare},
     unreadable::{is_unreadable, take_out},
 };
-use crate::broker::{
-    interface::{Delivery, Down, PREFETCH, Refusal, Settled, Settlement, Subscriber},
-    names::{ATTEMPTS, DEAD_SINCE, ORIGIN, REASON},
+use crate::{
+    broker::{
+        interface::{Delivery, Down, PREFETCH, Refusal, Settled, Settlement, Subscriber},
+        names::{ATTEMPTS, DEAD_SINCE, ORIGIN, REASON},
+    },
+    telemetry::trace,
 };
 
 /// Declares what there is to declare, and subscribes.
@@ -172,6 +175,14 @@ impl Delivery for RabbitDelivery {
 
     fn attempts(&self) -> u32 {
         attempts(&self.message)
+    }
+
+    fn system(&self) -> &'static str {
+        "rabbitmq"
+    }
+
+    fn traceparent(&self) -> Option<&str> {
+        text(&self.message, trace::HEADER)
     }
 
     fn settle(self: Box<Self>, settlement: Settlement) -> BoxFuture<'static, Result<Settled, Down>> {

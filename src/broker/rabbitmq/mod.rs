@@ -88,6 +88,10 @@ impl RabbitMq {
 }
 
 impl Broker for RabbitMq {
+    fn system(&self) -> &'static str {
+        "rabbitmq"
+    }
+
     fn publisher(&self) -> BoxFuture<'_, Result<Box<dyn Publisher>, Down>> {
         async { Ok(Box::new(in_time(CONNECT, self.publishing()).await??) as Box<dyn Publisher>) }.boxed()
     }

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     database::deadline::Deadline,
     error::{Error, Result},
+    telemetry::span::Parent,
 };
 
 /// What commits changes.
@@ -38,11 +39,11 @@ impl Executor {
             Self::Postgres(executor) => {
                 let executor = Arc::clone(executor);
                 // A task of its own: a client that hangs up leaves all of it or nothing, and blocks nobody.
-                tokio::spawn(async move {
+                tokio::spawn(Parent::current().around(async move {
                     let outcome = executor.transact(&scope, work).await;
                     // Where nobody waits any more, the change stands all the same.
                     let _gone = sender.send(outcome);
-                });
+                }));
             }
         }
         match timeout_at(answer, receiver).await {

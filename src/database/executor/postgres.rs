@@ -10,7 +10,7 @@ use tokio::{
 
 use super::{
     resource_locks::ResourceLocks,
-    unit_of_work::{Scope, UnitOfWork},
+    unit_of_work::{Scope, UnitOfWork, WAIT},
 };
 use crate::{
     database::{
@@ -19,11 +19,12 @@ use crate::{
         fault::driver_error,
         health::Health,
         pool::{Pool, PooledConnection},
+        span::{database_span, not_committed},
         steps::Steps,
         transaction::Transaction,
     },
     error::{Error, Result},
-    telemetry::database_metrics::DatabaseMetrics,
+    telemetry::{database_metrics::DatabaseMetrics, span::Span},
 };
 
 /// How long a first attempt waits for a lock.
@@ -56,12 +57,13 @@ pub(in crate::database) struct PostgresExecutor {
 struct Waiting<'m> {
     metrics: &'m DatabaseMetrics,
     since: Instant,
+    _span: Span,
 }
 
 impl<'m> Waiting<'m> {
     fn new(metrics: &'m DatabaseMetrics) -> Self {
         metrics.writes_waiting.inc();
-        Self { metrics, since: Instant::now() }
+        Self { metrics, since: Instant::now(), _span: Span::of_current(WAIT) }
     }
 }
 
@@ -144,18 +146,19 @@ impl PostgresExecutor {
         let begun = connection.begin(&begin(deadline, lock_timeout), until, &self.steps).await;
         begun.map_err(|error| AttemptError::ConnectionLost(error.into()))?;
         drop(waiting.take());
+        let mut span = database_span("transaction", DbBackend::Postgres);
 
         let connection = Arc::new(Mutex::new(connection));
         let (backend, steps) = (DbBackend::Postgres, Arc::clone(&self.steps));
         let transaction = Transaction { connection: Arc::clone(&connection), backend, deadline, steps };
-        let outcome = match work(&transaction).await {
+        let outcome = match span.around(work(&transaction)).await {
             Ok(_) if deadline.has_passed() => Err(Error::unavailable("the change took too long")),
             outcome => outcome,
         };
 
         let mut connection = connection.lock().await;
-        match outcome {
-            Ok(value) => match self.commit(&mut connection, deadline).await {
+        let ended = match outcome {
+            Ok(value) => match span.around(self.commit(&mut connection, deadline)).await {
                 Ok(()) => {
                     self.health.writes_work();
                     Ok(value)
@@ -170,11 +173,15 @@ impl PostgresExecutor {
                 let _closed = connection.rollback(deadline.for_answer()).await;
                 Err(AttemptError::of(error))
             }
+        };
+        if let Err(error) = &ended {
+            not_committed(&mut span, error.error());
         }
+        ended
     }
 
     async fn commit(&self, connection: &mut PooledConnection, deadline: Deadline) -> std::result::Result<(), DbErr> {
-        let ended = Instant::now();
+        let (ended, _span) = (Instant::now(), database_span("commit", DbBackend::Postgres));
         let committed = connection.commit(COMMIT, deadline.for_answer(), &self.steps).await;
         self.metrics.commit.observe(ended.elapsed().as_secs_f64());
         self.metrics.group_size.observe(1.0);
@@ -193,6 +200,12 @@ impl AttemptError {
             Self::Final(error) => error.is_fault() && !error.is_contention(),
             Self::Contention(_) => false,
             Self::ConnectionLost(_) => true,
+        }
+    }
+
+    fn error(&self) -> &Error {
+        match self {
+            Self::Final(error) | Self::Contention(error) | Self::ConnectionLost(error) => error,
         }
     }
 

@@ -18,6 +18,9 @@ pub(in crate::database) struct Scope {
     pub(in crate::database) deadline: Deadline,
 }
 
+/// The span of the time before a unit of work's transaction begins.
+pub(super) const WAIT: &str = "wait to write";
+
 /// What is done in one transaction: all of it or nothing. It may be run more than once, so it must not have other effects.
 pub trait UnitOfWork<T>: for<'t> Fn(&'t Transaction) -> BoxFuture<'t, Result<T>> + Send + Sync + 'static {}
 

@@ -34,7 +34,7 @@ pub fn configured(url: &str, ca_file: &Path) -> EventsUrl {
 /// A relay of an instance to a broker.
 pub fn relay_to(app: &App, broker: Arc<dyn Broker>) -> Relay {
     let (database, metrics) = (Arc::clone(app.database()), Arc::clone(app.metrics()));
-    Relay::new(database, app.clock().clone(), metrics, broker, app.new_id())
+    Relay::new(database, app.clock().clone(), metrics, broker, app.new_id()).traced_by(app.spans())
 }
 
 /// Publishes all committed events.
@@ -80,6 +80,8 @@ pub struct State {
     pub settled: Vec<(Vec<u8>, Settlement)>,
     /// The sender that is vouched for.
     pub sender: Option<&'static str>,
+    /// The `traceparent` of what is consumed.
+    pub traceparent: Option<String>,
     /// Dead letters are not taken.
     pub refuses_dead_letters: bool,
     unsettled: usize,
@@ -106,6 +108,10 @@ impl MemoryBroker {
 }
 
 impl Broker for MemoryBroker {
+    fn system(&self) -> &'static str {
+        "memory"
+    }
+
     fn publisher(&self) -> BoxFuture<'_, Result<Box<dyn Publisher>, Down>> {
         let outcome = match self.state().down {
             true => Err(Down("down".to_owned())),
@@ -191,8 +197,10 @@ impl Subscriber for MemorySubscriber {
                     let new = state.inbound.pop_front().map(|payload| (payload, 0));
                     if let Some((payload, attempts)) = new.or_else(|| state.delayed.pop_front()) {
                         state.unsettled += 1;
-                        let (broker, sender) = (self.broker.clone(), state.sender);
-                        return Ok(Box::new(MemoryDelivery { payload, attempts, sender, broker }) as Box<dyn Delivery>);
+                        let (broker, sender, traceparent) =
+                            (self.broker.clone(), state.sender, state.traceparent.clone());
+                        let delivery = MemoryDelivery { payload, attempts, sender, traceparent, broker };
+                        return Ok(Box::new(delivery) as Box<dyn Delivery>);
                     }
                     if state.unsettled == 0 {
                         return Err(Down("the end".to_owned()));
@@ -209,6 +217,7 @@ struct MemoryDelivery {
     payload: Vec<u8>,
     attempts: u32,
     sender: Option<&'static str>,
+    traceparent: Option<String>,
     broker: MemoryBroker,
 }
 
@@ -223,6 +232,14 @@ impl Delivery for MemoryDelivery {
 
     fn attempts(&self) -> u32 {
         self.attempts
+    }
+
+    fn system(&self) -> &'static str {
+        "memory"
+    }
+
+    fn traceparent(&self) -> Option<&str> {
+        self.traceparent.as_deref()
     }
 
     fn settle(self: Box<Self>, settlement: Settlement) -> BoxFuture<'static, Result<Settled, Down>> {

@@ -7,6 +7,7 @@
 pub mod audit;
 pub mod broker;
 pub mod certificates;
+pub mod collector;
 pub mod contract;
 pub mod contract_walk;
 pub mod counts;
@@ -154,7 +155,8 @@ impl Service {
     pub fn inbound(&self) -> Inbound {
         let (changes, ids, metrics) = (self.app.changes(), self.app.ids(), self.app.metrics());
         let retry_policy = RetryPolicy { pause: std::time::Duration::from_millis(200), retries: 5 };
-        Inbound { changes: changes.clone(), ids: Arc::clone(ids), metrics: Arc::clone(metrics), retry_policy }
+        let (ids, metrics, spans) = (Arc::clone(ids), Arc::clone(metrics), self.app.spans().clone());
+        Inbound { changes: changes.clone(), ids, metrics, spans, retry_policy }
     }
 
     /// How many of the platform's events ended so, by the metrics.

@@ -5,3 +5,5 @@ mod event_lines;
 mod logs;
 mod metrics;
 mod stderr;
+mod traces;
+mod traces_export;

@@ -3,12 +3,18 @@
 use std::time::Duration;
 
 use futures_util::{FutureExt, future::BoxFuture};
+use sea_orm::DbBackend;
 use tokio::{sync::oneshot, time::Instant};
 
 use super::group::Group;
 use crate::{
-    database::{deadline::Deadline, executor::unit_of_work::UnitOfWork},
+    database::{
+        deadline::Deadline,
+        executor::unit_of_work::{UnitOfWork, WAIT},
+        span::{database_part, not_committed},
+    },
     error::{Error, Result},
+    telemetry::span::{Parent, Span},
 };
 
 /// A unit of work in the queue, of whatever type its outcome is.
@@ -29,17 +35,26 @@ impl QueuedWork {
         work: impl UnitOfWork<T>,
         sender: oneshot::Sender<Result<T>>,
     ) -> Self {
+        let parent = Parent::current();
+        let waits = parent.part(WAIT);
         let run: Run = Box::new(move |group| {
             async move {
+                drop(waits);
                 // Nobody waits any more and nothing has happened yet: leave it so.
                 if sender.is_closed() {
                     return Box::new(|_| ()) as Reply;
                 }
-                let outcome = match group {
-                    Ok(group) => group.run(deadline, &work).await,
-                    Err(error) => Err(error),
+                let (outcome, mut span) = match group {
+                    Ok(group) => {
+                        let span = database_part(&parent, "transaction", DbBackend::Sqlite);
+                        (span.around(group.run(deadline, &work)).await, span)
+                    }
+                    Err(error) => (Err(error), Span::nothing()),
                 };
+                // Of the group, once nothing more is taken into it.
+                let commits = database_part(&span.as_parent(), "commit", DbBackend::Sqlite);
                 Box::new(move |committed| {
+                    drop(commits);
                     let outcome = match (committed, outcome) {
                         (Err(_), Err(fault)) if fault.is_fault() => Err(fault),
                         // A refusal, too, was judged by what the group had written: where that is not committed, neither
@@ -47,6 +62,10 @@ impl QueuedWork {
                         (Err(fault), _) => Err(fault),
                         (Ok(()), outcome) => outcome,
                     };
+                    if let Err(error) = &outcome {
+                        not_committed(&mut span, error);
+                    }
+                    drop(span);
                     // Where nobody waits any more, the change stands all the same.
                     let _gone = sender.send(outcome);
                 }) as Reply
