@@ -48,6 +48,7 @@ mod m20261127_000027_timeline;
 mod m20261127_000028_pipeline;
 mod m20261127_000029_pipeline_indexes;
 mod m20261127_000030_list_samples;
+mod m20261127_000031_open_opportunities;
 
 /// All migrations, oldest first.
 #[derive(Debug)]
@@ -83,6 +84,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000028_pipeline::Migration),
             Box::new(m20261127_000029_pipeline_indexes::Migration),
             Box::new(m20261127_000030_list_samples::Migration),
+            Box::new(m20261127_000031_open_opportunities::Migration),
         ]
     }
 }

@@ -42,7 +42,7 @@ mod variables;
 
 use std::{
     net::{IpAddr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -159,7 +159,6 @@ impl Config {
     }
 
     /// The same, with all variables as they are set.
-    #[must_use]
     pub fn inspect() -> (Result<Self, Mistakes>, Vec<Variable>) {
         let (mut config, variables) = Self::read(&environment);
         let names: Vec<String> = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect();
@@ -221,14 +220,7 @@ impl Config {
         database.check(env);
         let pii_keys = pii.key_source(database.url.as_ref());
         let auth = auth.check(env, endpoint.host);
-        if let PiiKeySource::Embedded(file) = &pii_keys {
-            env.made_in("CRM_PII_KEYS", file.clone());
-        }
-        if auth.as_ref().is_some_and(|auth| auth.keys == TokenKeys::Development)
-            && let Some(directory) = &database.data_dir
-        {
-            env.made_in("CRM_JWT_SECRET", development_secret_file(directory));
-        }
+        note_what_is_made(env, &pii_keys, auth.as_ref(), database.data_dir.as_deref());
         Some(Self {
             host: endpoint.host?,
             port: endpoint.port?,
@@ -291,6 +283,23 @@ impl Config {
     #[must_use]
     pub fn schema_url(&self) -> &DatabaseUrl {
         self.migrate_url.as_ref().unwrap_or(&self.database_url)
+    }
+}
+
+/// Where those secrets are that nobody has set, and that the service makes.
+fn note_what_is_made(
+    env: &mut variables::Variables<'_>,
+    pii_keys: &PiiKeySource,
+    auth: Option<&AuthConfig>,
+    data_dir: Option<&Path>,
+) {
+    if let PiiKeySource::Embedded(file) = pii_keys {
+        env.made_in("CRM_PII_KEYS", file.clone());
+    }
+    if auth.is_some_and(|auth| auth.keys == TokenKeys::Development)
+        && let Some(directory) = data_dir
+    {
+        env.made_in("CRM_JWT_SECRET", development_secret_file(directory));
     }
 }
 

@@ -55,10 +55,46 @@ pub(super) struct Platform {
     client_secret: Option<Secret>,
     all: Option<bool>,
     ca_file: Option<CaFile>,
+    times: Times,
+}
+
+/// How often it is asked, and for how long an answer holds; as read.
+struct Times {
     refresh: Option<Duration>,
     cooldown: Option<Duration>,
     grace: Option<Duration>,
     cache: Option<Duration>,
+}
+
+impl Times {
+    fn read(env: &mut Variables<'_>) -> Self {
+        Self {
+            refresh: env.value(
+                "CRM_JWKS_REFRESH",
+                "5m",
+                "how often keys are fetched, `1s` to `1day`; at least twice within `CRM_AUTH_GRACE`",
+                |text| between(text, Duration::from_secs(1), DAY),
+            ),
+            cooldown: env.value(
+                "CRM_JWKS_COOLDOWN",
+                "30s",
+                "how long after a fetch that did not find a token's key no other is made for one, `1s` to `1h`",
+                |text| between(text, Duration::from_secs(1), HOUR),
+            ),
+            grace: env.value(
+                "CRM_AUTH_GRACE",
+                "1h",
+                "how long keys, and what the platform said about a token, hold while it is away; at most `1day`",
+                |text| duration(text, DAY),
+            ),
+            cache: env.value(
+                "CRM_AUTH_CACHE",
+                "60s",
+                "how long the platform is not asked again about a token; at most `1h`",
+                |text| duration(text, HOUR),
+            ),
+        }
+    }
 }
 
 impl Platform {
@@ -103,30 +139,7 @@ impl Platform {
                 "PEM file with the certificates by which the platform's is trusted, in place of the system's",
                 CaFile::parse,
             ),
-            refresh: env.value(
-                "CRM_JWKS_REFRESH",
-                "5m",
-                "how often keys are fetched, `1s` to `1day`; at least twice within `CRM_AUTH_GRACE`",
-                |text| between(text, Duration::from_secs(1), DAY),
-            ),
-            cooldown: env.value(
-                "CRM_JWKS_COOLDOWN",
-                "30s",
-                "how long after a fetch that did not find a token's key no other is made for one, `1s` to `1h`",
-                |text| between(text, Duration::from_secs(1), HOUR),
-            ),
-            grace: env.value(
-                "CRM_AUTH_GRACE",
-                "1h",
-                "how long keys, and what the platform said about a token, hold while it is away; at most `1day`",
-                |text| duration(text, DAY),
-            ),
-            cache: env.value(
-                "CRM_AUTH_CACHE",
-                "60s",
-                "how long the platform is not asked again about a token; at most `1h`",
-                |text| duration(text, HOUR),
-            ),
+            times: Times::read(env),
         }
     }
 
@@ -159,10 +172,10 @@ impl Platform {
         Some(PlatformAccess {
             ca_file: self.ca_file,
             plain_http,
-            refresh: self.refresh?,
-            cooldown: self.cooldown?,
-            grace: self.grace?,
-            cache: self.cache?,
+            refresh: self.times.refresh?,
+            cooldown: self.times.cooldown?,
+            grace: self.times.grace?,
+            cache: self.times.cache?,
         })
     }
 }

@@ -224,6 +224,17 @@ async fn merging_the_index_of_the_search_does_not_read_all_of_it() {
     assert!(plan.contains("SEARCH"), "{plan}");
 }
 
+/// Whether few customers have any is found out by so many of them.
+#[tokio::test]
+async fn customers_with_open_opportunities_are_found_without_reading_these() {
+    let service = Service::on(TestDatabase::sqlite(), &[]).await;
+    let database = service.database.connect().await;
+    let open = "SELECT customer_id FROM opportunities WHERE tenant_id = 'a' AND opportunities.status = 0 \
+                AND opportunities.deleted_at IS NULL LIMIT 1001";
+    let plan = plan(&database, open).await;
+    assert!(plan.contains("COVERING INDEX opportunities_open_by_customer"), "{plan}");
+}
+
 /// Of how many indexes of customers SQLite has statistics.
 async fn statistics(database: &DatabaseConnection) -> i64 {
     if scalar::<i64>(database, "SELECT count(*) FROM sqlite_master WHERE name = 'sqlite_stat1'").await == 0 {
