@@ -110,10 +110,8 @@ impl<O: Endpoint> Endpoint for ServiceStack<O> {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let place = self.contract.place(&path);
         let is_probe = place.is_some() && probes::is_watched(&path);
-        let traced = match is_probe {
-            true => Span::nothing(),
-            false => self.spans.server(&mut trace, method.as_str(), self.contract.template(place)),
-        };
+        let mut server = || self.spans.server(&mut trace, method.as_str(), self.contract.template(place));
+        let traced = if is_probe { Span::nothing() } else { server() };
         request.extensions_mut().insert(trace.clone());
         let counted = self.routes.begin(place, &method);
         let cors = Cors::of(&self.cors_origins, &method, request.headers());
@@ -129,11 +127,10 @@ impl<O: Endpoint> Endpoint for ServiceStack<O> {
         );
 
         let answer = async {
-            let handled = match cors.preflight(self.contract.allowed(&path)) {
-                Some(response) => Ok(response),
-                None => AssertUnwindSafe(self.route(request)).catch_unwind().await,
+            let response = match cors.preflight(self.contract.allowed(&path)) {
+                Some(response) => response,
+                None => self.survive(request).await,
             };
-            let response = handled.unwrap_or_else(|_| poem::Error::from(Error::internal("a panic")).into_response());
             let route = self.contract.template(place).unwrap_or(NO_ROUTE);
             let mut response = match ErrorResponse::of(&response) {
                 Some(error) => {
@@ -162,6 +159,12 @@ impl<O: Endpoint> Endpoint for ServiceStack<O> {
 }
 
 impl<O: Endpoint> ServiceStack<O> {
+    /// A panic fails the request, and nothing else.
+    async fn survive(&self, request: Request) -> Response {
+        let handled = AssertUnwindSafe(self.route(request)).catch_unwind().await;
+        handled.unwrap_or_else(|_| poem::Error::from(Error::internal("a panic")).into_response())
+    }
+
     async fn route(&self, mut request: Request) -> Response {
         if let Some(Refused(error)) = request.extensions_mut().remove() {
             return poem::Error::from(error).into_response();

@@ -47,13 +47,13 @@ fn every_body_has_named_examples_that_conform() {
     let contract = Contract::emitted();
     let mut count = 0;
     for operation in contract.operations() {
-        let mut bodies = responses(&contract, &operation);
+        let mut bodies = responses(contract, &operation);
         if operation.has_body() {
             bodies.push(("request".to_owned(), operation.definition["requestBody"].clone()));
         }
         for (status, body) in bodies {
             let media_type = &body["content"]["application/json"];
-            let examples = examples(&contract, media_type);
+            let examples = examples(contract, media_type);
             // A failure of the service has no details, and linters stumble over `null`.
             let may_lack = media_type.is_null() || status == "500";
             assert!(!examples.is_empty() || may_lack, "{} {status}", operation.template);
