@@ -129,9 +129,10 @@ pub(super) async fn next_batch(
     window: u64,
 ) -> Result<(Vec<Candidate>, i64)> {
     let db = database.read();
+    // Of few events, those of the outbox: SQLite joins in the order of a CROSS JOIN.
     let blocked = format!(
-        "SELECT o.*, h.attempts FROM outbox_held h JOIN outbox o ON o.seq = h.seq \
-         WHERE h.due <= $1 OR h.due > $2 ORDER BY h.position LIMIT {window}"
+        "SELECT o.*, h.attempts FROM outbox_held h CROSS JOIN outbox o \
+         WHERE o.seq = h.seq AND (h.due <= $1 OR h.due > $2) ORDER BY h.position LIMIT {window}"
     );
     let blocked = db.query_all_raw(statement(&db, &blocked, [now.into(), latest_due(now).into()])).await?;
     let mut batch = blocked.iter().map(Candidate::blocked).collect::<Result<Vec<_>>>()?;

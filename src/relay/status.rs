@@ -95,7 +95,7 @@ pub async fn parked(database: &Database, limit: u64) -> Result<Vec<ParkedEvent>>
     let db = database.read();
     let sql = format!(
         "SELECT o.event_id, o.event_type, o.tenant_id, o.aggregate_id, h.reason \
-         FROM outbox_held h JOIN outbox o ON o.seq = h.seq WHERE h.aside ORDER BY h.position LIMIT {limit}"
+         FROM outbox_held h CROSS JOIN outbox o WHERE o.seq = h.seq AND h.aside ORDER BY h.position LIMIT {limit}"
     );
     let rows = db.query_all_raw(statement(&db, &sql, [])).await?;
     let parked = |row: &QueryResult| ParkedEvent {
