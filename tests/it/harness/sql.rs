@@ -1,6 +1,6 @@
 //! Queries around the service.
 
-use sea_orm::{ConnectionTrait, DatabaseConnection, QueryResult, Statement, TransactionTrait, TryGetable};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, QueryResult, Statement, TransactionTrait, TryGetable};
 
 use super::on_postgres;
 
@@ -43,10 +43,11 @@ pub fn new_id() -> &'static str {
 
 /// How the database would answer a query of many rows.
 pub async fn plan(database: &DatabaseConnection, query: &str) -> String {
-    let (explain, column) = if on_postgres() { ("EXPLAIN", "QUERY PLAN") } else { ("EXPLAIN QUERY PLAN", "detail") };
+    let is_postgres = database.get_database_backend() == DbBackend::Postgres;
+    let (explain, column) = if is_postgres { ("EXPLAIN", "QUERY PLAN") } else { ("EXPLAIN QUERY PLAN", "detail") };
     let transaction = database.begin().await.unwrap();
     // Otherwise the planner would read the empty tables whole.
-    if on_postgres() {
+    if is_postgres {
         transaction
             .execute_unprepared(
                 "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off",
