@@ -15,6 +15,8 @@ pub enum CopyError {
     Source(String),
     /// The target has data already, and it is not that of a copy.
     NotEmpty(String),
+    /// One of the two, which its message names.
+    Unreachable(Unreachable),
     /// The source is being written to.
     Locked(DbErr),
     /// What was copied is not what the source has.
@@ -45,6 +47,7 @@ impl fmt::Display for CopyError {
             Self::Differs(what) => {
                 write!(f, "{what}: the source was written to since the copy was begun; begin anew with --restart")
             }
+            Self::Unreachable(error) => write!(f, "{error}"),
             Self::Schema(error) => write!(f, "{error}"),
             Self::Database(error) => write!(f, "{error}"),
         }
@@ -67,6 +70,6 @@ impl From<SchemaError> for CopyError {
 
 impl From<Unreachable> for CopyError {
     fn from(error: Unreachable) -> Self {
-        Self::Source(error.to_string())
+        Self::Unreachable(error)
     }
 }
