@@ -16,7 +16,7 @@ use crate::{
     auth::TokenVerifier,
     change::{Changes, Removal},
     config::Config,
-    database::{Database, horizon::HorizonKeeper, list::Rows, read},
+    database::{Database, horizon::HorizonKeeper, list::Rows},
     error::Result,
     events::{EventSignal, WaiterLimits},
     http::{
@@ -224,7 +224,7 @@ impl App {
         let database = self.database().read_for(caller.tenant());
         // Looked for first: what is cleared later was not when the row was read, or the tag says so.
         let has_changed = known.names_tags() && is_being_cleared::<V::Entity>(&database, caller.tenant(), id).await?;
-        let mut row = read::one::<V::Entity>(&database, caller.tenant(), id).await?;
+        let mut row = database.one::<V::Entity>(caller.tenant(), id).await?;
         let tag = entity_tag::<V::Entity>(&mut row, caller.visibility);
         if !has_changed && known.includes(tag) {
             return Ok(Current::Known(tag));

@@ -1,6 +1,6 @@
 //! Audit entries before they are written.
 
-use sea_orm::{ConnectionTrait, EntityTrait, IntoActiveModel};
+use sea_orm::{EntityTrait, IntoActiveModel, QueryTrait};
 use uuid::Uuid;
 
 use super::{
@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     auth::Actor,
+    database::Transaction,
     error::{Error, Result},
     resource::{Kind, Resource},
     values::IdSource,
@@ -108,19 +109,15 @@ impl AuditEntry {
     }
 }
 
-/// Writes entries and queues them for chaining.
-///
-/// # Errors
-/// A database error.
+/// Writes entries at the end of the transaction, and queues them for chaining.
 #[expect(clippy::disallowed_methods, reason = "entries are written here and nowhere else")]
-pub async fn write(db: &impl ConnectionTrait, entries: &[AuditEntry]) -> Result<()> {
+pub fn write(transaction: &Transaction, entries: &[AuditEntry]) {
     for entries in entries.chunks(ROWS) {
         let rows = entries.iter().map(|AuditEntry { row, .. }| row.clone().into_active_model());
-        logs::Entity::insert_many(rows).exec_without_returning(db).await?;
+        transaction.insert_at_end(logs::Entity::insert_many(rows).into_query());
         let places = entries.iter().map(|AuditEntry { row, .. }| {
             queue::Model { tenant_id: row.tenant_id.clone(), audit_log_id: row.audit_log_id }.into_active_model()
         });
-        queue::Entity::insert_many(places).exec_without_returning(db).await?;
+        transaction.insert_at_end(queue::Entity::insert_many(places).into_query());
     }
-    Ok(())
 }

@@ -140,7 +140,10 @@ impl AuditQueue {
         database
             .transact(move |transaction| {
                 let batch = batch.clone();
-                Box::pin(async move { entry::write(transaction, &batch).await })
+                Box::pin(async move {
+                    entry::write(transaction, &batch);
+                    Ok(())
+                })
             })
             .await
     }

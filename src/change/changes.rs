@@ -68,9 +68,9 @@ impl Changes {
                     let mut change = changes.open(transaction, intent);
                     claim::claim(&change).await?;
                     let value = apply(&mut change).await?;
-                    entry::write(transaction, &change.entries).await?;
-                    timeline::store::write(transaction, change.timeline).await?;
-                    outbox::write(transaction, change.events).await?;
+                    entry::write(transaction, &change.entries);
+                    timeline::store::write(transaction, &change.timeline);
+                    outbox::write(transaction, change.events);
                     Ok((value, change.marked, change.readings))
                 }
                 .boxed()

@@ -19,6 +19,10 @@ use crate::config::{DatabaseUrl, Pooler, Secret};
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_millis(250);
 /// Readers of the SQLite file.
 pub(super) const SQLITE_READERS: usize = 4;
+/// How much of the file the connection that writes keeps in memory, and how much each reader: so many KiB, as SQLite takes it. Pages
+/// that are not there come from the system's cache, by a call for each.
+const WRITER_CACHE: &str = "-16384";
+const READER_CACHE: &str = "-8192";
 /// All connections to it: with the writer, the one that keeps the write-ahead log, and the one that checks reading.
 const SQLITE_CONNECTIONS: usize = SQLITE_READERS + 3;
 /// How long a migration waits for that lock.
@@ -104,7 +108,10 @@ impl Connector {
     pub(super) async fn connect(&self) -> Result<Connection, sqlx::Error> {
         match self {
             Self::SqliteWriter(file) => {
-                sqlite(file, sqlite_writer(file.path(), BUSY_TIMEOUT).create_if_missing(false), false).await
+                let options = sqlite_writer(file.path(), BUSY_TIMEOUT).create_if_missing(false);
+                // What a savepoint would bring back is kept in memory: units of work are small.
+                let options = options.pragma("temp_store", "MEMORY").pragma("cache_size", WRITER_CACHE);
+                sqlite(file, options, false).await
             }
             Self::SqliteReader(file) => sqlite(file, sqlite_reader(file.path()), true).await,
             Self::Postgres { options, session, named_statements, .. } => {
@@ -168,6 +175,7 @@ fn sqlite_reader(file: &Path) -> SqliteConnectOptions {
         .pragma("query_only", "ON")
         // Sorting must not need room on a disk that may be full.
         .pragma("temp_store", "MEMORY")
+        .pragma("cache_size", READER_CACHE)
         .disable_statement_logging()
 }
 

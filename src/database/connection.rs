@@ -148,6 +148,11 @@ impl Connection {
         self.run(Sql::Statement(statement), until).await.map_err(db_error)
     }
 
+    /// Runs a statement of which was told before.
+    pub(super) async fn execute_untold(&mut self, statement: &Statement, until: Instant) -> Result<(), DbErr> {
+        self.answered(Sql::Statement(statement), until).await.map(drop).map_err(db_error)
+    }
+
     /// Runs the text of one or more statements.
     pub(super) async fn execute_text(&mut self, sql: &str, until: Instant) -> Result<ExecResult, DbErr> {
         self.run(Sql::Text(sql), until).await.map_err(db_error)
@@ -254,6 +259,10 @@ impl Connection {
             Sql::Statement(statement) => self.statements.tell(statement),
             Sql::Text(text) => self.statements.tell_text(self.raw.backend(), text),
         }
+        self.answered(sql, until).await
+    }
+
+    async fn answered(&mut self, sql: Sql<'_>, until: Instant) -> Result<ExecResult, sqlx::Error> {
         let discarded = self.discarded();
         let named = self.named_statements;
         let answer = answer_by(until, execution(self.distrust()?, sql, named));

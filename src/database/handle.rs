@@ -8,6 +8,7 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use super::{
+    at_end::AtEnd,
     connect::{Connector, SQLITE_READERS},
     deadline::{Deadline, REQUEST, timed_out},
     executor::{Executor, PostgresExecutor, Scope, SqliteExecutor, UnitOfWork},
@@ -21,6 +22,7 @@ use super::{
     span::database_span,
     statements::Statements,
     steps::Steps,
+    template::Templates,
     transaction::Transaction,
     wal_guard::WalGuard,
 };
@@ -91,6 +93,7 @@ impl Database {
             pooler: Pooler::None,
             file: Some(file),
             health: Arc::clone(&health),
+            templates: Templates::default(),
         };
         Ok(Self { reads, executor: Executor::Sqlite(executor), time_limit, health, steps, statements, probe: None })
     }
@@ -117,8 +120,14 @@ impl Database {
         let probe = tokio::spawn(probe::run(connector(false)?, pools, Arc::clone(&health)));
         let executor =
             PostgresExecutor::new(writers, writing, Arc::clone(&steps), Arc::clone(&health), metrics.clone());
-        let reads =
-            ReadSource { pool: readers, backend: DbBackend::Postgres, pooler, file: None, health: Arc::clone(&health) };
+        let reads = ReadSource {
+            pool: readers,
+            backend: DbBackend::Postgres,
+            pooler,
+            file: None,
+            health: Arc::clone(&health),
+            templates: Templates::default(),
+        };
         let executor = Executor::Postgres(Arc::new(executor));
         Ok(Self { reads, executor, time_limit, health, steps, statements, probe: Some(probe) })
     }
@@ -238,8 +247,9 @@ impl Database {
         let mut connection = self.reads.pool.get(party, until).await?;
         connection.begin(&begin, until, &Steps::default()).await?;
         let deadline = Deadline::within(time);
+        let at_end = AtEnd::new(&self.statements);
         let connection = Arc::new(tokio::sync::Mutex::new(connection));
-        Ok(Transaction { connection, backend, deadline, steps: Arc::default() })
+        Ok(Transaction { connection, backend, deadline, steps: Arc::default(), at_end })
     }
 
     /// Runs the service's own `work` in a transaction: either it returned `Ok` and is committed and safe on disk, or nothing

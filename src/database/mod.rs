@@ -30,6 +30,7 @@
 //! | [`vacuum`] | removing deleted data from the files |
 //! | [`tenancy`], [`read`], [`decode`] | how a query stays within its tenant · how a row is read · what may be damaged |
 
+mod at_end;
 pub mod connect;
 mod connection;
 pub mod copy;
@@ -62,6 +63,7 @@ mod span;
 mod statements;
 mod statistics;
 mod steps;
+mod template;
 pub mod tenancy;
 mod transaction;
 mod turns;

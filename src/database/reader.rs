@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use sea_orm::{
-    ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, Statement, prelude::async_trait::async_trait,
+    ConnectionTrait, DbBackend, DbErr, ExecResult, FromQueryResult, QueryResult, Statement,
+    prelude::async_trait::async_trait,
 };
+use uuid::Uuid;
 
 use super::{
     connect::planning,
@@ -16,8 +18,10 @@ use super::{
     pool::Pool,
     span::database_span,
     steps::Steps,
+    template::Templates,
+    tenancy::Listed,
 };
-use crate::config::Pooler;
+use crate::{config::Pooler, error::Error, values::Tenant};
 
 /// What a [`Reader`] reads from.
 pub(super) struct ReadSource {
@@ -27,6 +31,7 @@ pub(super) struct ReadSource {
     /// Of SQLite.
     pub(super) file: Option<Arc<DatabaseFile>>,
     pub(super) health: Arc<Health>,
+    pub(super) templates: Templates,
 }
 
 /// Reads: never sees half a change, and cannot write. All that is read through it shares a deadline.
@@ -37,6 +42,16 @@ pub struct Reader<'d> {
 }
 
 impl Reader<'_> {
+    /// Reads the tenant's row with this id.
+    ///
+    /// # Errors
+    /// [`Error::not_found`], or a fault of the database.
+    pub async fn one<E: Listed>(&self, tenant: &Tenant, id: Uuid) -> Result<E::Model, Error> {
+        let statement = self.source.templates.one::<E>(self.source.backend, tenant, id);
+        let row = self.query(&statement).await?.pop().ok_or_else(Error::not_found)?;
+        Ok(E::Model::from_query_result(&row, "")?)
+    }
+
     /// The rows of a query. It is asked once more, on a fresh connection, where the first one turns out to be lost.
     async fn query(&self, statement: &Statement) -> Result<Vec<QueryResult>, DbErr> {
         let mut span = database_span("read", self.source.backend);

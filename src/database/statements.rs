@@ -30,6 +30,13 @@ impl Statements {
         }
     }
 
+    /// The same of one that has yet to be built for this.
+    pub(super) fn tell_of(&self, statement: impl FnOnce() -> Statement) {
+        if let Some(observer) = self.0.get() {
+            observer(&statement());
+        }
+    }
+
     /// The same of the text of one or more.
     pub(super) fn tell_text(&self, backend: DbBackend, sql: &str) {
         if let Some(observer) = self.0.get() {

@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use sea_orm::{
     ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, Statement, prelude::async_trait::async_trait,
+    sea_query::InsertStatement,
 };
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::{
+    at_end::AtEnd,
     deadline::{Deadline, timed_out},
     fault::db_error,
     pool::PooledConnection,
@@ -21,9 +23,23 @@ pub struct Transaction {
     pub(super) backend: DbBackend,
     pub(super) deadline: Deadline,
     pub(super) steps: Arc<Steps>,
+    pub(super) at_end: AtEnd,
 }
 
 impl Transaction {
+    /// Inserts rows once the unit of work has returned, together with all that is so inserted: one statement takes one turn
+    /// with the database. Nothing in the unit of work sees these rows.
+    pub fn insert_at_end(&self, rows: InsertStatement) {
+        self.at_end.push(self.backend, rows);
+    }
+
+    /// Runs a statement that was left to the end.
+    pub(super) async fn execute_at_end(&self, statement: &Statement) -> Result<(), DbErr> {
+        let (mut connection, failure) = self.step().await?;
+        connection.execute_untold(statement, self.deadline.for_statements()).await?;
+        connection.fail(failure)
+    }
+
     /// Ends a snapshot, so that its connection can be used again. One on which this fails is closed.
     pub(super) async fn end(self) {
         let mut connection = self.connection.lock().await;

@@ -13,7 +13,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use chrono::TimeDelta;
 use sea_orm::{
     ActiveValue::{NotSet, Set},
-    ConnectionTrait, DbBackend, EntityTrait, QueryResult, Statement,
+    ConnectionTrait, DbBackend, EntityTrait, QueryResult, QueryTrait, Statement,
 };
 
 use super::{
@@ -41,12 +41,9 @@ const PURGE: u64 = 1000;
 /// Of how many tenants what is left of deleted events is looked for at once, and deleted per transaction.
 const TENANTS: usize = 50;
 
-/// Inserts events.
-///
-/// # Errors
-/// A database error.
+/// Inserts events at the end of the transaction.
 #[expect(clippy::disallowed_methods, reason = "events are written here and nowhere else")]
-pub async fn write(db: &impl ConnectionTrait, events: Vec<NewEvent>) -> Result<()> {
+pub fn write(transaction: &Transaction, events: Vec<NewEvent>) {
     events.iter().for_each(|event| spans::event(&event.event_type, event.id));
     let mut rows = events.into_iter().map(|event| entity::ActiveModel {
         seq: NotSet,
@@ -63,9 +60,9 @@ pub async fn write(db: &impl ConnectionTrait, events: Vec<NewEvent>) -> Result<(
     loop {
         let some: Vec<_> = rows.by_ref().take(ROWS).collect();
         if some.is_empty() {
-            return Ok(());
+            return;
         }
-        entity::Entity::insert_many(some).exec_without_returning(db).await?;
+        transaction.insert_at_end(entity::Entity::insert_many(some).into_query());
     }
 }
 

@@ -185,7 +185,8 @@ async fn note(app: &App, tenant: &Tenant, rows: u64, is_all: bool) -> Result<()>
                     )
                 });
                 execute(transaction, &tenant, &statements).await?;
-                entry::write(transaction, &entries).await
+                entry::write(transaction, &entries);
+                Ok(())
             })
         })
         .await

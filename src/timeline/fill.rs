@@ -193,7 +193,8 @@ async fn write_kept(transaction: &Transaction, items: Vec<Model>) -> Result<()> 
         }
     }
     let kept = items.into_iter().filter(|item| there.contains(&(item.tenant_id.clone(), item.customer_id)));
-    store::write(transaction, kept.collect()).await
+    store::write(transaction, &kept.collect::<Vec<_>>());
+    Ok(())
 }
 
 /// How far the entries are gone through that were there before: those of a tenant by resource, each from its first on.

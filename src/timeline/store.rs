@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{
-    ConnectionTrait, EntityTrait, FromQueryResult, IntoActiveModel, Statement, Value, sea_query::OnConflict,
+    ConnectionTrait, EntityTrait, FromQueryResult, IntoActiveModel, QueryTrait, Statement, Value, sea_query::OnConflict,
 };
 use uuid::Uuid;
 
@@ -13,7 +13,10 @@ use super::{
     kind::{TYPES, TimelineType, bits},
 };
 use crate::{
-    database::list::{BOUND, Position},
+    database::{
+        Transaction,
+        list::{BOUND, Position},
+    },
     error::{Error, Result},
     values::Tenant,
 };
@@ -21,18 +24,14 @@ use crate::{
 /// Maximum number of rows per INSERT: databases limit the number of parameters.
 const ROWS: usize = 500;
 
-/// Writes items, but those that are there.
-///
-/// # Errors
-/// A database error.
+/// Writes items at the end of the transaction, but those that are there.
 #[expect(clippy::disallowed_methods, reason = "items are written here and nowhere else")]
-pub(crate) async fn write(db: &impl ConnectionTrait, items: Vec<Model>) -> Result<()> {
+pub(crate) fn write(transaction: &Transaction, items: &[Model]) {
     for items in items.chunks(ROWS) {
         let rows = items.iter().map(|item| item.clone().into_active_model());
         let kept = OnConflict::new().do_nothing().to_owned();
-        Entity::insert_many(rows).on_conflict(kept).exec_without_returning(db).await?;
+        transaction.insert_at_end(Entity::insert_many(rows).on_conflict(kept).into_query());
     }
-    Ok(())
 }
 
 /// The place of an item in the timeline of its customer.

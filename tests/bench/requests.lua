@@ -1,5 +1,6 @@
--- What wrk sends: MODE creates, gets or lists customers with a phone number and an e-mail address, or gets PATHNAME (path), or
--- walks each of PATHS, in turn (reads). With COUNT, each thread stops after that many, and the 99th percentile in microseconds is written in place of the rate.
+-- What wrk sends: MODE creates, gets, changes (patch) or lists customers with a phone number and an e-mail address, or does all of
+-- these (mixed: of twenty requests fifteen gets, three lists, a change and a create), or gets PATHNAME (path), or
+-- walks each of PATHS, in turn (reads). Where there are TENANTS, they come in turn; IDS are those of the first of them, then of the next. With COUNT, each thread stops after that many, and the 99th percentile in microseconds is written in place of the rate.
 local mode, token = os.getenv("MODE"), os.getenv("TOKEN")
 local limit, tenant = tonumber(os.getenv("COUNT")), os.getenv("TENANT")
 local threads = 0
@@ -15,6 +16,8 @@ function init()
   for id in (os.getenv("IDS") or ""):gmatch("%S+") do ids[#ids + 1] = id end
   headers = { ["Authorization"] = "Bearer " .. token, ["Content-Type"] = "application/json" }
   if tenant then headers["X-Tenant-Id"] = tenant end
+  tenants = {}
+  for name in (os.getenv("TENANTS") or ""):gmatch("%S+") do tenants[#tenants + 1] = name end
   paths, cursors = {}, {}
   for path in (os.getenv("PATHS") or ""):gmatch("%S+") do paths[#paths + 1] = path end
   answered = 0
@@ -37,9 +40,22 @@ if mode == "reads" then
   end
 end
 
+-- What is mixed, in turn: by the number of the request.
+local function part()
+  if mode ~= "mixed" then return mode end
+  local turn = count % 20
+  if turn < 15 then return "get" elseif turn < 18 then return "list" elseif turn < 19 then return "patch" end
+  return "create"
+end
+
 function request()
   count = count + 1
-  if mode == "get" then return wrk.format("GET", "/customers/" .. ids[count % #ids + 1], headers) end
+  local mode = part()
+  local some = (count + number * 997) % math.max(#ids, 1)
+  local some_id = ids[some + 1]
+  if #tenants > 0 then headers["X-Tenant-Id"] = tenants[math.floor(some * #tenants / math.max(#ids, 1)) + 1] end
+  headers["X-Request-ID"] = nil
+  if mode == "get" then return wrk.format("GET", "/customers/" .. some_id, headers) end
   if mode == "reads" then
     local path = count % #paths + 1
     headers["X-Request-ID"] = path
@@ -48,6 +64,9 @@ function request()
   if mode == "path" then return wrk.format("GET", os.getenv("PATHNAME"), headers) end
   if mode == "list" then return wrk.format("GET", "/customers?pageSize=20", headers) end
   headers["X-Request-ID"] = os.getenv("ROUND") .. "-" .. number .. "-" .. count
+  if mode == "patch" then
+    return wrk.format("PATCH", "/customers/" .. some_id, headers, string.format('{"name": "Acme %d"}', count))
+  end
   -- Numbers come in no order, as people's do: an index over ascending ones would be unusually cheap.
   local some = (count * 48271 + number * 7919) % 99999989
   local body = string.format('{"name": "Acme", "contactPhone": "138%08d", "contactEmail": "%d@example.com"}', some, some)

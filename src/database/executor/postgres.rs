@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     database::{
+        at_end::AtEnd,
         connect::planning,
         deadline::Deadline,
         fault::driver_error,
@@ -148,10 +149,11 @@ impl PostgresExecutor {
         drop(waiting.take());
         let mut span = database_span("transaction", DbBackend::Postgres);
 
+        let at_end = AtEnd::new(&connection.statements);
         let connection = Arc::new(Mutex::new(connection));
         let (backend, steps) = (DbBackend::Postgres, Arc::clone(&self.steps));
-        let transaction = Transaction { connection: Arc::clone(&connection), backend, deadline, steps };
-        let outcome = match span.around(work(&transaction)).await {
+        let transaction = Transaction { connection: Arc::clone(&connection), backend, deadline, steps, at_end };
+        let outcome = match span.around(to_its_end(work, &transaction)).await {
             Ok(_) if deadline.has_passed() => Err(Error::unavailable("the change took too long")),
             outcome => outcome,
         };
@@ -212,6 +214,15 @@ impl AttemptError {
     fn of(error: Error) -> Self {
         if error.is_contention() { Self::Contention(error) } else { Self::Final(error) }
     }
+}
+
+/// Runs work, and what it left to its end.
+async fn to_its_end<T>(work: &impl UnitOfWork<T>, transaction: &Transaction) -> Result<T> {
+    let value = work(transaction).await?;
+    for statement in transaction.at_end.take(transaction.backend) {
+        transaction.execute_at_end(&statement).await?;
+    }
+    Ok(value)
 }
 
 /// That too many wait for a connection says nothing of the database.

@@ -3,7 +3,7 @@
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use futures_util::FutureExt;
-use sea_orm::DbBackend;
+use sea_orm::{DbBackend, Statement};
 use tokio::{
     sync::{Mutex, MutexGuard},
     time::Instant,
@@ -12,22 +12,30 @@ use tokio::{
 use super::DISK_TIMEOUT;
 use crate::{
     database::{
-        deadline::Deadline, executor::unit_of_work::UnitOfWork, pool::PooledConnection, steps::Steps,
-        transaction::Transaction,
+        at_end::AtEnd, deadline::Deadline, executor::unit_of_work::UnitOfWork, pool::PooledConnection,
+        statements::Statements, steps::Steps, transaction::Transaction,
     },
     error::{Error, Result},
 };
 
+/// Begins a transaction, and in it the savepoint of the first unit of work.
+pub(super) const BEGIN: &str = "BEGIN IMMEDIATE; SAVEPOINT unit_of_work";
+
+/// Keeps what a unit of work did, and begins the savepoint of the next one.
+const NEXT: &str = "RELEASE unit_of_work; SAVEPOINT unit_of_work";
+
 /// An open transaction, and the units of work in it.
 pub(super) struct Group {
     connection: Arc<Mutex<PooledConnection>>,
+    statements: Arc<Statements>,
     steps: Arc<Steps>,
 }
 
 impl Group {
-    /// The connection is in a transaction.
+    /// The connection is in a transaction that was begun by [`BEGIN`].
     pub(super) fn new(connection: PooledConnection, steps: Arc<Steps>) -> Self {
-        Self { connection: Arc::new(Mutex::new(connection)), steps }
+        let statements = Arc::clone(&connection.statements);
+        Self { connection: Arc::new(Mutex::new(connection)), statements, steps }
     }
 
     /// Runs a unit of work in a savepoint of its own. Whether one that returned is committed, the group decides.
@@ -35,22 +43,34 @@ impl Group {
         if deadline.has_passed() {
             return Err(Error::unavailable("the change waited for too long"));
         }
-        self.step("SAVEPOINT unit_of_work").await?;
-        let connection = Arc::clone(&self.connection);
-        let steps = Arc::clone(&self.steps);
-        let transaction = Transaction { connection, backend: DbBackend::Sqlite, deadline, steps };
+        let (connection, steps) = (Arc::clone(&self.connection), Arc::clone(&self.steps));
+        let (backend, at_end) = (DbBackend::Sqlite, AtEnd::new(&self.statements));
+        let transaction = Transaction { connection, backend, deadline, steps, at_end };
         let outcome = AssertUnwindSafe(work(&transaction)).catch_unwind().await;
-        match outcome.unwrap_or_else(|_| Err(Error::internal("a change panicked"))) {
-            Ok(value) => self.step("RELEASE unit_of_work").await.map(|()| value),
-            Err(refused) => {
-                let mut connection = self.connection().await;
-                if connection.is_trusted() {
-                    let sql = "ROLLBACK TO unit_of_work; RELEASE unit_of_work";
-                    connection.execute_text(sql, Instant::now() + DISK_TIMEOUT).await?;
-                }
-                Err(refused)
+        let outcome = match outcome.unwrap_or_else(|_| Err(Error::internal("a change panicked"))) {
+            Ok(value) => self.keep(&transaction).await.map(|()| value),
+            Err(refused) => Err(refused),
+        };
+        if outcome.is_err() {
+            let mut connection = self.connection().await;
+            if connection.is_trusted() {
+                connection.execute_text("ROLLBACK TO unit_of_work", Instant::now() + DISK_TIMEOUT).await?;
             }
         }
+        outcome
+    }
+
+    /// Runs what a unit of work left to its end, and has the next one begin behind it, in one turn with SQLite's thread.
+    async fn keep(&self, transaction: &Transaction) -> Result<()> {
+        let mut statements = transaction.at_end.take(DbBackend::Sqlite);
+        match statements.last_mut() {
+            Some(last) => last.sql = format!("{}; {NEXT}", last.sql),
+            None => statements.push(Statement::from_string(DbBackend::Sqlite, NEXT)),
+        }
+        for statement in statements {
+            transaction.execute_at_end(&statement).await?;
+        }
+        Ok(())
     }
 
     /// Its connection, to commit it or roll it back.
@@ -61,9 +81,5 @@ impl Group {
     /// Whether it may still be committed.
     pub(super) async fn is_sound(&self) -> bool {
         self.connection().await.is_trusted()
-    }
-
-    async fn step(&self, sql: &str) -> Result<()> {
-        Ok(self.connection().await.step(sql, Instant::now() + DISK_TIMEOUT, &self.steps).await?)
     }
 }

@@ -7,7 +7,13 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval},
 };
 
-use super::{DISK_TIMEOUT, LOCKED, group::Group, maintenance::Maintenance, queue::WorkQueue, queued_work::QueuedWork};
+use super::{
+    DISK_TIMEOUT, LOCKED,
+    group::{self, Group},
+    maintenance::Maintenance,
+    queue::WorkQueue,
+    queued_work::QueuedWork,
+};
 use crate::{
     database::{fault::db_error, party::Party, pool::PooledConnection, steps::Steps},
     error::{Error, Result},
@@ -155,8 +161,7 @@ impl Writer {
     async fn begin(&mut self) -> Result<Option<PooledConnection>> {
         let mut connection = self.maintenance.connection().await?;
         loop {
-            let Err(error) = connection.begin("BEGIN IMMEDIATE", Instant::now() + DISK_TIMEOUT, &self.steps).await
-            else {
+            let Err(error) = connection.begin(group::BEGIN, Instant::now() + DISK_TIMEOUT, &self.steps).await else {
                 self.stay_in_place(&mut connection).await?;
                 return Ok(Some(connection));
             };
