@@ -375,8 +375,9 @@ bench-traces: ## Measure requests with traces against without, as ratios (needs 
 ##@ To deliver
 
 .PHONY: verify
-verify: check ## Check the delivery: its documents, and that the contract is what is served
-	delivery/verify
+verify: check build ## Check, and verify by requests what the platform asks of a cell (also on PostgreSQL, where it answers)
+	$(CRM) verify
+	@! .ci/answers "$$TEST_POSTGRES_URL" 5432 || $(CRM) verify --database "$$TEST_POSTGRES_URL"
 
 .PHONY: release-contract
 release-contract: build ## Freeze the contracts and keep them in openapi/released: no later one may break them

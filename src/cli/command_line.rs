@@ -8,7 +8,7 @@ use rustix::{fs::Mode, process::umask};
 
 use super::{
     audit, config, contract, copy, demo, doctor, healthcheck, inbound, keygen, keys, manual, migrate, openapi, outbox,
-    privacy, relay, report, retention, search, seed, serve, token, variables, version,
+    privacy, relay, report, retention, search, seed, serve, token, variables, verify, version,
 };
 use crate::{
     config::Config,
@@ -73,6 +73,8 @@ enum Command {
     /// Erase personal data
     #[command(subcommand)]
     Privacy(privacy::Task),
+    /// Verify by requests what the platform asks of a cell: on an instance of its own, or on a running service
+    Verify(verify::VerifyArgs),
     /// Look over everything that the service depends on, and say what to do about each
     Doctor(doctor::DoctorArgs),
     /// Write invented customers into the configured database, by requests like anybody's
@@ -160,6 +162,7 @@ fn run(command: Command, stderr: &StandardError) -> Result<ExitCode, Box<dyn Err
         // Taken while no other thread can read the environment: what was handed over is removed from it.
         Command::Serve => wait(serve::run(log_all()?, ListenFd::from_env())),
         Command::Demo(args) => wait(demo::run(&args, stderr)),
+        Command::Verify(args) => wait(verify::run(args, stderr)),
         Command::Migrate(direction) => wait(migrate::run(&log_warnings()?, direction)),
         Command::Openapi => openapi::openapi(),
         Command::Asyncapi => openapi::asyncapi(),

@@ -8,6 +8,7 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     app::App,
@@ -74,18 +75,25 @@ pub(super) struct StopSignal {
     interrupt: Signal,
     terminate: Signal,
     hangup: Option<Signal>,
+    /// Whoever in this process ends it, as a signal would.
+    asked: CancellationToken,
 }
 
 impl StopSignal {
     /// Starts listening.
     pub(super) fn listen() -> io::Result<Self> {
         let (interrupt, terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-        Ok(Self { interrupt, terminate, hangup: None })
+        Ok(Self { interrupt, terminate, hangup: None, asked: CancellationToken::new() })
     }
 
     /// Starts listening, also for the end of the terminal.
     pub(super) fn listen_with_hangup() -> io::Result<Self> {
         Ok(Self { hangup: Some(signal(SignalKind::hangup())?), ..Self::listen()? })
+    }
+
+    /// Listens to somebody in this process too.
+    pub(super) fn or_asked(self, asked: CancellationToken) -> Self {
+        Self { asked, ..self }
     }
 
     /// Waits for the next signal.
@@ -100,6 +108,7 @@ impl StopSignal {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
             _ = hangup => {}
+            () = self.asked.cancelled() => {}
         }
     }
 }

@@ -28,6 +28,7 @@ mod serve;
 mod service_manager;
 mod token;
 mod variables;
+mod verify;
 mod version;
 
 pub use command_line::main;

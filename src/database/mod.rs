@@ -28,6 +28,7 @@
 //! | [`statistics`] | what SQLite's planner knows of the tables |
 //! | [`copy`] | all data, from SQLite to PostgreSQL or back |
 //! | [`vacuum`] | removing deleted data from the files |
+//! | [`scratch`] | a database on PostgreSQL for a while |
 //! | [`tenancy`], [`read`], [`decode`] | how a query stays within its tenant · how a row is read · what may be damaged |
 
 pub mod connect;
@@ -57,6 +58,7 @@ pub mod read;
 mod reader;
 mod retry;
 pub mod roles;
+pub mod scratch;
 pub mod search;
 mod span;
 mod statements;

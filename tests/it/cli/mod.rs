@@ -11,3 +11,4 @@ mod pipes;
 mod replay;
 mod seed;
 mod startup;
+mod verify;

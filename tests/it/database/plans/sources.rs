@@ -40,6 +40,8 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("database/copy/tables.rs", "asks the database for its tables"),
     ("database/copy/target.rs", "empties and completes a copy, which nothing else works on"),
     ("database/copy/rows.rs", "reads whole tables by their keys, while nobody writes to them"),
+    ("database/scratch.rs", "makes and drops a database of its own, for `crm verify`"),
+    ("verify/stored.rs", "looks through all of a small database of its own, for `crm verify`"),
     ("database/vacuum.rs", "rewrites the files, when an operator asks for it"),
     ("database/transaction.rs", "passes statements on"),
     ("database/reader.rs", "passes statements on"),
