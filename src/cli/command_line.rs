@@ -7,8 +7,8 @@ use listenfd::ListenFd;
 use rustix::{fs::Mode, process::umask};
 
 use super::{
-    audit, config, contract, copy, demo, doctor, healthcheck, inbound, keygen, keys, manual, migrate, openapi, outbox,
-    privacy, relay, report, retention, search, seed, serve, token, variables, verify, version,
+    audit, backup, config, contract, copy, demo, doctor, healthcheck, inbound, keygen, keys, manual, migrate, openapi,
+    outbox, privacy, relay, report, restore, retention, search, seed, serve, token, variables, verify, version,
 };
 use crate::{
     config::Config,
@@ -81,6 +81,10 @@ enum Command {
     Seed(seed::SeedArgs),
     /// Copy all data from SQLite to PostgreSQL or back, and compare it row by row; writes to the source are refused meanwhile
     Copy(copy::CopyArgs),
+    /// Back up the SQLite database while it is served, verified and without its keys
+    Backup(backup::BackupArgs),
+    /// Restore a backup of the SQLite database, verified, in one step
+    Restore(restore::RestoreArgs),
     /// Manage what text is found by
     #[command(subcommand)]
     Search(search::Task),
@@ -179,6 +183,8 @@ fn run(command: Command, stderr: &StandardError) -> Result<ExitCode, Box<dyn Err
         Command::Doctor(args) => wait(doctor::run(log_warnings()?, args)),
         Command::Seed(args) => wait(seed::run(log_warnings()?, args)),
         Command::Copy(args) => wait(copy::run(log_warnings()?, args)),
+        Command::Backup(args) => wait(backup::run(log_warnings()?, args)),
+        Command::Restore(args) => wait(restore::run(log_warnings()?, args)),
         Command::Search(task) => wait(search::run(log_warnings()?, task)),
         Command::Report(task) => wait(report::run(log_warnings()?, task)),
         Command::Retention(task) => wait(retention::run(log_warnings()?, task)),

@@ -27,10 +27,12 @@
 //! | [`search`] | the index by which text is found |
 //! | [`statistics`] | what SQLite's planner knows of the tables |
 //! | [`copy`] | all data, from SQLite to PostgreSQL or back |
+//! | [`backup`] | backups of the SQLite file |
 //! | [`vacuum`] | removing deleted data from the files |
 //! | [`scratch`] | a database on PostgreSQL for a while |
 //! | [`tenancy`], [`read`], [`decode`] | how a query stays within its tenant · how a row is read · what may be damaged |
 
+pub mod backup;
 pub mod connect;
 mod connection;
 pub mod copy;

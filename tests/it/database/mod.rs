@@ -1,5 +1,6 @@
 //! SQLite and PostgreSQL: the schema, and the service while they fail.
 
+mod backups;
 mod copies;
 mod counts;
 mod disks;
