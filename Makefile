@@ -333,8 +333,8 @@ disks: ## Fill disks and let them fail under the running service (takes about th
 	cargo test $(FEATURES) --test it -- --include-ignored --nocapture --test-threads=1 database::disks::
 
 .PHONY: outages
-outages: ## Freeze, cut off, lock and restart a PostgreSQL of its own under the service (takes about six minutes)
-	cargo test $(FEATURES) --test it -- --include-ignored --nocapture --test-threads=1 database::outages:: database::hot_rows:: database::pooler::
+outages: ## Freeze, cut off, lock and restart a PostgreSQL of its own under the service, and fail over to a standby (takes about seven minutes)
+	cargo test $(FEATURES) --test it -- --include-ignored --nocapture --test-threads=1 database::outages:: database::hot_rows:: database::pooler:: database::replicas::
 
 .PHONY: hostile
 hostile: ## Attack a release build, which has to answer `/health` within a second all the time (takes about three minutes, and the build)

@@ -41,7 +41,7 @@ pub(super) async fn run(config: Config, handed_over: ListenFd) -> ExitOutcome {
     say_what_is_trusted(&config);
     key_registry::check_source(&config)?;
     let mut stop_signal = StopSignal::listen()?;
-    let connections = most_connections(config.database_connections);
+    let connections = most_connections(config.database_sessions());
     let address = config.address();
     let taken = |error| format!("cannot listen on {address}: {error}");
     let port = take_port(address, handed_over).map_err(taken)?;

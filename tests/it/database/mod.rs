@@ -13,6 +13,7 @@ mod outages;
 mod plans;
 mod pooler;
 mod postgres;
+mod replicas;
 mod roles;
 mod rolling;
 mod storage;
