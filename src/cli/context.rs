@@ -64,6 +64,19 @@ pub(super) async fn interruptible<T>(
     }
 }
 
+/// Does a piece of work that comes to an end by itself soon after `stop` is cancelled, which a signal does.
+pub(super) async fn until_signalled<T>(stop: &CancellationToken, work: impl Future<Output = T>) -> io::Result<T> {
+    let mut signal = StopSignal::listen()?;
+    tokio::pin!(work);
+    tokio::select! {
+        outcome = &mut work => Ok(outcome),
+        () = signal.received() => {
+            stop.cancel();
+            Ok(work.await)
+        }
+    }
+}
+
 /// A bar that shows how much of a long piece of work is done, on a terminal alone; `what` is counted.
 pub(super) fn progress_bar(total: u64, what: &str) -> Result<ProgressBar, Box<dyn StdError + Send + Sync>> {
     let style = ProgressStyle::with_template(&format!("{{bar:40}} {{pos}} of {{len}} {what}, {{eta}} left"))?;

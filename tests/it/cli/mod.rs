@@ -1,5 +1,6 @@
 //! The binary: its commands, its start and its end.
 
+mod audit;
 mod commands;
 mod contracts;
 mod crash;
