@@ -164,7 +164,7 @@ fn run(command: Command, stderr: &StandardError) -> Result<ExitCode, Box<dyn Err
     let outcome = match command {
         Command::Contract(task) => return wait(contract::run(task)),
         // Taken while no other thread can read the environment: what was handed over is removed from it.
-        Command::Serve => wait(serve::run(log_all()?, ListenFd::from_env())),
+        Command::Serve => wait(serve::run(log_all()?, ListenFd::from_env(), stderr)),
         Command::Demo(args) => wait(demo::run(&args, stderr)),
         Command::Verify(args) => wait(verify::run(args, stderr)),
         Command::Migrate(direction) => wait(migrate::run(&log_warnings()?, direction)),
@@ -175,7 +175,7 @@ fn run(command: Command, stderr: &StandardError) -> Result<ExitCode, Box<dyn Err
         Command::Healthcheck => wait(healthcheck::run(Config::endpoint()?)),
         Command::Keygen(purpose) => keygen::run(purpose),
         Command::Keys(task) => wait(keys::run(log_warnings()?, task)),
-        Command::Relay => wait(relay::run(log_all()?)),
+        Command::Relay => wait(relay::run(log_all()?, stderr)),
         Command::Outbox(task) => wait(outbox::run(log_warnings()?, task)),
         Command::Inbound(task) => wait(inbound::run(log_warnings()?, task)),
         Command::Audit(task) => wait(audit::run(log_warnings()?, task)),
