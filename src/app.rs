@@ -221,7 +221,7 @@ impl App {
         id: Uuid,
         known: &IfNoneMatch,
     ) -> Result<Current<V>> {
-        let database = self.database().read_for(caller.tenant());
+        let database = self.database().read_recent(caller.tenant(), &caller.recency);
         // Looked for first: what is cleared later was not when the row was read, or the tag says so.
         let has_changed = known.names_tags() && is_being_cleared::<V::Entity>(&database, caller.tenant(), id).await?;
         let mut row = database.one::<V::Entity>(caller.tenant(), id).await?;

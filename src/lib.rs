@@ -63,4 +63,6 @@ pub mod service;
 
 pub mod demo;
 
+pub mod verify;
+
 pub mod cli;

@@ -79,7 +79,7 @@ impl AuditLogsApi {
             to: to.0,
         };
         let page = after.page(&cipher, caller.tenant(), page.0, page_size.0)?;
-        let database = database.read_for(caller.tenant());
+        let database = database.read_recent(caller.tenant(), &caller.recency);
         let entries = store::list(&database, caller.tenant(), filter, page.slice.clone(), total.0).await?;
         Ok(Found(page.answer(&cipher, entries, AuditLog::from_row)?))
     }

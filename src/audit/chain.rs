@@ -12,6 +12,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Statement};
 use sha2::{Digest, Sha256};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
@@ -170,12 +171,47 @@ pub async fn verify(database: &Database) -> Result<Vec<Verdict>> {
 /// # Errors
 /// A database error.
 pub async fn verify_with(database: &Database, progress: &(dyn Fn(u64) + Sync)) -> Result<Vec<Verdict>> {
+    Ok(verify_from(database, None, progress, &CancellationToken::new()).await?.0)
+}
+
+/// The entry of a tenant's trail up to which it was verified: its number and its hash.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reached {
+    /// The tenant.
+    pub tenant: String,
+    /// The number; 0 where nothing of this trail was verified.
+    pub number: i64,
+    /// The hash, which what follows is verified against.
+    pub hash: String,
+}
+
+/// The same from an entry on that was reached before, until `stop` is cancelled: then it says how far it came. What retention
+/// has deleted since is left out.
+///
+/// # Errors
+/// Invalid, if there is nothing of that tenant; a database error.
+pub async fn verify_from(
+    database: &Database,
+    from: Option<&Reached>,
+    progress: &(dyn Fn(u64) + Sync),
+    stop: &CancellationToken,
+) -> Result<(Vec<Verdict>, Option<Reached>)> {
     let snapshot = database.snapshot().await?;
-    let mut verdicts = Vec::new();
-    for tenant in tenants(&snapshot).await? {
-        verdicts.push(verify_tenant(&snapshot, &tenant, progress).await?);
+    let all = tenants(&snapshot).await?;
+    let is_first = |tenant: &Tenant| from.is_none_or(|from| from.tenant == tenant.as_str());
+    if !all.is_empty() && !all.iter().any(is_first) {
+        return Err(Error::invalid("there is nothing of this tenant"));
     }
-    Ok(verdicts)
+    let mut verdicts = Vec::new();
+    for tenant in all.iter().skip_while(|tenant| !is_first(tenant)) {
+        let from = from.filter(|from| from.tenant == tenant.as_str());
+        let (verdict, reached) = verify_tenant(&snapshot, tenant, from, progress, stop).await?;
+        verdicts.push(verdict);
+        if reached.is_some() {
+            return Ok((verdicts, reached));
+        }
+    }
+    Ok((verdicts, None))
 }
 
 /// Every tenant that any table of the audit trail mentions.
@@ -187,14 +223,27 @@ async fn tenants(db: &Transaction) -> Result<Vec<Tenant>> {
     rows.iter().map(|row| Ok(Tenant::stored(row.try_get_by_index(0)?))).collect()
 }
 
-async fn verify_tenant(db: &Transaction, tenant: &Tenant, progress: &(dyn Fn(u64) + Sync)) -> Result<Verdict> {
+/// Verifies a tenant's trail; stopped, it says how far it came.
+async fn verify_tenant(
+    db: &Transaction,
+    tenant: &Tenant,
+    from: Option<&Reached>,
+    progress: &(dyn Fn(u64) + Sync),
+    stop: &CancellationToken,
+) -> Result<(Verdict, Option<Reached>)> {
     let head = heads::Entity::of(tenant).all(db).await?.pop();
     let mut faults = Vec::new();
-    let (mut sequence, mut hash) =
-        head.as_ref().map_or((0, String::new()), |head| (head.purged_sequence, head.purged_hash.clone()));
-    let mut verified = 0;
-    let mut after = i64::MIN;
+    let begin = head.as_ref().map_or((0, String::new()), |head| (head.purged_sequence, head.purged_hash.clone()));
+    let from = from.filter(|from| from.number > begin.0);
+    let (mut after, (mut sequence, mut hash)) =
+        from.map_or((i64::MIN, begin), |from| (from.number, (from.number, from.hash.clone())));
+    let (name, mut verified) = (tenant.as_str().to_owned(), 0);
     loop {
+        if stop.is_cancelled() {
+            let reached = Reached { tenant: name.clone(), number: sequence, hash: hash.clone() };
+            let verdict = Verdict { tenant: name, verified, waiting: 0, head: (sequence, hash), faults };
+            return Ok((verdict, Some(reached)));
+        }
         let links = chain::Entity::of(tenant).filter(chain::Column::Sequence.gt(after));
         let links = links.order_by_asc(chain::Column::Sequence).limit(BATCH).all(db).await?;
         let Some(last) = links.last() else { break };
@@ -231,7 +280,7 @@ async fn verify_tenant(db: &Transaction, tenant: &Tenant, progress: &(dyn Fn(u64
         faults.push(format!("entry {id} {fault}"));
     }
     let waiting = sea_orm::PaginatorTrait::count(queue::Entity::of(tenant), db).await?;
-    Ok(Verdict { tenant: tenant.as_str().to_owned(), verified, waiting, head: (sequence, hash), faults })
+    Ok((Verdict { tenant: name, verified, waiting, head: (sequence, hash), faults }, None))
 }
 
 /// The entries with these ids. An unreadable one is reported as a fault and does not keep the others from being

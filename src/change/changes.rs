@@ -15,7 +15,7 @@ use super::{
 use crate::{
     audit::{AuditQueue, entry},
     database::{Database, Transaction, horizon::HorizonKeeper},
-    error::Result,
+    error::{ErrorKind, Result},
     events::{EventSignal, outbox},
     http::reply::Tagged,
     pii::{PiiCipher, PiiView},
@@ -58,10 +58,11 @@ impl Changes {
         F: for<'c, 't> Fn(&'c mut Change<'t>) -> BoxFuture<'c, Result<T>> + Send + Sync + 'static,
     {
         let ((_, resource), tenant) = (intent.resource, intent.actor.tenant.clone());
+        let recency = intent.recency.clone();
         let shared = Arc::new((self.clone(), intent, apply));
-        let (value, marked, readings) = self
+        let outcome = self
             .database
-            .transact_for(&tenant, resource, move |transaction: &Transaction| {
+            .transact_for(&tenant, resource, &recency, move |transaction: &Transaction| {
                 let shared = Arc::clone(&shared);
                 async move {
                     let (changes, intent, apply) = &*shared;
@@ -75,7 +76,14 @@ impl Changes {
                 }
                 .boxed()
             })
-            .await?;
+            .await;
+        if let Err(error) = &outcome
+            && matches!(error.kind(), ErrorKind::Duplicate | ErrorKind::PreconditionFailed)
+        {
+            // Whoever is told of what is there will want to read it.
+            self.database.note_position(&tenant, &recency).await;
+        }
+        let (value, marked, readings) = outcome?;
         self.events.committed();
         if marked {
             self.deleted.notify_one();

@@ -4,6 +4,7 @@ use uuid::Uuid;
 
 use crate::{
     auth::Actor,
+    database::Recency,
     http::{
         caller::{Caller, CanErase, CanWrite, Changing},
         precondition::IfMatch,
@@ -25,6 +26,8 @@ pub struct Intent {
     pub(super) idempotency: Idempotency,
     /// In which versions the resource may be changed.
     pub(super) only_if: IfMatch,
+    /// Where the caller is told how far the database had come.
+    pub(super) recency: Recency,
 }
 
 /// What keeps a change from being applied twice.
@@ -92,6 +95,7 @@ impl Intent {
             resource: (kind, id),
             idempotency: Idempotency::Inherent,
             only_if: IfMatch::default(),
+            recency: Recency::default(),
         }
     }
 
@@ -102,7 +106,7 @@ impl Intent {
     }
 
     fn of(caller: Caller<impl Changing>, kind: Kind, id: Uuid, idempotency: Idempotency) -> Self {
-        let Caller { actor, visibility, .. } = caller;
-        Self { visibility, idempotency, ..Self::on_behalf_of(actor, kind, id) }
+        let Caller { actor, visibility, recency, .. } = caller;
+        Self { visibility, idempotency, recency, ..Self::on_behalf_of(actor, kind, id) }
     }
 }

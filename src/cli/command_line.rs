@@ -7,8 +7,8 @@ use listenfd::ListenFd;
 use rustix::{fs::Mode, process::umask};
 
 use super::{
-    audit, config, contract, copy, demo, doctor, healthcheck, inbound, keygen, keys, manual, migrate, openapi, outbox,
-    privacy, relay, report, retention, search, seed, serve, token, variables, version,
+    audit, backup, config, contract, copy, demo, doctor, healthcheck, inbound, keygen, keys, manual, migrate, openapi,
+    outbox, privacy, relay, report, restore, retention, search, seed, serve, token, variables, verify, version,
 };
 use crate::{
     config::Config,
@@ -73,12 +73,18 @@ enum Command {
     /// Erase personal data
     #[command(subcommand)]
     Privacy(privacy::Task),
+    /// Verify by requests what the platform asks of a cell: on an instance of its own, or on a running service
+    Verify(verify::VerifyArgs),
     /// Look over everything that the service depends on, and say what to do about each
     Doctor(doctor::DoctorArgs),
     /// Write invented customers into the configured database, by requests like anybody's
     Seed(seed::SeedArgs),
     /// Copy all data from SQLite to PostgreSQL or back, and compare it row by row; writes to the source are refused meanwhile
     Copy(copy::CopyArgs),
+    /// Back up the SQLite database while it is served, verified and without its keys
+    Backup(backup::BackupArgs),
+    /// Restore a backup of the SQLite database, verified, in one step
+    Restore(restore::RestoreArgs),
     /// Manage what text is found by
     #[command(subcommand)]
     Search(search::Task),
@@ -158,8 +164,9 @@ fn run(command: Command, stderr: &StandardError) -> Result<ExitCode, Box<dyn Err
     let outcome = match command {
         Command::Contract(task) => return wait(contract::run(task)),
         // Taken while no other thread can read the environment: what was handed over is removed from it.
-        Command::Serve => wait(serve::run(log_all()?, ListenFd::from_env())),
+        Command::Serve => wait(serve::run(log_all()?, ListenFd::from_env(), stderr)),
         Command::Demo(args) => wait(demo::run(&args, stderr)),
+        Command::Verify(args) => wait(verify::run(args, stderr)),
         Command::Migrate(direction) => wait(migrate::run(&log_warnings()?, direction)),
         Command::Openapi => openapi::openapi(),
         Command::Asyncapi => openapi::asyncapi(),
@@ -168,7 +175,7 @@ fn run(command: Command, stderr: &StandardError) -> Result<ExitCode, Box<dyn Err
         Command::Healthcheck => wait(healthcheck::run(Config::endpoint()?)),
         Command::Keygen(purpose) => keygen::run(purpose),
         Command::Keys(task) => wait(keys::run(log_warnings()?, task)),
-        Command::Relay => wait(relay::run(log_all()?)),
+        Command::Relay => wait(relay::run(log_all()?, stderr)),
         Command::Outbox(task) => wait(outbox::run(log_warnings()?, task)),
         Command::Inbound(task) => wait(inbound::run(log_warnings()?, task)),
         Command::Audit(task) => wait(audit::run(log_warnings()?, task)),
@@ -176,6 +183,8 @@ fn run(command: Command, stderr: &StandardError) -> Result<ExitCode, Box<dyn Err
         Command::Doctor(args) => wait(doctor::run(log_warnings()?, args)),
         Command::Seed(args) => wait(seed::run(log_warnings()?, args)),
         Command::Copy(args) => wait(copy::run(log_warnings()?, args)),
+        Command::Backup(args) => wait(backup::run(log_warnings()?, args)),
+        Command::Restore(args) => wait(restore::run(log_warnings()?, args)),
         Command::Search(task) => wait(search::run(log_warnings()?, task)),
         Command::Report(task) => wait(report::run(log_warnings()?, task)),
         Command::Retention(task) => wait(retention::run(log_warnings()?, task)),

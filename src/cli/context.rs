@@ -8,6 +8,7 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     app::App,
@@ -63,6 +64,19 @@ pub(super) async fn interruptible<T>(
     }
 }
 
+/// Does a piece of work that comes to an end by itself soon after `stop` is cancelled, which a signal does.
+pub(super) async fn until_signalled<T>(stop: &CancellationToken, work: impl Future<Output = T>) -> io::Result<T> {
+    let mut signal = StopSignal::listen()?;
+    tokio::pin!(work);
+    tokio::select! {
+        outcome = &mut work => Ok(outcome),
+        () = signal.received() => {
+            stop.cancel();
+            Ok(work.await)
+        }
+    }
+}
+
 /// A bar that shows how much of a long piece of work is done, on a terminal alone; `what` is counted.
 pub(super) fn progress_bar(total: u64, what: &str) -> Result<ProgressBar, Box<dyn StdError + Send + Sync>> {
     let style = ProgressStyle::with_template(&format!("{{bar:40}} {{pos}} of {{len}} {what}, {{eta}} left"))?;
@@ -74,18 +88,25 @@ pub(super) struct StopSignal {
     interrupt: Signal,
     terminate: Signal,
     hangup: Option<Signal>,
+    /// Whoever in this process ends it, as a signal would.
+    asked: CancellationToken,
 }
 
 impl StopSignal {
     /// Starts listening.
     pub(super) fn listen() -> io::Result<Self> {
         let (interrupt, terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-        Ok(Self { interrupt, terminate, hangup: None })
+        Ok(Self { interrupt, terminate, hangup: None, asked: CancellationToken::new() })
     }
 
     /// Starts listening, also for the end of the terminal.
     pub(super) fn listen_with_hangup() -> io::Result<Self> {
         Ok(Self { hangup: Some(signal(SignalKind::hangup())?), ..Self::listen()? })
+    }
+
+    /// Listens to somebody in this process too.
+    pub(super) fn or_asked(self, asked: CancellationToken) -> Self {
+        Self { asked, ..self }
     }
 
     /// Waits for the next signal.
@@ -100,6 +121,7 @@ impl StopSignal {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
             _ = hangup => {}
+            () = self.asked.cancelled() => {}
         }
     }
 }

@@ -31,7 +31,7 @@ pub(super) async fn run(config: Config, CopyArgs { from, to, restart }: CopyArgs
     let url = |option: &str, url: &str| url.parse::<DatabaseUrl>().map_err(|error| format!("{option} {error}"));
     let (from, to) = (url("--from", &from)?, url("--to", &to)?);
     interruptible(copy(&config, &from, &to, restart), "run the same again: it goes on where it was").await?;
-    check(&Config { database_url: to, migrate_url: None, ..config }).await
+    check(&Config { database_url: to, migrate_url: None, database_read_url: None, ..config }).await
 }
 
 /// Copies all rows, and compares them with the source.

@@ -71,7 +71,7 @@ pub(super) async fn run(args: &DemoArgs, stderr: &StandardError) -> ExitOutcome 
         filled = filled => filled?,
         () = stop_signal.received() => return forget(directory),
     };
-    let connections = most_connections(demo.config.database_connections);
+    let connections = most_connections(demo.config.database_sessions());
     let listener = port.listen().map_err(|error| cannot_listen(address, &error))?;
     let begun = begin(&app, connections);
     let addresses = (listener.address()?, begun.private.as_ref().map(PrivateListener::address));

@@ -2,6 +2,7 @@
 //! `variables` writes the list of variables for people.
 
 mod audit;
+mod backup;
 mod command_line;
 mod config;
 mod context;
@@ -21,6 +22,7 @@ mod privacy;
 mod relay;
 mod replay;
 mod report;
+mod restore;
 mod retention;
 mod search;
 mod seed;
@@ -28,6 +30,7 @@ mod serve;
 mod service_manager;
 mod token;
 mod variables;
+mod verify;
 mod version;
 
 pub use command_line::main;

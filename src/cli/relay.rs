@@ -6,9 +6,10 @@ use crate::{
     config::Config,
     database,
     service::private::PrivateListener,
+    telemetry::StandardError,
 };
 
-pub(super) async fn run(config: Config) -> ExitOutcome {
+pub(super) async fn run(config: Config, stderr: &StandardError) -> ExitOutcome {
     if config.events_url.is_none() {
         return Err("CRM_EVENTS_URL: is needed, it names the broker".into());
     }
@@ -27,6 +28,7 @@ pub(super) async fn run(config: Config) -> ExitOutcome {
             return Ok(());
         }
     };
+    stderr.counted_by(app.metrics().upkeep.log_lines_dropped.clone());
     let private = PrivateListener::start(&app);
     let background = Background::relay(&app);
     tracing::info!("relaying");

@@ -5,7 +5,7 @@ use clap::{Args, value_parser};
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio_util::sync::CancellationToken;
 
-use super::context::{ExitOutcome, StopSignal, fault, open_database, print};
+use super::context::{ExitOutcome, fault, open_database, print, until_signalled};
 use crate::{
     broker::{self, Broker},
     config::Config,
@@ -70,18 +70,8 @@ async fn send(database: &Database, broker: &dyn Broker, selection: Selection, ar
         bar.set_message(position.to_string());
         bar.set_position(sent);
     };
-    let (mut signal, stop) = (StopSignal::listen()?, CancellationToken::new());
-    let report = {
-        let replaying = relay::replay(database, broker, &plan, &progress, &stop);
-        tokio::pin!(replaying);
-        tokio::select! {
-            report = &mut replaying => report,
-            () = signal.received() => {
-                stop.cancel();
-                replaying.await
-            }
-        }
-    };
+    let stop = CancellationToken::new();
+    let report = until_signalled(&stop, relay::replay(database, broker, &plan, &progress, &stop)).await?;
     bar.finish_and_clear();
     let report = report.map_err(|error| {
         let reached = bar.message();

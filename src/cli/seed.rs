@@ -3,7 +3,7 @@
 use clap::{Args, value_parser};
 use tokio_util::sync::CancellationToken;
 
-use super::context::{ExitOutcome, StopSignal, check_schema, open, print, progress_bar};
+use super::context::{ExitOutcome, check_schema, open, print, progress_bar, until_signalled};
 use crate::{
     config::{Config, Masked, Secret},
     database,
@@ -37,21 +37,12 @@ pub(super) async fn run(config: Config, args: SeedArgs) -> ExitOutcome {
     let secret = Secret::generate()?;
     let app = open(config.for_own_requests(secret.clone()), database::COMMAND).await?;
     let bar = progress_bar(args.customers.into(), "customers")?;
-    let (mut signal, stop) = (StopSignal::listen()?, CancellationToken::new());
-    let written = {
-        let progress = |there: u32| bar.set_position(there.into());
-        let seeding = seed(&app, &secret, (&tenant, args.customers), &progress, &stop);
-        tokio::pin!(seeding);
-        tokio::select! {
-            written = &mut seeding => written,
-            () = signal.received() => {
-                stop.cancel();
-                seeding.await
-            }
-        }
-    };
+    let (stop, progress) = (CancellationToken::new(), |there: u32| bar.set_position(there.into()));
+    let seeding = seed(&app, &secret, (&tenant, args.customers), &progress, &stop);
+    let written = until_signalled(&stop, seeding).await?;
     bar.finish_and_clear();
     app.database().close().await?;
+    app.spans().finish().await;
     match written? {
         written if written < args.customers => {
             Err(format!("interrupted; {written} of {} customers are there: run it again to go on", args.customers)

@@ -33,15 +33,16 @@ use crate::{
         resources::{owned_tables, pii_tables, searched_tables},
         service,
     },
+    telemetry::StandardError,
     values::build::{COMMIT, CONTRACT_SHA256, VERSION},
 };
 
 /// Serves; at the socket that the service manager hands over, if it does.
-pub(super) async fn run(config: Config, handed_over: ListenFd) -> ExitOutcome {
+pub(super) async fn run(config: Config, handed_over: ListenFd, stderr: &StandardError) -> ExitOutcome {
     say_what_is_trusted(&config);
     key_registry::check_source(&config)?;
     let mut stop_signal = StopSignal::listen()?;
-    let connections = most_connections(config.database_connections);
+    let connections = most_connections(config.database_sessions());
     let address = config.address();
     let taken = |error| format!("cannot listen on {address}: {error}");
     let port = take_port(address, handed_over).map_err(taken)?;
@@ -54,6 +55,7 @@ pub(super) async fn run(config: Config, handed_over: ListenFd) -> ExitOutcome {
     };
     let listener = port.listen().map_err(taken)?;
     let address = listener.address()?;
+    stderr.counted_by(app.metrics().upkeep.log_lines_dropped.clone());
     let begun = begin(&app, connections);
     say_what_is_served(app.config(), address, connections);
     service_manager::tell(NotifyState::Ready);

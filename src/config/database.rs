@@ -44,6 +44,8 @@ pub enum Migrate {
 pub(super) struct Database {
     pub(super) data_dir: Option<PathBuf>,
     pub(super) url: Option<DatabaseUrl>,
+    /// Also `None` where it is not set.
+    pub(super) read_url: Option<DatabaseUrl>,
     pub(super) connections: Option<u16>,
     pub(super) pooler: Option<Pooler>,
     /// Also `None` where it is not set.
@@ -71,6 +73,16 @@ impl Database {
                 ),
                 str::parse,
             ),
+            read_url: env.secret(
+                SecretName { name: "CRM_DATABASE_READ_URL", file: "CRM_DATABASE_READ_URL_FILE" },
+                (
+                    "a streaming standby of the same PostgreSQL database, or several behind one address, where requests are read that \
+                     need not see the newest: see [Standbys](#standbys); as many connections again as read, not through a pooler that \
+                     shares sessions",
+                    FILE,
+                ),
+                postgres_url,
+            ),
             connections: env.value(
                 "CRM_DATABASE_CONNECTIONS",
                 "24",
@@ -91,7 +103,7 @@ impl Database {
                      PgBouncer",
                     FILE,
                 ),
-                migrate_url,
+                postgres_url,
             ),
             wait: env.value(
                 "CRM_DATABASE_WAIT",
@@ -109,8 +121,16 @@ impl Database {
     }
 
     pub(super) fn check(&self, env: &mut Variables<'_>) {
-        if let (Some(_), Some(DatabaseUrl::Sqlite(_))) = (&self.migrate_url, &self.url) {
+        if !matches!(self.url, Some(DatabaseUrl::Sqlite(_))) {
+            return;
+        }
+        if self.migrate_url.is_some() {
             env.mistake("CRM_MIGRATE_URL: is for a CRM_DATABASE_URL that begins with postgres://");
+        }
+        if self.read_url.is_some() {
+            env.mistake(
+                "CRM_DATABASE_READ_URL: is for a CRM_DATABASE_URL that begins with postgres://; SQLite has no standbys",
+            );
         }
     }
 }
@@ -147,7 +167,7 @@ fn pooler(text: &str) -> Result<Pooler, String> {
     }
 }
 
-fn migrate_url(text: &str) -> Result<DatabaseUrl, String> {
+fn postgres_url(text: &str) -> Result<DatabaseUrl, String> {
     match text.parse() {
         Ok(DatabaseUrl::Sqlite(_)) => Err("must begin with postgres://".to_owned()),
         url => url,

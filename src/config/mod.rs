@@ -91,6 +91,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The database.
     pub database_url: DatabaseUrl,
+    /// A standby of the same PostgreSQL database, where requests are read that need not see the newest.
+    pub database_read_url: Option<DatabaseUrl>,
     /// The maximum number of connections to PostgreSQL.
     pub database_connections: u16,
     /// What stands between the service and PostgreSQL.
@@ -232,6 +234,7 @@ impl Config {
             requests_in_flight: server.requests_in_flight?,
             data_dir: database.data_dir?,
             database_url: database.url?,
+            database_read_url: database.read_url,
             database_connections: database.connections?,
             database_pooler: database.pooler?,
             migrate_url: database.migrate_url,
@@ -277,6 +280,19 @@ impl Config {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         SocketAddr::new(self.host, self.port)
+    }
+
+    /// How many sessions the service may have on PostgreSQL servers: with those on a standby, as many as read the primary.
+    #[must_use]
+    pub fn database_sessions(&self) -> u16 {
+        let on_a_standby = self.database_read_url.as_ref().map_or(0, |_| self.reading_connections());
+        self.database_connections.saturating_add(on_a_standby)
+    }
+
+    /// How many of the connections to PostgreSQL read: one is the probe's, a third of the others.
+    #[must_use]
+    pub fn reading_connections(&self) -> u16 {
+        (self.database_connections.saturating_sub(1) / 3).max(1)
     }
 
     /// The database's address for migrations.

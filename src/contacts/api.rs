@@ -71,7 +71,7 @@ impl ContactsApi {
     ) -> Result<Found<List<Contact>>> {
         let (cipher, tenant) = (app.cipher(), caller.tenant());
         let page = listing.page(cipher, tenant)?;
-        let database = app.database().read_for(tenant);
+        let database = app.database().read_recent(tenant, &caller.recency);
         let lookups = SEALED.lookups(cipher, tenant, (phone.0.as_ref(), email.0.as_ref()))?;
         let mut searched = fields(&lookups);
         let mut criteria = store::Filter { lookups, is_primary: primary.0 }.criteria();

@@ -73,7 +73,7 @@ impl CustomersApi {
     ) -> Result<Found<List<Customer>>> {
         let (cipher, tenant) = (app.cipher(), caller.tenant());
         let page = listing.page(cipher, tenant)?;
-        let database = app.database().read_for(tenant);
+        let database = app.database().read_recent(tenant, &caller.recency);
         let lookups = SEALED.lookups(cipher, tenant, (phone.0.as_ref(), email.0.as_ref()))?;
         let mut searched = fields(&lookups);
         let filter = store::Filter { lookups, statuses: status.0, has_open_opportunities: open_opportunities.0 };

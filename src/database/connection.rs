@@ -22,6 +22,7 @@ use super::{
     fault::{Fault, db_error, driver_error},
     file::OpenConnection,
     pace::Pace,
+    position::Replayed,
     statements::Statements,
     steps::{Failure, Steps, injected_error},
 };
@@ -43,6 +44,8 @@ pub(super) struct Connection {
     pub(super) discarded: Option<watch::Receiver<u64>>,
     /// Who is told of its statements.
     pub(super) statements: Arc<Statements>,
+    /// What its server had replayed when it was asked, if it is a standby.
+    pub(super) replayed: Option<Replayed>,
 }
 
 enum Raw {
@@ -130,6 +133,7 @@ impl Connection {
             generation: 0,
             discarded: None,
             statements: Arc::default(),
+            replayed: None,
         }
     }
 

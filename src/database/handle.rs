@@ -2,28 +2,26 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use futures_util::future::BoxFuture;
 use sea_orm::{DbBackend, DbErr};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use super::{
-    at_end::AtEnd,
     connect::{Connector, SQLITE_READERS},
     deadline::{Deadline, REQUEST, timed_out},
     executor::{Executor, PostgresExecutor, Scope, SqliteExecutor, UnitOfWork},
     fault::db_error,
-    file::{DatabaseFile, not_in_place},
+    file::DatabaseFile,
     health::Health,
     party::Party,
     pool::Pool,
+    position::Recency,
     probe,
-    reader::{ReadSource, Reader},
-    span::database_span,
+    reader::{ReadSource, Reader, StandbyRead},
+    standby::{self, Standby},
     statements::Statements,
     steps::Steps,
     template::Templates,
-    transaction::Transaction,
     wal_guard::WalGuard,
 };
 use crate::{
@@ -35,16 +33,20 @@ use crate::{
 
 /// How long a database that does not answer may keep the service from ending.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long it may take to say how far the database is, where nothing depends on it.
+const NOTE: Duration = Duration::from_secs(2);
 
 /// The database of the service.
 pub struct Database {
-    reads: ReadSource,
+    pub(super) reads: ReadSource,
+    pub(super) standby: Option<Arc<Standby>>,
     executor: Executor,
-    time_limit: Duration,
-    health: Arc<Health>,
+    pub(super) time_limit: Duration,
+    pub(super) health: Arc<Health>,
     steps: Arc<Steps>,
     statements: Arc<Statements>,
-    probe: Option<JoinHandle<()>>,
+    /// What looks after PostgreSQL.
+    watches: Vec<JoinHandle<()>>,
 }
 
 impl Database {
@@ -95,7 +97,8 @@ impl Database {
             health: Arc::clone(&health),
             templates: Templates::default(),
         };
-        Ok(Self { reads, executor: Executor::Sqlite(executor), time_limit, health, steps, statements, probe: None })
+        let executor = Executor::Sqlite(executor);
+        Ok(Self { reads, standby: None, executor, time_limit, health, steps, statements, watches: Vec::new() })
     }
 
     async fn open_postgres(
@@ -109,17 +112,31 @@ impl Database {
         let deadline = Deadline::within(time_limit.min(REQUEST));
         let pooler = config.database_pooler;
         let connector = |read_only| Connector::postgres(url, pooler, time_limit, read_only).map_err(db_error);
-        // One connection is the probe's, a third of the others reads.
-        let connections = usize::from(config.database_connections) - 1;
-        let reading = (connections / 3).max(1);
-        let writing = connections - reading;
+        // One connection is the probe's.
+        let reading = usize::from(config.reading_connections());
+        let writing = usize::from(config.database_connections) - 1 - reading;
         let readers = Pool::new(connector(true)?, reading, &statements, &metrics.readers)?;
         let writers = Pool::new(connector(false)?, writing, &statements, &metrics.writers)?;
         drop(readers.get(&Party::Service, deadline.for_statements()).await?);
         let pools = [readers.clone(), writers.clone()];
-        let probe = tokio::spawn(probe::run(connector(false)?, pools, Arc::clone(&health)));
-        let executor =
-            PostgresExecutor::new(writers, writing, Arc::clone(&steps), Arc::clone(&health), metrics.clone());
+        let mut watches = vec![tokio::spawn(probe::run(connector(false)?, pools, Arc::clone(&health)))];
+        let standby = match &config.database_read_url {
+            // Its sessions are its own: what holds for the primary's pooler does not hold for it.
+            Some(DatabaseUrl::Postgres(url)) => {
+                let connector = Connector::postgres(url, Pooler::None, time_limit, true).map_err(db_error)?;
+                let pool = Pool::new(connector, reading, &statements, &metrics.standby_readers)?;
+                Some(Standby::new(pool, metrics.standby.clone()))
+            }
+            Some(DatabaseUrl::Sqlite(_)) | None => None,
+        };
+        watches.extend(standby.iter().map(|standby| standby::watch(standby, readers.clone())));
+        let executor = PostgresExecutor::new(
+            (writers, writing),
+            standby.clone(),
+            Arc::clone(&steps),
+            Arc::clone(&health),
+            metrics.clone(),
+        );
         let reads = ReadSource {
             pool: readers,
             backend: DbBackend::Postgres,
@@ -129,7 +146,7 @@ impl Database {
             templates: Templates::default(),
         };
         let executor = Executor::Postgres(Arc::new(executor));
-        Ok(Self { reads, executor, time_limit, health, steps, statements, probe: Some(probe) })
+        Ok(Self { reads, standby, executor, time_limit, health, steps, statements, watches })
     }
 
     /// Which database it is.
@@ -162,94 +179,36 @@ impl Database {
         self.reader(Party::Service)
     }
 
-    /// The same for a tenant's request: however many tenants read, each has its turn.
+    /// The same for a tenant's request that must see the newest: however many tenants read, each has its turn.
     #[must_use]
     pub fn read_for(&self, tenant: &Tenant) -> Reader<'_> {
         self.reader(tenant.into())
     }
 
+    /// The same for a tenant's request to which what is a moment old will do, unless it asks for more: a standby may answer it.
+    #[must_use]
+    pub fn read_recent(&self, tenant: &Tenant, recency: &Recency) -> Reader<'_> {
+        let standby = self.standby.as_deref().map(|standby| StandbyRead::new(standby, recency));
+        Reader { standby, ..self.reader(tenant.into()) }
+    }
+
     fn reader(&self, party: Party) -> Reader<'_> {
-        Reader { source: &self.reads, party, deadline: Deadline::within(self.time_limit) }
+        Reader { source: &self.reads, standby: None, party, deadline: Deadline::within(self.time_limit) }
     }
 
-    /// A read-only transaction for the service itself, that sees the database as it was at one instant.
-    ///
-    /// # Errors
-    /// A fault of the database.
-    pub async fn snapshot(&self) -> Result<Transaction> {
-        self.snapshot_of(&Party::Service, self.time_limit).await
-    }
-
-    /// The same for a tenant, which may read from it for this long. It holds one of the tenant's connections for reading until
-    /// it is dropped.
-    ///
-    /// # Errors
-    /// A fault of the database.
-    pub async fn snapshot_for(&self, tenant: &Tenant, time: Duration) -> Result<Transaction> {
-        self.snapshot_of(&tenant.into(), time).await
-    }
-
-    /// Reads what belongs together for a tenant's request: all that `read` reads is of one instant. It is called once more where
-    /// the connection turns out to be lost.
-    ///
-    /// # Errors
-    /// What `read` returned, or a fault of the database.
-    pub async fn at_one_instant<T, F>(&self, tenant: &Tenant, read: F) -> Result<T>
-    where
-        F: for<'t> Fn(&'t Transaction, &'t Tenant) -> BoxFuture<'t, Result<T>> + Send + Sync,
-    {
-        let deadline = Deadline::within(self.time_limit);
-        let outcome = match self.read_snapshot(tenant, deadline, &read).await {
-            Err(error) if error.kind() == ErrorKind::Unavailable && !deadline.has_passed() => {
-                self.read_snapshot(tenant, deadline, &read).await
-            }
-            outcome => outcome,
-        };
-        if outcome.as_ref().is_err_and(|error| error.kind() == ErrorKind::Unavailable) {
-            self.health.suspect_reads();
+    /// Notes how far the database has come, for a caller who is told of what others have committed.
+    pub async fn note_position(&self, tenant: &Tenant, recency: &Recency) {
+        let Some(standby) = &self.standby else { return };
+        let until = Deadline::within(NOTE).for_statements();
+        if let Some(position) = standby.present(&self.reads.pool, &tenant.into(), until).await {
+            recency.reach(position);
         }
-        outcome
-    }
-
-    async fn read_snapshot<T, F>(&self, tenant: &Tenant, deadline: Deadline, read: &F) -> Result<T>
-    where
-        F: for<'t> Fn(&'t Transaction, &'t Tenant) -> BoxFuture<'t, Result<T>> + Send + Sync,
-    {
-        let _span = database_span("read", self.backend());
-        let snapshot = self.snapshot_of(&tenant.into(), deadline.remaining()).await?;
-        let outcome = read(&snapshot, tenant).await;
-        snapshot.end().await;
-        outcome
     }
 
     /// How many connections for reading a tenant may hold at once.
     #[must_use]
     pub fn reads_of_a_tenant(&self) -> usize {
         self.reads.pool.share()
-    }
-
-    async fn snapshot_of(&self, party: &Party, time: Duration) -> Result<Transaction> {
-        let until = Deadline::within(self.time_limit).for_statements();
-        let backend = self.backend();
-        if self.reads.file.as_ref().is_some_and(|file| !file.is_in_place()) {
-            return Err(db_error(not_in_place()).into());
-        }
-        let begin = match backend {
-            // Whoever reads from it may pause for longer than a request takes.
-            DbBackend::Postgres => format!(
-                "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL max_parallel_workers_per_gather = 0; \
-                 SET LOCAL idle_in_transaction_session_timeout = {}",
-                time.as_millis()
-            ),
-            // On SQLite every transaction sees one instant.
-            _ => "BEGIN".to_owned(),
-        };
-        let mut connection = self.reads.pool.get(party, until).await?;
-        connection.begin(&begin, until, &Steps::default()).await?;
-        let deadline = Deadline::within(time);
-        let at_end = AtEnd::new(&self.statements);
-        let connection = Arc::new(tokio::sync::Mutex::new(connection));
-        Ok(Transaction { connection, backend, deadline, steps: Arc::default(), at_end })
     }
 
     /// Runs the service's own `work` in a transaction: either it returned `Ok` and is committed and safe on disk, or nothing
@@ -259,11 +218,11 @@ impl Database {
     /// # Errors
     /// What `work` returned, or a failure to commit.
     pub(crate) async fn transact<T: Send + 'static>(&self, work: impl UnitOfWork<T>) -> Result<T> {
-        self.run(Party::Service, None, work).await
+        self.run((Party::Service, Recency::default()), None, work).await
     }
 
     /// The same for work of a tenant that changes this resource: it has its turn among those of other tenants, and waits for
-    /// earlier work on the same resource.
+    /// earlier work on the same resource. `recency` is told how far the database had come once it was committed.
     ///
     /// # Errors
     /// What `work` returned, or a failure to commit.
@@ -271,18 +230,19 @@ impl Database {
         &self,
         tenant: &Tenant,
         resource: Uuid,
+        recency: &Recency,
         work: impl UnitOfWork<T>,
     ) -> Result<T> {
-        self.run(tenant.into(), Some(resource), work).await
+        self.run((tenant.into(), recency.clone()), Some(resource), work).await
     }
 
     async fn run<T: Send + 'static>(
         &self,
-        party: Party,
+        (party, recency): (Party, Recency),
         resource: Option<Uuid>,
         work: impl UnitOfWork<T>,
     ) -> Result<T> {
-        let scope = Scope { party, resource, deadline: Deadline::within(self.time_limit) };
+        let scope = Scope { party, resource, deadline: Deadline::within(self.time_limit), recency };
         self.reported(self.executor.transact(scope, work).await)
     }
 
@@ -309,13 +269,14 @@ impl Database {
     /// # Errors
     /// A fault while closing.
     pub async fn close(&self) -> std::result::Result<(), DbErr> {
-        if let Some(probe) = &self.probe {
-            probe.abort();
-        }
+        self.watches.iter().for_each(JoinHandle::abort);
         self.health.closed();
         let closing = async {
             let closed = self.executor.close().await;
             self.reads.pool.close().await;
+            if let Some(standby) = &self.standby {
+                standby.close().await;
+            }
             closed
         };
         match tokio::time::timeout(CLOSE_TIMEOUT, closing).await {
@@ -327,8 +288,6 @@ impl Database {
 
 impl Drop for Database {
     fn drop(&mut self) {
-        if let Some(probe) = &self.probe {
-            probe.abort();
-        }
+        self.watches.iter().for_each(JoinHandle::abort);
     }
 }

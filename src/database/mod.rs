@@ -6,7 +6,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | [`handle`] | [`Database`]: opening, reading, writing, closing |
+//! | [`handle`], [`snapshot`] | [`Database`]: opening, reading, writing, closing · reading of one instant |
 //! | [`executor`] | how a unit of work becomes a committed transaction |
 //! | [`transaction`], [`reader`] | what statements run through |
 //! | [`party`], [`fair_queue`], [`turns`] | for whom the database works · a queue served in turn · connections in turn |
@@ -14,6 +14,7 @@
 //! | [`deadline`], [`fault`] | time limits · what an error means |
 //! | [`steps`], [`statements`] | for tests: fault injection · which statements are run |
 //! | [`span`](mod@span) | spans of what the database is asked for |
+//! | [`standby`], [`position`] | a standby that requests are read from · how new what they read must be |
 //! | [`health`], [`probe`] | what is known without asking · the health check of PostgreSQL |
 //! | [`file`](mod@file), [`wal_guard`] | whether the SQLite file is in place · what keeps its write-ahead log |
 //! | [`reach`], [`migrate`], [`retry`] | waiting for PostgreSQL at start · the schema · what both retry by |
@@ -27,10 +28,13 @@
 //! | [`search`] | the index by which text is found |
 //! | [`statistics`] | what SQLite's planner knows of the tables |
 //! | [`copy`] | all data, from SQLite to PostgreSQL or back |
+//! | [`backup`] | backups of the SQLite file |
 //! | [`vacuum`] | removing deleted data from the files |
+//! | [`scratch`] | a database on PostgreSQL for a while |
 //! | [`tenancy`], [`read`], [`decode`] | how a query stays within its tenant · how a row is read · what may be damaged |
 
 mod at_end;
+pub mod backup;
 pub mod connect;
 mod connection;
 pub mod copy;
@@ -52,14 +56,18 @@ mod party;
 pub mod permissions;
 pub mod pipeline;
 mod pool;
+mod position;
 mod probe;
 pub mod reach;
 pub mod read;
 mod reader;
 mod retry;
 pub mod roles;
+pub mod scratch;
 pub mod search;
+mod snapshot;
 mod span;
+mod standby;
 mod statements;
 mod statistics;
 mod steps;
@@ -74,6 +82,7 @@ pub use deadline::{COMMAND, Deadline, REQUEST};
 pub use facts::sqlite_version;
 pub use handle::Database;
 pub use health::{Cause, Health};
+pub use position::{Position, Recency};
 pub use reader::Reader;
 pub use statements::Statements;
 pub use steps::{Failure, Steps};

@@ -6,6 +6,7 @@ use sea_orm::{
     ConnectionTrait, DbBackend, DbErr, ExecResult, FromQueryResult, QueryResult, Statement,
     prelude::async_trait::async_trait,
 };
+use tokio::{sync::Mutex, time::Instant};
 use uuid::Uuid;
 
 use super::{
@@ -15,8 +16,10 @@ use super::{
     file::{DatabaseFile, not_in_place},
     health::Health,
     party::Party,
-    pool::Pool,
+    pool::{Pool, PooledConnection},
+    position::Recency,
     span::database_span,
+    standby::Standby,
     steps::Steps,
     template::Templates,
     tenancy::Listed,
@@ -37,8 +40,56 @@ pub(super) struct ReadSource {
 /// Reads: never sees half a change, and cannot write. All that is read through it shares a deadline.
 pub struct Reader<'d> {
     pub(super) source: &'d ReadSource,
+    /// Where it may read from a standby.
+    pub(super) standby: Option<StandbyRead<'d>>,
     pub(super) party: Party,
     pub(super) deadline: Deadline,
+}
+
+/// All that one request reads from a standby, on one connection: so no statement sees less than the one before. Once anything
+/// fails, the primary is read, which has more.
+pub(super) struct StandbyRead<'d> {
+    standby: &'d Standby,
+    recency: Recency,
+    route: Mutex<Route>,
+}
+
+/// Where a request is read from.
+enum Route {
+    Undecided,
+    Standby(PooledConnection),
+    Primary,
+}
+
+impl<'d> StandbyRead<'d> {
+    /// Of a request that reads nothing older than this.
+    pub(super) fn new(standby: &'d Standby, recency: &Recency) -> Self {
+        Self { standby, recency: recency.clone(), route: Mutex::new(Route::Undecided) }
+    }
+
+    /// What the standby has, `None` where the primary is to be read.
+    async fn query(&self, party: &Party, statement: &Statement, deadline: Deadline) -> Option<Vec<QueryResult>> {
+        let until = for_the_standby(deadline);
+        let mut route = self.route.lock().await;
+        if let Route::Undecided = *route {
+            let connection = self.standby.connection(party, &self.recency, until).await;
+            *route = connection.map_or(Route::Primary, Route::Standby);
+        }
+        let Route::Standby(connection) = &mut *route else { return None };
+        match connection.query(statement, until).await {
+            Ok(rows) => Some(rows),
+            Err(error) => {
+                *route = Route::Primary;
+                self.standby.fell_through(&error);
+                None
+            }
+        }
+    }
+}
+
+/// Until when a standby is waited for, so that the primary can still be read.
+pub(super) fn for_the_standby(deadline: Deadline) -> Instant {
+    deadline.for_statements() - deadline.remaining() / 2
 }
 
 impl Reader<'_> {
@@ -55,6 +106,11 @@ impl Reader<'_> {
     /// The rows of a query. It is asked once more, on a fresh connection, where the first one turns out to be lost.
     async fn query(&self, statement: &Statement) -> Result<Vec<QueryResult>, DbErr> {
         let mut span = database_span("read", self.source.backend);
+        if let Some(standby) = &self.standby
+            && let Some(rows) = standby.query(&self.party, statement, self.deadline).await
+        {
+            return Ok(rows);
+        }
         let outcome = match self.query_once(statement).await {
             Err(error) if is_lost(&error) && !self.deadline.has_passed() => self.query_once(statement).await,
             outcome => outcome,

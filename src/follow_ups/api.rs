@@ -65,7 +65,7 @@ impl FollowUpsApi {
         #[oai(name = "sort")]
         listing: Listing<Entity>,
     ) -> Result<Found<List<FollowUp>>> {
-        let database = app.database().read_for(caller.tenant());
+        let database = app.database().read_recent(caller.tenant(), &caller.recency);
         let words = holding(&database, caller.tenant(), q.0.as_ref(), Vec::new()).await?;
         let filter = store::Filter { customer: customer.0, opportunity: opportunity.0, types: types.0, words };
         let page = listing.page(app.cipher(), caller.tenant())?;

@@ -3,7 +3,7 @@
 //! be forgotten; tests walk the contract to make sure that no other operation answers anonymous requests.
 //!
 //! Order of checks: token (401), rate (429), scope (403), tenant header (400), tenant allowed by the token (403), names of
-//! query parameters (400).
+//! query parameters (400), how new what is read must be (400).
 
 use std::{marker::PhantomData, sync::Arc};
 
@@ -19,6 +19,7 @@ use super::{
     header::{Sent, sent, text},
     identified::{IdentifiedCaller, reveals},
     in_flight::InFlight,
+    position::recency,
     query::DeclaredParameters,
     rate::RateLimits,
     request_id::ReceivedRequestId,
@@ -26,6 +27,7 @@ use super::{
 use crate::{
     auth::{Actor, Bearer, Claims, MAX_TOKEN, Rejection, TokenVerifier},
     config::{PiiDisplay, ScopePolicy, Tenancy},
+    database::Recency,
     error::{Error, Result},
     pii::PiiVisibility,
     telemetry::{
@@ -52,6 +54,8 @@ pub struct Caller<A> {
     pub actor: Actor,
     /// Whether the caller sees phone numbers and e-mail addresses unmasked.
     pub visibility: PiiVisibility,
+    /// How new what the caller reads must be, and how far the database had come when its change was committed.
+    pub recency: Recency,
     access: PhantomData<A>,
 }
 
@@ -113,7 +117,8 @@ impl<A: Access> Caller<A> {
         }
         let actor = authenticator.actor(request, &claims.bearer, tenant);
         DeclaredParameters::check(request)?;
-        Ok(Self { actor, visibility, access: PhantomData })
+        let recency = recency(request)?;
+        Ok(Self { actor, visibility, recency, access: PhantomData })
     }
 }
 

@@ -18,11 +18,11 @@ use super::header::text_once;
 use crate::config::CorsOrigins;
 
 /// The headers that a page may send.
-const ALLOWED_HEADERS: &str = "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, X-Request-ID, \
-                               X-Tenant-Id, traceparent";
+const ALLOWED_HEADERS: &str = "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, \
+                               X-Database-Position, X-Request-ID, X-Tenant-Id, traceparent";
 /// The headers of a reply that a page may read.
 const EXPOSED_HEADERS: &str = "Location, ETag, X-Request-ID, X-Response-Time, traceparent, Retry-After, RateLimit, \
-                               RateLimit-Policy, WWW-Authenticate";
+                               RateLimit-Policy, WWW-Authenticate, X-Database-Position";
 /// How long a browser may remember the answer to a preflight, in seconds.
 const MAX_AGE: &str = "600";
 

@@ -25,6 +25,7 @@ pub mod limits;
 pub mod listing;
 pub mod media_type;
 pub mod pages;
+pub mod position;
 pub mod precondition;
 pub mod probes;
 pub mod query;

@@ -35,7 +35,7 @@ use super::{
     header,
     identified::IdentifiedCaller,
     in_flight::InFlightLimit,
-    probes,
+    position, probes,
     query::Parameters,
     rate::RateReport,
     request_id::{self, ReceivedRequestId},
@@ -43,6 +43,7 @@ use super::{
 use crate::{
     auth::Actor,
     config::CorsOrigins,
+    database::Recency,
     error::Error,
     telemetry::{
         metrics::Metrics,
@@ -105,6 +106,8 @@ impl<O: Endpoint> Endpoint for ServiceStack<O> {
         request.extensions_mut().insert(identified.clone());
         let rates = RateReport::default();
         request.extensions_mut().insert(rates.clone());
+        let recency = Recency::default();
+        request.extensions_mut().insert(recency.clone());
         request.extensions_mut().insert(Parameters::default());
         base_path::strip(&mut request);
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
@@ -145,6 +148,9 @@ impl<O: Endpoint> Endpoint for ServiceStack<O> {
             };
             cors.set_headers(response.headers_mut());
             rates.set_headers(response.headers_mut());
+            if let Some(reached) = recency.reached() {
+                set_header(response.headers_mut(), position::HEADER, &reached.to_string());
+            }
             secure(response.headers_mut());
             let (status, elapsed) = (response.status().as_u16(), started.elapsed());
             stamp(response.headers_mut(), &request_id, &trace, elapsed);

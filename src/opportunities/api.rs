@@ -76,7 +76,7 @@ impl OpportunitiesApi {
         #[oai(name = "sort")]
         listing: Listing<Entity>,
     ) -> Result<Found<List<Opportunity>>> {
-        let database = app.database().read_for(caller.tenant());
+        let database = app.database().read_recent(caller.tenant(), &caller.recency);
         let words = holding(&database, caller.tenant(), q.0.as_ref(), Vec::new()).await?;
         let filter = store::Filter {
             customer: customer.0,
@@ -148,7 +148,7 @@ impl OpportunitiesApi {
         page_size: Query<PageSize>,
     ) -> Result<Found<StageHistory>> {
         let page = after.page(app.cipher(), caller.tenant(), PageNumber::FIRST, page_size.0)?;
-        let database = app.database().read_for(caller.tenant());
+        let database = app.database().read_recent(caller.tenant(), &caller.recency);
         let history = history::page(&database, app.cipher(), caller.tenant(), opportunity_id.0.uuid(), &page).await?;
         Ok(Found(history))
     }

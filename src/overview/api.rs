@@ -54,9 +54,9 @@ impl OverviewApi {
         customer_id: Path<PathId>,
     ) -> Result<Found<CustomerOverview>> {
         let id = customer_id.0.uuid();
-        let read = app
-            .database()
-            .at_one_instant(caller.tenant(), move |snapshot, tenant| store::customer(snapshot, tenant, id).boxed());
+        let read = app.database().at_one_instant(caller.tenant(), &caller.recency, move |snapshot, tenant| {
+            store::customer(snapshot, tenant, id).boxed()
+        });
         let rows = read.await?;
         let readings = [
             app.reading::<customers::Entity>(&caller, std::slice::from_ref(&rows.customer)),
@@ -81,9 +81,9 @@ impl OverviewApi {
         opportunity_id: Path<PathId>,
     ) -> Result<Found<OpportunityOverview>> {
         let id = opportunity_id.0.uuid();
-        let read = app
-            .database()
-            .at_one_instant(caller.tenant(), move |snapshot, tenant| store::opportunity(snapshot, tenant, id).boxed());
+        let read = app.database().at_one_instant(caller.tenant(), &caller.recency, move |snapshot, tenant| {
+            store::opportunity(snapshot, tenant, id).boxed()
+        });
         let rows = read.await?;
         let reading = app.reading::<customers::Entity>(&caller, std::slice::from_ref(&rows.customer));
         let view = PiiView::new(app.cipher(), caller.visibility);
@@ -113,7 +113,7 @@ impl OverviewApi {
         let id = customer_id.0.uuid();
         let page = after.page(app.cipher(), caller.tenant(), PageNumber::FIRST, limit.0)?;
         let slice = Slice { after: page.slice.after.clone(), types: types.0, limit: page.slice.limit };
-        let read = app.database().at_one_instant(caller.tenant(), move |snapshot, tenant| {
+        let read = app.database().at_one_instant(caller.tenant(), &caller.recency, move |snapshot, tenant| {
             store::timeline(snapshot, tenant, id, slice.clone()).boxed()
         });
         let store::TimelineRows { items, next, since } = read.await?;

@@ -75,7 +75,7 @@ impl PipelineApi {
         let now = app.now();
         let window = Window::new(from.0, to.0, now.0)?;
         let scope = Scope { customer: customer.0, currency: currency.0.as_deref() };
-        let database = app.database().read_for(caller.tenant());
+        let database = app.database().read_recent(caller.tenant(), &caller.recency);
         Ok(Found(summary::read(&database, caller.tenant(), scope, window, now).await?))
     }
 
@@ -91,7 +91,7 @@ impl PipelineApi {
         /// How long an interval is. Default: `month`.
         interval: Query<IntervalFilter>,
     ) -> Result<Found<PipelineForecast>> {
-        let database = app.database().read_for(caller.tenant());
+        let database = app.database().read_recent(caller.tenant(), &caller.recency);
         Ok(Found(forecast::read(&database, caller.tenant(), interval.0, app.now()).await?))
     }
 
@@ -114,7 +114,7 @@ impl PipelineApi {
     ) -> Result<Found<StalledOpportunities>> {
         let (tenant, now) = (caller.tenant(), app.now());
         let page = after.page(app.cipher(), tenant, PageNumber::FIRST, page_size.0)?;
-        let database = app.database().read_for(tenant);
+        let database = app.database().read_recent(tenant, &caller.recency);
         let complete = pipeline::is_complete(&database, tenant).await?;
         let since = now.0.checked_sub_days(chrono::Days::new(days.0)).unwrap_or_default();
         let rows = opportunities::store::idle(&database, tenant, since, page.slice.clone()).await?;

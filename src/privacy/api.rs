@@ -59,6 +59,7 @@ impl PrivacyApi {
         let follow_ups = body.0.follow_ups.into_option() == Some(FollowUpTexts::Erase);
         let id = customer_id.0.uuid();
         let checked = request::check(app.database(), caller.tenant(), id, follow_ups).await?;
+        let (tenant, recency) = (caller.tenant().clone(), caller.recency.clone());
         let intent = Intent::erase(caller, key, CUSTOMERS, id);
         let (row, is_new) = app
             .changes()
@@ -68,6 +69,8 @@ impl PrivacyApi {
             })
             .await?;
         let row = steps::for_a_moment(app.changes(), row).await;
+        // What the steps have erased is behind what the change has reached.
+        app.database().note_position(&tenant, &recency).await;
         Ok(Certified::of(row, is_new))
     }
 

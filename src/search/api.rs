@@ -46,7 +46,7 @@ impl SearchApi {
         /// How many resources to find at most.
         limit: Query<Limit>,
     ) -> Result<Found<SearchResult>> {
-        let database = app.database().read_for(caller.tenant());
+        let database = app.database().read_recent(caller.tenant(), &caller.recency);
         let search = Search {
             db: &database,
             cipher: app.cipher(),

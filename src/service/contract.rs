@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// The version of the contract, which is not the program's: `openapi/README.md` says what raises it.
-pub const VERSION: &str = "1.8.0";
+pub const VERSION: &str = "1.9.0";
 
 /// The API's name as people see it; the platform's portal shows it.
 const TITLE: &str = "客户关系管理（CRM）";

@@ -6,7 +6,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::registrar::Registrar;
+use super::{registrar::Registrar, standby_metrics::StandbyMetrics};
 
 /// The upper bounds of the time that a commit takes or is waited for, in seconds.
 const SECONDS: [f64; 13] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
@@ -20,6 +20,10 @@ pub struct DatabaseMetrics {
     pub readers: PoolMetrics,
     /// Of those that write.
     pub writers: PoolMetrics,
+    /// Of those that read a standby.
+    pub standby_readers: PoolMetrics,
+    /// Of the standby.
+    pub standby: StandbyMetrics,
     /// Changes that wait for their transaction to begin.
     pub writes_waiting: Gauge,
     /// How long they did, in seconds.
@@ -58,6 +62,7 @@ struct PoolLabels {
 enum PoolName {
     read,
     write,
+    standby,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -100,6 +105,8 @@ impl DatabaseMetrics {
         let metrics = Self {
             readers: pools.of(PoolName::read),
             writers: pools.of(PoolName::write),
+            standby_readers: pools.of(PoolName::standby),
+            standby: StandbyMetrics::new(new),
             writes_waiting: new.metric("writes_waiting", "Changes that wait for their transaction to begin"),
             write_wait: new.histogram("write_wait_seconds", "Time that changes waited for their transaction", &SECONDS),
             group_size: new.histogram("write_group_size", "Changes that share a commit", &SIZES),

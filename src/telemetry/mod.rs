@@ -16,6 +16,7 @@ pub mod span;
 pub mod span_export;
 pub mod span_metrics;
 pub mod spans;
+pub mod standby_metrics;
 pub mod stderr;
 pub mod trace;
 pub mod upkeep_metrics;

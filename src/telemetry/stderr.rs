@@ -14,6 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use prometheus_client::metrics::counter::Counter;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 
 /// Maximum number of lines in the queue: a few megabytes.
@@ -45,6 +46,12 @@ impl StandardError {
         self.lines.clone()
     }
 
+    /// From now on lines that are dropped are counted by this too, those before included.
+    pub fn counted_by(&self, counter: Counter) {
+        let _first_wins = self.lines.counts.counter.set(counter);
+        self.lines.counts.show();
+    }
+
     /// Waits until all log lines are written, so that there is room for the last one.
     pub(super) fn settle(&self) {
         self.lines.counts.wait();
@@ -73,7 +80,9 @@ pub(super) struct Lines {
 impl Write for Lines {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.counts.put.fetch_add(1, Ordering::AcqRel);
-        self.queue.write(line)
+        let written = self.queue.write(line);
+        self.counts.show();
+        written
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -87,11 +96,22 @@ struct Counts {
     put: AtomicUsize,
     written: AtomicUsize,
     dropped: OnceLock<ErrorCounter>,
+    /// What shows how many were dropped, and how many of them it shows.
+    counter: OnceLock<Counter>,
+    shown: AtomicUsize,
 }
 
 impl Counts {
     fn dropped(&self) -> usize {
         self.dropped.get().map_or(0, ErrorCounter::dropped_lines)
+    }
+
+    /// Brings the counter up to date.
+    fn show(&self) {
+        let Some(counter) = self.counter.get() else { return };
+        let dropped = self.dropped();
+        let shown = self.shown.fetch_max(dropped, Ordering::AcqRel);
+        counter.inc_by(u64::try_from(dropped.saturating_sub(shown)).unwrap_or(u64::MAX));
     }
 
     /// Waits until the queue is empty, at most for [`PATIENCE`].

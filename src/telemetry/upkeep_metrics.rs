@@ -53,6 +53,8 @@ pub struct UpkeepMetrics {
     pub retention_finished: Gauge,
     /// Sealed values that did not open.
     pub seal_failures: Counter,
+    /// Lines of the log that were dropped, because standard error was not read.
+    pub log_lines_dropped: Counter,
     purged: Family<PurgeLabels, Counter<u64, AtomicU64>>,
     task_failures: Family<TaskLabels, Counter<u64, AtomicU64>>,
 }
@@ -124,6 +126,8 @@ impl UpkeepMetrics {
                 "When the retention was last done, in seconds since 1970",
             ),
             seal_failures: new.metric("seal_failures", "Sealed phone numbers and e-mail addresses that did not open"),
+            log_lines_dropped: new
+                .metric("log_lines_dropped", "Lines of the log that were dropped, because nobody read it"),
             purged: new.metric("purged", "Rows that the retention deleted, by kind"),
             task_failures: new.metric("task_failures", "Steps of background tasks that failed, by task"),
         };

@@ -35,7 +35,7 @@ const ROWS: &[&[&str]] = &[
     &["relay", "inbound"],
     &["background"],
     &["service"],
-    &["demo"],
+    &["demo", "verify"],
     &["cli"],
     &["main", "lib"],
 ];

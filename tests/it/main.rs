@@ -23,6 +23,7 @@ mod config;
 mod database;
 mod documents;
 mod events;
+mod gateway;
 mod hostile;
 mod http;
 mod inbound;

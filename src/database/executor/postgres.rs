@@ -21,6 +21,7 @@ use crate::{
         health::Health,
         pool::{Pool, PooledConnection},
         span::{database_span, not_committed},
+        standby::Standby,
         steps::Steps,
         transaction::Transaction,
     },
@@ -49,6 +50,8 @@ pub(in crate::database) struct PostgresExecutor {
     resource_locks: ResourceLocks,
     /// Bounds those who wait for long: a row that somebody else has locked must not use up all connections.
     lock_waiters: Semaphore,
+    /// Where requests are read that need not be read here.
+    standby: Option<Arc<Standby>>,
     steps: Arc<Steps>,
     health: Arc<Health>,
     metrics: DatabaseMetrics,
@@ -87,14 +90,14 @@ enum AttemptError {
 
 impl PostgresExecutor {
     pub(in crate::database) fn new(
-        pool: Pool,
-        connections: usize,
+        (pool, connections): (Pool, usize),
+        standby: Option<Arc<Standby>>,
         steps: Arc<Steps>,
         health: Arc<Health>,
         metrics: DatabaseMetrics,
     ) -> Self {
         let lock_waiters = Semaphore::new(connections.div_ceil(4));
-        Self { pool, resource_locks: ResourceLocks::default(), lock_waiters, steps, health, metrics }
+        Self { pool, resource_locks: ResourceLocks::default(), lock_waiters, standby, steps, health, metrics }
     }
 
     /// Runs work until it is committed or refused, or its time is over.
@@ -160,7 +163,7 @@ impl PostgresExecutor {
 
         let mut connection = connection.lock().await;
         let ended = match outcome {
-            Ok(value) => match span.around(self.commit(&mut connection, deadline)).await {
+            Ok(value) => match span.around(self.commit(&mut connection, scope)).await {
                 Ok(()) => {
                     self.health.writes_work();
                     Ok(value)
@@ -182,11 +185,20 @@ impl PostgresExecutor {
         ended
     }
 
-    async fn commit(&self, connection: &mut PooledConnection, deadline: Deadline) -> std::result::Result<(), DbErr> {
+    async fn commit(&self, connection: &mut PooledConnection, scope: &Scope) -> std::result::Result<(), DbErr> {
         let (ended, _span) = (Instant::now(), database_span("commit", DbBackend::Postgres));
-        let committed = connection.commit(COMMIT, deadline.for_answer(), &self.steps).await;
+        let until = scope.deadline.for_answer();
+        let committed = connection.commit(COMMIT, until, &self.steps).await;
         self.metrics.commit.observe(ended.elapsed().as_secs_f64());
         self.metrics.group_size.observe(1.0);
+        let Some(standby) = &self.standby else { return committed };
+        // Also where it is not known whether it was committed.
+        standby.wrote(&scope.party);
+        if committed.is_ok()
+            && let Some(position) = standby.committed(connection, until).await
+        {
+            scope.recency.reach(position);
+        }
         committed
     }
 

@@ -4,7 +4,7 @@ use futures_util::future::BoxFuture;
 use uuid::Uuid;
 
 use crate::{
-    database::{deadline::Deadline, party::Party, transaction::Transaction},
+    database::{deadline::Deadline, party::Party, position::Recency, transaction::Transaction},
     error::Result,
 };
 
@@ -16,6 +16,8 @@ pub(in crate::database) struct Scope {
     pub(in crate::database) resource: Option<Uuid>,
     /// Until when it must be committed.
     pub(in crate::database) deadline: Deadline,
+    /// Where it is told how far the database had come by then.
+    pub(in crate::database) recency: Recency,
 }
 
 /// The span of the time before a unit of work's transaction begins.

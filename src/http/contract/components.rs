@@ -5,9 +5,10 @@ use serde_json::{Value, json};
 
 use super::json::{reference, set};
 use crate::{
+    database::Position,
     http::{
         base_path::address,
-        caller,
+        caller, position,
         precondition::{EntityTag, IF_MATCH_HEADER, IF_NONE_MATCH_HEADER},
         request_id,
     },
@@ -67,10 +68,26 @@ pub(super) fn parameters() -> Value {
             "schema": tenant,
         },
     });
+    if let Some(parameters) = parameters.as_object_mut() {
+        parameters.insert("DatabasePosition".to_owned(), position_parameter());
+    }
     if let (Some(parameters), Value::Object(of_changes)) = (parameters.as_object_mut(), change_parameters()) {
         parameters.extend(of_changes);
     }
     parameters
+}
+
+/// The request header of reads that must see what a change has written.
+fn position_parameter() -> Value {
+    json!({
+        "name": position::HEADER,
+        "in": "header",
+        "required": false,
+        "description": "What the response to a change had under this name: what is read is not older. Only needed where another \
+            instance of the service, or the same after more than 10 seconds, is to show at once what the change wrote; without \
+            it, what is read may then be some seconds old, where the service reads from standbys.",
+        "schema": { "type": "string", "minLength": 16, "maxLength": 16, "pattern": Position::PATTERN },
+    })
 }
 
 /// Request headers of changes: what makes them idempotent, and what they depend on.
@@ -151,6 +168,12 @@ pub(super) fn headers() -> Value {
             "description": "The rates that are configured: requests (`q`) in a number of seconds (`w`).",
             "schema": { "type": "string", "maxLength": 1024 },
             "example": "\"tenant\";q=100;w=1",
+        },
+        "DatabasePosition": {
+            "description": "How far the database had come, where the service reads from standbys: a read that sends it back sees \
+                            the change. Opaque.",
+            "schema": { "type": "string", "minLength": 16, "maxLength": 16, "pattern": Position::PATTERN },
+            "example": "00000004A81F03C8",
         },
         "EntityTag": {
             "description": "The version of the resource, for `If-Match` and `If-None-Match`. With personal data masked, it ends \

@@ -33,8 +33,8 @@ pub(super) fn emit(spec: &str, supplement: &Supplement) -> Value {
     schemas::complete(&mut known, &request_bodies, supplement);
     let mut examples = Examples::new(&known, &supplement.examples);
     for (template, item) in entries(document.get_mut("paths")) {
-        for (_, operation) in entries(Some(item)) {
-            operation::complete(template, operation, &known);
+        for (method, operation) in entries(Some(item)) {
+            operation::complete((method, template), operation, &known);
             if let Some(body) = operation.get_mut("requestBody") {
                 examples.add(body, true);
             }

@@ -14,7 +14,7 @@ use crate::{
     http::{
         caller::{FOREIGN_TENANT, TENANT_HEADER},
         error::{ErrorCode, ErrorResponse},
-        header, request_id,
+        header, position, request_id,
     },
     telemetry::trace,
     values::{Id, Tenant, unknown_name},
@@ -202,6 +202,10 @@ fn headers(code: ErrorCode) -> Value {
             set(&mut headers, "Retry-After", reference("headers", "RetryAfter"));
         }
         _ => {}
+    }
+    // Whoever is told of what is there will want to read it.
+    if matches!(code, ErrorCode::IdempotentConflict | ErrorCode::PreconditionFailed) {
+        set(&mut headers, position::HEADER, reference("headers", "DatabasePosition"));
     }
     headers
 }

@@ -13,7 +13,7 @@ use crate::{
     http::{
         access,
         error::ErrorCode,
-        header, listing,
+        header, listing, position,
         precondition::{IF_MATCH_HEADER, IF_NONE_MATCH_HEADER},
         reply, request_id,
     },
@@ -25,8 +25,8 @@ const ORDER: [&str; 8] =
     ["tags", "summary", "description", "operationId", "security", "parameters", "requestBody", "responses"];
 
 /// Completes an operation.
-pub(super) fn complete(template: &str, operation: &mut Value, schemas: &Value) {
-    let traits = Traits::of(template, operation, schemas);
+pub(super) fn complete(route: (&str, &str), operation: &mut Value, schemas: &Value) {
+    let traits = Traits::of(route, operation, schemas);
     add_parameters(operation, &traits);
     secure(operation, &traits);
     let summary = operation.get("summary").and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -87,6 +87,9 @@ fn add_parameters(operation: &mut Value, traits: &Traits) {
     }
     if !traits.scopes.is_empty() {
         parameters.push(reference("parameters", "TenantId"));
+        if !traits.changes {
+            parameters.push(reference("parameters", "DatabasePosition"));
+        }
     }
     parameters.push(reference("parameters", "TraceParent"));
     set(operation, "parameters", Value::from(parameters));
@@ -124,6 +127,9 @@ fn add_headers(status: &str, response: &mut Value, traits: &Traits) {
     set(&mut headers, header::RESPONSE_TIME, reference("headers", "ResponseTime"));
     if !traits.scopes.is_empty() {
         limit_headers(&mut headers);
+    }
+    if traits.changes && status.starts_with('2') {
+        set(&mut headers, position::HEADER, reference("headers", "DatabasePosition"));
     }
     if status == ErrorCode::ServiceUnavailable.status().as_str() {
         set(&mut headers, "Retry-After", reference("headers", "RetryAfter"));

@@ -9,6 +9,8 @@ use crate::http::{access::scope, error::ErrorCode, precondition::IF_MATCH_HEADER
 pub(super) struct Traits<'o> {
     /// The path, such as `/customers/{customer_id}`.
     pub template: &'o str,
+    /// Whether it may change anything.
+    pub changes: bool,
     /// The scopes each of which suffices, or all of a group; none for a probe.
     pub scopes: Vec<Vec<&'static str>>,
     /// The schema of its body.
@@ -25,7 +27,8 @@ pub(super) struct Traits<'o> {
 }
 
 impl<'o> Traits<'o> {
-    pub fn of(template: &'o str, operation: &Value, schemas: &Value) -> Self {
+    /// Those of the operation with this method and path.
+    pub fn of((method, template): (&str, &'o str), operation: &Value, schemas: &Value) -> Self {
         let parameters: Vec<&Value> =
             operation.get("parameters").and_then(Value::as_array).into_iter().flatten().collect();
         let text = |parameter: &Value, key: &str| parameter.get(key).and_then(Value::as_str).map(str::to_owned);
@@ -51,6 +54,7 @@ impl<'o> Traits<'o> {
             .and_then(|schema| schemas.get(schema)?.get("properties")?.as_object()?.keys().next().cloned());
         Self {
             template,
+            changes: !method.eq_ignore_ascii_case("get"),
             scopes: operation
                 .get("security")
                 .and_then(Value::as_array)

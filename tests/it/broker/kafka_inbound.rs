@@ -65,6 +65,21 @@ impl MockKafka {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_continues_the_trace_of_its_header() {
+    let (service, kafka) = (Service::start().await, MockKafka::new());
+    let customer = service.customer().await;
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let traceparent = format!("00-{trace}-00f067aa0ba902b7-01");
+    let headers = OwnedHeaders::new().insert(Header { key: "traceparent", value: Some(&traceparent) });
+    let event = task_completed(1, &customer).to_string();
+    let producer: FutureProducer = kafka.config().create().unwrap();
+    let record = FutureRecord::<str, str>::to("oa.events").payload(&event).headers(headers);
+    producer.send(record, Duration::ZERO).await.unwrap();
+    consume_until(&service, &kafka, "it is applied", async || service.inbound_count("applied") == 1).await;
+    assert_eq!(service.trail("resourceType=followUp").await[0]["traceId"], trace);
+}
+
 async fn consume_until(service: &Service, kafka: &MockKafka, what: &str, holds: impl AsyncFnMut() -> bool) {
     let (inbound, broker) = (service.inbound(), kafka.broker());
     tokio::select! {

@@ -196,6 +196,36 @@ async fn dead_letters_that_the_broker_refuses_are_rejected_and_told() {
 }
 
 #[tokio::test]
+async fn an_event_continues_the_trace_of_its_header_also_after_a_delay() {
+    let service = Service::start().await;
+    let rabbitmq = Namespace::new().await;
+    let broker = rabbitmq.declare().await;
+    let (customer, early) = (service.customer().await, service.customer().await);
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let headers = table(&[("traceparent", text(&format!("00-{trace}-00f067aa0ba902b7-01")))]);
+    let properties = BasicProperties::default().with_headers(headers);
+    for (number, of) in [(1, customer.as_str()), (2, UNKNOWN_ID)] {
+        let event = task_completed(number, of).to_string();
+        rabbitmq.publish("oa.task.completed", event.as_bytes(), properties.clone()).await;
+    }
+    consume_until(&service, &*broker, "the early one waits", async || {
+        service.inbound_count("applied") == 1 && service.inbound_count("retried") > 0
+    })
+    .await;
+    let arrives = format!(
+        "UPDATE customers SET customer_id = {} WHERE customer_id = {}",
+        uuid_literal(UNKNOWN_ID),
+        uuid_literal(&early)
+    );
+    service.database.connect().await.execute_unprepared(&arrives).await.unwrap();
+    consume_until(&service, &*broker, "both", async || service.inbound_count("applied") == 2).await;
+    let entries = service.trail("resourceType=followUp").await;
+    let traces: Vec<&str> = entries.iter().map(|entry| entry["traceId"].as_str().unwrap()).collect();
+    assert_eq!(traces, [trace, trace]);
+    rabbitmq.delete().await;
+}
+
+#[tokio::test]
 async fn early_events_wait_for_their_customer_and_hold_up_no_others() {
     let service = Service::start().await;
     let rabbitmq = Namespace::new().await;

@@ -1,5 +1,6 @@
 //! The binary: its commands, its start and its end.
 
+mod audit;
 mod commands;
 mod contracts;
 mod crash;
@@ -11,3 +12,4 @@ mod pipes;
 mod replay;
 mod seed;
 mod startup;
+mod verify;

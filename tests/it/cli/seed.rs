@@ -8,7 +8,7 @@ use std::{
 
 use sea_orm::{ConnectionTrait, DatabaseConnection, Statement};
 
-use crate::harness::{AMPLE, PII_KEYS, TestDatabase, command, run_crm, signal};
+use crate::harness::{AMPLE, PII_KEYS, TestDatabase, collector::Collector, command, run_crm, signal};
 
 async fn number(connection: &DatabaseConnection, sql: &str) -> i64 {
     let statement = Statement::from_string(connection.get_database_backend(), sql);
@@ -52,6 +52,23 @@ async fn seed_writes_customers_like_anybodys_and_only_what_is_missing() {
     }
     let wrong = run_crm(&["seed", "--customers", "1", "--tenant", "a b"], &variables);
     assert!(wrong.code == Some(1) && wrong.error().starts_with("--tenant must be"), "{wrong:?}");
+}
+
+#[tokio::test]
+async fn the_spans_of_seed_arrive_up_to_its_end() {
+    let (database, collector) = (TestDatabase::new().await, Collector::start().await);
+    let mut owned = prepared(&database).await;
+    owned.push(("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url()));
+    // Later than it ends.
+    owned.push(("OTEL_BSP_SCHEDULE_DELAY", "600000".to_owned()));
+    let arguments = ["seed", "--customers", "3"];
+    let seeding = tokio::task::spawn_blocking(move || {
+        let variables: Vec<(&str, &str)> = owned.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        run_crm(&arguments, &variables)
+    });
+    let output = seeding.await.unwrap();
+    assert_eq!(output.code, Some(0), "{output:?}");
+    assert_eq!(collector.named("POST /customers").len(), 3);
 }
 
 #[tokio::test]

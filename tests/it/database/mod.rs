@@ -1,5 +1,6 @@
 //! SQLite and PostgreSQL: the schema, and the service while they fail.
 
+mod backups;
 mod copies;
 mod counts;
 mod disks;
@@ -12,6 +13,7 @@ mod outages;
 mod plans;
 mod pooler;
 mod postgres;
+mod replicas;
 mod roles;
 mod rolling;
 mod storage;

@@ -76,6 +76,57 @@ impl PostgresServer {
         Some(server)
     }
 
+    /// Copies this server, and starts the copy as a standby that follows it under this name.
+    pub async fn standby(&self, name: &str) -> Self {
+        let directory = directory();
+        let primary = format!("host=127.0.0.1 port={} user=postgres application_name={name}", self.port);
+        let made = unprivileged(&self.programs.join("pg_basebackup"))
+            .args([
+                "--checkpoint=fast",
+                "--wal-method=stream",
+                "--write-recovery-conf",
+                "--no-sync",
+                "-d",
+                &primary,
+                "-D",
+            ])
+            .arg(directory.path().join("data"))
+            .status()
+            .unwrap();
+        assert!(made.success(), "pg_basebackup fails");
+        let mut standby = Self { directory, programs: self.programs.clone(), port: free_port(), server: None };
+        standby.boot().await;
+        standby
+    }
+
+    /// A standby stops replaying what it receives, or goes on.
+    pub async fn pause_replay(&self, on: bool) {
+        self.run(&[if on { "SELECT pg_wal_replay_pause()" } else { "SELECT pg_wal_replay_resume()" }]).await;
+        let state = "SELECT pg_get_wal_replay_pause_state()";
+        within(10, "replay stops or goes on", async || {
+            let session = self.session().await;
+            let shown: String = scalar(&session, state).await;
+            session.close().await.unwrap();
+            shown == if on { "paused" } else { "not paused" }
+        })
+        .await;
+    }
+
+    /// A standby becomes a primary.
+    pub async fn promote(&self) {
+        self.run(&["SELECT pg_promote()"]).await;
+    }
+
+    /// Ends all its processes at once, as a loss of power does.
+    pub fn kill(&mut self) {
+        if let Some(mut server) = self.server.take() {
+            let mut all = children(server.id());
+            all.push(server.id());
+            signal("-KILL", &all);
+            server.wait().unwrap();
+        }
+    }
+
     /// Starts the server and waits until it accepts connections.
     pub async fn boot(&mut self) {
         let log = std::fs::File::create(self.directory.path().join("log")).unwrap();
@@ -127,7 +178,12 @@ impl PostgresServer {
 
     /// The URL of a proxy in front of it.
     pub fn url_through(&self, port: u16) -> String {
-        format!("postgres://postgres@127.0.0.1:{port}/postgres")
+        url_as("postgres", port)
+    }
+
+    /// The URL for another role.
+    pub fn url_as(&self, role: &str) -> String {
+        url_as(role, self.port)
     }
 
     async fn try_connect(&self) -> Option<DatabaseConnection> {
@@ -197,6 +253,11 @@ impl Drop for PostgresServer {
             let _reaped = server.wait();
         }
     }
+}
+
+/// The URL of what listens on this port, for a role.
+pub fn url_as(role: &str, port: u16) -> String {
+    format!("postgres://{role}@127.0.0.1:{port}/postgres")
 }
 
 /// Sends a signal to those of the processes that still run.

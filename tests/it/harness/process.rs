@@ -268,13 +268,15 @@ pub struct Client {
     address: String,
     sender: http1::SendRequest<Full<Bytes>>,
     token: String,
+    /// What it has seen, and sends with each request.
+    pub position: Option<String>,
 }
 
 impl Client {
     pub async fn connect(address: &str) -> Option<Self> {
         let sender = Self::open(address).await?;
         let token = sign_hs256(&json!({ "exp": 4_000_000_000_u64 }), SECRET);
-        Some(Self { address: address.to_owned(), sender, token })
+        Some(Self { address: address.to_owned(), sender, token, position: None })
     }
 
     /// The same with these scopes named in the token.
@@ -305,7 +307,11 @@ impl Client {
         if self.sender.ready().await.is_err() {
             self.sender = Self::open(&self.address).await?;
         }
-        let request = Request::builder()
+        let mut request = Request::builder();
+        if let Some(position) = &self.position {
+            request = request.header("X-Database-Position", position);
+        }
+        let request = request
             .method(method)
             .uri(path)
             .header("Host", "crm")

@@ -1,7 +1,7 @@
 //! A TCP proxy between the service and a server, whose link can fail.
 
 use std::sync::{
-    Arc,
+    Arc, Mutex,
     atomic::{AtomicUsize, Ordering},
 };
 
@@ -31,7 +31,7 @@ struct Link {
 /// A proxy on a port of its own.
 pub struct Proxy {
     port: u16,
-    server: String,
+    server: Arc<Mutex<String>>,
     link: watch::Sender<Link>,
     connections: Arc<AtomicUsize>,
     listener: Option<JoinHandle<()>>,
@@ -47,7 +47,7 @@ impl Proxy {
     pub async fn to(server: impl Into<String>) -> Self {
         let mut proxy = Self {
             port: free_port(),
-            server: server.into(),
+            server: Arc::new(Mutex::new(server.into())),
             link: watch::Sender::default(),
             connections: Arc::default(),
             listener: None,
@@ -63,6 +63,11 @@ impl Proxy {
     /// Nothing passes any more, as when a network is cut: connections open and stay open, and hear nothing.
     pub fn cut(&self) {
         self.link.send_modify(|link| link.cut = true);
+    }
+
+    /// New connections go to another server, as when an address moves to another machine.
+    pub fn lead_to(&self, server: impl Into<String>) {
+        *self.server.lock().unwrap() = server.into();
     }
 
     /// Everything passes again, and what was sent meanwhile arrives.
@@ -97,12 +102,14 @@ impl Proxy {
     /// New connections are accepted again.
     pub async fn accept(&mut self) {
         let listener = TcpListener::bind(("127.0.0.1", self.port)).await.unwrap();
-        let (link, connections, server) = (self.link.subscribe(), Arc::clone(&self.connections), self.server.clone());
+        let (link, connections, server) =
+            (self.link.subscribe(), Arc::clone(&self.connections), Arc::clone(&self.server));
         self.listener = Some(tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
                 let number = connections.fetch_add(1, Ordering::SeqCst) + 1;
                 if !link.borrow().turns_away {
-                    tokio::spawn(connect(number, link.clone(), near, server.clone()));
+                    let server = server.lock().unwrap().clone();
+                    tokio::spawn(connect(number, link.clone(), near, server));
                 }
             }
         }));

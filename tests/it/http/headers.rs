@@ -3,7 +3,10 @@
 use poem::http::Method;
 use serde_json::json;
 
-use crate::harness::Service;
+use crate::harness::{
+    Service,
+    contract_walk::{create_resources, operations, request},
+};
 
 #[tokio::test]
 async fn a_valid_request_id_is_echoed_and_any_other_replaced() {
@@ -82,4 +85,34 @@ async fn an_unavailable_database_is_503() {
     service.app.database().close().await.unwrap();
     service.post("/customers", json!({ "name": "x" })).send().await.expect(503);
     service.get("/customers").send().await.expect(503);
+}
+
+#[tokio::test]
+async fn a_malformed_position_is_400_for_each_operation_that_reads() {
+    let service = Service::start().await;
+    let ids = create_resources(&service).await;
+    let (mut reads, valid) = (0, "00000004A81F03C8");
+    for operation in operations(&service) {
+        let takes_it = operation.definition["parameters"].to_string().contains("/DatabasePosition");
+        assert_eq!(takes_it, operation.method == Method::GET && operation.is_secured(), "{operation:?}");
+        if !takes_it {
+            continue;
+        }
+        reads += 1;
+        for malformed in ["", "0/16B3748", "00000004a81f03c8", "00000004A81F03C80"] {
+            let refused = request(&service, &operation, &ids).header("X-Database-Position", malformed).send().await;
+            let details = refused.expect(400).body["details"].to_string();
+            assert!(details.starts_with("\"X-Database-Position: "), "{details}");
+        }
+        let twice = request(&service, &operation, &ids).header("X-Database-Position", valid);
+        twice.add_header("X-Database-Position", valid.as_bytes()).send().await.expect(400);
+        let read = request(&service, &operation, &ids).header("X-Database-Position", valid).send().await;
+        // Nothing was erased, so there is no certificate.
+        assert_eq!(read.status == 404, operation.template.ends_with("/erasure"), "{operation:?}: {}", read.text);
+        assert_ne!(read.status, 400, "{operation:?}: {}", read.text);
+    }
+    assert!(reads > 20, "{reads}");
+    // A change sees the newest; without a standby, nobody is told where that is.
+    let change = service.post("/customers", json!({ "name": "Acme" })).header("X-Database-Position", "anything");
+    assert_eq!(change.send().await.expect(201).header("X-Database-Position"), "");
 }

@@ -6,7 +6,12 @@ use crm::{database::Failure, values::Tenant};
 use serde_json::json;
 
 use super::judge::assert_fires;
-use crate::harness::{Service, TestDatabase, metrics::Scrape, within};
+use crate::harness::{
+    Process, Service, TestDatabase, free_port,
+    metrics::Scrape,
+    postgres::{PostgresServer, url_as},
+    within,
+};
 
 #[tokio::test]
 async fn a_database_that_is_gone_cannot_be_read() {
@@ -56,4 +61,23 @@ async fn connections_that_are_lost_again_and_again_are_told_of() {
     let during = Scrape::of(&service);
     assert!(during.sum("crm_database_connections_replaced_total", &[]) >= 1.0, "none is replaced");
     assert_fires(&["CrmConnectionsReplaced"], &[before, during]);
+}
+
+#[tokio::test]
+async fn a_standby_that_is_not_read_is_told_of() {
+    let Some(primary) = PostgresServer::start().await else { return };
+    let standby = primary.standby("standby").await;
+    let serve = |read_url: &str| {
+        Process::at(&primary.url(), &[("CRM_DATABASE_READ_URL", read_url), ("CRM_METRICS_ADDR", "127.0.0.1:0")])
+    };
+    let look = async |process: &Process| Scrape::from(&process.private).await.unwrap();
+    let process = serve(&standby.url());
+    within(30, "it is read", async || look(&process).await.sum("crm_standby_works", &[]) == 1.0).await;
+    let before = look(&process).await;
+    drop(standby);
+    within(30, "it is not read", async || look(&process).await.sum("crm_standby_works", &[]) == 0.0).await;
+    assert_fires(&["CrmStandbyNotRead"], &[before, look(&process).await]);
+    // Nor is one that never was there.
+    let process = serve(&url_as("postgres", free_port()));
+    assert_eq!(look(&process).await.sum("crm_standby_works", &[]), 0.0);
 }

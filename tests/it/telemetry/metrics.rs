@@ -56,6 +56,7 @@ const LABELS: &[&str] = &[
     "stage",
     "status",
     "task",
+    "why",
     "version",
 ];
 

@@ -11,7 +11,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::harness::{PII_KEYS, Process, SERVER, TestDatabase, command, free_port, run_crm, signal};
+use crate::harness::{PII_KEYS, Process, SERVER, TestDatabase, command, free_port, metrics::Scrape, run_crm, signal};
 
 /// What takes longer is blocked by its log.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -99,8 +99,12 @@ async fn log_lines_that_do_not_fit_are_counted_and_the_rest_is_in_order() {
     const REQUESTS: usize = 10_000;
     let database = TestDatabase::new().await;
     let port = free_port();
-    let mut process = unread(&database, port);
+    let private = format!("127.0.0.1:{}", free_port());
+    let child =
+        serve(&database, port, "info").env("CRM_METRICS_ADDR", &private).stderr(Stdio::piped()).spawn().unwrap();
+    let mut process = Process { child, address: String::new(), private };
     send_requests(port, REQUESTS);
+    let counted = Scrape::from(&process.private).await.unwrap().sum("crm_log_lines_dropped_total", &[]);
     let mut log = io::BufReader::new(process.child.stderr.take().unwrap());
     let (mut text, mut dropped) = (String::new(), None);
     while dropped.is_none() {
@@ -110,6 +114,7 @@ async fn log_lines_that_do_not_fit_are_counted_and_the_rest_is_in_order() {
             dropped = line["lines"].as_u64();
         }
     }
+    assert_eq!(dropped, Some(counted as u64));
     assert_eq!(stop(process).await, Some(0));
     log.read_to_string(&mut text).unwrap();
     let answered = text.lines().filter(|line| line.contains("\"answered\"")).count();

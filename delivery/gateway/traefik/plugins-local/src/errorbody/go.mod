@@ -1,0 +1,3 @@
+module errorbody
+
+go 1.22
