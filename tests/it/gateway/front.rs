@@ -59,7 +59,7 @@ impl Kind {
 
     /// Whether the program is there; where it need not be, says that a test is skipped.
     pub fn is_there(self) -> bool {
-        let path = env::var_os("PATH").unwrap_or_default();
+        let path = variable("PATH").unwrap_or_default();
         let there = env::split_paths(&path).any(|folder| folder.join(self.program()).is_file());
         assert!(there || variable("CI").is_none(), "{} is not installed: make gateways", self.program());
         if !there {
