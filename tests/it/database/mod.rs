@@ -14,6 +14,7 @@ mod plans;
 mod pooler;
 mod postgres;
 mod replicas;
+mod postgres_backups;
 mod roles;
 mod rolling;
 mod storage;
