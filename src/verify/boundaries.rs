@@ -47,7 +47,7 @@ pub(super) async fn own_database(client: &Client, target: &Target, before: &[(St
         let why = "which database is behind a running service cannot be seen from here: `crm doctor` there shows it";
         return Err(Trouble::NotChecked(why.to_owned()));
     };
-    if let Some((list, total)) = before.iter().find(|(_, total)| *total != Value::from(0)) {
+    if let Some((list, total)) = before.iter().find(|(_, total)| total.as_u64() != Some(0)) {
         return Err(format!("{list} of an empty database has the total {total}").into());
     }
     let lists = before.len();
@@ -79,7 +79,7 @@ pub(super) async fn only_events(client: &Client, target: &Target, contract: &Val
     if let Some(other) = servers.iter().find(|server| server.contains("://")) {
         return Err(format!("the contract names the server {other}").into());
     }
-    let (mut cursor, mut seen, mut found) = (None::<String>, 0_usize, false);
+    let (mut cursor, mut seen, mut found, mut is_end) = (None::<String>, 0_usize, false, false);
     for _ in 0..PAGES {
         let after = cursor.as_ref().map(|cursor| format!("&after={cursor}")).unwrap_or_default();
         let wait = if sample.is_some() && !found { EVENT_WAIT } else { "0" };
@@ -91,9 +91,14 @@ pub(super) async fn only_events(client: &Client, target: &Target, contract: &Val
         }
         seen += page.items().len();
         cursor = page.field("cursor").map(str::to_owned);
-        if page.items().is_empty() || found || sample.is_none() {
+        is_end = page.items().is_empty();
+        if is_end || found || sample.is_none() {
             break;
         }
+    }
+    if !found && sample.is_some() && !is_end {
+        let why = format!("the tenant has more than {seen} events: take one that has fewer");
+        return Err(Trouble::NotChecked(why));
     }
     ensure(found || sample.is_none(), || "GET /events does not tell of the customer that was made".to_owned())?;
     let how = if found { "one tells of the customer that was made" } else { "nothing was written to see one more" };

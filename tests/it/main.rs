@@ -35,6 +35,7 @@ mod pipeline;
 mod privacy;
 mod relay;
 mod resources;
+mod run_book;
 mod search;
 mod service;
 mod telemetry;
