@@ -73,16 +73,7 @@ impl Database {
                 ),
                 str::parse,
             ),
-            read_url: env.secret(
-                SecretName { name: "CRM_DATABASE_READ_URL", file: "CRM_DATABASE_READ_URL_FILE" },
-                (
-                    "a streaming standby of the same PostgreSQL database, or several behind one address, where requests are read that \
-                     need not see the newest: see [Standbys](#standbys); as many connections again as read, not through a pooler that \
-                     shares sessions",
-                    FILE,
-                ),
-                postgres_url,
-            ),
+            read_url: read_url(env),
             connections: env.value(
                 "CRM_DATABASE_CONNECTIONS",
                 "24",
@@ -133,6 +124,20 @@ impl Database {
             );
         }
     }
+}
+
+/// A standby where requests are read.
+fn read_url(env: &mut Variables<'_>) -> Option<DatabaseUrl> {
+    env.secret(
+                SecretName { name: "CRM_DATABASE_READ_URL", file: "CRM_DATABASE_READ_URL_FILE" },
+                (
+                    "a streaming standby of the same PostgreSQL database, or several behind one address, where requests are read that \
+                     need not see the newest: see [Standbys](#standbys); as many connections again as read, not through a pooler that \
+                     shares sessions",
+                    FILE,
+                ),
+                postgres_url,
+            )
 }
 
 /// The file beside another one, with `suffix` behind its name.

@@ -57,7 +57,7 @@ pub(super) struct StandbyRead<'d> {
 /// Where a request is read from.
 enum Route {
     Undecided,
-    Standby(PooledConnection),
+    Standby(Box<PooledConnection>),
     Primary,
 }
 
@@ -73,7 +73,7 @@ impl<'d> StandbyRead<'d> {
         let mut route = self.route.lock().await;
         if let Route::Undecided = *route {
             let connection = self.standby.connection(party, &self.recency, until).await;
-            *route = connection.map_or(Route::Primary, Route::Standby);
+            *route = connection.map_or(Route::Primary, |connection| Route::Standby(Box::new(connection)));
         }
         let Route::Standby(connection) = &mut *route else { return None };
         match connection.query(statement, until).await {

@@ -101,13 +101,10 @@ impl<O: Endpoint> Endpoint for ServiceStack<O> {
         let received = ReceivedRequestId::of(request.headers(), || self.ids.next().to_string());
         let request_id = received.id.clone();
         let mut trace = Trace::of(header::text_once(request.headers(), trace::HEADER), self.ids.next());
-        let identified = IdentifiedCaller::default();
         request.extensions_mut().insert(received);
-        request.extensions_mut().insert(identified.clone());
-        let rates = RateReport::default();
-        request.extensions_mut().insert(rates.clone());
-        let recency = Recency::default();
-        request.extensions_mut().insert(recency.clone());
+        let identified = shared_with(&mut request, IdentifiedCaller::default());
+        let rates = shared_with(&mut request, RateReport::default());
+        let recency = shared_with(&mut request, Recency::default());
         request.extensions_mut().insert(Parameters::default());
         base_path::strip(&mut request);
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
@@ -148,9 +145,7 @@ impl<O: Endpoint> Endpoint for ServiceStack<O> {
             };
             cors.set_headers(response.headers_mut());
             rates.set_headers(response.headers_mut());
-            if let Some(reached) = recency.reached() {
-                set_header(response.headers_mut(), position::HEADER, &reached.to_string());
-            }
+            position::set_header(response.headers_mut(), &recency);
             secure(response.headers_mut());
             let (status, elapsed) = (response.status().as_u16(), started.elapsed());
             stamp(response.headers_mut(), &request_id, &trace, elapsed);
@@ -209,6 +204,12 @@ impl<O: Endpoint> ServiceStack<O> {
         }
         response
     }
+}
+
+/// Puts into a request what it tells, and what is looked at once it is answered.
+fn shared_with<T: Clone + Send + Sync + 'static>(request: &mut Request, shared: T) -> T {
+    request.extensions_mut().insert(shared.clone());
+    shared
 }
 
 /// Says which request this is an answer to, and how long it took.

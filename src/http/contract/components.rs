@@ -169,25 +169,33 @@ pub(super) fn headers() -> Value {
             "schema": { "type": "string", "maxLength": 1024 },
             "example": "\"tenant\";q=100;w=1",
         },
-        "DatabasePosition": {
-            "description": "How far the database had come, where the service reads from standbys: a read that sends it back sees \
-                            the change. Opaque.",
-            "schema": { "type": "string", "minLength": 16, "maxLength": 16, "pattern": Position::PATTERN },
-            "example": "00000004A81F03C8",
-        },
-        "EntityTag": {
-            "description": "The version of the resource, for `If-Match` and `If-None-Match`. With personal data masked, it ends \
-                            with `-m`.",
-            "required": true,
-            "schema": { "type": "string", "maxLength": 24, "pattern": "^\"[0-9]+(-m)?\"$" },
-            "example": EXAMPLE_TAG.to_string(),
-        },
+        "DatabasePosition": position_header(),
+        "EntityTag": entity_tag(),
         "Location": {
             "description": "The URL of the new resource.",
             "required": true,
             "schema": { "type": "string", "format": "uri-reference", "maxLength": 2048 },
             "example": address("customers", Id::example("customer")),
         },
+    })
+}
+
+fn position_header() -> Value {
+    json!({
+        "description": "How far the database had come, where the service reads from standbys: a read that sends it back sees \
+                        the change. Opaque.",
+        "schema": { "type": "string", "minLength": 16, "maxLength": 16, "pattern": Position::PATTERN },
+        "example": "00000004A81F03C8",
+    })
+}
+
+fn entity_tag() -> Value {
+    json!({
+        "description": "The version of the resource, for `If-Match` and `If-None-Match`. With personal data masked, it ends \
+                        with `-m`.",
+        "required": true,
+        "schema": { "type": "string", "maxLength": 24, "pattern": "^\"[0-9]+(-m)?\"$" },
+        "example": EXAMPLE_TAG.to_string(),
     })
 }
 
