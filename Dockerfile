@@ -1,5 +1,5 @@
 # The image of crm: built with all that is needed, run with nothing but the program and its libraries. `make image` builds it,
-# `make check-image` runs its steps without Docker. Digests name what was tried; a new one goes with a new tag.
+# `make check-image` runs its steps without Docker. A digest names one build of an image; a new one goes with a new tag.
 FROM rust:1.95.0-bookworm@sha256:6258907abe69656e41cd992e0b705cdcfabcbbe3db374f92ed2d47121282d4a1 AS chef
 SHELL ["/bin/bash", "-o", "pipefail", "-c"]
 # It has the C compiler, make and OpenSSL that SQLite, librdkafka and the cryptography library are built with; of OpenSSL the last
