@@ -14,6 +14,7 @@ use chrono::TimeDelta;
 use sea_orm::{
     ActiveValue::{NotSet, Set},
     ConnectionTrait, DbBackend, EntityTrait, QueryResult, QueryTrait, Statement,
+    sea_query::InsertStatement,
 };
 
 use super::{
@@ -42,28 +43,31 @@ const PURGE: u64 = 1000;
 const TENANTS: usize = 50;
 
 /// Inserts events at the end of the transaction.
-#[expect(clippy::disallowed_methods, reason = "events are written here and nowhere else")]
 pub fn write(transaction: &Transaction, events: Vec<NewEvent>) {
     events.iter().for_each(|event| spans::event(&event.event_type, event.id));
-    let mut rows = events.into_iter().map(|event| entity::ActiveModel {
-        seq: NotSet,
-        position: Set(None),
-        tenant_id: Set(event.tenant),
-        event_id: Set(event.id),
-        event_type: Set(event.event_type),
-        aggregate_id: Set(event.aggregate),
-        version: Set(event.version),
-        occurred_at: Set(event.at),
-        trace_id: Set(event.trace_id),
-        data: Set(event.data),
-    });
-    loop {
-        let some: Vec<_> = rows.by_ref().take(ROWS).collect();
-        if some.is_empty() {
-            return;
-        }
-        transaction.insert_at_end(entity::Entity::insert_many(some).into_query());
-    }
+    insertions(events).into_iter().for_each(|insertion| transaction.insert_at_end(insertion));
+}
+
+/// The statements that insert events.
+#[expect(clippy::disallowed_methods, reason = "events are written by these and by nothing else")]
+#[must_use]
+pub fn insertions(events: Vec<NewEvent>) -> Vec<InsertStatement> {
+    let rows: Vec<_> = events
+        .into_iter()
+        .map(|event| entity::ActiveModel {
+            seq: NotSet,
+            position: Set(None),
+            tenant_id: Set(event.tenant),
+            event_id: Set(event.id),
+            event_type: Set(event.event_type),
+            aggregate_id: Set(event.aggregate),
+            version: Set(event.version),
+            occurred_at: Set(event.at),
+            trace_id: Set(event.trace_id),
+            data: Set(event.data),
+        })
+        .collect();
+    rows.chunks(ROWS).map(|rows| entity::Entity::insert_many(rows.to_vec()).into_query()).collect()
 }
 
 /// Assigns positions to the committed events that have none, and returns their number.

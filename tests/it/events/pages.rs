@@ -1,14 +1,11 @@
 //! Pages of the feed: how much they hold, events that are damaged, and events of some types.
 
-use crm::{
-    events::{event::NewEvent, outbox},
-    telemetry::LogFormat,
-};
+use crm::{events::event::NewEvent, telemetry::LogFormat};
 use proptest::prelude::*;
 use sea_orm::{ConnectionTrait, DatabaseConnection};
 use serde_json::{Value, json};
 
-use super::stored::{event, fed, numbers, page, put};
+use super::stored::{event, fed, insert, numbers, page, put};
 use crate::harness::{
     Log, Service, id, on_postgres,
     sql::{rows, uuid_literal},
@@ -197,7 +194,7 @@ async fn the_feed_is_read_by_its_indexes() {
     let tenant = |number: u128| ["a", "b", "c"][(number % 3) as usize];
     for first in [0, 1000, 2000] {
         let events = (first..first + 1000).map(|number| event(tenant(number), CREATED, number, ""));
-        outbox::write(&db, events.collect()).await.unwrap();
+        insert(&db, events.collect()).await;
     }
     put(&service.app, &db, vec![event("a", CLOSED, 9000, "")]).await;
     db.execute_unprepared("ANALYZE").await.unwrap();

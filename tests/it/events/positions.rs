@@ -17,7 +17,8 @@ use sea_orm::{ConnectionTrait, DatabaseConnection};
 use serde_json::Value;
 
 use super::stored::{
-    assign_as_before, back_up, event, fed, instant, numbers, ordered, page, purge_as_before, put, restore, write,
+    assign_as_before, back_up, event, fed, insert, instant, numbers, ordered, page, purge_as_before, put, restore,
+    write,
 };
 use crate::harness::{AMPLE, Service, TestDatabase, events::damages, id, sql::scalar};
 
@@ -213,7 +214,7 @@ async fn a_database_of_the_release_before_gets_its_feeds() {
             one.at = instant(1);
         }
     }
-    outbox::write(&db, events).await.unwrap();
+    insert(&db, events).await;
     assign_as_before(&db).await;
     purge_as_before(&db, instant(50)).await;
     write(&db, "a", 1000, 2).await;
@@ -336,7 +337,7 @@ impl World {
                 self.number += count;
                 let mut events: Vec<_> = numbers.map(|number| event(TENANTS[tenant], CREATED, number, "")).collect();
                 events.iter_mut().for_each(|event| event.at = instant(self.clock + seconds));
-                outbox::write(&self.db, events).await.unwrap();
+                insert(&self.db, events).await;
             }
             Step::Assign { process } => {
                 let app = if process == 0 { &self.service.app } else { &self.other };

@@ -37,15 +37,22 @@ pub fn instant(seconds: i64) -> DateTime<Utc> {
     DateTime::from_timestamp_millis(START).unwrap() + TimeDelta::seconds(seconds)
 }
 
+/// Writes events that have no positions yet.
+pub async fn insert(db: &DatabaseConnection, events: Vec<NewEvent>) {
+    for insertion in outbox::insertions(events) {
+        db.execute(&insertion).await.unwrap();
+    }
+}
+
 /// Writes events that have no positions yet, with the numbers from `first`.
 pub async fn write(db: &DatabaseConnection, tenant: &str, first: u128, count: u128) {
     let events = (first..first + count).map(|number| event(tenant, "crm.customer.created", number, ""));
-    outbox::write(db, events.collect()).await.unwrap();
+    insert(db, events.collect()).await;
 }
 
 /// Writes events, and gives them positions.
 pub async fn put(app: &App, db: &DatabaseConnection, events: Vec<NewEvent>) {
-    outbox::write(db, events).await.unwrap();
+    insert(db, events).await;
     outbox::assign_positions(app.database()).await.unwrap();
 }
 

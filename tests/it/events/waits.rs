@@ -11,7 +11,7 @@ use crm::{
 
 use serde_json::json;
 
-use super::stored::{event, numbers, page, put};
+use super::stored::{event, insert, numbers, page, put};
 use crate::harness::{AMPLE, Service, TestDatabase, id, within};
 
 /// A signal for so many waiting readers.
@@ -31,17 +31,17 @@ async fn a_reader_is_woken_by_what_it_waits_for_alone() {
     let closed = [CLOSED.to_owned()];
     let mut own = signal.watch("a").unwrap();
     let mut of_type = signal.watch("a").unwrap();
-    outbox::write(&db, vec![event("b", CLOSED, 1, "")]).await.unwrap();
+    insert(&db, vec![event("b", CLOSED, 1, "")]).await;
     outbox::assign_positions_and_wake(database, &signal).await.unwrap();
     assert!(!own.comes(0, None, Duration::ZERO).await);
 
-    outbox::write(&db, vec![event("a", CREATED, 2, ""), event("a", CREATED, 3, "")]).await.unwrap();
+    insert(&db, vec![event("a", CREATED, 2, ""), event("a", CREATED, 3, "")]).await;
     outbox::assign_positions_and_wake(database, &signal).await.unwrap();
     assert!(own.comes(0, None, AMPLE).await && own.comes(1, None, AMPLE).await);
     // It has read both.
     assert!(!own.comes(2, None, Duration::ZERO).await && !of_type.comes(0, Some(&closed), Duration::ZERO).await);
 
-    outbox::write(&db, vec![event("a", CLOSED, 4, "")]).await.unwrap();
+    insert(&db, vec![event("a", CLOSED, 4, "")]).await;
     outbox::assign_positions_and_wake(database, &signal).await.unwrap();
     assert!(of_type.comes(2, Some(&closed), AMPLE).await && own.comes(2, None, AMPLE).await);
     assert!(!of_type.comes(3, Some(&closed), Duration::ZERO).await);
@@ -54,7 +54,7 @@ async fn a_tenant_without_waiting_readers_is_forgotten() {
     let signal = signal(100, 100);
     let (first, second, other) = (signal.watch("a").unwrap(), signal.watch("a").unwrap(), signal.watch("b").unwrap());
     drop(first);
-    outbox::write(&db, vec![event("c", CREATED, 1, "")]).await.unwrap();
+    insert(&db, vec![event("c", CREATED, 1, "")]).await;
     outbox::assign_positions_and_wake(service.app.database(), &signal).await.unwrap();
     let mut known = signal.waiting_tenants();
     known.sort_unstable();
