@@ -320,7 +320,7 @@ sdks: build ## Generate SDKs in eight ways, or SDK=NAME, compile them and run th
 
 .PHONY: nightly
 nightly: ## Run plans, faults, disks, outages, fuzz and the benchmarks, all of them even if one fails
-	@$(MAKE) --no-print-directory --keep-going plans faults disks outages hostile fuzz bench bench-totals bench-lists bench-feed bench-fairness bench-broker bench-refusals bench-traces
+	@$(MAKE) --no-print-directory --keep-going plans faults disks outages hostile fuzz bench bench-sealing bench-totals bench-lists bench-feed bench-fairness bench-broker bench-refusals bench-traces
 
 .PHONY: faults
 faults: ## Kill relays and a RabbitMQ of its own in 200 rounds, and drain 100,000 events (takes about 15 minutes)
@@ -355,7 +355,14 @@ fuzz: build ## Fuzz services of its own for MINUTES (4): by their contract and b
 	done
 
 .PHONY: bench
-bench: ## Measure what sealing personal data costs, as a ratio (needs wrk; builds a release)
+bench: ## Measure the service beside a peer made with FastAPI, as ratios, on SQLite and, where it answers, on PostgreSQL (needs wrk, jq and sqlite3; builds a release)
+	command -v wrk >/dev/null && command -v jq >/dev/null && command -v sqlite3 >/dev/null || { echo "missing: apt-get install wrk jq sqlite3" >&2; exit 1; }
+	cargo build --release $(FEATURES) --bin crm
+	FLOOR=1 tests/bench/speed
+	@! .ci/answers "$$TEST_POSTGRES_URL" 5432 || TEST_DATABASE=postgres FLOOR=1 tests/bench/speed
+
+.PHONY: bench-sealing
+bench-sealing: ## Measure what sealing personal data costs, as a ratio (needs wrk; builds a release)
 	command -v wrk >/dev/null || { echo "wrk is missing: apt-get install wrk" >&2; exit 1; }
 	cargo build --release $(FEATURES) --bin crm
 	tests/bench/sealing
