@@ -1,4 +1,4 @@
-//! What the documents name exists: files, make targets, and tests.
+//! What the documents name exists: files, make targets, and tests; and they agree on versions.
 
 use std::{
     fs,
@@ -93,4 +93,15 @@ fn list_modules(folder: &Path, prefix: &str, modules: &mut Vec<String>) {
             modules.push(format!("{prefix}::{name}::"));
         }
     }
+}
+
+#[test]
+fn the_python_sdk_has_the_version_of_the_contract() {
+    let text = |path: &str| fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let version = |text: &str, key: &str| {
+        let line = text.lines().find_map(|line| line.trim().strip_prefix(key).map(|rest| rest.trim().to_owned()));
+        line.unwrap_or_else(|| panic!("no {key}"))
+    };
+    let contract = version(&text("openapi/api_contract.yaml"), "version:");
+    assert_eq!(version(&text("openapi/sdk/python.yaml"), "packageVersion:"), contract);
 }
