@@ -27,7 +27,7 @@ const FOLDER: &str = "delivery";
                         deleted again. The exit code is 1 where a line is broken."
 )]
 pub(super) struct VerifyArgs {
-    /// A running service, with the gateway's prefix if there is one: https://gateway.example.com/api/v1/crm
+    /// A running service, with the gateway's prefix if there is one: `https://gateway.example.com/api/v1/crm`
     #[arg(long, requires = "token_file")]
     url: Option<String>,
     /// A file with a token for it; `-` is standard input

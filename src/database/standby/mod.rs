@@ -7,7 +7,7 @@
 //!
 //! The server of each connection is asked by itself, again after a second: behind one address there may be several, and any of
 //! them may be promoted. A tenant for which this process has written goes to the primary for [`OWN_WRITES`](writers), longer than a
-//! standby may be behind. A standby that fails is left alone until the watch ([`watch`]) finds that it works again; the primary
+//! standby may be behind. A standby that fails is left alone until the watch ([`watch`](mod@watch)) finds that it works again; the primary
 //! is read instead.
 //!
 //! [`state`]: who is given a connection · [`facts`]: what servers are asked · [`samples`]: how far the primary was when · [`writers`]: for whom this process has written.
