@@ -355,8 +355,8 @@ fuzz: build ## Fuzz services of its own for MINUTES (4): by their contract and b
 	done
 
 .PHONY: bench
-bench: ## Measure the service beside a peer made with FastAPI, as ratios, on SQLite and, where it answers, on PostgreSQL (needs wrk, jq and sqlite3; builds a release)
-	command -v wrk >/dev/null && command -v jq >/dev/null && command -v sqlite3 >/dev/null || { echo "missing: apt-get install wrk jq sqlite3" >&2; exit 1; }
+bench: ## Measure the service beside a peer made with FastAPI, as ratios, on SQLite and, where it answers, on PostgreSQL (needs wrk, jq, sqlite3 and python3; builds a release)
+	command -v wrk >/dev/null && command -v jq >/dev/null && command -v sqlite3 >/dev/null && command -v python3 >/dev/null || { echo "missing: apt-get install wrk jq sqlite3 python3-venv" >&2; exit 1; }
 	cargo build --release $(FEATURES) --bin crm
 	FLOOR=0.4 tests/bench/speed
 	@! .ci/answers "$$TEST_POSTGRES_URL" 5432 || TEST_DATABASE=postgres FLOOR=0.4 tests/bench/speed
