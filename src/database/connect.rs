@@ -187,10 +187,20 @@ fn session(url: String) -> ConnectOptions {
 
 /// A connection to the SQLite file that may do everything, for migrations and maintenance.
 pub(super) async fn sqlite_session(file: &Path) -> Result<DatabaseConnection, DbErr> {
-    let mut options = session(format!("sqlite://{}", file.display()));
-    let file = file.to_owned();
-    options.map_sqlx_sqlite_opts(move |_| sqlite_writer(&file, MIGRATION_BUSY_TIMEOUT));
-    sea_orm::Database::connect(options).await
+    sqlite_session_with(sqlite_writer(file, MIGRATION_BUSY_TIMEOUT)).await
+}
+
+/// The same to a file that is of no use to anybody before it is whole: it waits for no disk, and keeps no journal on one.
+pub(super) async fn sqlite_draft_session(file: &Path) -> Result<DatabaseConnection, DbErr> {
+    let options = sqlite_writer(file, MIGRATION_BUSY_TIMEOUT);
+    sqlite_session_with(options.journal_mode(SqliteJournalMode::Memory).synchronous(SqliteSynchronous::Off)).await
+}
+
+async fn sqlite_session_with(options: SqliteConnectOptions) -> Result<DatabaseConnection, DbErr> {
+    // The address only says which kind of database it is.
+    let mut session = session("sqlite:".to_owned());
+    session.map_sqlx_sqlite_opts(move |_| options.clone());
+    sea_orm::Database::connect(session).await
 }
 
 /// A single connection to PostgreSQL, for migrations and maintenance: session locks hold for all that is run on it.

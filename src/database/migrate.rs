@@ -16,7 +16,7 @@ use sea_orm::{
 };
 use sea_orm_migration::{MigratorTrait, SchemaManager};
 
-use super::{connect, retry::Retry, statistics::OPTIMIZE};
+use super::{connect, new_file::NewFile, retry::Retry, statistics::OPTIMIZE};
 use crate::config::{DatabaseUrl, beside};
 
 /// The key of PostgreSQL's advisory lock: "crm" and a number in ASCII.
@@ -44,6 +44,8 @@ pub enum SchemaError {
     Busy(Duration),
     /// The lock file cannot be used.
     Lock(PathBuf, io::Error),
+    /// The database's file cannot be made.
+    NewFile(PathBuf, io::Error),
     /// A fault of the database.
     Database(DbErr),
 }
@@ -75,6 +77,7 @@ impl fmt::Display for SchemaError {
                 humantime::format_duration(*waited)
             ),
             Self::Lock(file, error) => write!(f, "cannot lock {}: {error}", file.display()),
+            Self::NewFile(file, error) => write!(f, "cannot make {}: {error}", file.display()),
             Self::Database(error) => write!(f, "the database's schema cannot be read or changed: {error}"),
         }
     }
@@ -123,8 +126,7 @@ pub async fn up(url: &DatabaseUrl, steps: Option<u32>, wait: Duration) -> Result
         // Nothing is known of new indexes yet.
         done = lock.connection.execute_unprepared(OPTIMIZE).await.map(drop);
     }
-    lock.release().await?;
-    Ok(done?)
+    lock.release(done).await
 }
 
 /// Takes back the last `steps` migrations, and the data in what they made. Waits for the lock, for `wait` at most.
@@ -134,8 +136,7 @@ pub async fn up(url: &DatabaseUrl, steps: Option<u32>, wait: Duration) -> Result
 pub async fn down(url: &DatabaseUrl, steps: u32, wait: Duration) -> Result<(), SchemaError> {
     let lock = SchemaLock::acquire(url, wait).await?;
     let done = Migrator::down(&lock.connection, Some(steps)).await;
-    lock.release().await?;
-    Ok(done?)
+    lock.release(done).await
 }
 
 /// What is applied and what is not, oldest first; last, what only a newer program knows.
@@ -244,6 +245,8 @@ async fn applied_by(options: SqliteConnectOptions) -> Result<Vec<String>, DbErr>
 /// The lock on the schema, and a connection to change it by.
 struct SchemaLock {
     connection: DatabaseConnection,
+    /// SQLite's file, where the connection makes it.
+    new_file: Option<NewFile>,
     /// SQLite's lock; PostgreSQL's belongs to the session.
     _file: Option<File>,
 }
@@ -254,21 +257,34 @@ impl SchemaLock {
         let locked = match url {
             DatabaseUrl::Sqlite(path) => {
                 let file = lock_file(path, wait).await?;
-                Self { connection: connect::sqlite_session(path).await?, _file: Some(file) }
+                let new_file = NewFile::at(path).map_err(|error| SchemaError::NewFile(path.clone(), error))?;
+                let connection = match &new_file {
+                    Some(new_file) => new_file.session().await?,
+                    None => connect::sqlite_session(path).await?,
+                };
+                Self { connection, new_file, _file: Some(file) }
             }
             DatabaseUrl::Postgres(url) => {
                 let connection = connect::postgres_session(url).await?;
                 lock_session(&connection, wait).await?;
-                Self { connection, _file: None }
+                Self { connection, new_file: None, _file: None }
             }
         };
         refuse_newer(&applied(&locked.connection).await?)?;
         Ok(locked)
     }
 
-    /// Closing the session releases PostgreSQL's lock; dropping the file, SQLite's.
-    async fn release(self) -> Result<(), DbErr> {
-        self.connection.close().await
+    /// Closes the session, which releases PostgreSQL's lock. A new file gets its name where all is done, and then SQLite's lock is
+    /// released.
+    async fn release(self, mut done: Result<(), DbErr>) -> Result<(), SchemaError> {
+        if done.is_ok() && self.new_file.is_some() {
+            done = NewFile::settle(&self.connection).await;
+        }
+        self.connection.close().await?;
+        done?;
+        let Some(new_file) = self.new_file else { return Ok(()) };
+        let place = new_file.place().to_owned();
+        new_file.keep().map_err(|error| SchemaError::NewFile(place, error))
     }
 }
 

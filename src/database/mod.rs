@@ -19,6 +19,7 @@
 //! | [`health`], [`probe`] | what is known without asking · the health check of PostgreSQL |
 //! | [`file`](mod@file), [`wal_guard`] | whether the SQLite file is in place · what keeps its write-ahead log |
 //! | [`reach`], [`migrate`], [`retry`] | waiting for PostgreSQL at start · the schema · what both retry by |
+//! | [`new_file`], [`on_disk`] | a SQLite file that is not there yet · files that are moved into place when they are whole |
 //! | [`roles`] | the rights of the service's role on PostgreSQL |
 //! | [`horizon`] | what the retention takes for the time |
 //! | [`facts`] | what a database says of itself, for operators |
@@ -52,6 +53,8 @@ mod health;
 pub mod horizon;
 pub mod list;
 pub mod migrate;
+mod new_file;
+mod on_disk;
 mod pace;
 mod party;
 pub mod permissions;

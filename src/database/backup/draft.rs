@@ -14,10 +14,10 @@ use sea_orm::sqlx::{self, Connection as _, Row as _, SqliteConnection, query, ra
 use super::{
     check,
     error::BackupError,
-    files::{directory_of, ensure_room, move_to_new, sync},
+    files::{ensure_room, move_to_new, sync},
     manifest::{self, Digester, Head, Manifest},
 };
-use crate::{config::beside, values::Clock};
+use crate::{config::beside, database::on_disk::directory_of, values::Clock};
 
 /// How often it is looked how far the copy is.
 const LOOK: Duration = Duration::from_millis(200);

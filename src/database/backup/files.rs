@@ -1,20 +1,11 @@
 //! Files that are written beside their place and then moved there.
 
-use std::{
-    fs::{self, File},
-    io,
-    path::{Path, PathBuf},
-};
+use std::{io, path::Path};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with, statvfs};
 
 use super::error::BackupError;
-use crate::config::beside;
-
-/// The directory that something is in.
-pub(super) fn directory_of(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
+use crate::database::on_disk::{self, directory_of};
 
 /// Fails unless there is room for so many bytes where this is to be written.
 pub(super) fn ensure_room(path: &Path, needed: u64) -> Result<(), BackupError> {
@@ -26,7 +17,7 @@ pub(super) fn ensure_room(path: &Path, needed: u64) -> Result<(), BackupError> {
 
 /// Has what is in a file, or the names in a directory, on the disk.
 pub(super) fn sync(path: &Path) -> Result<(), BackupError> {
-    File::open(path).and_then(|file| file.sync_all()).map_err(BackupError::file(path))
+    on_disk::sync(path).map_err(BackupError::file(path))
 }
 
 /// Moves something to a name that nothing has, in one step.
@@ -36,20 +27,4 @@ pub(super) fn move_to_new(from: &Path, to: &Path) -> Result<(), BackupError> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(BackupError::Exists(to.to_owned())),
         Err(error) => Err(BackupError::file(to)(error)),
     }
-}
-
-/// A database file with what SQLite keeps beside it.
-pub(super) fn with_sidecars(file: &Path) -> [PathBuf; 4] {
-    [file.to_owned(), beside(file, "-wal"), beside(file, "-shm"), beside(file, "-journal")]
-}
-
-/// Removes files, as far as they are there.
-pub(super) fn remove(files: &[PathBuf]) -> io::Result<()> {
-    for path in files {
-        match fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-    }
-    Ok(())
 }

@@ -15,10 +15,14 @@ use sea_orm::sqlx::{Connection as _, Error, SqliteConnection, raw_sql};
 use super::{
     check,
     error::BackupError,
-    files::{directory_of, ensure_room, move_to_new, remove, sync, with_sidecars},
+    files::{ensure_room, move_to_new, sync},
     manifest::{self, Digester, Manifest},
 };
-use crate::{config::beside, values::Clock};
+use crate::{
+    config::beside,
+    database::on_disk::{directory_of, remove, with_sidecars},
+    values::Clock,
+};
 
 /// A backup that is being restored. What was written is removed where it is not finished.
 pub struct Restore {

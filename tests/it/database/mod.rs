@@ -9,6 +9,7 @@ mod files;
 mod horizon;
 mod hot_rows;
 mod migrations;
+mod new_files;
 mod outages;
 mod plans;
 mod pooler;
