@@ -11,10 +11,9 @@ use std::sync::{
 };
 
 use sea_orm::{
-    DbBackend, DbErr, ExecResult, QueryResult, Statement,
-    sqlx::{self, Connection as _, Executor, PgConnection, SqliteConnection},
+    DbErr, ExecResult, QueryResult, Statement,
+    sqlx::{self, PgConnection, SqliteConnection},
 };
-use sea_query_sqlx::SqlxValues;
 use tokio::{sync::watch, time::Instant};
 
 use super::{
@@ -23,6 +22,7 @@ use super::{
     file::OpenConnection,
     pace::Pace,
     position::Replayed,
+    raw::{Raw, Sql, untrusted},
     statements::Statements,
     steps::{Failure, Steps, injected_error},
 };
@@ -48,21 +48,6 @@ pub(super) struct Connection {
     pub(super) replayed: Option<Replayed>,
 }
 
-enum Raw {
-    Sqlite(SqliteConnection),
-    Postgres(PgConnection),
-    Closed,
-}
-
-impl Raw {
-    fn backend(&self) -> DbBackend {
-        match self {
-            Self::Postgres(_) => DbBackend::Postgres,
-            Self::Sqlite(_) | Self::Closed => DbBackend::Sqlite,
-        }
-    }
-}
-
 /// Shared with the thread in which SQLite works.
 #[derive(Default)]
 struct SqliteFlags {
@@ -81,13 +66,6 @@ impl Drop for InterruptOnDrop {
     fn drop(&mut self) {
         self.0.interrupt.store(true, Ordering::Relaxed);
     }
-}
-
-/// A statement with its values, or the text of one or more without.
-#[derive(Clone, Copy)]
-enum Sql<'a> {
-    Statement(&'a Statement),
-    Text(&'a str),
 }
 
 impl Connection {
@@ -173,7 +151,7 @@ impl Connection {
         let outcome = async {
             let discarded = self.discarded();
             let named = self.named_statements;
-            let answer = answer_by(until, rows(self.distrust()?, statement, named));
+            let answer = answer_by(until, self.distrust()?.query(statement, named));
             let outcome = unless_discarded(discarded, answer).await;
             self.judge(outcome)
         };
@@ -233,11 +211,7 @@ impl Connection {
 
     /// Whether the other end still answers.
     pub(super) async fn ping(&mut self, until: Instant) -> Result<(), sqlx::Error> {
-        let outcome = match self.distrust()? {
-            Raw::Sqlite(connection) => answer_by(until, connection.ping()).await,
-            Raw::Postgres(connection) => answer_by(until, connection.ping()).await,
-            Raw::Closed => Err(untrusted()),
-        };
+        let outcome = answer_by(until, self.distrust()?.ping()).await;
         self.judge(outcome)
     }
 
@@ -251,11 +225,7 @@ impl Connection {
     /// Closes the connection and waits until that is done.
     pub(super) async fn close(self) -> Result<(), sqlx::Error> {
         let Self { raw, _interrupt, .. } = self;
-        match raw {
-            Raw::Sqlite(connection) => connection.close().await,
-            Raw::Postgres(connection) => connection.close().await,
-            Raw::Closed => Ok(()),
-        }
+        raw.close().await
     }
 
     async fn run(&mut self, sql: Sql<'_>, until: Instant) -> Result<ExecResult, sqlx::Error> {
@@ -269,7 +239,7 @@ impl Connection {
     async fn answered(&mut self, sql: Sql<'_>, until: Instant) -> Result<ExecResult, sqlx::Error> {
         let discarded = self.discarded();
         let named = self.named_statements;
-        let answer = answer_by(until, execution(self.distrust()?, sql, named));
+        let answer = answer_by(until, self.distrust()?.execute(sql, named));
         let outcome = unless_discarded(discarded, answer).await;
         self.judge(outcome)
     }
@@ -314,49 +284,4 @@ async fn unless_discarded<T>(
         answer = answer => answer,
         () = discarded => Err(timed_out()),
     }
-}
-
-async fn execution(raw: &mut Raw, sql: Sql<'_>, named: bool) -> Result<ExecResult, sqlx::Error> {
-    Ok(match (raw, sql) {
-        (Raw::Sqlite(connection), Sql::Statement(statement)) => {
-            sqlx::query_with(sqlx::AssertSqlSafe(statement.sql.as_str()), values(statement))
-                .execute(connection)
-                .await?
-                .into()
-        }
-        (Raw::Sqlite(connection), Sql::Text(sql)) => {
-            connection.execute(sqlx::AssertSqlSafe(sql.to_owned())).await?.into()
-        }
-        (Raw::Postgres(connection), Sql::Statement(statement)) => {
-            let query = sqlx::query_with(sqlx::AssertSqlSafe(statement.sql.as_str()), values(statement));
-            query.persistent(named).execute(connection).await?.into()
-        }
-        (Raw::Postgres(connection), Sql::Text(sql)) => {
-            connection.execute(sqlx::AssertSqlSafe(sql.to_owned())).await?.into()
-        }
-        (Raw::Closed, _) => return Err(untrusted()),
-    })
-}
-
-async fn rows(raw: &mut Raw, statement: &Statement, named: bool) -> Result<Vec<QueryResult>, sqlx::Error> {
-    let sql = sqlx::AssertSqlSafe(statement.sql.as_str());
-    Ok(match raw {
-        Raw::Sqlite(connection) => {
-            let rows = sqlx::query_with(sql, values(statement)).fetch_all(connection).await?;
-            rows.into_iter().map(QueryResult::from).collect()
-        }
-        Raw::Postgres(connection) => {
-            let rows = sqlx::query_with(sql, values(statement)).persistent(named).fetch_all(connection).await?;
-            rows.into_iter().map(QueryResult::from).collect()
-        }
-        Raw::Closed => return Err(untrusted()),
-    })
-}
-
-fn untrusted() -> sqlx::Error {
-    sqlx::Error::Protocol("the connection is not trusted any more".to_owned())
-}
-
-fn values(statement: &Statement) -> SqlxValues {
-    SqlxValues(statement.values.clone().unwrap_or_else(|| sea_orm::Values(Vec::new())))
 }

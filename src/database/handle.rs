@@ -21,7 +21,6 @@ use super::{
     standby::{self, Standby},
     statements::Statements,
     steps::Steps,
-    template::Templates,
     wal_guard::WalGuard,
 };
 use crate::{
@@ -89,14 +88,7 @@ impl Database {
             Arc::clone(&health),
             metrics.clone(),
         );
-        let reads = ReadSource {
-            pool: readers,
-            backend: DbBackend::Sqlite,
-            pooler: Pooler::None,
-            file: Some(file),
-            health: Arc::clone(&health),
-            templates: Templates::default(),
-        };
+        let reads = ReadSource::sqlite(readers, file, Arc::clone(&health));
         let executor = Executor::Sqlite(executor);
         Ok(Self { reads, standby: None, executor, time_limit, health, steps, statements, watches: Vec::new() })
     }
@@ -137,14 +129,7 @@ impl Database {
             Arc::clone(&health),
             metrics.clone(),
         );
-        let reads = ReadSource {
-            pool: readers,
-            backend: DbBackend::Postgres,
-            pooler,
-            file: None,
-            health: Arc::clone(&health),
-            templates: Templates::default(),
-        };
+        let reads = ReadSource::postgres(readers, pooler, Arc::clone(&health));
         let executor = Executor::Postgres(Arc::new(executor));
         Ok(Self { reads, standby, executor, time_limit, health, steps, statements, watches })
     }

@@ -11,7 +11,7 @@
 //! | [`transaction`], [`reader`] | what statements run through |
 //! | [`at_end`], [`template`] | rows that are inserted together, at the end of a transaction · statements whose text is built once |
 //! | [`party`], [`fair_queue`], [`turns`] | for whom the database works · a queue served in turn · connections in turn |
-//! | [`connection`], [`pool`], [`connect`] | one connection and whether it is trusted · the pool · how one is opened |
+//! | [`connection`], [`raw`], [`pool`], [`connect`] | one connection and whether it is trusted · the driver's · the pool · how one is opened |
 //! | [`deadline`], [`fault`] | time limits · what an error means |
 //! | [`steps`], [`statements`] | for tests: fault injection · which statements are run |
 //! | [`span`](mod@span) | spans of what the database is asked for |
@@ -62,6 +62,7 @@ pub mod pipeline;
 mod pool;
 mod position;
 mod probe;
+mod raw;
 pub mod reach;
 pub mod read;
 mod reader;

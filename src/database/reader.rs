@@ -37,6 +37,22 @@ pub(super) struct ReadSource {
     pub(super) templates: Templates,
 }
 
+impl ReadSource {
+    /// The readers of a file.
+    pub(super) fn sqlite(pool: Pool, file: Arc<DatabaseFile>, health: Arc<Health>) -> Self {
+        Self { file: Some(file), ..Self::new(pool, DbBackend::Sqlite, health) }
+    }
+
+    /// The readers of a server.
+    pub(super) fn postgres(pool: Pool, pooler: Pooler, health: Arc<Health>) -> Self {
+        Self { pooler, ..Self::new(pool, DbBackend::Postgres, health) }
+    }
+
+    fn new(pool: Pool, backend: DbBackend, health: Arc<Health>) -> Self {
+        Self { pool, backend, pooler: Pooler::None, file: None, health, templates: Templates::default() }
+    }
+}
+
 /// Reads: never sees half a change, and cannot write. All that is read through it shares a deadline.
 pub struct Reader<'d> {
     pub(super) source: &'d ReadSource,
