@@ -72,7 +72,7 @@ pub mod scratch;
 pub mod search;
 mod snapshot;
 mod span;
-mod standby;
+pub mod standby;
 mod statements;
 mod statistics;
 mod steps;

@@ -15,6 +15,7 @@ use crate::{
         Database,
         facts::{Facts, facts},
         horizon, migrate,
+        standby::{self, Followed},
     },
     pii::key_registry,
     relay,
@@ -51,6 +52,9 @@ pub(super) async fn all(config: &Config, is_quick: bool, tell: &mut Tell<'_>) ->
             settings(config, &facts).into_iter().try_for_each(&mut *tell)?;
             facts.clock.map(|theirs| clock(theirs, now)).into_iter().try_for_each(&mut *tell)?;
         }
+    }
+    if let Some(finding) = standby(config).await {
+        tell(finding)?;
     }
     let (finding, is_usable) = schema(config).await;
     tell(finding)?;
@@ -167,6 +171,27 @@ fn clock(theirs: DateTime<Utc>, ours: DateTime<Utc>) -> Finding {
         true => Finding::noticed(WHAT, found, "have both set by NTP"),
         false => Finding::well(WHAT, found),
     }
+}
+
+/// Whether the standby can be read. Where it cannot, the service reads from the primary.
+async fn standby(config: &Config) -> Option<Finding> {
+    const WHAT: &str = "standby";
+    let at = config.database_read_url.as_ref()?.masked();
+    Some(match standby::look(config, PATIENCE).await? {
+        Ok(Followed { missing, caught_up_after: Some(after) }) => {
+            let found = format!("{at} lacked {missing} bytes of the log, and had them after {} ms", after.as_millis());
+            Finding::well(WHAT, found)
+        }
+        Ok(Followed { missing, caught_up_after: None }) => {
+            let found = format!("{at} lacks {missing} bytes of the log for too long: reads go to the primary");
+            Finding::noticed(WHAT, found, "see what keeps it: its own log, and pg_stat_replication on the primary")
+        }
+        Err(cause) => {
+            let found = format!("{at}: {cause}: reads go to the primary");
+            let advice = "see that it runs and follows the primary, and that CRM_DATABASE_READ_URL is its address";
+            Finding::noticed(WHAT, found, advice)
+        }
+    })
 }
 
 /// Whether the schema is up to date, and whether this program can work on it.

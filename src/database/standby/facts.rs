@@ -27,6 +27,9 @@ pub(super) struct Facts {
     pub(super) identity: Identity,
 }
 
+/// Why a standby is not read, in a sentence for operators.
+pub(super) type Cause = &'static str;
+
 /// Nothing here reads a table of the service.
 const FACTS: &str = "SELECT pg_is_in_recovery(), (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() \
      ELSE pg_current_wal_flush_lsn() END - '0/0')::bigint, (SELECT system_identifier FROM pg_control_system()), \
@@ -46,6 +49,15 @@ impl Facts {
             position: position.ok_or_else(|| DbErr::Custom("the server has no position".to_owned()))?,
             identity: Identity { cluster: row.try_get_by_index(2)?, database: row.try_get_by_index(3)? },
         })
+    }
+
+    /// Whether it is a standby of the primary that has this database.
+    pub(super) fn follows(&self, primary: Identity) -> Result<(), Cause> {
+        match self.identity == primary {
+            false => Err("it has another database than the primary"),
+            true if !self.in_recovery => Err("it is no standby"),
+            true => Ok(()),
+        }
     }
 }
 

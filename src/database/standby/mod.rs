@@ -10,13 +10,16 @@
 //! standby may be behind. A standby that fails is left alone until the watch ([`watch`](mod@watch)) finds that it works again; the primary
 //! is read instead.
 //!
-//! [`state`]: who is given a connection · [`facts`]: what servers are asked · [`samples`]: how far the primary was when · [`writers`]: for whom this process has written.
+//! [`state`]: who is given a connection · [`facts`]: what servers are asked · [`samples`]: how far the primary was when · [`writers`]: for whom this process has written ·
+//! [`look`](mod@look): how a standby is, for operators.
 
 mod facts;
+mod look;
 mod samples;
 mod state;
 mod watch;
 mod writers;
 
+pub use look::{Followed, look};
 pub(super) use state::Standby;
 pub(super) use watch::watch;

@@ -12,7 +12,7 @@ use sea_orm::{DbErr, sqlx};
 use tokio::time::Instant;
 
 use super::{
-    facts::{ANSWER, Facts, flushed},
+    facts::{ANSWER, Cause, Facts, flushed},
     samples::{MAX_LAG, Samples},
     writers::Writers,
 };
@@ -35,9 +35,6 @@ pub(in crate::database) struct Standby {
     writers: Mutex<Writers>,
     pub(super) metrics: StandbyMetrics,
 }
-
-/// Why a standby is not read, in a sentence for operators.
-pub(super) type Cause = &'static str;
 
 impl Standby {
     /// A standby that counts as failing until it is watched.
@@ -112,12 +109,7 @@ impl Standby {
 
     /// Whether it is a standby of the primary.
     pub(super) fn judge(&self, facts: Facts) -> Result<(), Cause> {
-        match lock(&self.samples).identity() {
-            None => Err("the primary does not answer yet"),
-            Some(identity) if identity != facts.identity => Err("it has another database than the primary"),
-            Some(_) if !facts.in_recovery => Err("it is no standby"),
-            Some(_) => Ok(()),
-        }
+        facts.follows(lock(&self.samples).identity().ok_or("the primary does not answer yet")?)
     }
 
     /// What a request was read from it for failed, and is read from the primary.

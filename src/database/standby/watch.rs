@@ -9,9 +9,9 @@ use tokio::{
 };
 
 use super::{
-    facts::{ANSWER, Facts},
+    facts::{ANSWER, Cause, Facts},
     samples::{INTERVAL, MAX_LAG},
-    state::{Cause, Standby, lock},
+    state::{Standby, lock},
 };
 use crate::database::{party::Party, pool::Pool};
 

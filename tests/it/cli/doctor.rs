@@ -5,7 +5,8 @@ use std::{fs::Permissions, os::unix::fs::PermissionsExt as _};
 use sea_orm::ConnectionTrait as _;
 
 use crate::harness::{
-    CommandOutput, PII_KEYS, SECRET, Service, TestDatabase, audit::drop_triggers, free_port, on_postgres, run_crm,
+    CommandOutput, PII_KEYS, SECRET, Service, TestDatabase, audit::drop_triggers, free_port, on_postgres,
+    postgres::PostgresServer, run_crm,
 };
 
 /// What the doctor says of this: its state, and the advice behind it.
@@ -119,4 +120,34 @@ async fn files_that_others_may_open_are_told_with_the_chmod() {
     assert_eq!(output.code, Some(1), "{output:?}");
     assert!(output.stdout.contains("crm.db: others on this machine may open it (mode 0644)"), "{output:?}");
     assert!(output.stdout.contains(&format!("-> chmod 600 {}", keys.display())), "{output:?}");
+}
+
+#[tokio::test]
+async fn how_the_standby_follows_is_told_or_why_it_is_not_read() {
+    let Some(primary) = PostgresServer::start().await else { return };
+    let migrated = run_crm(&["migrate", "up"], &[("CRM_DATABASE_URL", &primary.url())]);
+    assert_eq!(migrated.code, Some(0), "{migrated:?}");
+    let mut standby = primary.standby("standby").await;
+    let look = |read_url: &str| {
+        let output = doctor(&primary.url(), &[("CRM_DATABASE_READ_URL", read_url)]);
+        let found = output.stdout.lines().find(|line| line.contains("standby")).unwrap_or_default().to_owned();
+        (output.code, finding(&output, "standby"), found)
+    };
+    let (code, judged, found) = look(&standby.url());
+    assert_eq!((code, judged), (Some(0), well()), "{found}");
+    let advice = "see that it runs and follows the primary, and that CRM_DATABASE_READ_URL is its address";
+    let (code, judged, found) = look(&primary.url());
+    assert_eq!((code, judged), (Some(0), ("look".to_owned(), advice.to_owned())), "{found}");
+    assert!(found.contains("it is no standby: reads go to the primary"), "{found}");
+
+    standby.pause_replay(true).await;
+    primary.run(&["CREATE TABLE written_since (id integer)"]).await;
+    let (code, (state, advice), found) = look(&standby.url());
+    assert_eq!((code, state.as_str()), (Some(0), "look"), "{found}");
+    assert!(advice.contains("pg_stat_replication") && found.contains("of the log for too long"), "{found}: {advice}");
+
+    standby.kill();
+    let (code, (state, _), found) = look(&standby.url());
+    assert_eq!((code, state.as_str()), (Some(0), "look"), "{found}");
+    assert!(found.contains("it does not answer"), "{found}");
 }
