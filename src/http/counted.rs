@@ -26,7 +26,10 @@ impl CountedRoutes {
             }
             route
         };
-        Self { routes: contract.templates().map(shown).collect(), unknown: metrics.http.requests.route(NO_ROUTE) }
+        Self {
+            routes: contract.paths().templates().map(shown).collect(),
+            unknown: metrics.http.requests.route(NO_ROUTE),
+        }
     }
 
     /// A request to the contract's template at this place begins, or to none.

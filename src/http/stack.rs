@@ -27,7 +27,7 @@ use tracing::{Instrument, field::Empty};
 
 use super::{
     base_path,
-    contract::Contract,
+    contract::Paths,
     cors::Cors,
     counted::CountedRoutes,
     error::{ErrorCode, ErrorResponse},
@@ -71,8 +71,8 @@ pub struct Refusal<'r> {
 
 /// The service stack: an endpoint that wraps the operations.
 pub struct ServiceStack<O> {
-    /// The contract of the operations.
-    pub contract: Contract,
+    /// The paths of the contract.
+    pub paths: Paths,
     /// Documents served alongside the operations.
     pub documents: Route,
     /// The operations.
@@ -108,9 +108,9 @@ impl<O: Endpoint> Endpoint for ServiceStack<O> {
         request.extensions_mut().insert(Parameters::default());
         base_path::strip(&mut request);
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        let place = self.contract.place(&path);
+        let place = self.paths.place(&path);
         let is_probe = place.is_some() && probes::is_watched(&path);
-        let mut server = || self.spans.server(&mut trace, method.as_str(), self.contract.template(place));
+        let mut server = || self.spans.server(&mut trace, method.as_str(), self.paths.template(place));
         let traced = if is_probe { Span::nothing() } else { server() };
         request.extensions_mut().insert(trace.clone());
         let counted = self.routes.begin(place, &method);
@@ -127,11 +127,11 @@ impl<O: Endpoint> Endpoint for ServiceStack<O> {
         );
 
         let answer = async {
-            let response = match cors.preflight(self.contract.allowed(&path)) {
+            let response = match cors.preflight(self.paths.allowed(&path)) {
                 Some(response) => response,
                 None => self.survive(request).await,
             };
-            let route = self.contract.template(place).unwrap_or(NO_ROUTE);
+            let route = self.paths.template(place).unwrap_or(NO_ROUTE);
             let mut response = match ErrorResponse::of(&response) {
                 Some(error) => {
                     error.log();
@@ -171,7 +171,7 @@ impl<O: Endpoint> ServiceStack<O> {
             return poem::Error::from(error).into_response();
         }
         let path = request.uri().path();
-        if self.contract.has_document(path) {
+        if self.paths.has_document(path) {
             return self.documents.get_response(request).await;
         }
         if probes::PATHS.contains(&path) {
@@ -198,9 +198,9 @@ impl<O: Endpoint> ServiceStack<O> {
     /// Renders an error in the one shape, whoever created it.
     fn render(&self, error: ErrorResponse, path: &str, request_id: &str) -> Response {
         let not_allowed = error.code() == ErrorCode::MethodNotAllowed;
-        let mut response = error.located(self.contract.route(path)).render(request_id);
+        let mut response = error.located(self.paths.route(path)).render(request_id);
         if not_allowed {
-            set_header(response.headers_mut(), ALLOW.as_str(), self.contract.allowed(path));
+            set_header(response.headers_mut(), ALLOW.as_str(), self.paths.allowed(path));
         }
         response
     }

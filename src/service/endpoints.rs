@@ -81,7 +81,7 @@ fn stack(
     let (trail, metrics) = (Arc::clone(app.refusals()), Arc::clone(app.metrics()));
     ServiceStack {
         routes: CountedRoutes::of(&contract, app.metrics()),
-        contract,
+        paths: contract.into_paths(),
         documents,
         operations,
         cors_origins: config.cors_origins.clone(),

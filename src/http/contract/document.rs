@@ -1,17 +1,14 @@
-//! The OpenAPI contract, with lookups by path.
+//! The OpenAPI contract, and what derives from it.
 
 use serde_json::{Map, Value, json};
 
-use super::{emission::emit, json::yaml, supplement::Supplement};
+use super::{emission::emit, json::yaml, paths::Paths, supplement::Supplement};
 use crate::http::query::DeclaredParameters;
 
-/// The contract of a set of operations, and the routes derived from it.
+/// The contract of a set of operations.
 pub struct Contract {
     document: Value,
-    /// The path templates, each with its methods for `Allow`.
-    paths: Vec<(String, String)>,
-    /// The paths of the documents served alongside the operations.
-    documents: Vec<&'static str>,
+    paths: Paths,
 }
 
 impl Contract {
@@ -20,10 +17,9 @@ impl Contract {
     #[must_use]
     pub fn of(spec: &str, supplement: &Supplement, documents: Vec<&'static str>) -> Self {
         let document = emit(spec, supplement);
-        let paths = document.get("paths").and_then(Value::as_object).into_iter().flatten();
-        let mut paths: Vec<_> = paths.map(|(path, methods)| (path.clone(), allow(methods))).collect();
-        paths.extend(documents.iter().map(|path| ((*path).to_owned(), "GET, HEAD".to_owned())));
-        Self { document, paths, documents }
+        let operations = document.get("paths").and_then(Value::as_object).into_iter().flatten();
+        let paths = Paths::new(operations.map(|(path, methods)| (path.clone(), allow(methods))), documents);
+        Self { document, paths }
     }
 
     /// The OpenAPI document.
@@ -44,54 +40,22 @@ impl Contract {
         yaml(&self.document)
     }
 
-    /// Whether the path is that of a document.
+    /// Its paths.
     #[must_use]
-    pub fn has_document(&self, path: &str) -> bool {
-        self.documents.contains(&path)
+    pub fn paths(&self) -> &Paths {
+        &self.paths
     }
 
-    /// The template that the path matches, such as `/customers/{customer_id}`.
+    /// Its paths alone: the document takes megabytes, and nobody asks for it at a request.
     #[must_use]
-    pub fn route(&self, path: &str) -> Option<&str> {
-        self.template(self.place(path))
-    }
-
-    /// The methods that the path supports, for `Allow`.
-    #[must_use]
-    pub fn allowed(&self, path: &str) -> &str {
-        self.place(path).and_then(|place| self.paths.get(place)).map_or("", |(_, allow)| allow)
-    }
-
-    /// The template at this place.
-    #[must_use]
-    pub fn template(&self, place: Option<usize>) -> Option<&str> {
-        self.paths.get(place?).map(|(template, _)| template.as_str())
-    }
-
-    /// The path templates.
-    pub fn templates(&self) -> impl Iterator<Item = &str> {
-        self.paths.iter().map(|(template, _)| template.as_str())
-    }
-
-    /// Which of the [`Self::templates`] the path matches.
-    #[must_use]
-    pub fn place(&self, path: &str) -> Option<usize> {
-        self.paths.iter().position(|(template, _)| {
-            let (mut template, mut path) = (template.split('/'), path.split('/'));
-            loop {
-                match (template.next(), path.next()) {
-                    (None, None) => return true,
-                    (Some(part), Some(actual)) if part == actual || part.starts_with('{') => {}
-                    _ => return false,
-                }
-            }
-        })
+    pub fn into_paths(self) -> Paths {
+        self.paths
     }
 
     /// The methods of a template, in capitals, each with the statuses that its replies may have.
     #[must_use]
     pub fn statuses(&self, template: &str) -> Vec<(String, Vec<u16>)> {
-        if self.has_document(template) {
+        if self.paths.has_document(template) {
             return vec![("GET".to_owned(), vec![200])];
         }
         let methods = self.document.get("paths").and_then(|paths| paths.get(template)).and_then(Value::as_object);

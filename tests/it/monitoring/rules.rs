@@ -102,7 +102,7 @@ async fn every_metric_of_a_rule_is_one_of_the_service() {
             assert!(!word.starts_with("crm:") || recorded.contains(word), "{expression}: nothing records {word}");
         }
     }
-    let routes: BTreeSet<String> = crm::service::contract::contract().templates().map(str::to_owned).collect();
+    let routes: BTreeSet<String> = crm::service::contract::contract().paths().templates().map(str::to_owned).collect();
     for route in ["/events", "/health", "/livez", "/readyz"] {
         assert!(routes.contains(route) && !Contract::emitted().operations().is_empty(), "{route}");
     }

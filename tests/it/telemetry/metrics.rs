@@ -143,7 +143,7 @@ async fn labels_hold_no_tenant_id_or_path_whatever_is_asked() {
     assert!(!scrape.text.contains("secret") && !scrape.text.contains("default"), "{}", scrape.text);
     let methods = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other"];
     let contract = crm::service::contract::contract();
-    let routes: BTreeSet<&str> = contract.templates().chain(["none"]).collect();
+    let routes: BTreeSet<&str> = contract.paths().templates().chain(["none"]).collect();
     let operations = Contract::emitted().operations();
     for sample in &scrape.samples {
         for (label, value) in &sample.labels {
