@@ -11,7 +11,7 @@ use std::{
 
 use migration::Migrator;
 use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DbErr, RuntimeErr, Statement,
+    ConnectionTrait, DatabaseConnection, DbErr, RuntimeErr, Statement, TransactionTrait as _,
     sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions},
 };
 use sea_orm_migration::{MigratorTrait, SchemaManager};
@@ -119,7 +119,7 @@ pub async fn up_to_date(url: &DatabaseUrl, wait: Duration) -> Result<(), SchemaE
 /// A newer database, another process that is changing the schema, or a fault.
 pub async fn up(url: &DatabaseUrl, steps: Option<u32>, wait: Duration) -> Result<(), SchemaError> {
     let lock = SchemaLock::acquire(url, wait).await?;
-    let mut done = Migrator::up(&lock.connection, steps).await;
+    let mut done = lock.apply(steps).await;
     if done.is_ok()
         && let DatabaseUrl::Sqlite(_) = url
     {
@@ -272,6 +272,16 @@ impl SchemaLock {
         };
         refuse_newer(&applied(&locked.connection).await?)?;
         Ok(locked)
+    }
+
+    /// Applies so many migrations, or all: to a new file in one transaction, because nobody works beside it and no part of it is kept.
+    async fn apply(&self, steps: Option<u32>) -> Result<(), DbErr> {
+        if self.new_file.is_none() {
+            return Migrator::up(&self.connection, steps).await;
+        }
+        let whole = self.connection.begin().await?;
+        Migrator::up(&whole, steps).await?;
+        whole.commit().await
     }
 
     /// Closes the session, which releases PostgreSQL's lock. A new file gets its name where all is done, and then SQLite's lock is
