@@ -320,7 +320,7 @@ sdks: build ## Generate SDKs in eight ways, or SDK=NAME, compile them and run th
 
 .PHONY: nightly
 nightly: ## Run plans, faults, disks, outages, fuzz and the benchmarks, all of them even if one fails
-	@$(MAKE) --no-print-directory --keep-going plans faults disks outages hostile fuzz bench bench-sealing bench-totals bench-lists bench-feed bench-fairness bench-broker bench-refusals bench-traces
+	@$(MAKE) --no-print-directory --keep-going plans faults disks outages hostile fuzz bench bench-sealing bench-totals bench-lists bench-feed bench-fairness bench-broker bench-refusals bench-traces bench-copy
 
 .PHONY: faults
 faults: ## Kill relays and a RabbitMQ of its own in 200 rounds, and drain 100,000 events (takes about 15 minutes)
@@ -409,6 +409,12 @@ bench-refusals: ## Measure the CPU time of refused tokens against a probe's, as 
 	command -v wrk >/dev/null && command -v openssl >/dev/null || { echo "missing: apt-get install wrk openssl" >&2; exit 1; }
 	cargo build --release $(FEATURES) --bin crm
 	tests/bench/refusals
+
+.PHONY: bench-copy
+bench-copy: ## Measure `crm copy` of the rows that CUSTOMERS (15000: a million rows) leave, from SQLite to PostgreSQL and back (needs psql, sqlite3 and PostgreSQL; builds a release)
+	command -v psql >/dev/null && command -v sqlite3 >/dev/null || { echo "missing: apt-get install postgresql-client sqlite3" >&2; exit 1; }
+	cargo build --release $(FEATURES) --bin crm
+	@if .ci/answers "$$TEST_POSTGRES_URL" 5432; then tests/bench/copy; else echo "== SKIPPED: crm copy, because nothing answers at TEST_POSTGRES_URL"; fi
 
 .PHONY: bench-traces
 bench-traces: ## Measure requests with traces against without, as ratios (needs wrk and python3; builds a release)
