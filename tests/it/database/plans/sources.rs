@@ -35,6 +35,7 @@ const CALLS: &[(&str, &[&str])] = &[
 /// Files whose statements are not those of a running service, or are passed on.
 const ELSEWHERE: &[(&str, &str)] = &[
     ("database/migrate.rs", "changes the schema, before the service starts"),
+    ("database/new_file.rs", "ends the work on a file that nobody else knows"),
     ("database/copy/source.rs", "locks and sums up what is copied, for `crm copy`"),
     ("database/copy/state.rs", "says how far a copy is"),
     ("database/copy/tables.rs", "asks the database for its tables"),
