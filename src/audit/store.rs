@@ -16,7 +16,7 @@ use super::{
 use crate::{
     database::{
         Database,
-        list::{Criterion, ListQuery, Order, Rows, Slice, Total},
+        list::{Criterion, ListQuery, ListSource, Order, Rows, Slice, Total},
         tenancy::{Listed, Tenanted},
     },
     error::{Error, Result},
@@ -57,7 +57,7 @@ pub struct Chained {
 /// # Errors
 /// A database error.
 pub async fn list(
-    db: &impl ConnectionTrait,
+    db: &impl ListSource,
     tenant: &Tenant,
     filter: Filter,
     slice: Slice,

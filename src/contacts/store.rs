@@ -1,7 +1,7 @@
 //! Queries on contacts.
 
 use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, QueryFilter,
+    ColumnTrait, Condition, QueryFilter,
     sea_query::{Expr, ExprTrait, LockType},
 };
 use uuid::Uuid;
@@ -14,7 +14,7 @@ use crate::{
     change::Change,
     customers,
     database::{
-        list::{Criterion, ListQuery, Order, Rows, Slice},
+        list::{Criterion, ListQuery, ListSource, Order, Rows, Slice},
         tenancy::Tenanted,
     },
     error::Result,
@@ -47,7 +47,7 @@ impl Filter {
 /// # Errors
 /// A database error.
 pub async fn list(
-    db: &impl ConnectionTrait,
+    db: &impl ListSource,
     tenant: &Tenant,
     (customer, criteria): (Option<Uuid>, Vec<Criterion<Entity>>),
     listing: &Listing<Entity>,
@@ -62,7 +62,7 @@ pub async fn list(
 /// # Errors
 /// A database error.
 pub async fn first_of_customer(
-    db: &impl ConnectionTrait,
+    db: &impl ListSource,
     tenant: &Tenant,
     customer: Uuid,
     limit: u64,

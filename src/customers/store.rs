@@ -1,7 +1,7 @@
 //! Queries on customers.
 
 use sea_orm::{
-    Condition, ConnectionTrait,
+    Condition,
     sea_query::{Expr, ExprTrait, LockType, Query},
 };
 
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     change::Change,
-    database::list::{Criterion, Rows, Slice},
+    database::list::{Criterion, ListSource, Rows, Slice},
     error::Result,
     http::listing::Listing,
     pii::Lookup,
@@ -67,7 +67,7 @@ fn with_open_opportunities(tenant: &Tenant, has: bool) -> Criterion<Entity> {
 /// # Errors
 /// A database error.
 pub async fn list(
-    db: &impl ConnectionTrait,
+    db: &impl ListSource,
     tenant: &Tenant,
     criteria: Vec<Criterion<Entity>>,
     listing: &Listing<Entity>,

@@ -15,6 +15,7 @@ use super::{
     fault::{Fault, db_error, driver_error},
     file::{DatabaseFile, not_in_place},
     health::Health,
+    list::known::{Known, ListSource},
     party::Party,
     pool::{Pool, PooledConnection},
     position::Recency,
@@ -35,6 +36,7 @@ pub(super) struct ReadSource {
     pub(super) file: Option<Arc<DatabaseFile>>,
     pub(super) health: Arc<Health>,
     pub(super) templates: Templates,
+    pub(super) known: Known,
 }
 
 impl ReadSource {
@@ -49,7 +51,15 @@ impl ReadSource {
     }
 
     fn new(pool: Pool, backend: DbBackend, health: Arc<Health>) -> Self {
-        Self { pool, backend, pooler: Pooler::None, file: None, health, templates: Templates::default() }
+        Self {
+            pool,
+            backend,
+            pooler: Pooler::None,
+            file: None,
+            health,
+            templates: Templates::default(),
+            known: Known::default(),
+        }
     }
 }
 
@@ -197,6 +207,12 @@ impl ConnectionTrait for Reader<'_> {
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
         self.query(&statement).await
+    }
+}
+
+impl ListSource for Reader<'_> {
+    fn known(&self) -> Option<&Known> {
+        self.standby.is_none().then_some(&self.source.known)
     }
 }
 

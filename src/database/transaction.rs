@@ -12,6 +12,7 @@ use super::{
     at_end::AtEnd,
     deadline::{Deadline, timed_out},
     fault::db_error,
+    list::known::{Known, ListSource},
     pool::PooledConnection,
     steps::{Failure, Steps},
 };
@@ -92,5 +93,12 @@ impl ConnectionTrait for Transaction {
         let (mut connection, failure) = self.step().await?;
         let rows = connection.query(&statement, self.deadline.for_statements()).await?;
         connection.fail(failure).map(|()| rows)
+    }
+}
+
+/// What it reads may be of its own alone.
+impl ListSource for Transaction {
+    fn known(&self) -> Option<&Known> {
+        None
     }
 }

@@ -1,6 +1,6 @@
 //! Queries on follow-ups.
 
-use sea_orm::{ColumnTrait, ConnectionTrait, DbBackend, QueryFilter, QueryTrait, sea_query::LockType};
+use sea_orm::{ColumnTrait, DbBackend, QueryFilter, QueryTrait, sea_query::LockType};
 use uuid::Uuid;
 
 use super::{
@@ -11,7 +11,7 @@ use crate::{
     change::Change,
     contacts, customers,
     database::{
-        list::{Criterion, ListQuery, Order, Rows, Slice, Total},
+        list::{Criterion, ListQuery, ListSource, Order, Rows, Slice, Total},
         tenancy::Listed,
     },
     error::{Error, ErrorKind, Result},
@@ -39,7 +39,7 @@ pub struct Filter {
 /// # Errors
 /// A database error.
 pub async fn list(
-    db: &impl ConnectionTrait,
+    db: &impl ListSource,
     tenant: &Tenant,
     Filter { customer, opportunity, types, words }: Filter,
     listing: &Listing<Entity>,
@@ -55,7 +55,7 @@ pub async fn list(
 /// # Errors
 /// A database error.
 pub async fn newest(
-    db: &impl ConnectionTrait,
+    db: &impl ListSource,
     tenant: &Tenant,
     of: (Option<Uuid>, Option<Uuid>),
     limit: u64,

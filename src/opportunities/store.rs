@@ -4,7 +4,7 @@ use std::{cmp::Reverse, ops::Bound};
 
 use chrono::{DateTime, Utc};
 use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
+    ColumnTrait, Condition, FromQueryResult, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
     sea_query::{Alias, Asterisk, Expr, ExprTrait, LockType, Query, UnionType},
 };
 use uuid::Uuid;
@@ -19,7 +19,7 @@ use crate::{
     change::Change,
     customers,
     database::{
-        list::{Criterion, Direction, ListQuery, Order, Rows, Slice, Total},
+        list::{Criterion, Direction, ListQuery, ListSource, Order, Rows, Slice, Total},
         pipeline::standing::Standing,
         tenancy::{SortKey, Tenanted},
     },
@@ -107,7 +107,7 @@ fn stalled(tenant: &Tenant, since: DateTime<Utc>) -> Criterion<Entity> {
 /// # Errors
 /// A database error.
 pub async fn list(
-    db: &impl ConnectionTrait,
+    db: &impl ListSource,
     tenant: &Tenant,
     filter: Filter,
     listing: &Listing<Entity>,
@@ -128,7 +128,7 @@ pub async fn list(
 /// # Errors
 /// A database error.
 pub async fn leading_of_customer(
-    db: &impl ConnectionTrait,
+    db: &impl ListSource,
     tenant: &Tenant,
     customer: Uuid,
     limit: u64,
@@ -163,12 +163,7 @@ pub async fn leading_of_customer(
 ///
 /// # Errors
 /// A database error.
-pub async fn idle(
-    db: &impl ConnectionTrait,
-    tenant: &Tenant,
-    since: DateTime<Utc>,
-    slice: Slice,
-) -> Result<Rows<Model>> {
+pub async fn idle(db: &impl ListSource, tenant: &Tenant, since: DateTime<Utc>, slice: Slice) -> Result<Rows<Model>> {
     const BY_IDLE_SINCE: &SortKey<Column> = &SortKey::new("idleSince", Column::IdleSince);
     let criteria = Criterion::<Entity>::within(Column::IdleSince, Bound::Unbounded, Bound::Included(since));
     let order = Order::by([(BY_IDLE_SINCE, Direction::Ascending)]);

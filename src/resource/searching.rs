@@ -15,7 +15,7 @@ use crate::{
 
 /// The criterion that the rows of `E` are found by the lookup.
 pub fn found_by<E: Resource>(lookup: Lookup) -> Criterion<E> {
-    Criterion::found_by(lookup.condition, lookup.ids)
+    Criterion::found_by(lookup.condition, lookup.ids).unaudited()
 }
 
 /// The fields with personal data that are looked up.

@@ -1,6 +1,6 @@
 //! What a search finds, of each type of resource.
 
-use sea_orm::{ConnectionTrait, IdenStatic, ModelTrait, Value};
+use sea_orm::{IdenStatic, ModelTrait, Value};
 use tokio::task::yield_now;
 
 use super::{
@@ -13,7 +13,7 @@ use crate::{
     auth::Actor,
     contacts, customers,
     database::{
-        list::{ListQuery, Order, Rows, Slice, Total},
+        list::{ListQuery, ListSource, Order, Rows, Slice, Total},
         search::ranked::{self, RankedRow},
     },
     error::{Error, Result},
@@ -55,7 +55,7 @@ impl Found {
     }
 }
 
-impl<C: ConnectionTrait> Search<'_, C> {
+impl<C: ListSource> Search<'_, C> {
     /// Finds the resources of these types.
     ///
     /// # Errors

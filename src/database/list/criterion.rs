@@ -14,6 +14,8 @@ use crate::{database::tenancy::Listed, values::Tenant};
 pub struct Criterion<E: Listed> {
     pub(super) condition: Condition,
     pub(super) path: Path<E>,
+    /// Whether all that changes which rows meet it leaves an entry in the audit trail.
+    pub(super) is_audited: bool,
 }
 
 /// How the rows that meet a criterion are found without looking at others.
@@ -39,7 +41,7 @@ impl<E: Listed> Criterion<E> {
     /// The same, for a condition that says more of the column than which value it has.
     #[must_use]
     pub fn equal_where(column: E::Column, condition: Condition) -> Self {
-        Self { condition, path: Path::Equal(column) }
+        Self::new(condition, Path::Equal(column))
     }
 
     /// Rows with one of these values in such a column; no criterion without values.
@@ -51,7 +53,7 @@ impl<E: Listed> Criterion<E> {
             1 => values.pop().map(|value| Self::equal(column, value)),
             _ => {
                 let condition = Condition::all().add(column.is_in(values));
-                Some(Self { condition, path: Path::Column(column) })
+                Some(Self::new(condition, Path::Column(column)))
             }
         }
     }
@@ -71,19 +73,29 @@ impl<E: Listed> Criterion<E> {
         };
         let bounds: Vec<SimpleExpr> = from.into_iter().chain(to).collect();
         let condition = bounds.iter().cloned().fold(Condition::all(), Condition::add);
-        (!bounds.is_empty()).then_some(Self { condition, path: Path::Column(column) })
+        (!bounds.is_empty()).then(|| Self::new(condition, Path::Column(column)))
     }
 
     /// Rows that meet the condition; `ids` finds their ids, and maybe more, by an index.
     #[must_use]
     pub fn found_by(condition: Condition, ids: SelectStatement) -> Self {
-        Self { condition, path: Path::Ids(Box::new(ids)) }
+        Self::new(condition, Path::Ids(Box::new(ids)))
     }
 
     /// Rows that meet the condition, which no index finds.
     #[must_use]
     pub fn only(condition: Condition) -> Self {
-        Self { condition, path: Path::None }
+        Self::new(condition, Path::None)
+    }
+
+    /// The same, where the background may change which rows meet it: what text is found by, blind indexes.
+    #[must_use]
+    pub fn unaudited(self) -> Self {
+        Self { is_audited: false, ..self }
+    }
+
+    fn new(condition: Condition, path: Path<E>) -> Self {
+        Self { condition, path, is_audited: true }
     }
 
     /// Whether what is found by the path is what meets the criterion.

@@ -17,21 +17,26 @@
 //! | [`criterion`] | what a list is filtered by, and by which index |
 //! | [`order`], [`position`] | in which order, and where in it |
 //! | [`query`] | the statements |
+//! | [`filling`] | a page that is read in parts |
 //! | [`total`] | how many rows there are |
+//! | [`known`] | what is remembered of that for some seconds |
 
 pub mod criterion;
+mod filling;
+pub mod known;
 pub mod order;
 pub mod position;
 mod query;
 pub mod total;
 
-use std::ops::Bound;
+use std::{ops::Bound, sync::OnceLock};
 
 use futures_util::{FutureExt, future::BoxFuture};
-use sea_orm::{Condition, ConnectionTrait, IdenStatic, ModelTrait, Value, sea_query::SelectStatement};
+use sea_orm::{Condition, IdenStatic, ModelTrait, Value, sea_query::SelectStatement};
 
 pub use self::{
     criterion::Criterion,
+    known::ListSource,
     order::{Direction, Order},
     position::Position,
     query::BOUND,
@@ -39,8 +44,11 @@ pub use self::{
 };
 use self::{
     criterion::Path,
+    filling::Filling,
+    known::Known,
     order::{Key, is_of_an_index, is_same},
     query::{Piece, Scope, Window},
+    total::Counted,
 };
 use super::tenancy::Listed;
 use crate::{error::Result, values::Tenant};
@@ -94,17 +102,17 @@ where
     ///
     /// # Errors
     /// A fault of the database; internal, for a position of another order.
-    pub async fn read<C: ConnectionTrait>(&self, db: &C, tenant: &Tenant) -> Result<Rows<E::Model>> {
+    pub async fn read<C: ListSource>(&self, db: &C, tenant: &Tenant) -> Result<Rows<E::Model>> {
         let Slice { offset, limit, ref after } = self.slice;
         let backend = db.get_database_backend();
         let keys = self.order.after(after.as_ref())?;
-        let list = List { db, scope: Scope { backend, tenant, criteria: &self.criteria }, total: &self.total };
+        let list = List::new(db, Scope { backend, tenant, criteria: &self.criteria }, &self.total);
         let wanted = Window { offset, limit: limit + 1, bound: BOUND.max(offset + limit + 1) };
         let piece = match offset == 0 || is_of_an_index(&keys) {
             true => list.page(&keys, wanted).await?,
             false => list.numbered_page(&self.order, keys, wanted).await?,
         };
-        let Piece { rows: mut data, cut, total, .. } = piece;
+        let Piece { rows: mut data, cut, beside, .. } = piece;
         let is_full = data.len() as u64 > limit;
         data.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
         let next = match is_full {
@@ -114,16 +122,16 @@ where
         let seen = data.len() as u64;
         // The last page tells how many there are.
         let told = next.is_none() && after.is_none() && (seen > 0 || offset == 0);
-        let total = match (&self.total, total) {
+        let total = match (&self.total, beside) {
             (Total::Unknown, _) => None,
             _ if told => Some(Count::exact(offset + seen)),
-            (_, Some(total)) => Some(Count::exact(total.unsigned_abs())),
+            (Total::Kept(_), Some(total)) => Some(Count::exact(total.unsigned_abs())),
             (Total::Kept(total), None) => Some(total::kept(db, &list.scope, total.clone()).await?),
-            (Total::Standing(standing), None) => match standing.count(db, tenant).await? {
+            (Total::Standing(standing), _) => match standing.count(db, tenant).await? {
                 Some(rows) => Some(Count::exact(rows)),
-                None => Some(list.count().await?),
+                None => Some(total::counted(db, &list.scope).await?.count),
             },
-            (Total::Counted, None) => Some(list.count().await?),
+            (Total::Counted, age) => Some(list.count(age).await?),
         };
         Ok(Rows { data, total, next })
     }
@@ -134,9 +142,28 @@ struct List<'l, C, E: Listed> {
     db: &'l C,
     scope: Scope<'l, E>,
     total: &'l Total,
+    /// What is remembered of lists, and by what this one is found there.
+    known: Option<&'l Known>,
+    key: OnceLock<known::Key>,
+    is_audited: bool,
+    /// What was counted of it before, if that is asked.
+    counted: Option<Counted>,
 }
 
-impl<C: ConnectionTrait, E: Listed<Model: Send + Sync>> List<'_, C, E> {
+impl<'l, C: ListSource, E: Listed<Model: Send + Sync>> List<'l, C, E> {
+    fn new(db: &'l C, scope: Scope<'l, E>, total: &'l Total) -> Self {
+        let is_audited = scope.criteria.iter().all(|criterion| criterion.is_audited);
+        let list = Self { db, scope, total, known: db.known(), key: OnceLock::new(), is_audited, counted: None };
+        let is_asked = is_audited && matches!(total, Total::Counted);
+        let counted = list.known.filter(|_| is_asked).and_then(|known| known.counted(list.key()));
+        Self { counted, ..list }
+    }
+
+    fn key(&self) -> &known::Key {
+        let Scope { backend, tenant, criteria } = self.scope;
+        self.key.get_or_init(|| known::Key::new(backend, tenant, criteria))
+    }
+
     /// The rows that come first in this order.
     fn page<'p>(&'p self, keys: &'p [Key<E>], wanted: Window) -> BoxFuture<'p, Result<Piece<E::Model>>> {
         async move {
@@ -149,17 +176,18 @@ impl<C: ConnectionTrait, E: Listed<Model: Send + Sync>> List<'_, C, E> {
             }
             match keys.as_slice() {
                 keys if is_of_an_index(keys) => {
-                    let kept = match self.total {
-                        Total::Kept(total) if is_all => Some(total),
-                        _ => None,
+                    let beside = match self.total {
+                        Total::Kept(total) if is_all => Some(total.clone()),
+                        _ => self.counted.map(|_| total::age(self.scope.tenant)),
                     };
+                    let beside = beside.as_ref();
                     if is_all {
-                        let plain = self.scope.plain(self.db, driving.clone(), keys, wanted, kept).await?;
+                        let plain = self.scope.plain(self.db, driving.clone(), keys, wanted, beside).await?;
                         if !plain.rows.is_empty() {
                             return Ok(plain);
                         }
                     }
-                    self.scope.walk(self.db, driving, keys, wanted, kept).await
+                    self.scope.walk(self.db, driving, keys, wanted, beside).await
                 }
                 [first, rest @ ..] if !first.values.is_empty() => self.value_by_value(first, rest, wanted).await,
                 keys => self.group_by_group(driving, keys, wanted).await,
@@ -212,27 +240,34 @@ impl<C: ConnectionTrait, E: Listed<Model: Send + Sync>> List<'_, C, E> {
 
     /// The ids of the rows that meet one of the criteria, if there are few.
     async fn few(&self) -> Result<Option<SelectStatement>> {
+        if self.known.is_some_and(|known| known.is_large(self.key())) {
+            return Ok(None);
+        }
         let found = total::found_by_each(self.db, &self.scope, FEW).await?;
         let smallest = self.scope.criteria.iter().zip(found).filter_map(|(one, found)| Some((one, found?)));
         let smallest = smallest.min_by_key(|(_, found)| *found).filter(|(_, found)| *found <= FEW);
+        if let (Some(known), None) = (self.known, &smallest) {
+            known.note_large(self.key().clone());
+        }
         Ok(smallest.and_then(|(criterion, _)| criterion.ids(self.scope.tenant)))
     }
 
-    async fn count(&self) -> Result<Count> {
-        let needs_choice = match self.scope.criteria {
-            [] => false,
-            [one] => !one.is_exact(),
-            _ => true,
-        };
-        if needs_choice && total::is_large(self.db, &self.scope).await? {
-            return Ok(Count::more());
+    /// How many rows the list has: as many as were counted before, if that is still true at the tenant's `age`.
+    async fn count(&self, age: Option<i64>) -> Result<Count> {
+        if let Some(counted) = self.counted {
+            let age = match age {
+                None => total::age_now(self.db, &self.scope).await?,
+                age => age,
+            };
+            if let Some(count) = age.and_then(|age| counted.at(age)) {
+                return Ok(count);
+            }
         }
-        let found = match needs_choice {
-            true => total::found_by_each(self.db, &self.scope, BOUND).await?,
-            false => Vec::new(),
-        };
-        let smallest = self.scope.criteria.iter().zip(found).filter_map(|(one, found)| Some((one, found?)));
-        total::counted(self.db, &self.scope, smallest.min_by_key(|(_, found)| *found)).await
+        let counted = total::counted(self.db, &self.scope).await?;
+        if let Some(known) = self.known.filter(|_| self.is_audited) {
+            known.note_counted(self.key().clone(), counted);
+        }
+        Ok(counted.count)
     }
 
     /// The part of the list whose rows have this value in a column with an index.
@@ -256,7 +291,7 @@ impl<C: ConnectionTrait, E: Listed<Model: Send + Sync>> List<'_, C, E> {
         let mut criteria = self.scope.criteria.to_vec();
         criteria.extend(criterion);
         let Scope { backend, tenant, .. } = self.scope;
-        let part = List { db: self.db, scope: Scope { backend, tenant, criteria: &criteria }, total: &Total::Unknown };
+        let part = List::new(self.db, Scope { backend, tenant, criteria: &criteria }, &Total::Unknown);
         part.page(keys, wanted).await
     }
 
@@ -305,38 +340,4 @@ impl<C: ConnectionTrait, E: Listed<Model: Send + Sync>> List<'_, C, E> {
 /// The keys without the place where reading goes on.
 fn from_the_beginning<E: Listed>(keys: &[Key<E>]) -> Vec<Key<E>> {
     keys.iter().map(|key| Key { after: None, ..key.clone() }).collect()
-}
-
-/// A page that is filled from one part of a list after the other.
-struct Filling<M> {
-    piece: Piece<M>,
-    wanted: Window,
-    parts: u64,
-}
-
-impl<M> Filling<M> {
-    /// A page of a list that has so many parts, which share what may be looked at.
-    fn new(wanted: Window, parts: u64) -> Self {
-        Self { piece: Piece::default(), wanted, parts }
-    }
-
-    /// What is wanted of the next part. What is to be skipped is read too: no part tells how much it skipped.
-    fn window(&self) -> Window {
-        let Window { offset, limit, bound } = self.wanted;
-        let limit = (offset + limit).saturating_sub(self.piece.rows.len() as u64);
-        Window { offset: 0, limit, bound: (bound / self.parts.max(1)).max(limit) }
-    }
-
-    /// Adds what a part has; returns whether this was the last one.
-    fn add(&mut self, part: Piece<M>) -> bool {
-        self.piece.rows.extend(part.rows);
-        self.piece.cut = part.cut;
-        self.piece.cut.is_some() || self.window().limit == 0
-    }
-
-    fn end(mut self) -> Piece<M> {
-        let skipped = usize::try_from(self.wanted.offset).unwrap_or(usize::MAX).min(self.piece.rows.len());
-        self.piece.rows.drain(..skipped);
-        self.piece
-    }
 }

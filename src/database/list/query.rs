@@ -27,8 +27,8 @@ pub(super) struct Piece<M> {
     pub rows: Vec<M>,
     /// Where looking ended, because so many had been looked at; none where all were.
     pub cut: Option<Cut<M>>,
-    /// The total that was read with them.
-    pub total: Option<i64>,
+    /// The number that was read beside them.
+    pub beside: Option<i64>,
     /// A row of the first group that is larger than what may be looked at.
     pub large: Option<M>,
 }
@@ -44,7 +44,7 @@ pub(super) struct Cut<M> {
 
 impl<M> Default for Piece<M> {
     fn default() -> Self {
-        Self { rows: Vec::new(), cut: None, total: None, large: None }
+        Self { rows: Vec::new(), cut: None, beside: None, large: None }
     }
 }
 
@@ -64,7 +64,7 @@ pub(super) struct Scope<'l, E: Listed> {
 }
 
 const FOUND: &str = "list_found";
-const TOTAL: &str = "list_total";
+const BESIDE: &str = "list_beside";
 const WALKED: &str = "walked";
 /// What a row of the walk is.
 const IS_FOUND: i32 = 1;
@@ -110,11 +110,11 @@ impl<E: Listed> Scope<'_, E> {
         driving: Condition,
         keys: &[Key<E>],
         Window { offset, limit, .. }: Window,
-        total: Option<&Expr>,
+        beside: Option<&Expr>,
     ) -> Result<Piece<E::Model>> {
         let rows = stored::<E>(self.tenant).filter(driving);
         let rows = behind(keys).into_iter().fold(rows, QueryFilter::filter);
-        let rows = total.into_iter().fold(rows, |rows, total| rows.expr_as(total.clone(), TOTAL));
+        let rows = beside.into_iter().fold(rows, |rows, beside| rows.expr_as(beside.clone(), BESIDE));
         let mut rows = sorted(rows, keys).offset(offset).limit(limit).into_query();
         if let Some(hides) = E::hides(self.tenant) {
             // Asked of as many rows as are read: among all of the range, SQLite would ask each.
@@ -124,8 +124,8 @@ impl<E: Listed> Scope<'_, E> {
         let mut piece = Piece::default();
         for row in db.query_all_raw(self.backend.build(&rows)).await? {
             piece.rows.push(E::Model::from_query_result(&row, "")?);
-            if total.is_some() {
-                piece.total = Some(row.try_get("", TOTAL)?);
+            if beside.is_some() {
+                piece.beside = row.try_get("", BESIDE)?;
             }
         }
         Ok(piece)
@@ -138,7 +138,7 @@ impl<E: Listed> Scope<'_, E> {
         driving: Condition,
         keys: &[Key<E>],
         window: Window,
-        total: Option<&Expr>,
+        beside: Option<&Expr>,
     ) -> Result<Piece<E::Model>> {
         let Window { offset, limit, bound } = window;
         let range = stored::<E>(self.tenant).filter(driving);
@@ -149,7 +149,7 @@ impl<E: Listed> Scope<'_, E> {
         let cut = walked(range.clone().limit(1).offset(bound - 1).take(), keys, IS_CUT);
         let mut both = all_of(found);
         both.union(UnionType::All, all_of(cut)).limit(limit);
-        self.read(db, both, keys, total).await
+        self.read(db, both, keys, beside).await
     }
 
     /// The rows in an order of which an index has the first key alone: as many as may be looked at, without the last group of
@@ -203,11 +203,11 @@ impl<E: Listed> Scope<'_, E> {
         db: &impl ConnectionTrait,
         ids: SelectStatement,
         keys: &[Key<E>],
-        total: Option<&Expr>,
+        beside: Option<&Expr>,
     ) -> Result<Piece<E::Model>> {
         let of_walk = |name: &str| Expr::col((Alias::new(WALKED), Alias::new(name)));
         let rows = E::as_shown(self.tenant, stored::<E>(self.tenant)).expr_as(of_walk(FOUND), FOUND);
-        let rows = total.into_iter().fold(rows, |rows, total| rows.expr_as(total.clone(), TOTAL));
+        let rows = beside.into_iter().fold(rows, |rows, beside| rows.expr_as(beside.clone(), BESIDE));
         let mut rows = rows.into_query();
         // Hidden from SQLite's planner, which might otherwise begin with all rows of the tenant, and index the few by their ids.
         let id = of_walk(E::ID.as_str());
@@ -220,8 +220,8 @@ impl<E: Listed> Scope<'_, E> {
         let mut piece = Piece::default();
         for row in db.query_all_raw(self.backend.build(&rows)).await? {
             let model = E::Model::from_query_result(&row, "")?;
-            if total.is_some() {
-                piece.total = Some(row.try_get("", TOTAL)?);
+            if beside.is_some() {
+                piece.beside = row.try_get("", BESIDE)?;
             }
             match found(&row)? {
                 IS_FOUND => piece.rows.push(model),

@@ -39,7 +39,10 @@ pub async fn criterion<E: Listed>(
     let words = holds::<E>(db.get_database_backend(), tenant, text);
     Ok(match found.ids {
         Some(ids) => any_of((words, ids), also),
-        None => Criterion::only(also.into_iter().fold(Condition::any().add(words), |any, (other, _)| any.add(other))),
+        None => {
+            let any = also.into_iter().fold(Condition::any().add(words), |any, (other, _)| any.add(other));
+            Criterion::only(any).unaudited()
+        }
     })
 }
 
@@ -53,5 +56,5 @@ pub fn any_of<E: Listed>(
         any = any.add(other);
         ids.union(UnionType::Distinct, others);
     }
-    Criterion::found_by(any, ids)
+    Criterion::found_by(any, ids).unaudited()
 }

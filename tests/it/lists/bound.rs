@@ -104,7 +104,7 @@ async fn groups_of_equal_values_may_be_larger_than_the_bound() {
 }
 
 /// Customers whose ids end in a zero byte, as one in 256 does: all of them are in the sample.
-async fn fill_sample(database: &DatabaseConnection, tenant: &str, rows: usize) {
+pub async fn fill_sample(database: &DatabaseConnection, tenant: &str, rows: usize) {
     let id = match on_postgres() {
         true => "CAST(lpad(to_hex(n), 30, '0') || '00' AS uuid)",
         false => "unhex(printf('%030x', n) || '00')",

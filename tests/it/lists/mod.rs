@@ -4,4 +4,5 @@ mod bound;
 mod combinations;
 mod cursors;
 mod model;
+mod totals;
 mod walks;
