@@ -3,9 +3,12 @@
 
 use chrono::{DateTime, Utc};
 use sea_orm::{
-    Condition, ConnectionTrait, DbBackend, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
+    ColumnTrait, Condition, ConnectionTrait, DbBackend, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
     sea_query::Order,
-    sea_query::{Alias, BinOper, CaseStatement, Expr, ExprTrait, Func, Query, SelectStatement},
+    sea_query::{
+        Alias, Asterisk, BinOper, CaseStatement, CommonTableExpression, Expr, ExprTrait, Func, JoinType, Query,
+        SelectStatement,
+    },
 };
 use uuid::Uuid;
 
@@ -43,8 +46,15 @@ pub struct RankedRows {
     pub is_complete: bool,
 }
 
+/// How many of the newest rows are looked at first.
+const NEWEST: u64 = FEW / 4;
+/// What is looked through, in a statement: ids.
+const LOOKED_AT: &str = "looked_at";
+const BEST: &str = "best";
+
 /// The best of the tenant's rows of `E` that hold all words, at most `limit`. At most [`FEW`] rows are looked at: of more that
-/// the index finds, those; where it finds none because too many have the words, the newest.
+/// the index finds, those; where it finds none because too many have the words, the newest, and no more than [`NEWEST`] if these
+/// are enough.
 ///
 /// # Errors
 /// A fault of the database.
@@ -52,62 +62,68 @@ pub async fn find<E: Listed>(
     db: &impl ConnectionTrait,
     tenant: &Tenant,
     (resource_type, text): (&str, &SearchText),
-    (column, owner): (E::Column, Option<E::Column>),
+    of: (E::Column, Option<E::Column>),
     limit: u64,
 ) -> Result<RankedRows> {
-    let backend = db.get_database_backend();
     let found = look_up(db, tenant, resource_type, text).await?;
-    let (ids, candidates) = match found.ids {
-        Some(mut ids) => {
-            let ids = ids.limit(FEW + 1).take();
-            let candidates = count(db, ids.clone()).await?;
-            (ids, candidates)
-        }
-        None => (newest::<E>(tenant), FEW + 1),
-    };
-    let is_complete = found.is_built && found.is_current && candidates <= FEW;
-    if candidates == 0 {
-        return Ok(RankedRows { rows: Vec::new(), is_complete });
+    let best = best::<E>(db.get_database_backend(), tenant, text, of).limit(limit).take();
+    if let Some(mut ids) = found.ids {
+        let (rows, looked_at) = read(db, ids.limit(FEW + 1).take(), best).await?;
+        return Ok(RankedRows { rows, is_complete: found.is_built && found.is_current && looked_at <= FEW });
     }
-    let of = (column, owner);
-    let rows = db.query_all_raw(backend.build(&best::<E>(backend, tenant, text, of, ids).limit(limit).take())).await?;
-    let rows = rows.iter().map(|row| {
-        Ok(RankedRow {
-            rank: row.try_get_by_index(0)?,
-            created_at: row.try_get_by_index(1)?,
-            id: row.try_get_by_index(2)?,
-            text: row.try_get_by_index(3)?,
-            owner: row.try_get_by_index(4)?,
-        })
-    });
-    Ok(RankedRows { rows: rows.collect::<Result<_>>()?, is_complete })
-}
-
-async fn count(db: &impl ConnectionTrait, ids: SelectStatement) -> Result<u64> {
-    let count = Query::select().expr(Expr::cust("count(*)")).from_subquery(ids, Alias::new("counted")).take();
-    let row = db.query_one_raw(db.get_database_backend().build(&count)).await?;
-    Ok(row.map(|row| row.try_get_by_index::<i64>(0)).transpose()?.unwrap_or_default().unsigned_abs())
+    let (mut rows, _) = read(db, newest::<E>(tenant, NEWEST), best.clone()).await?;
+    if (rows.len() as u64) < limit {
+        rows = read(db, newest::<E>(tenant, FEW), best).await?.0;
+    }
+    Ok(RankedRows { rows, is_complete: false })
 }
 
 /// The ids of the newest rows.
-fn newest<E: Listed>(tenant: &Tenant) -> SelectStatement {
-    let rows = stored::<E>(tenant).order_by(E::CREATED, Order::Desc).order_by(E::ID, Order::Desc).limit(FEW);
-    rows.select_only().column(E::ID).into_query()
+fn newest<E: Listed>(tenant: &Tenant, most: u64) -> SelectStatement {
+    let rows = stored::<E>(tenant).order_by(E::CREATED, Order::Desc).order_by(E::ID, Order::Desc).limit(most);
+    rows.select_only().expr_as(E::ID.into_expr(), "resource_id").into_query()
 }
 
+/// The best of these rows, and how many these are.
+async fn read(db: &impl ConnectionTrait, ids: SelectStatement, best: SelectStatement) -> Result<(Vec<RankedRow>, u64)> {
+    let looked_at = Query::select().expr(Expr::cust("count(*)")).from(LOOKED_AT).take();
+    let mut rows = Query::select();
+    rows.column((BEST, Asterisk)).expr(Expr::from(looked_at));
+    // One row at least, which says how many were looked at.
+    rows.from_subquery(Query::select().expr_as(Expr::val(1_i32), "one").take(), "always");
+    rows.join_subquery(JoinType::LeftJoin, best, BEST, Expr::cust("TRUE"));
+    let ids = CommonTableExpression::new().table_name(LOOKED_AT).column("resource_id").query(ids).to_owned();
+    rows.with_cte(ids);
+    let (mut best, mut looked_at) = (Vec::new(), 0);
+    for row in db.query_all_raw(db.get_database_backend().build(&rows)).await? {
+        looked_at = row.try_get_by_index::<i64>(5)?.unsigned_abs();
+        if let Some(rank) = row.try_get_by_index(0)? {
+            best.push(RankedRow {
+                rank,
+                created_at: row.try_get_by_index(1)?,
+                id: row.try_get_by_index(2)?,
+                text: row.try_get_by_index(3)?,
+                owner: row.try_get_by_index(4)?,
+            });
+        }
+    }
+    Ok((best, looked_at))
+}
+
+/// The rows among those that are looked at, the best first.
 fn best<E: Listed>(
     backend: DbBackend,
     tenant: &Tenant,
     text: &SearchText,
     (column, owner): (E::Column, Option<E::Column>),
-    ids: SelectStatement,
 ) -> SelectStatement {
+    let ids = Query::select().column("resource_id").from(LOOKED_AT).take();
     let rows = stored::<E>(tenant).filter(is_among::<E>(backend, ids)).filter(E::is_shown(tenant));
     let mut rows = rows.select_only().into_query();
     let of = |column: E::Column| Expr::col((E::default(), column));
     let document = |name: &'static str| Expr::col(("search_documents", name));
-    rows.expr(rank(backend, text)).expr(of(E::CREATED)).expr(of(E::ID)).expr(of(column));
-    rows.expr(owner.map_or_else(|| Expr::cust("NULL"), of));
+    rows.expr_as(rank(backend, text), "rank").expr_as(of(E::CREATED), "created_at").expr_as(of(E::ID), "id");
+    rows.expr_as(of(column), "text").expr_as(owner.map_or_else(|| Expr::cust("NULL"), of), "owner");
     let own = Condition::all()
         .add(document("tenant_id").eq(tenant.as_str()))
         .add(document("resource_id").equals((E::default(), E::ID)));

@@ -176,6 +176,38 @@ async fn until_all_rows_have_documents_a_search_says_that_it_is_not_complete() {
     assert_eq!(search(&service, "goldfinch").await["complete"], true);
 }
 
+/// Ids whose documents are in a sample.
+fn sampled_ids(count: usize) -> Vec<Uuid> {
+    let is_sampled = |id: &Uuid| Sha256::digest(id)[0] < 4;
+    (1..1_000_000_u128).map(Uuid::from_u128).filter(is_sampled).take(count).collect()
+}
+
+#[tokio::test]
+async fn where_all_parts_are_common_the_newest_rows_are_looked_through() {
+    let service = Service::start().await;
+    let connection = service.database.connect().await;
+    // All of them have all parts of the word, in the sample too; only the oldest have the word.
+    const OLD: usize = 30;
+    for (number, id) in sampled_ids(330).into_iter().enumerate() {
+        let (name, day) = if number < OLD { ("abcdefgh", 1) } else { ("abcdefg bcdefgh", 2) };
+        let at = format!("'2026-01-0{day} 09:30:00+00:00'");
+        let insert = format!(
+            "INSERT INTO customers (tenant_id, customer_id, name, status, created_at, updated_at, version) \
+             VALUES ('default', {}, '{name}', 0, {at}, {at}, 1)",
+            uuid_literal(&id.to_string())
+        );
+        connection.execute_unprepared(&insert).await.unwrap();
+    }
+    assert_eq!(work_off(&service).await, 330);
+    for (q, limit, expected) in [("abcdefgh", 20, 20), ("abcdefgh", 50, OLD), ("abcdefg", 50, 50), ("abcdefgx", 20, 0)]
+    {
+        let result = service.read(&format!("/search?q={q}&limit={limit}")).await;
+        let data = result["data"].as_array().unwrap();
+        assert_eq!((data.len(), &result["complete"]), (expected, &json!(q == "abcdefgx")), "{q}");
+        assert!(data.iter().all(|hit| hit["title"].as_str().unwrap().contains(q)), "{result}");
+    }
+}
+
 /// An id whose document is in the sample that has the fewest.
 fn sampled_id() -> Uuid {
     let is_sampled = |id: &Uuid| matches!(Sha256::digest(id).as_slice(), [0, second, ..] if *second < 16);
