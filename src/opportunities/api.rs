@@ -1,5 +1,6 @@
 //! The operations on opportunities.
 
+use chrono::SubsecRound;
 use futures_util::FutureExt;
 use poem::web::Data;
 use poem_openapi::{OpenApi, param::Path};
@@ -78,6 +79,8 @@ impl OpportunitiesApi {
     ) -> Result<Found<List<Opportunity>>> {
         let database = app.database().read_recent(caller.tenant(), &caller.recency);
         let words = holding(&database, caller.tenant(), q.0.as_ref(), Vec::new()).await?;
+        // To the second: who asks again within it asks the same, and what was counted is remembered.
+        let stalled_since = |days| app.now().0.checked_sub_days(days).unwrap_or_default().trunc_subsecs(0);
         let filter = store::Filter {
             customer: customer.0,
             stages: stage.0,
@@ -85,7 +88,7 @@ impl OpportunitiesApi {
             currencies: currency.0,
             amount: (amount_from.0, amount_to.0),
             words,
-            stalled_since: stalled.0.map(|days| app.now().0.checked_sub_days(days).unwrap_or_default()),
+            stalled_since: stalled.0.map(stalled_since),
         };
         let page = listing.page(app.cipher(), caller.tenant())?;
         let rows = store::list(&database, caller.tenant(), filter, &listing, page.slice.clone()).await?;

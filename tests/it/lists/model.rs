@@ -81,7 +81,7 @@ impl Model {
                 self.items[2].iter().any(|one| is_of(&one)).to_string() == value
             }
             "stalledDays" => {
-                let since = self.now - value.parse::<i64>().unwrap() * DAY;
+                let since = (self.now - value.parse::<i64>().unwrap() * DAY).div_euclid(1000) * 1000;
                 let is_later = |one: &Value| {
                     one["opportunityId"] == item["opportunityId"] && millis(text(one, "createdAt")) > since
                 };

@@ -13,7 +13,7 @@ use super::{
     model::{LISTS, lasting},
 };
 use crate::harness::{
-    Reply, Service, id, on_postgres,
+    DAY, Reply, Service, id, on_postgres,
     random::Random,
     sql::{new_id, numbers, uuid_literal},
 };
@@ -230,4 +230,29 @@ async fn while_a_deletion_is_under_way_nothing_is_remembered() {
     );
     assert_eq!(connection.execute_unprepared(&gone).await.unwrap().rows_affected(), 1);
     assert_eq!(total(&service, "default", LIST).await, json!([1, true]));
+}
+
+#[tokio::test]
+async fn what_is_stalled_is_asked_by_the_second_and_remembered_so() {
+    let service = Service::start().await;
+    let customer = service.customer().await;
+    for _ in 0..3 {
+        service.opportunity(&customer).await;
+    }
+    service.advance(2 * DAY);
+    let statements = Arc::new(AtomicUsize::new(0));
+    let observed = Arc::clone(&statements);
+    service.app.database().statements().observe(move |statement| {
+        observed.fetch_add(usize::from(statement.sql.contains("\"opportunities\"")), Ordering::Relaxed);
+    });
+    let ask = async || {
+        statements.store(0, Ordering::Relaxed);
+        assert_eq!(total(&service, "default", "/opportunities?stalledDays=1").await, json!([3, true]));
+        statements.load(Ordering::Relaxed)
+    };
+    let first = ask().await;
+    service.advance(100);
+    assert!(ask().await < first, "a moment later");
+    service.advance(1000);
+    assert_eq!(ask().await, first, "in another second");
 }
