@@ -1,6 +1,6 @@
 -- What wrk sends: MODE creates, gets, changes (patch) or lists customers with a phone number and an e-mail address, or does all of
--- these (mixed: of twenty requests fifteen gets, three lists, a change and a create), or gets PATHNAME (path), in which NUMBER is
--- another number of six digits each time, or walks each of PATHS, in turn (reads). Where there are TENANTS, they come in turn; IDS are those of the first of them, then of the next. With COUNT, each thread stops after that many, and the 99th percentile in microseconds is written in place of the rate.
+-- these (mixed: of twenty requests fifteen gets, three lists, a change and a create), or gets PATHNAME (path), in which MOMENT is
+-- another minute, second and millisecond each time, or walks each of PATHS, in turn (reads). Where there are TENANTS, they come in turn; IDS are those of the first of them, then of the next. With COUNT, each thread stops after that many, and the 99th percentile in microseconds is written in place of the rate.
 local mode, token = os.getenv("MODE"), os.getenv("TOKEN")
 local limit, tenant = tonumber(os.getenv("COUNT")), os.getenv("TENANT")
 local threads = 0
@@ -12,7 +12,7 @@ end
 
 function init()
   count = 0
-  -- So that what begins a second later has other numbers.
+  -- So that what begins a second later has other moments.
   began = os.time() * 50021
   ids = {}
   for id in (os.getenv("IDS") or ""):gmatch("%S+") do ids[#ids + 1] = id end
@@ -64,7 +64,9 @@ function request()
     return wrk.format("GET", paths[path] .. (cursors[path] or ""), headers)
   end
   if mode == "path" then
-    local path = os.getenv("PATHNAME"):gsub("NUMBER", string.format("%06d", (began + count * 2 + number) % 1000000))
+    local millis = (began + count * 2 + number) % 3600000
+    local moment = string.format("%02d:%02d.%03d", math.floor(millis / 60000), math.floor(millis / 1000) % 60, millis % 1000)
+    local path = os.getenv("PATHNAME"):gsub("MOMENT", moment)
     return wrk.format("GET", path, headers)
   end
   if mode == "list" then return wrk.format("GET", "/customers?pageSize=20", headers) end

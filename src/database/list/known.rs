@@ -1,9 +1,9 @@
 //! What is remembered of lists that were asked before, so that whoever asks again for some seconds does not have rows counted
 //! again. Nothing is answered that is not true of the database at that moment:
 //!
-//! - A tenant's age is how many entries its trail has ever got and lost ([`total::age`]); it is read in the statement that reads the
-//!   page. What changes which rows meet [audited](Criterion::is_audited) criteria leaves an entry in its transaction. So at the
-//!   same age, the list has as many rows as were counted, and an exact number is still exact.
+//! - A tenant's [`age`](super::total::age) is how many entries its trail has ever got and lost; it is read in the statement that
+//!   reads the page. What changes which rows meet [audited](Criterion::is_audited) criteria leaves an entry in its transaction. So
+//!   at the same age, the list has as many rows as were counted, and an exact number is still exact.
 //! - An entry is of one row. So of far more rows than are counted, still more are left after as many entries as these were more.
 //! - What hides more rows than one is a deletion, until they are removed: while one is under way, there is no age.
 //!
