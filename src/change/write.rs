@@ -31,6 +31,7 @@ impl Change<'_> {
         *E::version(&mut row) = actions.len() as i64;
         put_sort_key::<E>(&mut row)?;
         document::insert(self.db(), self.tenant(), (E::KIND.name, E::id(&row)), E::text(&row)).await?;
+        self.changes_rows::<E>([&row]);
         E::insert(row.clone().into_active_model()).exec_without_returning(self.db()).await?;
         self.record::<E>(AuditedAction::created::<E>(&row), &row, &actions, 0)?;
         Ok(row)
@@ -62,6 +63,7 @@ impl Change<'_> {
     pub async fn delete<E: Published>(&mut self, mut rows: Vec<E::Model>) -> Result<()> {
         for rows in rows.chunks(ROWS) {
             let these = E::ID.is_in(rows.iter().map(E::id));
+            self.changes_rows::<E>(rows);
             E::delete_of(self.tenant()).filter(these).exec(self.db()).await?;
         }
         rows.iter_mut().try_for_each(|row| {
@@ -84,6 +86,8 @@ impl Change<'_> {
         *E::version(&mut marked) = version + 1;
         marked.try_set(deleted_at, Some(self.now.0).into())?;
         self.store::<E>(&row, &marked).await?;
+        // What goes with it is hidden.
+        self.db().changes_any_row(self.tenant());
 
         let (kind, id) = self.intent.resource;
         let Actor { tenant, name, client, request_id, trace_id } = self.intent.actor.clone();
@@ -108,6 +112,7 @@ impl Change<'_> {
     /// A database error.
     pub(super) async fn delete_marked<E: Published>(&mut self) -> Result<()> {
         let marked = E::DELETED_AT.map(|deleted_at| deleted_at.is_not_null());
+        self.db().changes_rows(self.tenant(), [self.id()]);
         let row = E::delete_of(self.tenant()).filter(E::ID.eq(self.id()));
         marked.into_iter().fold(row, QueryFilter::filter).exec(self.db()).await?;
         Ok(())
@@ -128,6 +133,7 @@ impl Change<'_> {
         if E::REFERENCES.iter().any(|reference| before.get(reference.column) != row.get(reference.column)) {
             E::REFERENCES.iter().for_each(|reference| changed.set(reference.column, row.get(reference.column)));
         }
+        self.changes_rows::<E>([before, row]);
         let stored = E::update_of(self.tenant()).set(changed).filter(E::ID.eq(E::id(row))).exec(self.db()).await?;
         if stored.rows_affected != 1 {
             return Err(Error::internal("a locked row is gone"));
@@ -137,6 +143,14 @@ impl Change<'_> {
             document::insert(self.db(), self.tenant(), (E::KIND.name, E::id(row)), E::text(row)).await?;
         }
         Ok(())
+    }
+
+    /// The next statement changes these rows; triggers may note it in those that they refer to.
+    fn changes_rows<'r, E: Published>(&self, rows: impl IntoIterator<Item = &'r E::Model>) {
+        let rows: Vec<&E::Model> = rows.into_iter().collect();
+        let referred = rows.iter().flat_map(|row| E::REFERENCES.iter().map(|reference| row.get(reference.column)));
+        let referred = referred.filter_map(|value| if let Value::Uuid(id) = value { id } else { None });
+        self.db().changes_rows(self.tenant(), rows.iter().map(|row| E::id(row)).chain(referred));
     }
 
     /// The new `updatedAt` of a row last changed at `before`: now, but always later than `before`.

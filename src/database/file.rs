@@ -3,9 +3,10 @@
 //! processes share their locks, nothing keeps two of them from writing at once.
 
 use std::{
-    fs::Metadata,
+    fs::{File, Metadata},
     io,
-    os::unix::fs::MetadataExt,
+    mem::ManuallyDrop,
+    os::unix::fs::{FileExt, MetadataExt},
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -24,6 +25,25 @@ const MAX_ABANDONED: usize = 16;
 
 /// A file's device and inode.
 type Identity = (u64, u64);
+
+/// The header of the wal-index, in `-shm`: two copies, equal unless one is just being written.
+const WAL_HEADER: usize = 48;
+
+/// The header of the wal-index: another one after each commit ("WAL-mode File Format", section 2.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct WalHeader([u8; WAL_HEADER]);
+
+impl WalHeader {
+    /// Whether there was one commit since `before`.
+    pub(super) fn follows(&self, before: &Self) -> bool {
+        self.commits() == before.commits().map(|commits| commits.wrapping_add(1))
+    }
+
+    /// The number of commits, counted from any start: `iChange`.
+    fn commits(&self) -> Option<u32> {
+        self.0.get(8..12).and_then(|bytes| bytes.try_into().ok()).map(u32::from_ne_bytes)
+    }
+}
 
 /// A file's size and last change.
 type Written = (u64, i64, i64);
@@ -44,6 +64,9 @@ pub(super) struct DatabaseFile {
 struct Seen {
     /// The write-ahead log and the locks, once they are open.
     sidecars: Option<[Identity; 2]>,
+    /// The locks, to read the wal-index in them. Never closed: with any descriptor of a file that a process closes, POSIX takes
+    /// its locks on the file away, those of SQLite too.
+    locks: Option<ManuallyDrop<File>>,
     /// The database file, when everything was last in place.
     database: Written,
 }
@@ -79,13 +102,26 @@ impl DatabaseFile {
     pub(super) fn remember_sidecars(&self) -> Result<(), sqlx::Error> {
         let [log, locks] = &self.sidecars;
         let sidecars = [identity(&log.metadata()?), identity(&locks.metadata()?)];
-        self.seen().sidecars = Some(sidecars);
+        let locks = ManuallyDrop::new(File::open(locks)?);
+        let mut seen = self.seen();
+        seen.sidecars = Some(sidecars);
+        seen.locks = Some(locks);
         Ok(())
     }
 
     /// Accepts any sidecars from now on.
     pub(super) fn forget_sidecars(&self) {
-        self.seen().sidecars = None;
+        let mut seen = self.seen();
+        seen.sidecars = None;
+        seen.locks = None;
+    }
+
+    /// The header of the wal-index, unless it is just being written.
+    pub(super) fn wal_header(&self) -> Option<WalHeader> {
+        let mut copies = [0; 2 * WAL_HEADER];
+        self.seen().locks.as_ref()?.read_exact_at(&mut copies, 0).ok()?;
+        let (first, second) = copies.split_at(WAL_HEADER);
+        if first != second { None } else { first.try_into().ok().map(WalHeader) }
     }
 
     /// Where it is.

@@ -19,6 +19,7 @@ use super::{
     party::Party,
     pool::{Pool, PooledConnection},
     position::Recency,
+    row_cache::{Looked, RowCache},
     span::database_span,
     standby::Standby,
     steps::Steps,
@@ -37,12 +38,14 @@ pub(super) struct ReadSource {
     pub(super) health: Arc<Health>,
     pub(super) templates: Templates,
     pub(super) known: Known,
+    /// Of SQLite.
+    pub(super) rows: Option<Arc<RowCache>>,
 }
 
 impl ReadSource {
     /// The readers of a file.
-    pub(super) fn sqlite(pool: Pool, file: Arc<DatabaseFile>, health: Arc<Health>) -> Self {
-        Self { file: Some(file), ..Self::new(pool, DbBackend::Sqlite, health) }
+    pub(super) fn sqlite(pool: Pool, file: Arc<DatabaseFile>, rows: Arc<RowCache>, health: Arc<Health>) -> Self {
+        Self { file: Some(file), rows: Some(rows), ..Self::new(pool, DbBackend::Sqlite, health) }
     }
 
     /// The readers of a server.
@@ -59,6 +62,7 @@ impl ReadSource {
             health,
             templates: Templates::default(),
             known: Known::default(),
+            rows: None,
         }
     }
 }
@@ -124,9 +128,33 @@ impl Reader<'_> {
     /// # Errors
     /// [`Error::not_found`], or a fault of the database.
     pub async fn one<E: Listed>(&self, tenant: &Tenant, id: Uuid) -> Result<E::Model, Error> {
+        let Some(rows) = &self.source.rows else { return self.stored::<E>(tenant, id).await };
+        self.may_read()?;
+        match rows.look::<E>(tenant, id) {
+            Looked::Kept(row) => Ok(*row),
+            Looked::Missing(as_of) => {
+                let row = self.stored::<E>(tenant, id).await?;
+                rows.keep::<E>(as_of, tenant, id, &row);
+                Ok(row)
+            }
+        }
+    }
+
+    async fn stored<E: Listed>(&self, tenant: &Tenant, id: Uuid) -> Result<E::Model, Error> {
         let statement = self.source.templates.one::<E>(self.source.backend, tenant, id);
         let row = self.query(&statement).await?.pop().ok_or_else(Error::not_found)?;
         Ok(E::Model::from_query_result(&row, "")?)
+    }
+
+    /// Fails where it is too late, or the file is not in place.
+    fn may_read(&self) -> Result<(), DbErr> {
+        if self.deadline.has_passed() {
+            return Err(db_error(timed_out()));
+        }
+        if self.source.file.as_ref().is_some_and(|file| !file.is_in_place()) {
+            return Err(db_error(not_in_place()));
+        }
+        Ok(())
     }
 
     /// The rows of a query. It is asked once more, on a fresh connection, where the first one turns out to be lost.
@@ -150,12 +178,7 @@ impl Reader<'_> {
 
     async fn query_once(&self, statement: &Statement) -> Result<Vec<QueryResult>, DbErr> {
         let source = self.source;
-        if self.deadline.has_passed() {
-            return Err(db_error(timed_out()));
-        }
-        if source.file.as_ref().is_some_and(|file| !file.is_in_place()) {
-            return Err(db_error(not_in_place()));
-        }
+        self.may_read()?;
         let until = self.deadline.for_statements();
         let mut connection = source.pool.get(&self.party, until).await?;
         if !source.pooler.shares_sessions() {

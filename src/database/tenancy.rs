@@ -76,7 +76,7 @@ impl<C> SortKey<C> {
 }
 
 /// An entity whose rows are found by id and listed newest first.
-pub trait Listed: Tenanted {
+pub trait Listed: Tenanted<Model: Sync> {
     /// The column of the row's own id; with the tenant, the primary key.
     const ID: Self::Column;
     /// The column of the instant of creation, by which lists are ordered.

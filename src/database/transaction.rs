@@ -1,12 +1,13 @@
 //! The transaction that a unit of work runs in.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use sea_orm::{
     ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, Statement, prelude::async_trait::async_trait,
     sea_query::InsertStatement,
 };
 use tokio::sync::{Mutex, MutexGuard};
+use uuid::Uuid;
 
 use super::{
     at_end::AtEnd,
@@ -14,8 +15,10 @@ use super::{
     fault::db_error,
     list::known::{Known, ListSource},
     pool::PooledConnection,
+    row_cache::ChangedRows,
     steps::{Failure, Steps},
 };
+use crate::values::Tenant;
 
 /// An open transaction for one unit of work: statements run in it until the deadline. Only the write executor
 /// ([`super::executor`]) begins and ends it.
@@ -25,9 +28,40 @@ pub struct Transaction {
     pub(super) deadline: Deadline,
     pub(super) steps: Arc<Steps>,
     pub(super) at_end: AtEnd,
+    changed: std::sync::Mutex<ChangedRows>,
 }
 
 impl Transaction {
+    pub(super) fn new(
+        connection: Arc<Mutex<PooledConnection>>,
+        backend: DbBackend,
+        deadline: Deadline,
+        steps: Arc<Steps>,
+        at_end: AtEnd,
+    ) -> Self {
+        Self { connection, backend, deadline, steps, at_end, changed: std::sync::Mutex::default() }
+    }
+
+    /// The next statement changes the tenant's rows with these ids, and no others that are read by their ids. Where that is not
+    /// said, any row of the table may be changed.
+    pub fn changes_rows(&self, tenant: &Tenant, ids: impl IntoIterator<Item = Uuid>) {
+        self.changed().say(tenant, ids);
+    }
+
+    /// The transaction hides or changes whatever rows of the tenant.
+    pub fn changes_any_row(&self, tenant: &Tenant) {
+        self.changed().say_all(tenant);
+    }
+
+    /// The rows that it changes.
+    pub(super) fn changed_rows(self) -> ChangedRows {
+        self.changed.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn changed(&self) -> std::sync::MutexGuard<'_, ChangedRows> {
+        self.changed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Inserts rows once the unit of work has returned, together with all that is so inserted: one statement takes one turn
     /// with the database. Nothing in the unit of work sees these rows.
     pub fn insert_at_end(&self, rows: InsertStatement) {
@@ -76,12 +110,14 @@ impl ConnectionTrait for Transaction {
     }
 
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
+        self.changed().note(&statement.sql);
         let (mut connection, failure) = self.step().await?;
         let outcome = connection.execute(&statement, self.deadline.for_statements()).await?;
         connection.fail(failure).map(|()| outcome)
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
+        self.changed().note(sql);
         self.in_time().await?.execute_text(sql, self.deadline.for_statements()).await
     }
 
@@ -90,6 +126,9 @@ impl ConnectionTrait for Transaction {
     }
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        if !statement.sql.starts_with("SELECT ") {
+            self.changed().note(&statement.sql);
+        }
         let (mut connection, failure) = self.step().await?;
         let rows = connection.query(&statement, self.deadline.for_statements()).await?;
         connection.fail(failure).map(|()| rows)

@@ -35,6 +35,8 @@ pub struct DatabaseMetrics {
     /// Transactions that failed: not those whose change is refused.
     pub write_failures: Counter,
     works: Family<WorkLabels, Gauge>,
+    /// Rows that were looked for in memory: there, and not there.
+    row_cache: [Counter; 2],
 }
 
 /// Metrics of a pool of connections.
@@ -63,6 +65,18 @@ enum PoolName {
     read,
     write,
     standby,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RowCacheLabels {
+    outcome: RowCacheOutcome,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[expect(non_camel_case_types, reason = "label values are written as they are named")]
+enum RowCacheOutcome {
+    hit,
+    miss,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -102,6 +116,10 @@ impl DatabaseMetrics {
             replaced: new
                 .metric("database_connections_replaced", "Connections given up because they cannot be trusted"),
         };
+        let lookups: Family<RowCacheLabels, Counter> =
+            new.metric("row_cache_lookups", "Rows that were looked for in memory, on SQLite");
+        let row_cache = [RowCacheOutcome::hit, RowCacheOutcome::miss]
+            .map(|outcome| lookups.get_or_create_owned(&RowCacheLabels { outcome }));
         let metrics = Self {
             readers: pools.of(PoolName::read),
             writers: pools.of(PoolName::write),
@@ -113,9 +131,16 @@ impl DatabaseMetrics {
             commit: new.histogram("write_commit_seconds", "Time that a commit takes", &SECONDS),
             write_failures: new.metric("write_failures", "Transactions that failed, other than by a refusal"),
             works: new.metric("database_works", "1 while the database can be read or written, else 0"),
+            row_cache,
         };
         metrics.show_health(false, false);
         metrics
+    }
+
+    /// A row was looked for in memory.
+    pub fn row_looked_for(&self, is_there: bool) {
+        let [hit, miss] = &self.row_cache;
+        if is_there { hit } else { miss }.inc();
     }
 
     /// Shows whether rows can be read, and changes committed.

@@ -155,7 +155,7 @@ impl PostgresExecutor {
         let at_end = AtEnd::new(&connection.statements);
         let connection = Arc::new(Mutex::new(connection));
         let (backend, steps) = (DbBackend::Postgres, Arc::clone(&self.steps));
-        let transaction = Transaction { connection: Arc::clone(&connection), backend, deadline, steps, at_end };
+        let transaction = Transaction::new(Arc::clone(&connection), backend, deadline, steps, at_end);
         let outcome = match span.around(to_its_end(work, &transaction)).await {
             Ok(_) if deadline.has_passed() => Err(Error::unavailable("the change took too long")),
             outcome => outcome,

@@ -18,5 +18,6 @@ mod postgres_backups;
 mod replicas;
 mod roles;
 mod rolling;
+mod row_cache;
 mod storage;
 mod upgrades;

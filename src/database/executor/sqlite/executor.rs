@@ -15,6 +15,7 @@ use crate::{
         file::DatabaseFile,
         health::Health,
         pool::Pool,
+        row_cache::RowCache,
         steps::Steps,
         wal_guard::WalGuard,
     },
@@ -35,18 +36,18 @@ pub(in crate::database) struct SqliteExecutor {
 impl SqliteExecutor {
     /// `pool` holds the one connection that writes, `readers` those that read.
     pub(in crate::database) fn start(
-        pool: Pool,
-        readers: Pool,
+        [pool, readers]: [Pool; 2],
         file: Arc<DatabaseFile>,
         wal_guard: WalGuard,
         steps: Arc<Steps>,
         health: Arc<Health>,
+        rows: Arc<RowCache>,
         metrics: DatabaseMetrics,
     ) -> Self {
         let queue = Arc::new(WorkQueue::new(metrics.clone()));
         let (log_emptying, asked) = mpsc::channel(LOG_EMPTYINGS);
         let maintenance = Maintenance::new(pool, readers, file, wal_guard, health);
-        let writer = tokio::spawn(Writer::new(maintenance, steps, Arc::clone(&queue), asked, metrics).run());
+        let writer = tokio::spawn(Writer::new(maintenance, steps, Arc::clone(&queue), asked, rows, metrics).run());
         Self { queue, log_emptying, writer: Some(writer).into() }
     }
 

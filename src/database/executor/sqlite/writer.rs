@@ -15,7 +15,7 @@ use super::{
     queued_work::QueuedWork,
 };
 use crate::{
-    database::{fault::db_error, party::Party, pool::PooledConnection, steps::Steps},
+    database::{fault::db_error, party::Party, pool::PooledConnection, row_cache::RowCache, steps::Steps},
     error::{Error, Result},
     telemetry::database_metrics::DatabaseMetrics,
 };
@@ -51,6 +51,8 @@ pub(super) struct Writer {
     work_is_next: bool,
     /// Taken from the queue, and waiting for a transaction to begin.
     first: Option<(Party, QueuedWork)>,
+    /// Told of the rows that change.
+    rows: Arc<RowCache>,
     metrics: DatabaseMetrics,
 }
 
@@ -60,9 +62,10 @@ impl Writer {
         steps: Arc<Steps>,
         queue: Arc<WorkQueue>,
         log_emptying: mpsc::Receiver<oneshot::Sender<Result<bool>>>,
+        rows: Arc<RowCache>,
         metrics: DatabaseMetrics,
     ) -> Self {
-        Self { maintenance, steps, queue, log_emptying, work_is_next: false, first: None, metrics }
+        Self { maintenance, steps, queue, log_emptying, work_is_next: false, first: None, rows, metrics }
     }
 
     /// Runs until the queue is closed and empty.
@@ -133,6 +136,7 @@ impl Writer {
     /// One transaction: whether there was one, or everybody was refused waiting for it.
     async fn transaction(&mut self) -> Result<bool> {
         let Some(connection) = self.begin().await? else { return Ok(false) };
+        let writing = self.rows.begin();
         let group = Group::new(connection, Arc::clone(&self.steps));
         let began = Instant::now();
         let (mut replies, mut tenants) = (Vec::new(), Tenants::default());
@@ -150,6 +154,11 @@ impl Writer {
         let committed = self.commit(&group).await;
         self.metrics.commit.observe(ended.elapsed().as_secs_f64());
         self.metrics.group_size.observe(size as f64);
+        // Who is answered reads what was committed.
+        match committed {
+            Ok(()) => writing.committed(group.changed()),
+            Err(_) => drop(writing),
+        }
         for reply in replies {
             reply(committed.clone());
         }

@@ -1,0 +1,148 @@
+//! Rows that are kept in memory: what is answered from there is what the database would answer.
+
+use sea_orm::ConnectionTrait;
+use serde_json::{Value, json};
+
+use crate::harness::{
+    Service, on_postgres,
+    random::Random,
+    sql::{rows, table, uuid_literal},
+};
+
+/// The resources that a history creates, with the field of their ids.
+const RESOURCES: [(&str, &str); 4] = [
+    ("/customers", "customerId"),
+    ("/contacts", "contactId"),
+    ("/opportunities", "opportunityId"),
+    ("/follow-ups", "followUpId"),
+];
+
+/// How often a row was looked for in memory and was there.
+fn hits(service: &Service) -> usize {
+    let text = service.app.metrics().text();
+    let hits = text.lines().find_map(|line| line.strip_prefix("crm_row_cache_lookups_total{outcome=\"hit\"} "));
+    hits.unwrap().parse().unwrap()
+}
+
+/// What lists show, which read the database each time.
+async fn listed(service: &Service, list: &str) -> Vec<Value> {
+    let page = service.read(&format!("{list}?pageSize=100")).await;
+    assert!(page["total"].as_i64().unwrap() <= 100, "more than a page");
+    page["data"].as_array().unwrap().clone()
+}
+
+/// A random change, by the service or by another process.
+async fn change(service: &Service, random: &mut Random, known: &mut [Vec<String>; 4]) {
+    let kind = random.below(4);
+    let (list, field) = RESOURCES[kind];
+    let pick = |random: &mut Random, of: &[String]| of.get(random.below(of.len().max(1))).cloned();
+    let (customer, opportunity) = (pick(random, &known[0]), pick(random, &known[2]));
+    let own = pick(random, &known[kind]);
+    let number = random.below(1000);
+    let named = match kind {
+        2 => json!({ "title": format!("T{number}") }),
+        3 => json!({ "content": format!("C{number}") }),
+        _ => json!({ "name": format!("N{number}") }),
+    };
+    match (random.below(10), own) {
+        (0..4, _) | (_, None) => {
+            let mut body = named;
+            if kind > 0 {
+                body["customerId"] = json!(customer);
+            }
+            if kind == 3 {
+                body["opportunityId"] = json!(opportunity);
+            }
+            let made = service.post(list, body).send().await;
+            if made.status == 201 {
+                known[kind].push(made.body[field].as_str().unwrap().to_owned());
+            }
+        }
+        (4..7, Some(own)) => {
+            let mut body = named;
+            match (kind, number % 3) {
+                (1, 0) => body["isPrimary"] = json!(true),
+                (2, 0) => body["stage"] = json!(1 + number % 5),
+                (3, 0) => body["opportunityId"] = json!(opportunity),
+                _ => {}
+            }
+            service.patch(&format!("{list}/{own}"), body).send().await;
+        }
+        (7, Some(own)) => drop(service.delete(&format!("{list}/{own}")).send().await),
+        (8, Some(_)) => service.remove_deleted().await,
+        (_, Some(own)) => {
+            let column = ["name", "name", "title", "content"][kind];
+            let sql = format!(
+                "UPDATE {} SET {column} = 'by another process {number}' WHERE {field} = {}",
+                table(list),
+                uuid_literal(&own),
+                field = ["customer_id", "contact_id", "opportunity_id", "follow_up_id"][kind]
+            );
+            service.database.connect().await.execute_unprepared(&sql).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_row_in_memory_is_always_that_of_the_database() {
+    for seed in 0..4 {
+        let (service, mut random) = (Service::start().await, Random(seed));
+        let mut known: [Vec<String>; 4] = Default::default();
+        for step in 0..60 {
+            change(&service, &mut random, &mut known).await;
+            for ((list, field), ids) in RESOURCES.into_iter().zip(&known) {
+                let listed = listed(&service, list).await;
+                for id in ids {
+                    let here = listed.iter().find(|row| row[field] == json!(id));
+                    let read = service.get(&format!("{list}/{id}")).send().await;
+                    let expected = if here.is_some() { 200 } else { 404 };
+                    assert_eq!(read.status, expected, "seed {seed}, step {step}, {list}/{id}: {}", read.body);
+                    assert!(here.is_none_or(|here| *here == read.body), "seed {seed}, step {step}: {}", read.body);
+                }
+            }
+        }
+        // Those that are deleted are never there, and most changes of the last kinds forget all that were.
+        assert_eq!(hits(&service) > 50, !on_postgres(), "{} rows were in memory", hits(&service));
+    }
+}
+
+#[tokio::test]
+async fn triggers_change_only_rows_that_the_changed_one_refers_to() {
+    if on_postgres() {
+        return;
+    }
+    let service = Service::start().await;
+    let sql = "SELECT tbl_name, sql FROM sqlite_schema WHERE type = 'trigger'";
+    let mut changing = Vec::new();
+    for trigger in rows(&service.database.connect().await, sql).await {
+        let (on, sql): (String, String) =
+            (trigger.try_get("", "tbl_name").unwrap(), trigger.try_get("", "sql").unwrap());
+        for changed in RESOURCES.map(|(list, _)| table(list)) {
+            if [format!("UPDATE {changed} "), format!("DELETE FROM {changed} ")].iter().any(|verb| sql.contains(verb)) {
+                changing.push((on.clone(), changed));
+            }
+        }
+    }
+    changing.sort();
+    changing.dedup();
+    // What refers to a row is changed through `Change`, which says so of both.
+    let expected = [("follow_ups", "opportunities"), ("opportunities", "opportunities")];
+    assert_eq!(changing, expected.map(|(on, changed)| (on.to_owned(), changed.to_owned())));
+}
+
+#[tokio::test]
+async fn what_is_read_while_a_change_commits_is_not_kept_beyond_it() {
+    let service = Service::start().await;
+    let path = format!("/customers/{}", service.customer().await);
+    for number in 0..100 {
+        let name = format!("N{number}");
+        let reads = async {
+            for _ in 0..5 {
+                service.read(&path).await;
+            }
+        };
+        let (changed, ()) =
+            tokio::join!(async { service.patch(&path, json!({ "name": name })).send().await.expect(200) }, reads);
+        assert_eq!(service.read(&path).await, changed.body);
+    }
+}
