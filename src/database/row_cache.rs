@@ -228,7 +228,7 @@ impl ChangedRows {
 /// The table that a statement changes rows of, or inserts rows into.
 fn written_table(sql: &str) -> Option<&str> {
     let target = ["INSERT INTO ", "UPDATE ", "DELETE FROM "].iter().find_map(|verb| sql.strip_prefix(verb))?;
-    target.strip_prefix('"')?.split('"').next()
+    target.trim_start_matches('"').split(['"', ' ', '(']).next()
 }
 
 #[cfg(test)]
@@ -242,7 +242,8 @@ mod tests {
             (r#"UPDATE "contacts" SET "name" = ?"#, Some("contacts")),
             (r#"DELETE FROM "follow_ups" WHERE true"#, Some("follow_ups")),
             ("WITH old AS (SELECT 1) DELETE FROM x", None),
-            ("UPDATE contacts SET name = ?", None),
+            ("UPDATE contacts SET name = ?", Some("contacts")),
+            ("INSERT INTO search_documents(tenant_id) VALUES (?)", Some("search_documents")),
         ] {
             assert_eq!(written_table(sql), table, "{sql}");
         }

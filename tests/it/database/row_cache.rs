@@ -107,6 +107,24 @@ async fn a_row_in_memory_is_always_that_of_the_database() {
 }
 
 #[tokio::test]
+async fn a_change_forgets_the_row_that_it_changes_and_no_other() {
+    let service = Service::start().await;
+    let [changed, other] = [service.customer().await, service.customer().await].map(|id| format!("/customers/{id}"));
+    let contact = format!("/contacts/{}", service.contact(&service.customer().await).await);
+    let paths = [&changed, &other, &contact];
+    for path in paths {
+        service.read(path).await;
+    }
+    service.patch(&changed, json!({ "name": "changed" })).send().await.expect(200);
+    service.customer().await;
+    let before = hits(&service);
+    for path in paths {
+        service.read(path).await;
+    }
+    assert_eq!(hits(&service) - before, if on_postgres() { 0 } else { 2 });
+}
+
+#[tokio::test]
 async fn triggers_change_only_rows_that_the_changed_one_refers_to() {
     if on_postgres() {
         return;

@@ -32,6 +32,7 @@ const NOT_ZERO: &[&str] = &[
     "crm_writes_waiting",
     "crm_database_works",
     "crm_write_wait_seconds",
+    "crm_row_cache_lookups",
     "crm_write_group_size",
     "crm_write_commit_seconds",
     "crm_retention_finished_timestamp_seconds",
