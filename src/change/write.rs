@@ -4,7 +4,9 @@
 #![expect(clippy::disallowed_methods, reason = "this is the place where rows are written")]
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, Iterable, ModelTrait, QueryFilter, Value};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, Iterable, ModelTrait, QueryFilter, QueryTrait, Value,
+};
 
 use super::open::Change;
 use crate::{
@@ -22,17 +24,17 @@ use crate::{
 const ROWS: usize = 500;
 
 impl Change<'_> {
-    /// Inserts a row.
+    /// Inserts a row, at the end of the transaction.
     ///
     /// # Errors
-    /// A database error.
-    pub async fn insert<E: Published>(&mut self, mut row: E::Model) -> Result<E::Model> {
+    /// None in practice: a row can always be sorted.
+    pub fn insert<E: Published>(&mut self, mut row: E::Model) -> Result<E::Model> {
         let actions = E::actions(None, Some(&row));
         *E::version(&mut row) = actions.len() as i64;
         put_sort_key::<E>(&mut row)?;
-        document::insert(self.db(), self.tenant(), (E::KIND.name, E::id(&row)), E::text(&row)).await?;
+        self.db().insert_at_end(document::insertion(self.tenant(), (E::KIND.name, E::id(&row)), E::text(&row)));
         self.changes_rows::<E>([&row]);
-        E::insert(row.clone().into_active_model()).exec_without_returning(self.db()).await?;
+        self.db().insert_at_end(E::insert(row.clone().into_active_model()).into_query());
         self.record::<E>(AuditedAction::created::<E>(&row), &row, &actions, 0)?;
         Ok(row)
     }

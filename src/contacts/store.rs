@@ -112,7 +112,7 @@ pub async fn insert(change: &mut Change<'_>, body: ContactCreate) -> Result<Mode
     };
     PHONE.put(change.cipher(), change.location(), row.phone_slot(), phone.into_option())?;
     EMAIL.put(change.cipher(), change.location(), row.email_slot(), email.into_option())?;
-    change.insert::<Entity>(row).await
+    change.insert::<Entity>(row)
 }
 
 /// Updates the contact of the change.

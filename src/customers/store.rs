@@ -104,7 +104,7 @@ pub async fn insert(change: &mut Change<'_>, body: CustomerCreate) -> Result<Mod
     let (cipher, location) = (change.cipher(), change.location());
     CONTACT_PHONE.put(cipher, location, row.contact_phone_slot(), contact_phone.into_option())?;
     CONTACT_EMAIL.put(cipher, location, row.contact_email_slot(), contact_email.into_option())?;
-    change.insert::<Entity>(row).await
+    change.insert::<Entity>(row)
 }
 
 /// Updates the customer of the change.

@@ -212,6 +212,11 @@ impl ChangedRows {
         self.tenants.push(tenant.clone());
     }
 
+    /// What was said is of rows that are inserted, which nobody has read.
+    pub(super) fn inserts(&mut self) {
+        self.said = false;
+    }
+
     /// This statement writes.
     pub(super) fn note(&mut self, sql: &str) {
         if !std::mem::take(&mut self.said) {

@@ -65,7 +65,19 @@ impl Transaction {
     /// Inserts rows once the unit of work has returned, together with all that is so inserted: one statement takes one turn
     /// with the database. Nothing in the unit of work sees these rows.
     pub fn insert_at_end(&self, rows: InsertStatement) {
+        self.changed().inserts();
         self.at_end.push(self.backend, rows);
+    }
+
+    /// Inserts the rows that were left to the end so far, because what follows depends on them.
+    ///
+    /// # Errors
+    /// A database error.
+    pub async fn insert_now(&self) -> Result<(), DbErr> {
+        for statement in self.at_end.take(self.backend) {
+            self.execute_at_end(&statement).await?;
+        }
+        Ok(())
     }
 
     /// Runs a statement that was left to the end.

@@ -103,7 +103,7 @@ pub async fn insert(change: &mut Change<'_>, body: FollowUpCreate) -> Result<Mod
         version: 0,
     };
     lock_references(change, &mut row).await?;
-    change.insert::<Entity>(row).await
+    change.insert::<Entity>(row)
 }
 
 /// Updates the follow-up of the change.

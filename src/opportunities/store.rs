@@ -198,7 +198,9 @@ pub async fn insert(change: &mut Change<'_>, body: OpportunityCreate) -> Result<
         stage_entered_at: None,
         idle_since: None,
     };
-    let row = change.insert::<Entity>(row).await?;
+    let row = change.insert::<Entity>(row)?;
+    // With the row, a trigger inserts its history.
+    change.db().insert_now().await?;
     history::attribute(change, &row).await?;
     Ok(row)
 }

@@ -231,9 +231,7 @@ impl AttemptError {
 /// Runs work, and what it left to its end.
 async fn to_its_end<T>(work: &impl UnitOfWork<T>, transaction: &Transaction) -> Result<T> {
     let value = work(transaction).await?;
-    for statement in transaction.at_end.take(transaction.backend) {
-        transaction.execute_at_end(&statement).await?;
-    }
+    transaction.insert_now().await?;
     Ok(value)
 }
 

@@ -1,6 +1,9 @@
 //! Writing the document of a resource.
 
-use sea_orm::{ConnectionTrait, DbErr, Statement};
+use sea_orm::{
+    ConnectionTrait, DbErr, Statement,
+    sea_query::{Expr, InsertStatement, Query},
+};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
@@ -30,21 +33,12 @@ fn sample(id: Uuid, grams: &str) -> i16 {
     }
 }
 
-/// Writes the document of a resource that has none. For a new resource it is written before the row: a row without is queued.
-///
-/// # Errors
-/// A fault of the database.
-pub async fn insert(
-    db: &impl ConnectionTrait,
-    tenant: &Tenant,
-    (resource_type, id): (&str, Uuid),
-    text: &str,
-) -> Result<(), DbErr> {
+/// The insertion of the document of a resource that has none. For a new resource it comes before that of the row: a row without is
+/// queued.
+pub fn insertion(tenant: &Tenant, (resource_type, id): (&str, Uuid), text: &str) -> InsertStatement {
     let normal = normal_form(text);
     let grams: String = grams(&normal).into_iter().map(|gram| format!(" {gram}")).collect();
-    let sql = "INSERT INTO search_documents (tenant_id, resource_id, tag, sample, text, grams) \
-               VALUES ($1, $2, $3, $4, $5, $6)";
-    let values = [
+    let values: [Expr; 6] = [
         tenant.as_str().into(),
         id.into(),
         tag(tenant, resource_type).into(),
@@ -52,8 +46,23 @@ pub async fn insert(
         normal.into(),
         grams.into(),
     ];
-    let insert = Statement::from_sql_and_values(db.get_database_backend(), sql, values);
-    db.execute_raw(insert).await.map(drop)
+    let columns = ["tenant_id", "resource_id", "tag", "sample", "text", "grams"];
+    let mut insertion = Query::insert();
+    insertion.into_table("search_documents").columns(columns).values_panic(values);
+    insertion
+}
+
+/// Writes the document of a resource that has none.
+///
+/// # Errors
+/// A fault of the database.
+pub async fn insert(
+    db: &impl ConnectionTrait,
+    tenant: &Tenant,
+    resource: (&str, Uuid),
+    text: &str,
+) -> Result<(), DbErr> {
+    db.execute(&insertion(tenant, resource, text)).await.map(drop)
 }
 
 /// Deletes the document of a resource.
