@@ -180,6 +180,8 @@ $(DENY):
 
 .PHONY: test
 test: ## Run all tests: on SQLite, and on PostgreSQL and with RabbitMQ where they answer
+	@echo "== Tests beside the code"
+	cargo test $(FEATURES) --lib
 	@echo "== Tests on SQLite"
 	TEST_DATABASE=sqlite $(call tests,$(SKIPPED))
 	@if [ "$${CI:-}" = true ] || .ci/answers "$$TEST_POSTGRES_URL" 5432; then \
