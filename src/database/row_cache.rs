@@ -9,7 +9,7 @@
 //!   transaction began, that one was its own, and the other rows stay;
 //! - otherwise another process has written, or it is not known what a commit came to: all rows are forgotten.
 //!
-//! Rows are kept as they are stored, so personal data in them is sealed.
+//! Rows are kept as they are stored, so personal data in them is sealed. While the disk cannot be read, they are still answered.
 
 use std::{
     any::Any,

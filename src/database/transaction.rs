@@ -63,7 +63,7 @@ impl Transaction {
     }
 
     /// Inserts rows once the unit of work has returned, together with all that is so inserted: one statement takes one turn
-    /// with the database. Nothing in the unit of work sees these rows.
+    /// with the database. Nothing in the unit of work sees these rows, unless after [`Self::insert_now`].
     pub fn insert_at_end(&self, rows: InsertStatement) {
         self.changed().inserts();
         self.at_end.push(self.backend, rows);
