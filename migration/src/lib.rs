@@ -49,6 +49,7 @@ mod m20261127_000028_pipeline;
 mod m20261127_000029_pipeline_indexes;
 mod m20261127_000030_list_samples;
 mod m20261127_000031_open_opportunities;
+mod m20261127_000032_revised_documents;
 
 /// All migrations, oldest first.
 #[derive(Debug)]
@@ -85,6 +86,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000029_pipeline_indexes::Migration),
             Box::new(m20261127_000030_list_samples::Migration),
             Box::new(m20261127_000031_open_opportunities::Migration),
+            Box::new(m20261127_000032_revised_documents::Migration),
         ]
     }
 }

@@ -18,7 +18,8 @@ const TOGETHER: usize = 8;
 /// The insertions that were left to the end.
 pub(super) struct AtEnd {
     insertions: Mutex<Vec<InsertStatement>>,
-    statements: Arc<Statements>,
+    /// Who is told of what is so run.
+    pub(super) statements: Arc<Statements>,
 }
 
 impl AtEnd {

@@ -131,8 +131,8 @@ impl Connection {
     }
 
     /// Runs a statement of which was told before.
-    pub(super) async fn execute_untold(&mut self, statement: &Statement, until: Instant) -> Result<(), DbErr> {
-        self.answered(Sql::Statement(statement), until).await.map(drop).map_err(db_error)
+    pub(super) async fn execute_untold(&mut self, statement: &Statement, until: Instant) -> Result<ExecResult, DbErr> {
+        self.answered(Sql::Statement(statement), until).await.map_err(db_error)
     }
 
     /// Runs the text of one or more statements.

@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError};
 
 use sea_orm::{
-    ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, Statement, prelude::async_trait::async_trait,
+    ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, Statement, Value, prelude::async_trait::async_trait,
     sea_query::InsertStatement,
 };
 use tokio::sync::{Mutex, MutexGuard};
@@ -82,9 +82,27 @@ impl Transaction {
 
     /// Runs a statement that was left to the end.
     pub(super) async fn execute_at_end(&self, statement: &Statement) -> Result<(), DbErr> {
+        self.execute_told(statement).await.map(drop)
+    }
+
+    /// Runs statements that have their values in common, in one turn with SQLite's thread; how many rows they changed. PostgreSQL takes
+    /// one alone.
+    ///
+    /// # Errors
+    /// A database error.
+    pub async fn execute_together(&self, statements: &[String], values: Vec<Value>) -> Result<u64, DbErr> {
+        let of = |sql| Statement::from_sql_and_values(self.backend, sql, values.clone());
+        for sql in statements {
+            self.changed().note(sql);
+            self.at_end.statements.tell_of(|| of(sql.clone()));
+        }
+        self.execute_told(&of(statements.join("; "))).await.map(|done| done.rows_affected())
+    }
+
+    async fn execute_told(&self, statement: &Statement) -> Result<ExecResult, DbErr> {
         let (mut connection, failure) = self.step().await?;
-        connection.execute_untold(statement, self.deadline.for_statements()).await?;
-        connection.fail(failure)
+        let outcome = connection.execute_untold(statement, self.deadline.for_statements()).await?;
+        connection.fail(failure).map(|()| outcome)
     }
 
     /// Ends a snapshot, so that its connection can be used again. One on which this fails is closed.

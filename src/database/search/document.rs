@@ -1,13 +1,18 @@
 //! Writing the document of a resource.
 
+use std::collections::BTreeSet;
+
 use sea_orm::{
-    ConnectionTrait, DbErr, Statement,
+    ConnectionTrait, DbBackend, DbErr, Statement, Value,
     sea_query::{Expr, InsertStatement, Query},
 };
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::values::{Tenant, grams::grams, normal_form::normal_form};
+use crate::{
+    database::Transaction,
+    values::{Tenant, grams::grams, normal_form::normal_form},
+};
 
 /// What the tokens of a tenant's documents of one type begin with, so that a search reads no others. Two may have the same: then
 /// it reads more, and finds the same.
@@ -17,6 +22,11 @@ pub(super) fn tag(tenant: &Tenant, resource_type: &str) -> String {
     hash.update([0]);
     hash.update(resource_type);
     hash.finalize().iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What the index has of a part of a word, in documents with this tag, in the sample of this level.
+pub(super) fn token(tag: &str, level: usize, part: &str) -> String {
+    format!("{tag}{level}{part}")
 }
 
 /// The longest parts of a document, in bytes, with which it is in a sample: for that, an index has them up to three times, and a
@@ -33,23 +43,87 @@ fn sample(id: Uuid, grams: &str) -> i16 {
     }
 }
 
+/// What is stored of the text of a resource.
+struct Document {
+    tag: String,
+    sample: i16,
+    text: String,
+    grams: BTreeSet<String>,
+}
+
+impl Document {
+    fn of(tenant: &Tenant, (resource_type, id): (&str, Uuid), text: &str) -> Self {
+        let text = normal_form(text);
+        let grams = grams(&text);
+        Self { tag: tag(tenant, resource_type), sample: sample(id, &stored(&grams)), text, grams }
+    }
+
+    /// What the index has of it.
+    fn tokens(&self) -> BTreeSet<String> {
+        let of = |level| self.grams.iter().map(move |gram| token(&self.tag, level, gram));
+        (0..=usize::from(self.sample.unsigned_abs())).flat_map(of).collect()
+    }
+}
+
+/// The parts of words, as a document has them.
+fn stored<'g>(grams: impl IntoIterator<Item = &'g String>) -> String {
+    grams.into_iter().map(|gram| format!(" {gram}")).collect()
+}
+
 /// The insertion of the document of a resource that has none. For a new resource it comes before that of the row: a row without is
 /// queued.
-pub fn insertion(tenant: &Tenant, (resource_type, id): (&str, Uuid), text: &str) -> InsertStatement {
-    let normal = normal_form(text);
-    let grams: String = grams(&normal).into_iter().map(|gram| format!(" {gram}")).collect();
-    let values: [Expr; 6] = [
-        tenant.as_str().into(),
-        id.into(),
-        tag(tenant, resource_type).into(),
-        sample(id, &grams).into(),
-        normal.into(),
-        grams.into(),
-    ];
+pub fn insertion(tenant: &Tenant, resource: (&str, Uuid), text: &str) -> InsertStatement {
+    let Document { tag, sample, text, grams } = Document::of(tenant, resource, text);
+    let values: [Expr; 6] =
+        [tenant.as_str().into(), resource.1.into(), tag.into(), sample.into(), text.into(), stored(&grams).into()];
     let columns = ["tenant_id", "resource_id", "tag", "sample", "text", "grams"];
     let mut insertion = Query::insert();
     insertion.into_table("search_documents").columns(columns).values_panic(values);
     insertion
+}
+
+/// Makes the document of a resource, which is that of the text `before`, the one of another text, before the row gets that text and
+/// this version: a trigger deletes a document of another version. The index forgets the tokens that are gone and gets those that
+/// are new; most texts are changed a little. `false`, with nothing done, where that is not its document: a process of another
+/// release may have cut the text up differently, or may have left it for later.
+///
+/// # Errors
+/// A fault of the database.
+pub async fn revise(
+    transaction: &Transaction,
+    tenant: &Tenant,
+    resource: (&str, Uuid),
+    [before, text]: [&str; 2],
+    version: i64,
+) -> Result<bool, DbErr> {
+    let [before, after] = [before, text].map(|text| Document::of(tenant, resource, text));
+    let (old, new) = (before.tokens(), after.tokens());
+    let mut values: Vec<Value> = vec![
+        tenant.as_str().into(),
+        resource.1.into(),
+        before.tag.into(),
+        before.sample.into(),
+        stored(&before.grams).into(),
+        after.sample.into(),
+        after.text.into(),
+        stored(&after.grams).into(),
+        version.into(),
+    ];
+    let document = "tenant_id = $1 AND resource_id = $2 AND tag = $3 AND sample = $4 AND grams = $5";
+    let revise =
+        format!("UPDATE search_documents SET sample = $6, text = $7, grams = $8, version = $9 WHERE {document}");
+    // PostgreSQL's index follows by itself.
+    let statements = match transaction.get_database_backend() {
+        DbBackend::Sqlite if old != new => {
+            values.extend([stored(old.difference(&new)).into(), stored(new.difference(&old)).into()]);
+            let of_document = format!("FROM search_documents WHERE {document}");
+            let unindex = "INSERT INTO search_index (search_index, rowid, tokens) SELECT 'delete', document, $10";
+            let index = "INSERT INTO search_index (rowid, tokens) SELECT document, $11";
+            vec![format!("{unindex} {of_document}"), format!("{index} {of_document}"), revise]
+        }
+        _ => vec![revise],
+    };
+    Ok(transaction.execute_together(&statements, values).await? > 0)
 }
 
 /// Writes the document of a resource that has none.

@@ -8,7 +8,7 @@ use sea_orm::{
     sea_query::{Alias, Expr, Func, Query, SelectStatement},
 };
 
-use super::document::tag;
+use super::document::{tag, token};
 use crate::{
     database::{list::BOUND, tenancy::Listed},
     error::Result,
@@ -80,10 +80,6 @@ pub fn holds<E: Listed>(backend: DbBackend, tenant: &Tenant, text: &SearchText) 
 pub fn position(backend: DbBackend, part: &str) -> Expr {
     let function = if backend == DbBackend::Postgres { "strpos" } else { "instr" };
     Func::cust(Alias::new(function)).arg(Expr::col(("search_documents", "text"))).arg(part).into()
-}
-
-fn token(tag: &str, level: usize, part: &str) -> String {
-    format!("{tag}{level}{part}")
 }
 
 /// One row: whether the index is not built, whether something is queued, and for each part how many of the first sample have it,

@@ -248,3 +248,72 @@ async fn the_longest_texts_of_any_script_fit_into_the_index() {
     let is_sampled = format!("SELECT count(*) FROM search_documents WHERE sample = 2 AND resource_id = {sampled}");
     assert_eq!(scalar::<i64>(&connection, &is_sampled).await, 1);
 }
+
+/// A name of random words, which other names share.
+fn random_name(random: &mut Random) -> String {
+    const WORDS: [&str; 8] = ["Acme", "acmé", "中国", "GmbH", "Müller", "🚀", "12345", "a"];
+    let words: Vec<&str> = (0..=random.below(4)).map(|_| WORDS[random.below(WORDS.len())]).collect();
+    words.join(" ")
+}
+
+#[tokio::test]
+async fn documents_that_are_revised_stay_those_of_their_texts() {
+    let service = Service::start().await;
+    let connection = service.database.connect().await;
+    let mut random = Random(7);
+    let mut names = Vec::new();
+    for _ in 0..10 {
+        let name = random_name(&mut random);
+        names.push((customer(&service, &name).await, name));
+    }
+    let kept = "SELECT CAST(resource_id AS text) FROM search_documents WHERE version IS NULL";
+    for turn in 0..100 {
+        let at = random.below(names.len());
+        let (id, name) = &mut names[at];
+        *name = random_name(&mut random);
+        // The document of the release before, which cut the text up differently, is made anew; a missing one too.
+        let here = format!("resource_id = {}", uuid_literal(id));
+        if turn % 10 == 3 {
+            connection.execute_unprepared(&format!("DELETE FROM search_documents WHERE {here}")).await.unwrap();
+        }
+        service.patch(&format!("/customers/{id}"), json!({ "name": name })).send().await.expect(200);
+    }
+    assert!(column::<String>(&connection, kept).await.len() < 10);
+    assert_intact(&connection).await;
+    for word in ["acme", "中", "gmbh", "muller", "🚀", "234"] {
+        let mut expected: Vec<&str> = names
+            .iter()
+            .filter(|(_, name)| crm::values::normal_form::normal_form(name).contains(word))
+            .map(|(id, _)| id.as_str())
+            .collect();
+        let mut found = found(&service, word).await;
+        expected.sort_unstable();
+        found.sort_unstable();
+        assert_eq!(found, expected, "{word}");
+    }
+}
+
+#[tokio::test]
+async fn a_document_is_let_be_by_whoever_revised_it_alone() {
+    let service = Service::start().await;
+    let connection = service.database.connect().await;
+    let id = customer(&service, "Goldfinch").await;
+    service.patch(&format!("/customers/{id}"), json!({ "name": "Bullfinch" })).send().await.expect(200);
+    let here = format!("WHERE customer_id = {}", uuid_literal(&id));
+    let documents = "SELECT count(*) FROM search_documents";
+    // As the release before changes it, and as it clears what is deleted already.
+    for (change, left) in [
+        ("status = 1, version = version + 1", 1),
+        ("name = 'Hawfinch', version = version + 1", 0),
+        ("name = 'erased'", 0),
+    ] {
+        connection.execute_unprepared(&format!("UPDATE customers SET {change} {here}")).await.unwrap();
+        assert_eq!(scalar::<i64>(&connection, documents).await, left, "{change}");
+        if left == 0 {
+            assert_eq!(work_off(&service).await, 1);
+            service.patch(&format!("/customers/{id}"), json!({ "name": "Greenfinch" })).send().await.expect(200);
+        }
+    }
+    assert_eq!(found(&service, "greenfinch").await, [id.as_str()]);
+    assert_intact(&connection).await;
+}
