@@ -322,7 +322,7 @@ sdks: build ## Generate SDKs in eight ways, or SDK=NAME, compile them and run th
 
 .PHONY: nightly
 nightly: ## Run plans, faults, disks, outages, fuzz and the benchmarks, all of them even if one fails
-	@$(MAKE) --no-print-directory --keep-going plans faults disks outages hostile fuzz bench bench-sealing bench-totals bench-lists bench-feed bench-fairness bench-broker bench-refusals bench-traces bench-copy
+	@$(MAKE) --no-print-directory --keep-going plans faults disks outages hostile fuzz bench bench-growth bench-limits bench-sealing bench-totals bench-lists bench-feed bench-fairness bench-broker bench-refusals bench-traces bench-copy
 
 .PHONY: faults
 faults: ## Kill relays and a RabbitMQ of its own in 200 rounds, and drain 100,000 events (takes about 15 minutes)
@@ -362,6 +362,26 @@ bench: ## Measure the service beside a peer made with FastAPI, as ratios, on SQL
 	cargo build --release $(FEATURES) --bin crm
 	FLOOR=0.4 tests/bench/speed
 	@! .ci/answers "$$TEST_POSTGRES_URL" 5432 || TEST_DATABASE=postgres FLOOR=0.4 tests/bench/speed
+
+.PHONY: bench-growth
+bench-growth: ## Measure the same requests among 1,000, 100,000 and 1,000,000 customers, as ratios, on SQLite and, where it answers, on PostgreSQL (needs wrk, jq and sqlite3; builds a release)
+	command -v wrk >/dev/null && command -v jq >/dev/null && command -v sqlite3 >/dev/null || { echo "missing: apt-get install wrk jq sqlite3" >&2; exit 1; }
+	cargo build --release $(FEATURES) --bin crm
+	FLOOR=0.4 tests/bench/speed target/release/crm@1000 target/release/crm@100000 target/release/crm@1000000
+	@! .ci/answers "$$TEST_POSTGRES_URL" 5432 || \
+	  TEST_DATABASE=postgres FLOOR=0.4 tests/bench/speed target/release/crm@1000 target/release/crm@100000 target/release/crm@1000000
+
+.PHONY: bench-limits
+bench-limits: ## Measure how near gets and creates are to what bare poem, SQLite and PostgreSQL can do at most (needs wrk, jq, sqlite3, python3 and, for PostgreSQL, pgbench; builds two releases)
+	command -v wrk >/dev/null && command -v jq >/dev/null && command -v sqlite3 >/dev/null && command -v python3 >/dev/null || { echo "missing: apt-get install wrk jq sqlite3 python3" >&2; exit 1; }
+	cargo build --release $(FEATURES) --bin crm
+	tests/bench/limits/run
+
+.PHONY: profile
+profile: ## Show where the processor's time of a request goes, by parts of the service (needs perf, wrk, jq, sqlite3 and python3; builds a release)
+	command -v perf >/dev/null && command -v wrk >/dev/null && command -v jq >/dev/null && command -v sqlite3 >/dev/null || { echo "missing: apt-get install linux-perf wrk jq sqlite3" >&2; exit 1; }
+	cargo build --release $(FEATURES) --bin crm
+	tests/bench/profile
 
 .PHONY: bench-sealing
 bench-sealing: ## Measure what sealing personal data costs, as a ratio (needs wrk; builds a release)

@@ -11,6 +11,14 @@
 )]
 #![expect(clippy::too_many_lines, reason = "a test tells its story in one piece")]
 
+use std::alloc::System;
+
+use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
+
+/// Counts what the service allocates.
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
 mod harness;
 
 mod architecture;

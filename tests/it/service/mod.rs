@@ -2,6 +2,7 @@
 
 mod compatibility;
 mod contract;
+mod costs;
 mod coverage;
 mod patterns;
 mod reads_well;

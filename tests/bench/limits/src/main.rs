@@ -1,0 +1,40 @@
+//! Answers `GET /customers/{id}` with one customer that is written as JSON each time: what is left of a request where there is no
+//! token, no tenant, no database and no contract. Usage: `limits PORT`.
+
+use poem::{Body, Response, Route, Server, get, handler, listener::TcpListener, web::Path};
+use serde::Serialize;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Customer<'c> {
+    customer_id: &'c str,
+    name: &'static str,
+    contact_phone: &'static str,
+    contact_email: &'static str,
+    status: i32,
+    created_at: &'static str,
+    updated_at: &'static str,
+    version: i64,
+}
+
+#[handler]
+fn customer(Path(id): Path<String>) -> Response {
+    let customer = Customer {
+        customer_id: &id,
+        name: "Acme",
+        contact_phone: "138****5678",
+        contact_email: "l***@example.com",
+        status: 0,
+        created_at: "2026-01-31T09:30:00.125Z",
+        updated_at: "2026-01-31T09:30:00.125Z",
+        version: 1,
+    };
+    let body = serde_json::to_vec(&customer).unwrap_or_default();
+    Response::builder().content_type("application/json").body(Body::from_vec(body))
+}
+
+#[tokio::main]
+async fn main() -> std::io::Result<()> {
+    let port = std::env::args().nth(1).unwrap_or_else(|| "18123".to_owned());
+    Server::new(TcpListener::bind(format!("127.0.0.1:{port}"))).run(Route::new().at("/customers/:id", get(customer))).await
+}
