@@ -2,14 +2,67 @@
 
 use std::fmt;
 
-use sea_orm::DeriveValueType;
+use sea_orm::{
+    ActiveValue, ColIdx, IntoActiveValue, QueryResult, TryGetError, TryGetable, Value,
+    sea_query::{ArrayType, ColumnType, Nullable, ValueType, ValueTypeErr},
+};
 use uuid::Uuid;
 
 use super::normalize::Forms;
-use crate::config::Country;
+use crate::{config::Country, database::decode::stored_text};
+
+/// Makes a type of columns of text, most of which are missing in most rows. What `DeriveValueType` makes describes each missing one.
+macro_rules! text_column {
+    ($name:ident) => {
+        impl From<$name> for Value {
+            fn from(stored: $name) -> Self {
+                stored.0.into()
+            }
+        }
+
+        impl TryGetable for $name {
+            fn try_get_by<I: ColIdx>(row: &QueryResult, column: I) -> Result<Self, TryGetError> {
+                stored_text(row, column).map(Self)
+            }
+        }
+
+        impl ValueType for $name {
+            fn try_from(value: Value) -> Result<Self, ValueTypeErr> {
+                <String as ValueType>::try_from(value).map(Self)
+            }
+
+            fn type_name() -> String {
+                stringify!($name).to_owned()
+            }
+
+            fn array_type() -> ArrayType {
+                String::array_type()
+            }
+
+            fn column_type() -> ColumnType {
+                String::column_type()
+            }
+        }
+
+        impl Nullable for $name {
+            fn null() -> Value {
+                String::null()
+            }
+        }
+
+        impl IntoActiveValue<Self> for $name {
+            fn into_active_value(self) -> ActiveValue<Self> {
+                ActiveValue::Set(self)
+            }
+        }
+    };
+}
+
+text_column!(Sealed);
+text_column!(BlindIndex);
 
 /// Personal data as a row holds it: sealed, or in clear where sealing is off.
-#[derive(Clone, PartialEq, Eq, DeriveValueType)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Sealed(pub(super) String);
 
 impl Sealed {
@@ -28,7 +81,7 @@ impl fmt::Debug for Sealed {
 }
 
 /// What a row's personal data is found by, without being opened.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, DeriveValueType)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct BlindIndex(pub(super) String);
 
 impl fmt::Debug for BlindIndex {

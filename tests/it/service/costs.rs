@@ -29,15 +29,15 @@ impl Cost {
 }
 
 const COSTS: [Cost; 9] = [
-    Cost::new("get", [1, 1], [181, 171]),
-    Cost::new("get again", [0, 1], [118, 171]),
-    Cost::new("list", [1, 1], [1250, 1324]),
-    Cost::new("create", [9, 9], [577, 539]),
-    Cost::new("change the name", [10, 10], [881, 857]),
-    Cost::new("change the phone number", [9, 9], [829, 804]),
-    Cost::new("create a contact", [10, 10], [768, 735]),
-    Cost::new("search", [8, 8], [2747, 2734]),
-    Cost::new("delete a contact", [11, 11], [1334, 1295]),
+    Cost::new("get", [1, 1], [162, 152]),
+    Cost::new("get again", [0, 1], [118, 152]),
+    Cost::new("list", [1, 1], [849, 925]),
+    Cost::new("create", [9, 9], [585, 539]),
+    Cost::new("change the name", [10, 10], [862, 838]),
+    Cost::new("change the phone number", [9, 9], [818, 793]),
+    Cost::new("create a contact", [10, 10], [746, 708]),
+    Cost::new("search", [8, 8], [2743, 2734]),
+    Cost::new("delete a contact", [11, 11], [1294, 1271]),
 ];
 
 /// A service with a page of customers, one of them to work on.
