@@ -7,14 +7,9 @@
 /// that limit it would also keep samples of the rows in `sqlite_stat4`, and with them names, which an erasure does not find there.
 ///
 /// Then the small tables are forgotten. Of one with two rows each plan is as good as another, and one that reads them all is
-/// kept after a million have come; that goes for the tables of the search's index too, which SQLite merges on its own, and for
-/// indexes of a few of a table's rows. Of what has no statistics it is assumed that it is large. All other indexes of a table are
-/// known or none: each is estimated by itself, and one of them alone that is not known would be taken for one that finds ten rows,
-/// whatever the others find.
+/// kept after a million have come; that goes for the tables of the search's index too, which SQLite merges on its own. Of a
+/// table without statistics it is assumed that it is large.
 ///
 /// `ANALYZE sqlite_schema` analyzes nothing: it makes the table of the statistics, if there is none yet, and reads it.
 pub(super) const OPTIMIZE: &str = "PRAGMA optimize = 0x10012; ANALYZE sqlite_schema; \
-     DELETE FROM sqlite_stat1 WHERE CAST(stat AS integer) < 10000 \
-     AND (idx IN (SELECT name FROM pragma_index_list(sqlite_stat1.tbl) WHERE partial) \
-     OR tbl NOT IN (SELECT tbl FROM sqlite_stat1 WHERE CAST(stat AS integer) >= 10000)); \
-     ANALYZE sqlite_schema";
+     DELETE FROM sqlite_stat1 WHERE CAST(stat AS integer) < 10000; ANALYZE sqlite_schema";
