@@ -1,8 +1,7 @@
 //! The document of a resource can be revised together with its text, in place of being deleted and written again.
 //!
-//! Whoever revises it does so first, and notes the version of the row that it is of. The triggers let a document be that is the one of
-//! the text that the row gets. The release before notes nothing, and leaves the versions as they are: under its changes a
-//! document is deleted as before.
+//! Whoever revises it does so before the row changes, and notes the version that the row will have: the triggers keep a document of that
+//! version. The release before notes none, so that its changes delete the document as before.
 
 use sea_orm_migration::{prelude::*, sea_orm::DbBackend};
 

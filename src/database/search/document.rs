@@ -82,10 +82,10 @@ pub fn insertion(tenant: &Tenant, resource: (&str, Uuid), text: &str) -> InsertS
     insertion
 }
 
-/// Makes the document of a resource, which is that of the text `before`, the one of another text, before the row gets that text and
-/// this version: a trigger deletes a document of another version. The index forgets the tokens that are gone and gets those that
-/// are new; most texts are changed a little. `false`, with nothing done, where that is not its document: a process of another
-/// release may have cut the text up differently, or may have left it for later.
+/// Revises the document of a resource for another text than `before`. It comes before the row gets that text and this version: the
+/// trigger keeps a document of the row's new version. Most texts are changed a little, so the index loses the tokens that are gone and
+/// gets those that are new. `false`, with nothing done, where the resource has not the document of the text before: another release
+/// may have cut that up differently, or may have left it for later.
 ///
 /// # Errors
 /// A fault of the database.
