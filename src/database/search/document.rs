@@ -48,25 +48,25 @@ struct Document {
     tag: String,
     sample: i16,
     text: String,
-    grams: BTreeSet<String>,
+    grams: String,
 }
 
 impl Document {
     fn of(tenant: &Tenant, (resource_type, id): (&str, Uuid), text: &str) -> Self {
         let text = normal_form(text);
-        let grams = grams(&text);
-        Self { tag: tag(tenant, resource_type), sample: sample(id, &stored(&grams)), text, grams }
+        let grams = joined(&grams(&text));
+        Self { tag: tag(tenant, resource_type), sample: sample(id, &grams), text, grams }
     }
 
     /// What the index has of it.
     fn tokens(&self) -> BTreeSet<String> {
-        let of = |level| self.grams.iter().map(move |gram| token(&self.tag, level, gram));
+        let of = |level| self.grams.split_ascii_whitespace().map(move |gram| token(&self.tag, level, gram));
         (0..=usize::from(self.sample.unsigned_abs())).flat_map(of).collect()
     }
 }
 
-/// The parts of words, as a document has them.
-fn stored<'g>(grams: impl IntoIterator<Item = &'g String>) -> String {
+/// Parts of words, as a document has them, or tokens, as the index takes them.
+fn joined<'g>(grams: impl IntoIterator<Item = &'g String>) -> String {
     grams.into_iter().map(|gram| format!(" {gram}")).collect()
 }
 
@@ -75,7 +75,7 @@ fn stored<'g>(grams: impl IntoIterator<Item = &'g String>) -> String {
 pub fn insertion(tenant: &Tenant, resource: (&str, Uuid), text: &str) -> InsertStatement {
     let Document { tag, sample, text, grams } = Document::of(tenant, resource, text);
     let values: [Expr; 6] =
-        [tenant.as_str().into(), resource.1.into(), tag.into(), sample.into(), text.into(), stored(&grams).into()];
+        [tenant.as_str().into(), resource.1.into(), tag.into(), sample.into(), text.into(), grams.into()];
     let columns = ["tenant_id", "resource_id", "tag", "sample", "text", "grams"];
     let mut insertion = Query::insert();
     insertion.into_table("search_documents").columns(columns).values_panic(values);
@@ -97,31 +97,32 @@ pub async fn revise(
     version: i64,
 ) -> Result<bool, DbErr> {
     let [before, after] = [before, text].map(|text| Document::of(tenant, resource, text));
-    let (old, new) = (before.tokens(), after.tokens());
+    // PostgreSQL's index follows by itself; SQLite's has nothing to follow where the parts stay.
+    let tokens = (transaction.get_database_backend() == DbBackend::Sqlite && before.grams != after.grams)
+        .then(|| (before.tokens(), after.tokens()));
     let mut values: Vec<Value> = vec![
         tenant.as_str().into(),
         resource.1.into(),
         before.tag.into(),
         before.sample.into(),
-        stored(&before.grams).into(),
+        before.grams.into(),
         after.sample.into(),
         after.text.into(),
-        stored(&after.grams).into(),
+        after.grams.into(),
         version.into(),
     ];
     let document = "tenant_id = $1 AND resource_id = $2 AND tag = $3 AND sample = $4 AND grams = $5";
     let revise =
         format!("UPDATE search_documents SET sample = $6, text = $7, grams = $8, version = $9 WHERE {document}");
-    // PostgreSQL's index follows by itself.
-    let statements = match transaction.get_database_backend() {
-        DbBackend::Sqlite if old != new => {
-            values.extend([stored(old.difference(&new)).into(), stored(new.difference(&old)).into()]);
+    let statements = match tokens {
+        Some((old, new)) => {
+            values.extend([joined(old.difference(&new)).into(), joined(new.difference(&old)).into()]);
             let of_document = format!("FROM search_documents WHERE {document}");
             let unindex = "INSERT INTO search_index (search_index, rowid, tokens) SELECT 'delete', document, $10";
             let index = "INSERT INTO search_index (rowid, tokens) SELECT document, $11";
             vec![format!("{unindex} {of_document}"), format!("{index} {of_document}"), revise]
         }
-        _ => vec![revise],
+        None => vec![revise],
     };
     Ok(transaction.execute_together(&statements, values).await? > 0)
 }

@@ -2,7 +2,8 @@
 //!
 //! A resource has a [document]: the [normal form](crate::values::normal_form) of its text, and the [parts](crate::values::grams)
 //! of its words, which FTS5 (SQLite) or GIN (PostgreSQL) has an index of. It is written in the transaction of the change.
-//! Triggers delete it together with its text, and note in `search_queue` that a new one is missing.
+//! It is revised before its row gets another text. Where it is not, triggers delete it with that text, and note in `search_queue` that
+//! a new one is missing.
 
 pub mod build;
 pub mod document;
