@@ -172,6 +172,12 @@ impl Error {
         Self { entity_tag: Some(entity_tag), ..Self::detailed(ErrorKind::PreconditionFailed, details) }
     }
 
+    /// The key of the request is taken; by which request, whoever has it looks up.
+    #[must_use]
+    pub fn claimed() -> Self {
+        Self::new(ErrorKind::Duplicate)
+    }
+
     /// The event was already applied.
     #[must_use]
     pub fn duplicate_event() -> Self {

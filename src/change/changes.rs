@@ -8,14 +8,14 @@ use tokio::sync::Notify;
 
 use super::{
     claim,
-    intent::Intent,
+    intent::{Idempotency, Intent},
     open::{Change, Removal},
     receipt::{self, Receipt},
 };
 use crate::{
     audit::{AuditQueue, entry},
     database::{Database, Transaction, horizon::HorizonKeeper},
-    error::{ErrorKind, Result},
+    error::{Error, ErrorKind, Result},
     events::{EventSignal, outbox},
     http::reply::Tagged,
     pii::{PiiCipher, PiiView},
@@ -51,7 +51,7 @@ impl Changes {
     /// Runs `apply` as one change. `apply` may run more than once: the write executor retries on contention.
     ///
     /// # Errors
-    /// Duplicate, if the key was used before; any error of `apply`; or a database error.
+    /// Duplicate, if the key was used before; else any error of `apply`; or a database error.
     pub async fn apply<T, F>(&self, intent: Intent, apply: F) -> Result<T>
     where
         T: Send + 'static,
@@ -60,7 +60,8 @@ impl Changes {
         let ((_, resource), tenant) = (intent.resource, intent.actor.tenant.clone());
         let recency = intent.recency.clone();
         let shared = Arc::new((self.clone(), intent, apply));
-        let outcome = self
+        let of_outcome = Arc::clone(&shared);
+        let mut outcome = self
             .database
             .transact_for(&tenant, resource, &recency, move |transaction: &Transaction| {
                 let shared = Arc::clone(&shared);
@@ -77,6 +78,9 @@ impl Changes {
                 .boxed()
             })
             .await;
+        if let Err(error) = outcome {
+            outcome = Err(self.refusal(&of_outcome.1, error).await);
+        }
         if let Err(error) = &outcome
             && matches!(error.kind(), ErrorKind::Duplicate | ErrorKind::PreconditionFailed)
         {
@@ -117,6 +121,22 @@ impl Changes {
             .boxed()
         })
         .await
+    }
+
+    /// Why a change failed: as a duplicate, if the key of its request was accepted before, whatever else is wrong with it now.
+    async fn refusal(&self, intent: &Intent, error: Error) -> Error {
+        let Idempotency::Request(key, _) = &intent.idempotency else { return error };
+        if error.kind() == ErrorKind::Unavailable {
+            return error;
+        }
+        match self.receipt(&intent.actor.tenant, &key.key).await {
+            Ok(Some(first)) => Error::duplicate_request(key.header, first.resource),
+            Ok(None) if error.kind() == ErrorKind::Duplicate => {
+                Error::unavailable("a claim was purged while it was looked at")
+            }
+            Ok(None) => error,
+            Err(fault) => fault,
+        }
     }
 
     /// The receipt of the tenant's request with this key, if one was accepted and is still known.

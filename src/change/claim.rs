@@ -2,16 +2,14 @@
 //! of the change.
 
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, Set,
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryTrait, Set,
     sea_query::{Expr, ExprTrait, OnConflict, Query},
 };
 
 use super::{
-    idempotent::{self, Column},
-    inbox, inbox_event,
+    idempotent, inbox, inbox_event,
     intent::{EventClaim, Idempotency},
     open::Change,
-    receipt,
 };
 use crate::{
     database::{Database, horizon::Due, tenancy::Tenanted},
@@ -20,21 +18,25 @@ use crate::{
     values::IdempotencyKey,
 };
 
-/// Claims the change's idempotency key, if it has one. A concurrent change with the same key waits here for the first
-/// one to end, and proceeds only if that was rolled back.
+/// Claims the change's idempotency key, if it has one: that of a request as the first of what is left to the end of the change, that of
+/// an event now. A concurrent change with the same key waits here for the first one to end, and proceeds only if that was rolled back.
 ///
 /// # Errors
-/// Duplicate; for a request, with the resource that the first one created or changed. Invalid, if the id belongs to another
-/// event.
+/// Of an event: duplicate; invalid, if the id belongs to another event.
 pub(super) async fn claim(change: &Change<'_>) -> Result<()> {
     match &change.intent.idempotency {
         Idempotency::Inherent => Ok(()),
-        Idempotency::Request(key, action) => claim_request(change, key, *action).await,
+        Idempotency::Request(key, action) => {
+            claim_request(change, key, *action);
+            Ok(())
+        }
         Idempotency::Event(claim) => claim_event(change, claim).await,
     }
 }
 
-async fn claim_request(change: &Change<'_>, key: &IdempotencyKey, action: Action) -> Result<()> {
+/// Where the key is taken, the change fails with [`Error::claimed`].
+#[expect(clippy::disallowed_methods, reason = "a claim is no resource: it leaves no entry in the trail")]
+fn claim_request(change: &Change<'_>, key: &IdempotencyKey, action: Action) {
     let (kind, id) = change.intent.resource;
     let claim = idempotent::ActiveModel {
         tenant_id: Set(change.tenant().as_str().to_owned()),
@@ -45,14 +47,7 @@ async fn claim_request(change: &Change<'_>, key: &IdempotencyKey, action: Action
         action: Set(Some(action.name().to_owned())),
         committed_at: Set(Some(change.now.0)),
     };
-    if insert(change, claim, [Column::TenantId, Column::RequestId]).await? {
-        return Ok(());
-    }
-    let first = receipt::find(change.db(), change.tenant(), &key.key, change.removals).await?;
-    Err(first.map_or_else(
-        || Error::unavailable("a claim was purged while it was looked at"),
-        |first| Error::duplicate_request(key.header, first.resource),
-    ))
+    change.db().insert_at_end(idempotent::Entity::insert(claim).into_query());
 }
 
 /// An id counts within its sender and its tenant. What it said before, it must say again.

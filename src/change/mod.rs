@@ -1,8 +1,8 @@
 //! One accepted write is one transaction: [`Change`].
 //!
 //! The transaction does the following, in this order ([`Changes::apply`]):
-//! 1. it claims the key of the request in `idempotent`, or the id of a platform event in `inbox_events` ([`claim`]); a
-//!    duplicate ends here, and learns what the first one did ([`receipt`]);
+//! 1. it claims the key of the request in `idempotent`, as the first of what is written, or the id of a platform event in `inbox_events`
+//!    ([`claim`]); a duplicate ends here, and learns what the first one did ([`receipt`]);
 //! 2. the store writes rows with [`Change::insert`], [`Change::update`] and [`Change::delete`]; a lint forbids SeaORM's
 //!    own methods. What the change is about is locked first ([`Change::lock_own`]): a caller who expects another version
 //!    of it ends here;

@@ -5,7 +5,8 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, Iterable, ModelTrait, QueryFilter, QueryTrait, Value,
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, Iterable, ModelTrait, QueryFilter,
+    QueryTrait, Value,
 };
 
 use super::open::Change;
@@ -13,7 +14,7 @@ use crate::{
     audit::{AuditEntry, AuditedAction, reading::reading},
     auth::Actor,
     database::{search::document, tenancy::Tenanted},
-    error::{Error, Result},
+    error::Result,
     events::event::NewEvent,
     resource::{Action, Published, deletion},
     timeline::items,
@@ -135,25 +136,19 @@ impl Change<'_> {
         if E::REFERENCES.iter().any(|reference| before.get(reference.column) != row.get(reference.column)) {
             E::REFERENCES.iter().for_each(|reference| changed.set(reference.column, row.get(reference.column)));
         }
+        let resource = (E::KIND.name, E::id(row));
         let is_other_text = E::text(before) != E::text(row);
-        let is_revised = is_other_text && self.revise::<E>(before, row).await?;
+        let [old, new] = [before, row].map(|row| *E::version(&mut row.clone()));
+        let texts = [E::text(before), E::text(row)];
+        let is_revised =
+            is_other_text && new > old && document::revise(self.db(), self.tenant(), resource, texts, new).await?;
         self.changes_rows::<E>([before, row]);
-        let stored = E::update_of(self.tenant()).set(changed).filter(E::ID.eq(E::id(row))).exec(self.db()).await?;
-        if stored.rows_affected != 1 {
-            return Err(Error::internal("a locked row is gone"));
-        }
+        let update = E::update_of(self.tenant()).set(changed).filter(E::ID.eq(E::id(row)));
+        self.db().change(update.build(self.db().get_database_backend()), Some(1)).await?;
         if is_other_text && !is_revised {
-            // A trigger has deleted the document of the text before.
-            document::insert(self.db(), self.tenant(), (E::KIND.name, E::id(row)), E::text(row)).await?;
+            document::insert_where_none_is(self.db(), self.tenant(), resource, E::text(row)).await?;
         }
         Ok(())
-    }
-
-    /// Makes the document of a row the one of its new text, where it can be told by the version that it is that one.
-    async fn revise<E: Published>(&self, before: &E::Model, row: &E::Model) -> Result<bool> {
-        let [old, new] = [before, row].map(|row| *E::version(&mut row.clone()));
-        let (resource, texts) = ((E::KIND.name, E::id(row)), [E::text(before), E::text(row)]);
-        Ok(new > old && document::revise(self.db(), self.tenant(), resource, texts, new).await?)
     }
 
     /// The next statement changes these rows; triggers may note it in those that they refer to.

@@ -1,13 +1,13 @@
-//! What a unit of work leaves to its end: rows that nothing in it reads, in one statement.
+//! What a unit of work leaves to its end: what nothing in it reads. All of it takes one turn with the database.
 
 use std::{
     fmt::Write as _,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use sea_orm::{
-    DbBackend, Statement,
-    sea_query::{InsertStatement, PostgresQueryBuilder, SqlWriterValues, SqliteQueryBuilder},
+    DbBackend, DbErr, ExecResult, Statement, Value, Values,
+    sea_query::{InsertStatement, PostgresQueryBuilder, SqlWriterValues},
 };
 
 use super::statements::Statements;
@@ -15,51 +15,138 @@ use super::statements::Statements;
 /// The most insertions that are one statement: PostgreSQL limits its parameters.
 const TOGETHER: usize = 8;
 
-/// The insertions that were left to the end.
+/// What was left to the end.
 pub(super) struct AtEnd {
-    insertions: Mutex<Vec<InsertStatement>>,
+    pieces: Mutex<Vec<Piece>>,
     /// Who is told of what is so run.
     pub(super) statements: Arc<Statements>,
 }
 
+/// What was left at once.
+pub(super) enum Piece {
+    Insertion(InsertStatement),
+    /// A statement that changes so many rows, if that is known. SQLite's alone: the parts of a statement of PostgreSQL do not see what
+    /// the others change.
+    Change(Statement, Option<u64>),
+}
+
 impl AtEnd {
-    /// `statements` are told of each insertion, as whoever left it here wrote it.
+    /// `statements` are told of each piece, as whoever left it here wrote it.
     pub(super) fn new(statements: &Arc<Statements>) -> Self {
-        Self { insertions: Mutex::default(), statements: Arc::clone(statements) }
+        Self { pieces: Mutex::default(), statements: Arc::clone(statements) }
     }
 
-    pub(super) fn push(&self, backend: DbBackend, insertion: InsertStatement) {
-        self.statements.tell_of(|| backend.build(&insertion));
-        self.insertions.lock().unwrap_or_else(PoisonError::into_inner).push(insertion);
+    pub(super) fn push(&self, backend: DbBackend, piece: Piece) {
+        self.statements.tell_of(|| match &piece {
+            Piece::Insertion(insertion) => backend.build(insertion),
+            Piece::Change(statement, _) => statement.clone(),
+        });
+        self.pieces().push(piece);
     }
 
-    /// The statements to run at the end.
-    pub(super) fn take(&self, backend: DbBackend) -> Vec<Statement> {
-        let insertions = std::mem::take(&mut *self.insertions.lock().unwrap_or_else(PoisonError::into_inner));
-        insertions.chunks(TOGETHER).map(|some| together(backend, some)).collect()
+    /// Whether anything was left that is more than rows to insert.
+    pub(super) fn has_changes(&self) -> bool {
+        self.pieces().iter().any(|piece| matches!(piece, Piece::Change(..)))
+    }
+
+    pub(super) fn take(&self) -> Vec<Piece> {
+        std::mem::take(&mut self.pieces())
+    }
+
+    fn pieces(&self) -> MutexGuard<'_, Vec<Piece>> {
+        self.pieces.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// One statement for several insertions that do not depend on each other. SQLite takes several at once, each with its values;
-/// PostgreSQL takes one, of which the others are parts.
-fn together(backend: DbBackend, insertions: &[InsertStatement]) -> Statement {
-    let is_postgres = backend == DbBackend::Postgres;
-    let mut sql = SqlWriterValues::new(if is_postgres { "$" } else { "?" }, is_postgres);
-    let last = insertions.len().saturating_sub(1);
-    for (index, insertion) in insertions.iter().enumerate() {
-        let _in_memory = match (is_postgres, index) {
-            (false, 0) => Ok(()),
-            (false, _) => write!(sql, "; "),
-            (true, 0) if last == 0 => Ok(()),
-            (true, 0) => write!(sql, "WITH part_0 AS ("),
-            (true, index) if index == last => write!(sql, ") "),
-            (true, index) => write!(sql, "), part_{index} AS ("),
-        };
-        match is_postgres {
-            true => insertion.build_collect_any_into(&PostgresQueryBuilder, &mut sql),
-            false => insertion.build_collect_any_into(&SqliteQueryBuilder, &mut sql),
+/// The statements of PostgreSQL for what was left: one for several insertions that do not depend on each other.
+pub(super) fn together(pieces: Vec<Piece>) -> Vec<Statement> {
+    let (mut insertions, mut statements) = (Vec::new(), Vec::new());
+    for piece in pieces {
+        match piece {
+            Piece::Insertion(insertion) => insertions.push(insertion),
+            Piece::Change(statement, _) => statements.push(statement),
         }
     }
+    statements.extend(insertions.chunks(TOGETHER).map(parts_of_one));
+    statements
+}
+
+/// One insertion, of which the others are parts.
+fn parts_of_one(insertions: &[InsertStatement]) -> Statement {
+    let mut sql = SqlWriterValues::new("$", true);
+    let last = insertions.len().saturating_sub(1);
+    for (index, insertion) in insertions.iter().enumerate() {
+        let _in_memory = match index {
+            0 if last == 0 => Ok(()),
+            0 => write!(sql, "WITH part_0 AS ("),
+            index if index == last => write!(sql, ") "),
+            index => write!(sql, "), part_{index} AS ("),
+        };
+        insertion.build_collect_any_into(&PostgresQueryBuilder, &mut sql);
+    }
     let (sql, values) = sql.into_parts();
-    Statement { sql, values: Some(values), db_backend: backend }
+    Statement { sql, values: Some(values), db_backend: DbBackend::Postgres }
+}
+
+/// Statements of SQLite that take one turn with its thread.
+#[derive(Default)]
+pub(super) struct Turn {
+    sql: String,
+    values: Vec<Value>,
+    /// How many rows each changes, if that is known.
+    rows: Vec<Option<u64>>,
+}
+
+impl Turn {
+    /// The statements for what was left.
+    pub(super) fn of(pieces: Vec<Piece>) -> Self {
+        let mut turn = Self::default();
+        for piece in pieces {
+            match piece {
+                Piece::Insertion(insertion) => turn.add(DbBackend::Sqlite.build(&insertion), None),
+                Piece::Change(statement, rows) => turn.add(statement, rows),
+            }
+        }
+        turn
+    }
+
+    /// Adds a statement. It has its values in the order in which it asks for them.
+    pub(super) fn add(&mut self, statement: Statement, rows: Option<u64>) {
+        let values = statement.values.map(|values| values.0).unwrap_or_default();
+        self.append(Self { sql: statement.sql, values, rows: vec![rows] });
+    }
+
+    /// Adds a statement without values.
+    pub(super) fn add_text(&mut self, sql: &str) {
+        self.add(Statement::from_string(DbBackend::Sqlite, sql), None);
+    }
+
+    /// Adds those of another turn.
+    pub(super) fn append(&mut self, other: Self) {
+        if other.rows.is_empty() {
+            return;
+        }
+        if !self.rows.is_empty() {
+            self.sql.push_str("; ");
+        }
+        self.sql.push_str(&other.sql);
+        self.values.extend(other.values);
+        self.rows.extend(other.rows);
+    }
+
+    /// All of them, where there are any.
+    pub(super) fn statement(&mut self) -> Option<Statement> {
+        let (sql, values) = (std::mem::take(&mut self.sql), Values(std::mem::take(&mut self.values)));
+        (!self.rows.is_empty()).then(|| Statement { sql, values: Some(values), db_backend: DbBackend::Sqlite })
+    }
+
+    /// Fails where one of them changed another number of rows than it was to.
+    pub(super) fn judge(&self, done: &[ExecResult]) -> Result<(), DbErr> {
+        let is_other =
+            |(wanted, done): (&Option<u64>, &ExecResult)| wanted.is_some_and(|rows| rows != done.rows_affected());
+        match self.rows.iter().zip(done).any(is_other) {
+            true => Err(DbErr::RecordNotUpdated),
+            false => Ok(()),
+        }
+    }
 }

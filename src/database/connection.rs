@@ -135,6 +135,20 @@ impl Connection {
         self.answered(Sql::Statement(statement), until).await.map_err(db_error)
     }
 
+    /// Runs statements of SQLite until one fails, and notes what came of each. Of these was told before.
+    pub(super) async fn execute_each(
+        &mut self,
+        statements: &Statement,
+        until: Instant,
+        done: &mut Vec<ExecResult>,
+    ) -> Result<(), DbErr> {
+        let outcome = match self.distrust() {
+            Ok(raw) => answer_by(until, raw.execute_each(statements, done)).await,
+            Err(error) => return Err(db_error(error)),
+        };
+        self.judge(outcome).map_err(db_error)
+    }
+
     /// Runs the text of one or more statements.
     pub(super) async fn execute_text(&mut self, sql: &str, until: Instant) -> Result<ExecResult, DbErr> {
         self.run(Sql::Text(sql), until).await.map_err(db_error)

@@ -114,6 +114,9 @@ impl From<DbErr> for Error {
         if matches!(error.sql_err(), Some(SqlErr::ForeignKeyConstraintViolation(_))) || is_sqlite_restrict(&error) {
             return Self::invalid("a resource that the request refers to was deleted in the meantime");
         }
+        if is_claimed(&error) {
+            return Self::claimed();
+        }
         // Whatever keeps a connection from being opened.
         if matches!(error, DbErr::Conn(_)) {
             return Self::unavailable(&error);
@@ -129,4 +132,18 @@ impl From<DbErr> for Error {
 /// `SQLITE_CONSTRAINT_TRIGGER`: how SQLite reports an immediate foreign key that a delete breaks.
 fn is_sqlite_restrict(error: &DbErr) -> bool {
     matches!(driver_error(error), Some(sqlx::Error::Database(database)) if database.code().as_deref() == Some("1811"))
+}
+
+/// Whether the key of a request is taken: in the table of claims, whose rows have no other.
+fn is_claimed(error: &DbErr) -> bool {
+    const CLAIMS: &str = "idempotent";
+    let Some(sqlx::Error::Database(error)) = driver_error(error) else { return false };
+    let is_of_claims = match error.table() {
+        Some(table) => table == CLAIMS,
+        None => error
+            .message()
+            .strip_prefix("UNIQUE constraint failed: ")
+            .is_some_and(|column| column.strip_prefix(CLAIMS).is_some_and(|column| column.starts_with('.'))),
+    };
+    is_of_claims && error.is_unique_violation()
 }

@@ -9,7 +9,7 @@
 //! | [`handle`], [`snapshot`] | [`Database`]: opening, reading, writing, closing · reading of one instant |
 //! | [`executor`] | how a unit of work becomes a committed transaction |
 //! | [`transaction`], [`reader`] | what statements run through |
-//! | [`at_end`], [`template`] | rows that are inserted together, at the end of a transaction · statements whose text is built once |
+//! | [`at_end`], [`template`] | what is written together, at the end of a transaction · statements whose text is built once |
 //! | [`row_cache`] | rows of SQLite that were read by their ids, in memory |
 //! | [`party`], [`fair_queue`], [`turns`] | for whom the database works · a queue served in turn · connections in turn |
 //! | [`connection`], [`raw`], [`pool`], [`connect`] | one connection and whether it is trusted · the driver's · the pool · how one is opened |

@@ -1,5 +1,6 @@
 //! The driver's connection, to SQLite or PostgreSQL: what runs on it, and how.
 
+use futures_util::TryStreamExt;
 use sea_orm::{
     DbBackend, ExecResult, QueryResult, Statement,
     sqlx::{self, Connection as _, Executor, PgConnection, SqliteConnection},
@@ -50,6 +51,21 @@ impl Raw {
             }
             (Self::Closed, _) => return Err(untrusted()),
         })
+    }
+
+    /// Runs statements of SQLite until one fails, and notes what came of each.
+    pub(super) async fn execute_each(
+        &mut self,
+        statements: &Statement,
+        done: &mut Vec<ExecResult>,
+    ) -> Result<(), sqlx::Error> {
+        let Self::Sqlite(connection) = self else { return Err(untrusted()) };
+        let query = sqlx::query_with(sqlx::AssertSqlSafe(statements.sql.as_str()), values(statements));
+        let mut answers = connection.fetch_many(query);
+        while let Some(answer) = answers.try_next().await? {
+            done.extend(answer.left().map(ExecResult::from));
+        }
+        Ok(())
     }
 
     /// The rows of a query; `named` as for [`Self::execute`].

@@ -133,6 +133,6 @@ impl Database {
         let deadline = Deadline::within(time);
         let at_end = AtEnd::new(&connection.statements);
         let connection = Arc::new(tokio::sync::Mutex::new(connection));
-        Ok(Transaction::new(connection, backend, deadline, Arc::default(), at_end))
+        Ok(Transaction::new(connection, backend, deadline, Arc::default(), at_end).only_reads())
     }
 }

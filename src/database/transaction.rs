@@ -1,16 +1,19 @@
 //! The transaction that a unit of work runs in.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::{
+    Arc, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
 
 use sea_orm::{
-    ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, Statement, Value, prelude::async_trait::async_trait,
+    ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, Statement, prelude::async_trait::async_trait,
     sea_query::InsertStatement,
 };
 use tokio::sync::{Mutex, MutexGuard};
 use uuid::Uuid;
 
 use super::{
-    at_end::AtEnd,
+    at_end::{AtEnd, Piece, Turn, together},
     deadline::{Deadline, timed_out},
     fault::db_error,
     list::known::{Known, ListSource},
@@ -29,7 +32,15 @@ pub struct Transaction {
     pub(super) steps: Arc<Steps>,
     pub(super) at_end: AtEnd,
     changed: std::sync::Mutex<ChangedRows>,
+    /// Whether it is in a savepoint of its own, on SQLite.
+    savepoint: AtomicBool,
+    /// Whether anything was run that writes, on SQLite.
+    written: AtomicBool,
 }
+
+/// Begins what can be taken back by itself, and keeps it.
+const SAVEPOINT: &str = "SAVEPOINT unit_of_work";
+const RELEASE: &str = "RELEASE unit_of_work";
 
 impl Transaction {
     pub(super) fn new(
@@ -39,7 +50,8 @@ impl Transaction {
         steps: Arc<Steps>,
         at_end: AtEnd,
     ) -> Self {
-        Self { connection, backend, deadline, steps, at_end, changed: std::sync::Mutex::default() }
+        let (changed, savepoint, written) = Default::default();
+        Self { connection, backend, deadline, steps, at_end, changed, savepoint, written }
     }
 
     /// The next statement changes the tenant's rows with these ids, and no others that are read by their ids. Where that is not
@@ -62,11 +74,31 @@ impl Transaction {
         self.changed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Inserts rows once the unit of work has returned, together with all that is so inserted: one statement takes one turn
-    /// with the database. Nothing in the unit of work sees these rows, unless after [`Self::insert_now`].
+    /// Inserts rows once the unit of work has returned, together with all that is left to its end. Nothing in the unit of work sees
+    /// these rows, unless after [`Self::insert_now`].
     pub fn insert_at_end(&self, rows: InsertStatement) {
         self.changed().inserts();
-        self.at_end.push(self.backend, rows);
+        self.at_end.push(self.backend, Piece::Insertion(rows));
+    }
+
+    /// Runs a statement that changes so many rows, if that is said: on SQLite, once the unit of work has returned, or before it reads
+    /// or changes anything else. How many rows it has changed, if that is known already.
+    ///
+    /// # Errors
+    /// A database error; [`DbErr::RecordNotUpdated`] where it changes another number of rows. On SQLite, the unit of work fails with it
+    /// later.
+    pub async fn change(&self, statement: Statement, rows: Option<u64>) -> Result<Option<u64>, DbErr> {
+        if self.backend != DbBackend::Sqlite {
+            let changed = self.execute_raw(statement).await?.rows_affected();
+            return if rows.is_some_and(|rows| rows != changed) {
+                Err(DbErr::RecordNotUpdated)
+            } else {
+                Ok(Some(changed))
+            };
+        }
+        self.changed().note(&statement.sql);
+        self.at_end.push(self.backend, Piece::Change(statement, rows));
+        Ok(None)
     }
 
     /// Inserts the rows that were left to the end so far, because what follows depends on them.
@@ -74,35 +106,71 @@ impl Transaction {
     /// # Errors
     /// A database error.
     pub async fn insert_now(&self) -> Result<(), DbErr> {
-        for statement in self.at_end.take(self.backend) {
-            self.execute_at_end(&statement).await?;
+        if self.backend == DbBackend::Sqlite {
+            return self.run_left(None).await.map(drop);
+        }
+        for statement in together(self.at_end.take()) {
+            let (mut connection, failure) = self.step().await?;
+            connection.execute_untold(&statement, self.deadline.for_statements()).await?;
+            connection.fail(failure)?;
         }
         Ok(())
     }
 
-    /// Runs a statement that was left to the end.
-    pub(super) async fn execute_at_end(&self, statement: &Statement) -> Result<(), DbErr> {
-        self.execute_told(statement).await.map(drop)
+    /// Only reads from now on.
+    pub(super) fn only_reads(self) -> Self {
+        Self { savepoint: true.into(), ..self }
     }
 
-    /// Runs statements that have their values in common, in one turn with SQLite's thread; how many rows they changed. PostgreSQL takes
-    /// one alone.
-    ///
-    /// # Errors
-    /// A database error.
-    pub async fn execute_together(&self, statements: &[String], values: Vec<Value>) -> Result<u64, DbErr> {
-        let of = |sql| Statement::from_sql_and_values(self.backend, sql, values.clone());
-        for sql in statements {
-            self.changed().note(sql);
-            self.at_end.statements.tell_of(|| of(sql.clone()));
+    /// Begins the savepoint of the unit of work, on SQLite.
+    pub(super) async fn begin_savepoint(&self) -> Result<(), DbErr> {
+        self.run_left(None).await.map(drop)
+    }
+
+    /// Runs what is left of the unit of work, on SQLite: in one turn, and, if nothing else was written, without a savepoint.
+    pub(super) async fn finish(&self) -> Result<(), DbErr> {
+        let mut turn = Turn::of(self.at_end.take());
+        if self.has_savepoint() {
+            turn.add_text(RELEASE);
         }
-        self.execute_told(&of(statements.join("; "))).await.map(|done| done.rows_affected())
+        self.run(turn).await.map(drop)
     }
 
-    async fn execute_told(&self, statement: &Statement) -> Result<ExecResult, DbErr> {
+    /// Whether what it wrote can be taken back by itself.
+    pub(super) fn has_savepoint(&self) -> bool {
+        self.savepoint.load(Ordering::Relaxed)
+    }
+
+    /// Whether it wrote anything.
+    pub(super) fn has_written(&self) -> bool {
+        self.written.load(Ordering::Relaxed)
+    }
+
+    /// Runs what was left to the end so far, and a statement behind it, in a savepoint: what follows may fail.
+    async fn run_left(&self, last: Option<Statement>) -> Result<Option<ExecResult>, DbErr> {
+        let mut turn = Turn::default();
+        let begins = !self.savepoint.swap(true, Ordering::Relaxed);
+        if begins {
+            turn.add_text(SAVEPOINT);
+        }
+        turn.append(Turn::of(self.at_end.take()));
+        if let Some(last) = last {
+            turn.add(last, None);
+        }
+        self.run(turn).await
+    }
+
+    /// Runs statements of SQLite; what came of the last one.
+    async fn run(&self, mut turn: Turn) -> Result<Option<ExecResult>, DbErr> {
+        let Some(statement) = turn.statement() else { return Ok(None) };
         let (mut connection, failure) = self.step().await?;
-        let outcome = connection.execute_untold(statement, self.deadline.for_statements()).await?;
-        connection.fail(failure).map(|()| outcome)
+        let mut done = Vec::new();
+        let outcome = connection.execute_each(&statement, self.deadline.for_statements(), &mut done).await;
+        self.written.fetch_or(!done.is_empty(), Ordering::Relaxed);
+        outcome?;
+        connection.fail(failure)?;
+        turn.judge(&done)?;
+        Ok(done.pop())
     }
 
     /// Ends a snapshot, so that its connection can be used again. One on which this fails is closed.
@@ -141,6 +209,10 @@ impl ConnectionTrait for Transaction {
 
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
         self.changed().note(&statement.sql);
+        if self.backend == DbBackend::Sqlite {
+            self.at_end.statements.tell(&statement);
+            return self.run_left(Some(statement)).await?.ok_or_else(|| DbErr::Custom("nothing was run".to_owned()));
+        }
         let (mut connection, failure) = self.step().await?;
         let outcome = connection.execute(&statement, self.deadline.for_statements()).await?;
         connection.fail(failure).map(|()| outcome)
@@ -148,6 +220,9 @@ impl ConnectionTrait for Transaction {
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
         self.changed().note(sql);
+        if self.backend == DbBackend::Sqlite {
+            self.run_left(None).await?;
+        }
         self.in_time().await?.execute_text(sql, self.deadline.for_statements()).await
     }
 
@@ -156,8 +231,12 @@ impl ConnectionTrait for Transaction {
     }
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
-        if !statement.sql.starts_with("SELECT ") {
+        let is_read = statement.sql.starts_with("SELECT ");
+        if !is_read {
             self.changed().note(&statement.sql);
+        }
+        if self.backend == DbBackend::Sqlite && (!is_read || self.at_end.has_changes()) {
+            self.run_left(None).await?;
         }
         let (mut connection, failure) = self.step().await?;
         let rows = connection.query(&statement, self.deadline.for_statements()).await?;

@@ -84,8 +84,8 @@ pub fn insertion(tenant: &Tenant, resource: (&str, Uuid), text: &str) -> InsertS
 
 /// Revises the document of a resource for another text than `before`. It comes before the row gets that text and this version: the
 /// trigger keeps a document of the row's new version. Most texts are changed a little, so the index loses the tokens that are gone and
-/// gets those that are new. `false`, with nothing done, where the resource has not the document of the text before: another release
-/// may have cut that up differently, or may have left it for later.
+/// gets those that are new. Nothing is done where the resource has not the document of the text before, which another release may have
+/// cut up differently: then a trigger deletes it with that text. Whether it is known already that it is revised.
 ///
 /// # Errors
 /// A fault of the database.
@@ -97,34 +97,73 @@ pub async fn revise(
     version: i64,
 ) -> Result<bool, DbErr> {
     let [before, after] = [before, text].map(|text| Document::of(tenant, resource, text));
-    // PostgreSQL's index follows by itself; SQLite's has nothing to follow where the parts stay.
-    let tokens = (transaction.get_database_backend() == DbBackend::Sqlite && before.grams != after.grams)
-        .then(|| (before.tokens(), after.tokens()));
-    let mut values: Vec<Value> = vec![
-        tenant.as_str().into(),
-        resource.1.into(),
-        before.tag.into(),
-        before.sample.into(),
-        before.grams.into(),
-        after.sample.into(),
-        after.text.into(),
-        after.grams.into(),
-        version.into(),
-    ];
-    let document = "tenant_id = $1 AND resource_id = $2 AND tag = $3 AND sample = $4 AND grams = $5";
-    let revise =
-        format!("UPDATE search_documents SET sample = $6, text = $7, grams = $8, version = $9 WHERE {document}");
-    let statements = match tokens {
-        Some((old, new)) => {
-            values.extend([joined(old.difference(&new)).into(), joined(new.difference(&old)).into()]);
-            let of_document = format!("FROM search_documents WHERE {document}");
-            let unindex = "INSERT INTO search_index (search_index, rowid, tokens) SELECT 'delete', document, $10";
-            let index = "INSERT INTO search_index (rowid, tokens) SELECT document, $11";
-            vec![format!("{unindex} {of_document}"), format!("{index} {of_document}"), revise]
-        }
-        None => vec![revise],
+    let its = || -> [Value; 5] {
+        [
+            tenant.as_str().into(),
+            resource.1.into(),
+            before.tag.as_str().into(),
+            before.sample.into(),
+            before.grams.as_str().into(),
+        ]
     };
-    Ok(transaction.execute_together(&statements, values).await? > 0)
+    // PostgreSQL's index follows by itself; SQLite's has nothing to follow where the parts stay.
+    if transaction.get_database_backend() == DbBackend::Sqlite && before.grams != after.grams {
+        let (old, new) = (before.tokens(), after.tokens());
+        for (sql, tokens) in [(UNINDEX, joined(old.difference(&new))), (INDEX, joined(new.difference(&old)))] {
+            change(transaction, sql, std::iter::once(tokens.into()).chain(its())).await?;
+        }
+    }
+    let values: [Value; 4] = [after.sample.into(), after.text.into(), after.grams.into(), version.into()];
+    Ok(change(transaction, REVISE, values.into_iter().chain(its())).await? == Some(1))
+}
+
+/// Which document is to be revised, and what is done with it. Values are bound in the order in which these ask for them.
+const ITS: &str = "tenant_id = ? AND resource_id = ? AND tag = ? AND sample = ? AND grams = ?";
+const REVISE: &str = "UPDATE search_documents SET sample = ?, text = ?, grams = ?, version = ? WHERE ";
+const UNINDEX: &str =
+    "INSERT INTO search_index (search_index, rowid, tokens) SELECT 'delete', document, ? FROM search_documents WHERE ";
+const INDEX: &str = "INSERT INTO search_index (rowid, tokens) SELECT document, ? FROM search_documents WHERE ";
+
+/// Runs a statement about the document that is to be revised.
+async fn change(
+    transaction: &Transaction,
+    sql: &str,
+    values: impl IntoIterator<Item = Value>,
+) -> Result<Option<u64>, DbErr> {
+    let backend = transaction.get_database_backend();
+    let sql = placeholders(backend, &format!("{sql}{ITS}"));
+    transaction.change(Statement::from_sql_and_values(backend, sql, values), None).await
+}
+
+/// The statement with placeholders as the database takes them: PostgreSQL's have numbers.
+fn placeholders(backend: DbBackend, sql: &str) -> String {
+    if backend != DbBackend::Postgres {
+        return sql.to_owned();
+    }
+    let mut parts = sql.split('?');
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.zip(1..).fold(first, |sql, (part, number)| format!("{sql}${number}{part}"))
+}
+
+/// Writes the document of a resource whose row has got its text, if it has none.
+///
+/// # Errors
+/// A fault of the database.
+pub async fn insert_where_none_is(
+    transaction: &Transaction,
+    tenant: &Tenant,
+    resource: (&str, Uuid),
+    text: &str,
+) -> Result<(), DbErr> {
+    const INSERT: &str = "INSERT INTO search_documents (tenant_id, resource_id, tag, sample, text, grams) \
+        SELECT ?, ?, ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM search_documents WHERE tenant_id = ? AND resource_id = ?)";
+    let Document { tag, sample, text, grams } = Document::of(tenant, resource, text);
+    let its = || -> [Value; 2] { [tenant.as_str().into(), resource.1.into()] };
+    let others: [Value; 4] = [tag.into(), sample.into(), text.into(), grams.into()];
+    let backend = transaction.get_database_backend();
+    let values = its().into_iter().chain(others).chain(its());
+    let statement = Statement::from_sql_and_values(backend, placeholders(backend, INSERT), values);
+    transaction.change(statement, None).await.map(drop)
 }
 
 /// Writes the document of a resource that has none.

@@ -2,6 +2,7 @@
 
 mod commits;
 mod concurrency;
+mod groups;
 mod idempotency;
 mod lost_updates;
 mod not_modified;

@@ -33,7 +33,7 @@ const COSTS: [Cost; 9] = [
     Cost::new("get again", [0, 1], [118, 152]),
     Cost::new("list", [1, 1], [849, 925]),
     Cost::new("create", [9, 9], [585, 539]),
-    Cost::new("change the name", [10, 10], [862, 838]),
+    Cost::new("change the name", [11, 10], [862, 838]),
     Cost::new("change the phone number", [9, 9], [818, 793]),
     Cost::new("create a contact", [10, 10], [746, 708]),
     Cost::new("search", [8, 8], [2743, 2734]),

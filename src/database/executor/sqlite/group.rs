@@ -1,12 +1,18 @@
-//! A group commit: one transaction for several units of work, each in a savepoint.
+//! A group commit: one transaction for several units of work.
+//!
+//! What a unit of work leaves to its end is written without a savepoint: that would cost more than what is written. Where it fails all
+//! the same after it has begun, the group is spoilt: it is begun again, and each unit is run once more, in a savepoint of its own.
 
 use std::{
     panic::AssertUnwindSafe,
-    sync::{Arc, PoisonError},
+    sync::{
+        Arc, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use futures_util::FutureExt;
-use sea_orm::{DbBackend, Statement};
+use sea_orm::DbBackend;
 use tokio::{
     sync::{Mutex, MutexGuard},
     time::Instant,
@@ -21,11 +27,11 @@ use crate::{
     error::{Error, Result},
 };
 
-/// Begins a transaction, and in it the savepoint of the first unit of work.
-pub(super) const BEGIN: &str = "BEGIN IMMEDIATE; SAVEPOINT unit_of_work";
+/// Begins a transaction.
+pub(super) const BEGIN: &str = "BEGIN IMMEDIATE";
 
-/// Keeps what a unit of work did, and begins the savepoint of the next one.
-const NEXT: &str = "RELEASE unit_of_work; SAVEPOINT unit_of_work";
+/// Undoes what a unit of work did in its savepoint.
+const UNDO: &str = "ROLLBACK TO unit_of_work; RELEASE unit_of_work";
 
 /// An open transaction, and the units of work in it.
 pub(super) struct Group {
@@ -34,16 +40,22 @@ pub(super) struct Group {
     steps: Arc<Steps>,
     /// What was changed by those that are kept.
     changed: std::sync::Mutex<Vec<ChangedRows>>,
+    /// Whether each unit is in a savepoint from its beginning.
+    careful: bool,
+    /// Whether something is written of a unit that failed.
+    spoilt: AtomicBool,
 }
 
 impl Group {
     /// The connection is in a transaction that was begun by [`BEGIN`].
     pub(super) fn new(connection: PooledConnection, steps: Arc<Steps>) -> Self {
         let statements = Arc::clone(&connection.statements);
-        Self { connection: Arc::new(Mutex::new(connection)), statements, steps, changed: std::sync::Mutex::default() }
+        let (changed, careful, spoilt) = Default::default();
+        Self { connection: Arc::new(Mutex::new(connection)), statements, steps, changed, careful, spoilt }
     }
 
-    /// Runs a unit of work in a savepoint of its own. Whether one that returned is committed, the group decides.
+    /// Runs a unit of work: all that it did is in the group, or nothing, or the group is spoilt. Whether one that returned is committed,
+    /// the group decides.
     pub(super) async fn run<T: Send + 'static>(&self, deadline: Deadline, work: &impl UnitOfWork<T>) -> Result<T> {
         if deadline.has_passed() {
             return Err(Error::unavailable("the change waited for too long"));
@@ -51,31 +63,49 @@ impl Group {
         let (connection, steps) = (Arc::clone(&self.connection), Arc::clone(&self.steps));
         let (backend, at_end) = (DbBackend::Sqlite, AtEnd::new(&self.statements));
         let transaction = Transaction::new(connection, backend, deadline, steps, at_end);
-        let outcome = AssertUnwindSafe(work(&transaction)).catch_unwind().await;
-        let outcome = match outcome.unwrap_or_else(|_| Err(Error::internal("a change panicked"))) {
-            Ok(value) => self.keep(transaction).await.map(|()| value),
-            Err(refused) => Err(refused),
-        };
-        if outcome.is_err() {
+        let outcome = AssertUnwindSafe(self.to_its_end(work, &transaction)).catch_unwind().await;
+        let outcome = outcome.unwrap_or_else(|_| Err(Error::internal("a change panicked")));
+        if outcome.is_ok() {
+            self.changed.lock().unwrap_or_else(PoisonError::into_inner).push(transaction.changed_rows());
+        } else if transaction.has_savepoint() {
             let mut connection = self.connection().await;
             if connection.is_trusted() {
-                connection.execute_text("ROLLBACK TO unit_of_work", Instant::now() + DISK_TIMEOUT).await?;
+                connection.execute_text(UNDO, Instant::now() + DISK_TIMEOUT).await?;
             }
+        } else if transaction.has_written() {
+            self.spoilt.store(true, Ordering::Relaxed);
         }
         outcome
     }
 
-    /// Runs what a unit of work left to its end, and has the next one begin behind it, in one turn with SQLite's thread.
-    async fn keep(&self, transaction: Transaction) -> Result<()> {
-        let mut statements = transaction.at_end.take(DbBackend::Sqlite);
-        match statements.last_mut() {
-            Some(last) => last.sql = format!("{}; {NEXT}", last.sql),
-            None => statements.push(Statement::from_string(DbBackend::Sqlite, NEXT)),
+    async fn to_its_end<T>(&self, work: &impl UnitOfWork<T>, transaction: &Transaction) -> Result<T> {
+        if self.careful {
+            transaction.begin_savepoint().await?;
         }
-        for statement in statements {
-            transaction.execute_at_end(&statement).await?;
+        let value = work(transaction).await?;
+        transaction.finish().await?;
+        Ok(value)
+    }
+
+    /// Whether its units are to be run again.
+    pub(super) fn is_spoilt(&self) -> bool {
+        self.spoilt.load(Ordering::Relaxed)
+    }
+
+    /// Undoes all, and begins again, with each unit in a savepoint. Where that fails, nothing can be committed.
+    pub(super) async fn begin_again(&mut self) -> Result<()> {
+        let mut connection = self.connection.lock().await;
+        let until = Instant::now() + DISK_TIMEOUT;
+        let begun = match connection.rollback(until).await {
+            Ok(()) => connection.begin(BEGIN, until, &self.steps).await,
+            Err(error) => Err(error),
+        };
+        if begun.is_err() {
+            connection.hang_up();
         }
-        self.changed.lock().unwrap_or_else(PoisonError::into_inner).push(transaction.changed_rows());
+        drop(connection);
+        begun?;
+        (self.changed, self.careful, self.spoilt) = (std::sync::Mutex::default(), true, false.into());
         Ok(())
     }
 

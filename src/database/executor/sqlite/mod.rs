@@ -1,9 +1,9 @@
-//! SQLite: one writer with group commit. Work waits in a queue; one task takes what waits, runs each unit of work in a
-//! savepoint of one transaction and commits them with a single fsync.
+//! SQLite: one writer with group commit. Work waits in a queue; one task takes what waits, runs it in one transaction and commits it with
+//! a single fsync.
 //!
-//! A unit of work that is refused rolls back its savepoint and nothing else. A fault ends the whole group, because SQLite may
-//! have rolled it back: everybody in it is answered 503. A trial commit follows on a new connection; while it fails, all work
-//! is refused at once, and it is repeated each second.
+//! A unit of work that is refused takes back what it wrote and nothing else ([`group`]). A fault ends the whole group, because SQLite
+//! may have rolled it back: everybody in it is answered 503. A trial commit follows on a new connection; while it fails, all work is
+//! refused at once, and it is repeated each second.
 //!
 //! Tenants are served in turn, however much of it one of them sends.
 //!

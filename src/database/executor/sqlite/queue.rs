@@ -43,7 +43,7 @@ impl WorkQueue {
         drop(state);
         if let Some(displaced) = displaced {
             self.metrics.writers.turned_away.inc();
-            displaced.refuse_at_once(Error::contention(TOO_MANY));
+            displaced.refuse(Error::contention(TOO_MANY));
         }
         self.changed.notify_one();
         Ok(())
@@ -89,7 +89,7 @@ impl WorkQueue {
         let late = state.work.take_while(is_late);
         self.show(&state);
         drop(state);
-        late.into_iter().for_each(|work| work.refuse_at_once(Error::unavailable(LOCKED)));
+        late.into_iter().for_each(|work| work.refuse(Error::unavailable(LOCKED)));
     }
 
     fn show(&self, state: &State) {

@@ -20,14 +20,69 @@ use crate::{
 /// A unit of work in the queue, of whatever type its outcome is.
 pub(super) struct QueuedWork {
     since: Instant,
-    run: Run,
+    work: Box<dyn Work>,
 }
 
-/// Runs the work in a group, or learns why there is none.
-type Run = Box<dyn for<'g> FnOnce(Result<&'g Group>) -> BoxFuture<'g, Reply> + Send + Sync>;
+/// What waits, of whatever type its outcome is.
+trait Work: Send {
+    /// Runs it in a group.
+    fn run<'g>(&'g mut self, group: &'g Group) -> BoxFuture<'g, ()>;
 
-/// Answers the caller, given the outcome of the group's commit.
-pub(super) type Reply = Box<dyn FnOnce(Result<()>) + Send>;
+    /// Answers the caller, given the outcome of the group's commit.
+    fn answer(self: Box<Self>, committed: Result<()>);
+}
+
+/// What waits.
+struct Waiting<T, W> {
+    deadline: Deadline,
+    work: W,
+    /// Where the caller waits.
+    sender: oneshot::Sender<Result<T>>,
+    parent: Parent,
+    /// The span of the time before it is run.
+    waits: Option<Span>,
+    /// What came of it, with the spans of its transaction and of the group's commit, once nothing more is taken into it.
+    outcome: Option<(Result<T>, Span, Span)>,
+}
+
+impl<T: Send + 'static, W: UnitOfWork<T>> Work for Waiting<T, W> {
+    fn run<'g>(&'g mut self, group: &'g Group) -> BoxFuture<'g, ()> {
+        async move {
+            (self.waits, self.outcome) = (None, None);
+            // Nobody waits any more and nothing has happened yet: leave it so.
+            if self.sender.is_closed() {
+                return;
+            }
+            let span = database_part(&self.parent, "transaction", DbBackend::Sqlite);
+            let outcome = span.around(group.run(self.deadline, &self.work)).await;
+            let commits = database_part(&span.as_parent(), "commit", DbBackend::Sqlite);
+            self.outcome = Some((outcome, span, commits));
+        }
+        .boxed()
+    }
+
+    fn answer(self: Box<Self>, committed: Result<()>) {
+        let Self { sender, outcome, waits, .. } = *self;
+        drop(waits);
+        let (outcome, span) = match (committed, outcome) {
+            // A refusal, too, was judged by what the group had written: where that is not committed, neither holds.
+            (Err(fault), outcome) => {
+                let (own, span) = outcome.map_or((None, Span::nothing()), |(own, span, _)| (own.err(), span));
+                (Err(own.filter(Error::is_fault).unwrap_or(fault)), span)
+            }
+            (Ok(()), Some((outcome, span, _))) => (outcome, span),
+            // It was not run, because nobody waits any more.
+            (Ok(()), None) => return,
+        };
+        let mut span = span;
+        if let Err(error) = &outcome {
+            not_committed(&mut span, error);
+        }
+        drop(span);
+        // Where nobody waits any more, the change stands all the same.
+        let _gone = sender.send(outcome);
+    }
+}
 
 impl QueuedWork {
     pub(super) fn new<T: Send + 'static>(
@@ -36,43 +91,8 @@ impl QueuedWork {
         sender: oneshot::Sender<Result<T>>,
     ) -> Self {
         let parent = Parent::current();
-        let waits = parent.part(WAIT);
-        let run: Run = Box::new(move |group| {
-            async move {
-                drop(waits);
-                // Nobody waits any more and nothing has happened yet: leave it so.
-                if sender.is_closed() {
-                    return Box::new(|_| ()) as Reply;
-                }
-                let (outcome, mut span) = match group {
-                    Ok(group) => {
-                        let span = database_part(&parent, "transaction", DbBackend::Sqlite);
-                        (span.around(group.run(deadline, &work)).await, span)
-                    }
-                    Err(error) => (Err(error), Span::nothing()),
-                };
-                // Of the group, once nothing more is taken into it.
-                let commits = database_part(&span.as_parent(), "commit", DbBackend::Sqlite);
-                Box::new(move |committed| {
-                    drop(commits);
-                    let outcome = match (committed, outcome) {
-                        (Err(_), Err(fault)) if fault.is_fault() => Err(fault),
-                        // A refusal, too, was judged by what the group had written: where that is not committed, neither
-                        // holds.
-                        (Err(fault), _) => Err(fault),
-                        (Ok(()), outcome) => outcome,
-                    };
-                    if let Err(error) = &outcome {
-                        not_committed(&mut span, error);
-                    }
-                    drop(span);
-                    // Where nobody waits any more, the change stands all the same.
-                    let _gone = sender.send(outcome);
-                }) as Reply
-            }
-            .boxed()
-        });
-        Self { since: Instant::now(), run }
+        let waits = Some(parent.part(WAIT));
+        Self { since: Instant::now(), work: Box::new(Waiting { deadline, work, sender, parent, waits, outcome: None }) }
     }
 
     /// How long it has been waiting.
@@ -80,20 +100,18 @@ impl QueuedWork {
         self.since.elapsed()
     }
 
-    /// Runs the work in a group. The caller is answered once the group's commit is decided.
-    pub(super) async fn run(self, group: &Group) -> Reply {
-        (self.run)(Ok(group)).await
+    /// Runs the work in a group; again, if it has been run in one that was spoilt.
+    pub(super) async fn run(&mut self, group: &Group) {
+        self.work.run(group).await;
+    }
+
+    /// Answers the caller, once the group's commit is decided.
+    pub(super) fn answer(self, committed: Result<()>) {
+        self.work.answer(committed);
     }
 
     /// Answers the caller that the work was not run.
-    pub(super) async fn refuse(self, cause: &'static str) {
-        (self.run)(Err(Error::unavailable(cause))).await(Ok(()));
-    }
-
-    /// The same where nothing can be awaited: without a group there is nothing to wait for.
-    pub(super) fn refuse_at_once(self, error: Error) {
-        if let Some(reply) = (self.run)(Err(error)).now_or_never() {
-            reply(Ok(()));
-        }
+    pub(super) fn refuse(self, error: Error) {
+        self.work.answer(Err(error));
     }
 }

@@ -79,7 +79,7 @@ impl Writer {
                 _ = ticks.tick() => self.maintain().await,
                 Some(asked) = self.log_emptying.recv(), if may_empty => self.empty_log(asked).await,
                 next = self.queue.next() => match next {
-                    Some((_, work)) if self.maintenance.writes_fail() => work.refuse("the database cannot be written").await,
+                    Some((_, work)) if self.maintenance.writes_fail() => work.refuse(Error::unavailable("the database cannot be written")),
                     Some(work) => self.commit_together(work).await,
                     None => break,
                 },
@@ -137,20 +137,25 @@ impl Writer {
     async fn transaction(&mut self) -> Result<bool> {
         let Some(connection) = self.begin().await? else { return Ok(false) };
         let writing = self.rows.begin();
-        let group = Group::new(connection, Arc::clone(&self.steps));
+        let mut group = Group::new(connection, Arc::clone(&self.steps));
         let began = Instant::now();
-        let (mut replies, mut tenants) = (Vec::new(), Tenants::default());
-        while replies.len() < tenants.limit().size
+        let (mut units, mut tenants) = (Vec::new(), Tenants::default());
+        while units.len() < tenants.limit().size
             && began.elapsed() < tenants.limit().time
             && group.is_sound().await
-            && let Some((party, work)) = self.first.take().or_else(|| self.queue.try_next())
+            && !group.is_spoilt()
+            && let Some((party, mut work)) = self.first.take().or_else(|| self.queue.try_next())
         {
             self.maintenance.health().writer_is_busy(true);
             tenants.note(party);
             self.metrics.write_wait.observe(work.waited().as_secs_f64());
-            replies.push(work.run(&group).await);
+            work.run(&group).await;
+            units.push(work);
         }
-        let (ended, size) = (Instant::now(), replies.len());
+        if group.is_spoilt() {
+            self.run_again(&mut group, &mut units).await;
+        }
+        let (ended, size) = (Instant::now(), units.len());
         let committed = self.commit(&group).await;
         self.metrics.commit.observe(ended.elapsed().as_secs_f64());
         self.metrics.group_size.observe(size as f64);
@@ -159,10 +164,24 @@ impl Writer {
             Ok(()) => writing.committed(group.changed()),
             Err(_) => drop(writing),
         }
-        for reply in replies {
-            reply(committed.clone());
+        for work in units {
+            work.answer(committed.clone());
         }
         committed.map(|()| true)
+    }
+
+    /// Runs the units of a spoilt group once more.
+    async fn run_again(&mut self, group: &mut Group, units: &mut [QueuedWork]) {
+        if let Err(error) = group.begin_again().await {
+            tracing::debug!(cause = error.cause(), "a transaction cannot be begun again");
+            return;
+        }
+        for work in units {
+            if group.is_sound().await {
+                self.maintenance.health().writer_is_busy(true);
+                work.run(group).await;
+            }
+        }
     }
 
     /// Begins a transaction as soon as no other process holds the lock. Work that waited too long for that is refused;
@@ -179,7 +198,7 @@ impl Writer {
             }
             let is_late = |work: &QueuedWork| work.waited() >= LOCK_TIMEOUT;
             if let Some((_, work)) = self.first.take_if(|(_, work)| is_late(work)) {
-                work.refuse(LOCKED).await;
+                work.refuse(Error::unavailable(LOCKED));
             }
             self.queue.refuse_locked(is_late);
             if self.first.is_none() && self.queue.is_empty() {
@@ -190,7 +209,7 @@ impl Writer {
 
     /// Commits the group. COMMIT fails where no transaction is open, and a connection on which anything failed before is not
     /// asked at all: `Ok` means that the group is on disk.
-    async fn commit(&self, group: &Group) -> Result<()> {
+    async fn commit(&mut self, group: &Group) -> Result<()> {
         let mut connection = group.connection().await;
         if !connection.is_trusted() {
             return Err(Error::unavailable("another change in the same transaction failed"));
@@ -204,7 +223,7 @@ impl Writer {
 
     /// Rolls back where the file is not in place. The connection stays: what a deleted log held can be saved through it
     /// alone.
-    async fn stay_in_place(&self, connection: &mut PooledConnection) -> Result<()> {
+    async fn stay_in_place(&mut self, connection: &mut PooledConnection) -> Result<()> {
         if let Err(error) = self.maintenance.file().ensure_in_place() {
             connection.rollback(Instant::now() + DISK_TIMEOUT).await?;
             return Err(db_error(error).into());
@@ -217,7 +236,7 @@ impl Writer {
         tracing::error!(cause = error.cause(), "a transaction failed");
         // Where it could not even be begun, this waited for it; what is behind it is tried, or refused, by itself.
         if let Some((_, work)) = self.first.take() {
-            work.refuse("a transaction cannot be begun").await;
+            work.refuse(Error::unavailable("a transaction cannot be begun"));
         }
         self.maintenance.commit_failed().await;
     }
