@@ -60,13 +60,13 @@ impl Changes {
         let ((_, resource), tenant) = (intent.resource, intent.actor.tenant.clone());
         let recency = intent.recency.clone();
         let shared = Arc::new((self.clone(), intent, apply));
-        let of_outcome = Arc::clone(&shared);
+        let work = Arc::clone(&shared);
         let mut outcome = self
             .database
             .transact_for(&tenant, resource, &recency, move |transaction: &Transaction| {
-                let shared = Arc::clone(&shared);
+                let work = Arc::clone(&work);
                 async move {
-                    let (changes, intent, apply) = &*shared;
+                    let (changes, intent, apply) = &*work;
                     let mut change = changes.open(transaction, intent);
                     claim::claim(&change).await?;
                     let value = apply(&mut change).await?;
@@ -79,7 +79,7 @@ impl Changes {
             })
             .await;
         if let Err(error) = outcome {
-            outcome = Err(self.refusal(&of_outcome.1, error).await);
+            outcome = Err(self.refusal(&shared.1, error).await);
         }
         if let Err(error) = &outcome
             && matches!(error.kind(), ErrorKind::Duplicate | ErrorKind::PreconditionFailed)

@@ -67,7 +67,8 @@ impl Change<'_> {
         for rows in rows.chunks(ROWS) {
             let these = E::ID.is_in(rows.iter().map(E::id));
             self.changes_rows::<E>(rows);
-            E::delete_of(self.tenant()).filter(these).exec(self.db()).await?;
+            let delete = E::delete_of(self.tenant()).filter(these);
+            self.db().change(delete.build(self.db().get_database_backend()), None).await?;
         }
         rows.iter_mut().try_for_each(|row| {
             let version = *E::version(row);
@@ -104,7 +105,7 @@ impl Change<'_> {
             request_id,
             trace_id,
         };
-        deletion::Entity::insert(deletion.into_active_model()).exec_without_returning(self.db()).await?;
+        self.db().insert_at_end(deletion::Entity::insert(deletion.into_active_model()).into_query());
         self.marked = true;
         Ok(())
     }

@@ -110,10 +110,11 @@ impl Turn {
         turn
     }
 
-    /// Adds a statement. It has its values in the order in which it asks for them.
+    /// Adds a statement.
     pub(super) fn add(&mut self, statement: Statement, rows: Option<u64>) {
         let values = statement.values.map(|values| values.0).unwrap_or_default();
-        self.append(Self { sql: statement.sql, values, rows: vec![rows] });
+        let (sql, values) = in_order(statement.sql, values);
+        self.append(Self { sql, values, rows: vec![rows] });
     }
 
     /// Adds a statement without values.
@@ -148,5 +149,56 @@ impl Turn {
             true => Err(DbErr::RecordNotUpdated),
             false => Ok(()),
         }
+    }
+}
+
+/// A statement that asks for its values in their order, as `?`: by their numbers (`$1`), it would ask for those of the turn.
+fn in_order(sql: String, values: Vec<Value>) -> (String, Vec<Value>) {
+    if !sql.contains('$') {
+        return (sql, values);
+    }
+    let mut parts = sql.split('$');
+    let mut ordered = (parts.next().unwrap_or_default().to_owned(), Vec::new());
+    for part in parts {
+        let digits = part.len() - part.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        let (number, rest) = part.split_at(digits);
+        let value = number.parse().ok().and_then(|number: usize| values.get(number.checked_sub(1)?));
+        match value {
+            Some(value) => {
+                ordered.0.push('?');
+                ordered.1.push(value.clone());
+            }
+            None => {
+                ordered.0.push('$');
+                ordered.0.push_str(number);
+            }
+        }
+        ordered.0.push_str(rest);
+    }
+    ordered
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn in_a_turn_each_statement_has_its_own_values() {
+        let of = |sql: &str, values: &[i64]| {
+            Statement::from_sql_and_values(DbBackend::Sqlite, sql, values.iter().map(|value| Value::from(*value)))
+        };
+        let mut turn = Turn::default();
+        turn.add(of("UPDATE a SET b = ? WHERE c = ?", &[1, 2]), Some(1));
+        turn.add_text("RELEASE d");
+        turn.add(of("UPDATE e SET f = $2, g = $1 WHERE f <> $2 AND h = '$'", &[3, 4]), None);
+        turn.add(of("DELETE FROM i WHERE j = ?", &[5]), None);
+        let statement = turn.statement().unwrap();
+        assert_eq!(
+            statement.sql,
+            "UPDATE a SET b = ? WHERE c = ?; RELEASE d; UPDATE e SET f = ?, g = ? WHERE f <> ? AND h = '$'; \
+             DELETE FROM i WHERE j = ?"
+        );
+        let values: Vec<Value> = [1_i64, 2, 4, 3, 4, 5].map(Value::from).into();
+        assert_eq!(statement.values.unwrap().0, values);
     }
 }
