@@ -24,7 +24,7 @@ pub(super) struct AtEnd {
 
 /// What was left at once.
 pub(super) enum Piece {
-    Insertion(InsertStatement),
+    Insertion(Box<InsertStatement>),
     /// A statement that changes so many rows, if that is known. SQLite's alone: the parts of a statement of PostgreSQL do not see what
     /// the others change.
     Change(Statement, Option<u64>),
@@ -38,7 +38,7 @@ impl AtEnd {
 
     pub(super) fn push(&self, backend: DbBackend, piece: Piece) {
         self.statements.tell_of(|| match &piece {
-            Piece::Insertion(insertion) => backend.build(insertion),
+            Piece::Insertion(insertion) => backend.build(&**insertion),
             Piece::Change(statement, _) => statement.clone(),
         });
         self.pieces().push(piece);
@@ -63,7 +63,7 @@ pub(super) fn together(pieces: Vec<Piece>) -> Vec<Statement> {
     let (mut insertions, mut statements) = (Vec::new(), Vec::new());
     for piece in pieces {
         match piece {
-            Piece::Insertion(insertion) => insertions.push(insertion),
+            Piece::Insertion(insertion) => insertions.push(*insertion),
             Piece::Change(statement, _) => statements.push(statement),
         }
     }
@@ -103,7 +103,7 @@ impl Turn {
         let mut turn = Self::default();
         for piece in pieces {
             match piece {
-                Piece::Insertion(insertion) => turn.add(DbBackend::Sqlite.build(&insertion), None),
+                Piece::Insertion(insertion) => turn.add(DbBackend::Sqlite.build(&*insertion), None),
                 Piece::Change(statement, rows) => turn.add(statement, rows),
             }
         }
@@ -139,6 +139,11 @@ impl Turn {
     pub(super) fn statement(&mut self) -> Option<Statement> {
         let (sql, values) = (std::mem::take(&mut self.sql), Values(std::mem::take(&mut self.values)));
         (!self.rows.is_empty()).then(|| Statement { sql, values: Some(values), db_backend: DbBackend::Sqlite })
+    }
+
+    /// Whether it is said of any of them how many rows it changes.
+    pub(super) fn is_judged(&self) -> bool {
+        self.rows.iter().any(Option::is_some)
     }
 
     /// Fails where one of them changed another number of rows than it was to.

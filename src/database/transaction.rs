@@ -78,7 +78,7 @@ impl Transaction {
     /// these rows, unless after [`Self::insert_now`].
     pub fn insert_at_end(&self, rows: InsertStatement) {
         self.changed().inserts();
-        self.at_end.push(self.backend, Piece::Insertion(rows));
+        self.at_end.push(self.backend, Piece::Insertion(Box::new(rows)));
     }
 
     /// Runs a statement that changes so many rows, if that is said: on SQLite, once the unit of work has returned, or before it reads
@@ -131,6 +131,10 @@ impl Transaction {
     pub(super) async fn finish(&self) -> Result<(), DbErr> {
         let mut turn = Turn::of(self.at_end.take());
         if self.has_savepoint() {
+            // Once the savepoint is released, what turns out to be wrong can no longer be taken back.
+            if turn.is_judged() {
+                self.run(std::mem::take(&mut turn)).await?;
+            }
             turn.add_text(RELEASE);
         }
         self.run(turn).await.map(drop)

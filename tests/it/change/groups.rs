@@ -9,40 +9,89 @@ use crate::harness::{Service, on_postgres, sql::scalar};
 /// How many changes wait at once: enough for some of them to be committed together.
 const CHANGES: usize = 48;
 
-/// Has the database refuse customers of this name, when the claim of the request and other rows are written.
-const REFUSE: [&str; 2] = [
+/// Has the database refuse new customers of this name, when the claim of the request and other rows are written.
+const REFUSE_NEW: [&str; 2] = [
     "CREATE TRIGGER refuse BEFORE INSERT ON customers WHEN NEW.name = 'Refused' \
      BEGIN INSERT INTO idempotent (tenant_id) VALUES (NULL); END",
     "ALTER TABLE customers ADD CONSTRAINT refuse CHECK (name <> 'Refused')",
 ];
-const ACCEPT: [&str; 2] = ["DROP TRIGGER refuse", "ALTER TABLE customers DROP CONSTRAINT refuse"];
+const ACCEPT_NEW: [&str; 2] = ["DROP TRIGGER refuse", "ALTER TABLE customers DROP CONSTRAINT refuse"];
+
+/// Has the database leave customers as they are that are to get this name.
+const IGNORE: [&str; 2] = [
+    "CREATE TRIGGER ignore BEFORE UPDATE ON customers WHEN NEW.name = 'Refused' BEGIN SELECT RAISE(IGNORE); END",
+    "CREATE RULE ignore AS ON UPDATE TO customers WHERE NEW.name = 'Refused' DO INSTEAD NOTHING",
+];
+const CHANGE: [&str; 2] = ["DROP TRIGGER ignore", "DROP RULE ignore ON customers"];
+
+/// Whether the change with this number is one that fails.
+fn fails(number: usize) -> bool {
+    number % 7 == 3
+}
+
+async fn run(service: &Service, sql: [&str; 2]) {
+    service.database.connect().await.execute_unprepared(sql[usize::from(on_postgres())]).await.unwrap();
+}
+
+/// How many rows there are of what a change writes.
+async fn rows(service: &Service) -> Vec<i64> {
+    let connection = service.database.connect().await;
+    let mut rows = Vec::new();
+    for table in ["customers", "idempotent", "audit_logs", "outbox", "timeline", "search_documents"] {
+        rows.push(scalar(&connection, &format!("SELECT count(*) FROM {table}")).await);
+    }
+    rows
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_change_that_fails_half_way_leaves_nothing_and_takes_none_with_it() {
+async fn a_create_that_fails_half_way_leaves_nothing_and_takes_none_with_it() {
     let service = Service::start().await;
-    let connection = service.database.connect().await;
-    let run = async |sql: [&str; 2]| connection.execute_unprepared(sql[usize::from(on_postgres())]).await.unwrap();
-    run(REFUSE).await;
-    let fails = |number: usize| number % 7 == 3;
+    run(&service, REFUSE_NEW).await;
     let create = |number: usize| {
         let name = if fails(number) { "Refused" } else { "Acme" };
         service.post("/customers", json!({ "name": name })).request_id(&format!("change-{number}")).send()
     };
     let replies = join_all((0..CHANGES).map(create)).await;
-    let accepted = (0..CHANGES).filter(|number| !fails(*number)).count();
     for (number, reply) in replies.into_iter().enumerate() {
         reply.expect(if fails(number) { 500 } else { 201 });
     }
+    let accepted = i64::try_from((0..CHANGES).filter(|number| !fails(*number)).count()).unwrap();
     assert_eq!(service.read("/customers").await["total"], accepted);
-    for table in ["customers", "idempotent", "outbox", "search_documents"] {
-        let rows: i64 = scalar(&connection, &format!("SELECT count(*) FROM {table}")).await;
-        assert_eq!(rows, i64::try_from(accepted).unwrap(), "{table}");
-    }
+    assert_eq!(rows(&service).await, [accepted; 6]);
 
-    run(ACCEPT).await;
+    run(&service, ACCEPT_NEW).await;
     for number in 0..CHANGES {
         create(number).await.expect(if fails(number) { 201 } else { 409 });
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_change_whose_row_is_not_changed_leaves_nothing_and_takes_none_with_it() {
+    let service = Service::start().await;
+    let mut customers = Vec::new();
+    for _ in 0..CHANGES {
+        customers.push(service.customer().await);
+    }
+    run(&service, IGNORE).await;
+    let before = rows(&service).await;
+    let change = |number: usize| {
+        let name = if fails(number) { "Refused" } else { "other" };
+        let path = format!("/customers/{}", customers[number]);
+        service.patch(&path, json!({ "name": name })).request_id(&format!("change-{number}")).send()
+    };
+    let replies = join_all((0..CHANGES).map(change)).await;
+    for (number, reply) in replies.into_iter().enumerate() {
+        reply.expect(if fails(number) { 500 } else { 200 });
+    }
+    let accepted = i64::try_from((0..CHANGES).filter(|number| !fails(*number)).count()).unwrap();
+    let written: Vec<i64> = rows(&service).await.iter().zip(before).map(|(after, before)| after - before).collect();
+    assert_eq!(written, [0, accepted, accepted, accepted, accepted, 0]);
+
+    run(&service, CHANGE).await;
+    for number in 0..CHANGES {
+        change(number).await.expect(if fails(number) { 200 } else { 409 });
+    }
+    assert_eq!(service.read("/customers?q=Refused").await["total"], CHANGES as i64 - accepted);
 }
 
 #[tokio::test]
