@@ -15,6 +15,9 @@ use super::statements::Statements;
 /// The most insertions that are one statement: PostgreSQL limits its parameters.
 const TOGETHER: usize = 8;
 
+/// The most that is left before it is run.
+const TURN: usize = 32;
+
 /// What was left to the end.
 pub(super) struct AtEnd {
     pieces: Mutex<Vec<Piece>>,
@@ -42,6 +45,11 @@ impl AtEnd {
             Piece::Change(statement, _) => statement.clone(),
         });
         self.pieces().push(piece);
+    }
+
+    /// Whether so much was left that it is to be run: a turn is one text, which SQLite limits, and is kept prepared.
+    pub(super) fn is_full(&self) -> bool {
+        self.pieces().len() >= TURN
     }
 
     /// Whether anything was left that is more than rows to insert.

@@ -82,7 +82,7 @@ impl Transaction {
     }
 
     /// Runs a statement that changes so many rows, if that is said: on SQLite, once the unit of work has returned, or before it reads
-    /// or changes anything else. How many rows it has changed, if that is known already.
+    /// or has left much. How many rows it has changed, if that is known already.
     ///
     /// # Errors
     /// A database error; [`DbErr::RecordNotUpdated`] where it changes another number of rows. On SQLite, the unit of work fails with it
@@ -98,6 +98,9 @@ impl Transaction {
         }
         self.changed().note(&statement.sql);
         self.at_end.push(self.backend, Piece::Change(statement, rows));
+        if self.at_end.is_full() {
+            self.run_left(None).await?;
+        }
         Ok(None)
     }
 

@@ -223,7 +223,9 @@ async fn a_large_erasure_goes_on_in_steps_and_hides_the_customer_at_once() {
     // Each step of it fails from the first one behind the request's own on.
     let steps = service.app.database().steps();
     let connection = service.database.connect().await;
-    for failing in (320..).step_by(5) {
+    // On SQLite, many statements are one step.
+    let (first, every) = if on_postgres() { (320, 5) } else { (1, 1) };
+    for failing in (first..).step_by(every) {
         steps.fail(failing..=u64::MAX, Failure::NotDone);
         let reply = service.post(&format!("/customers/{erased}/erasure"), json!({ "followUps": "erase" })).send().await;
         steps.stop_failing();
