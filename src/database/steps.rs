@@ -17,7 +17,8 @@ pub enum Failure {
     AnswerLost,
 }
 
-/// The steps of all transactions: begin, statement, savepoint, release and commit, in the order in which they are taken.
+/// The steps of all transactions: begin, each turn with the database, of one statement or several, and commit, in the order in which they
+/// are taken.
 #[derive(Debug, Default)]
 pub struct Steps(Mutex<State>);
 
