@@ -106,41 +106,31 @@ pub(super) struct Turn {
 }
 
 impl Turn {
-    /// The statements for what was left.
-    pub(super) fn of(pieces: Vec<Piece>) -> Self {
-        let mut turn = Self::default();
+    /// Adds the statements for what was left.
+    pub(super) fn add_left(&mut self, pieces: Vec<Piece>) {
         for piece in pieces {
             match piece {
-                Piece::Insertion(insertion) => turn.add(DbBackend::Sqlite.build(&*insertion), None),
-                Piece::Change(statement, rows) => turn.add(statement, rows),
+                Piece::Insertion(insertion) => self.add(DbBackend::Sqlite.build(&*insertion), None),
+                Piece::Change(statement, rows) => self.add(statement, rows),
             }
         }
-        turn
     }
 
-    /// Adds a statement.
+    /// Adds a statement, which changes so many rows, if that is known.
     pub(super) fn add(&mut self, statement: Statement, rows: Option<u64>) {
         let values = statement.values.map(|values| values.0).unwrap_or_default();
         let (sql, values) = in_order(statement.sql, values);
-        self.append(Self { sql, values, rows: vec![rows] });
+        if !self.rows.is_empty() {
+            self.sql.push_str("; ");
+        }
+        self.sql.push_str(&sql);
+        self.values.extend(values);
+        self.rows.push(rows);
     }
 
     /// Adds a statement without values.
     pub(super) fn add_text(&mut self, sql: &str) {
         self.add(Statement::from_string(DbBackend::Sqlite, sql), None);
-    }
-
-    /// Adds those of another turn.
-    pub(super) fn append(&mut self, other: Self) {
-        if other.rows.is_empty() {
-            return;
-        }
-        if !self.rows.is_empty() {
-            self.sql.push_str("; ");
-        }
-        self.sql.push_str(&other.sql);
-        self.values.extend(other.values);
-        self.rows.extend(other.rows);
     }
 
     /// All of them, where there are any.
@@ -205,13 +195,13 @@ mod tests {
         turn.add_text("RELEASE d");
         turn.add(of("UPDATE e SET f = $2, g = $1 WHERE f <> $2 AND h = '$'", &[3, 4]), None);
         turn.add(of("DELETE FROM i WHERE j = ?", &[5]), None);
-        let statement = turn.statement().unwrap();
+        let statement = turn.statement().expect("there are statements in it");
         assert_eq!(
             statement.sql,
             "UPDATE a SET b = ? WHERE c = ?; RELEASE d; UPDATE e SET f = ?, g = ? WHERE f <> ? AND h = '$'; \
              DELETE FROM i WHERE j = ?"
         );
         let values: Vec<Value> = [1_i64, 2, 4, 3, 4, 5].map(Value::from).into();
-        assert_eq!(statement.values.unwrap().0, values);
+        assert_eq!(statement.values, Some(Values(values)));
     }
 }

@@ -38,9 +38,10 @@ pub struct Transaction {
     written: AtomicBool,
 }
 
-/// Begins what can be taken back by itself, and keeps it.
+/// Begins what can be taken back by itself, keeps it, and takes it back.
 const SAVEPOINT: &str = "SAVEPOINT unit_of_work";
 const RELEASE: &str = "RELEASE unit_of_work";
+pub(super) const UNDO: &str = "ROLLBACK TO unit_of_work; RELEASE unit_of_work";
 
 impl Transaction {
     pub(super) fn new(
@@ -132,7 +133,8 @@ impl Transaction {
 
     /// Runs what is left of the unit of work, on SQLite: in one turn, and, if nothing else was written, without a savepoint.
     pub(super) async fn finish(&self) -> Result<(), DbErr> {
-        let mut turn = Turn::of(self.at_end.take());
+        let mut turn = Turn::default();
+        turn.add_left(self.at_end.take());
         if self.has_savepoint() {
             // Once the savepoint is released, what turns out to be wrong can no longer be taken back.
             if turn.is_judged() {
@@ -160,7 +162,7 @@ impl Transaction {
         if begins {
             turn.add_text(SAVEPOINT);
         }
-        turn.append(Turn::of(self.at_end.take()));
+        turn.add_left(self.at_end.take());
         if let Some(last) = last {
             turn.add(last, None);
         }

@@ -1,7 +1,7 @@
 //! A group commit: one transaction for several units of work.
 //!
-//! What a unit of work leaves to its end is written without a savepoint: that would cost more than what is written. Where it fails all
-//! the same after it has begun, the group is spoilt: it is begun again, and each unit is run once more, in a savepoint of its own.
+//! What a unit of work leaves to its end is written without a savepoint, for which SQLite would copy each page that is changed. Where it
+//! fails all the same after it has begun, the group is spoilt: it is begun again, and each unit is run once more, in a savepoint of its own.
 
 use std::{
     panic::AssertUnwindSafe,
@@ -21,17 +21,20 @@ use tokio::{
 use super::DISK_TIMEOUT;
 use crate::{
     database::{
-        at_end::AtEnd, deadline::Deadline, executor::unit_of_work::UnitOfWork, pool::PooledConnection,
-        row_cache::ChangedRows, statements::Statements, steps::Steps, transaction::Transaction,
+        at_end::AtEnd,
+        deadline::Deadline,
+        executor::unit_of_work::UnitOfWork,
+        pool::PooledConnection,
+        row_cache::ChangedRows,
+        statements::Statements,
+        steps::Steps,
+        transaction::{Transaction, UNDO},
     },
     error::{Error, Result},
 };
 
 /// Begins a transaction.
 pub(super) const BEGIN: &str = "BEGIN IMMEDIATE";
-
-/// Undoes what a unit of work did in its savepoint.
-const UNDO: &str = "ROLLBACK TO unit_of_work; RELEASE unit_of_work";
 
 /// An open transaction, and the units of work in it.
 pub(super) struct Group {
