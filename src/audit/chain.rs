@@ -68,6 +68,7 @@ pub async fn link_entries(database: &Database) -> Result<u64> {
             let batch = database
                 .transact(move |transaction| {
                     let tenant = tenant.clone();
+                    transaction.changes_no_list();
                     Box::pin(async move { link_batch(transaction, &tenant).await })
                 })
                 .await?;

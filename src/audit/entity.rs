@@ -73,6 +73,8 @@ pub mod logs {
         const CREATED: Column = Column::OccurredAt;
         const FILTERED: &'static [Column] =
             &[Column::OccurredAt, Column::ResourceId, Column::Actor, Column::Action, Column::ResourceType];
+        // Entries come with what is read, too, and are chained later.
+        const IS_KEPT: bool = false;
     }
 }
 

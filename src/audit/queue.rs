@@ -141,6 +141,7 @@ impl AuditQueue {
             .transact(move |transaction| {
                 let batch = batch.clone();
                 Box::pin(async move {
+                    transaction.changes_no_list();
                     entry::write(transaction, &batch);
                     Ok(())
                 })

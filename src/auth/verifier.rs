@@ -111,14 +111,23 @@ impl TokenVerifier {
         if token.len() > MAX_TOKEN {
             return Err(Rejection::TooLarge);
         }
+        let hash = TokenCache::hash(token);
         if !self.asks_always
-            && let Some(keys) = &self.keys
-            && let Some(token_parts) = Jws::parse(token)?
+            && let Some(source) = &self.keys
         {
-            return self.verify_signed(keys, token, &token_parts).await;
+            let known = self.cache.get(&hash).and_then(|known| Some((known.checked, known.key?)));
+            if let Some((checked, key)) = known
+                && source.keys().await.map_err(unavailable)?.holds(&key)
+            {
+                self.metrics.auth.looked_up(true);
+                return self.check(checked);
+            }
+            if let Some(token_parts) = Jws::parse(token)? {
+                return self.verify_signed(source, hash, &token_parts).await;
+            }
         }
         match &self.introspector {
-            Some(introspector) if is_bearer_token(token) => self.introspect(introspector, token).await,
+            Some(introspector) if is_bearer_token(token) => self.introspect(introspector, (token, hash)).await,
             _ => Err(malformed("the token is malformed, or not signed with the configured key and algorithm").into()),
         }
     }
@@ -126,16 +135,11 @@ impl TokenVerifier {
     async fn verify_signed(
         &self,
         source: &KeySource,
-        token: &str,
+        hash: TokenHash,
         parts: &Jws<'_>,
     ) -> std::result::Result<Arc<Checked>, Rejection> {
         let mut keys = source.keys().await.map_err(unavailable)?;
-        let hash = TokenCache::hash(token);
-        let known = self.cache.get(&hash).filter(|known| known.key.is_some_and(|key| keys.holds(&key)));
-        self.metrics.auth.looked_up(known.is_some());
-        if let Some(known) = known {
-            return self.check(known.checked);
-        }
+        self.metrics.auth.looked_up(false);
         let mut verdict = keys.verify(parts);
         if verdict == Verdict::UnknownKey {
             keys = source.look_again().await.map_err(unavailable)?;
@@ -161,9 +165,8 @@ impl TokenVerifier {
     async fn introspect(
         &self,
         introspector: &Arc<Introspector>,
-        token: &str,
+        (token, hash): (&str, TokenHash),
     ) -> std::result::Result<Arc<Checked>, Rejection> {
-        let hash = TokenCache::hash(token);
         let known = self.cache.get(&hash).filter(|known| known.key.is_none());
         let fresh = known.as_ref().filter(|known| self.cache.age(known) < self.cache_for);
         self.metrics.auth.looked_up(fresh.is_some());

@@ -36,6 +36,7 @@ impl Change<'_> {
         self.db().insert_at_end(document::insertion(self.tenant(), (E::KIND.name, E::id(&row)), E::text(&row)));
         self.changes_rows::<E>([&row]);
         self.db().insert_at_end(E::insert(row.clone().into_active_model()).into_query());
+        self.keeps::<E>(&row);
         self.record::<E>(AuditedAction::created::<E>(&row), &row, &actions, 0)?;
         Ok(row)
     }
@@ -54,7 +55,8 @@ impl Change<'_> {
         let version = *E::version(&mut before);
         *E::version(&mut row) = version + actions.len() as i64;
         *E::updated_at(&mut row) = self.after(*E::updated_at(&mut before));
-        self.store::<E>(&before, &row).await?;
+        let stored = self.store::<E>(&before, &row).await?;
+        self.keeps::<E>(&stored);
         self.record::<E>(AuditedAction::updated::<E>(&before, &row), &row, &actions, version)?;
         Ok(row)
     }
@@ -125,11 +127,11 @@ impl Change<'_> {
     /// Writes what differs between two versions of a row. A reference to what is deleted is not in the version that was
     /// read: it is left to the steps that clear it, unless another reference changes, whose constraints include it.
     ///
-    /// What the row is sorted and searched by is written with it.
-    pub(super) async fn store<E: Published>(&self, before: &E::Model, row: &E::Model) -> Result<()> {
-        let mut row = row.clone();
-        put_sort_key::<E>(&mut row)?;
-        let row = &row;
+    /// What the row is sorted and searched by is written with it: the row as it is stored.
+    pub(super) async fn store<E: Published>(&self, before: &E::Model, row: &E::Model) -> Result<E::Model> {
+        let mut stored = row.clone();
+        put_sort_key::<E>(&mut stored)?;
+        let row = &stored;
         let mut changed = before.clone().into_active_model();
         for column in E::Column::iter() {
             changed.set_if_not_equals(column, row.get(column));
@@ -149,7 +151,7 @@ impl Change<'_> {
         if is_other_text && !is_revised {
             document::insert_where_none_is(self.db(), self.tenant(), resource, E::text(row)).await?;
         }
-        Ok(())
+        Ok(stored)
     }
 
     /// The next statement changes these rows; triggers may note it in those that they refer to.
@@ -158,6 +160,13 @@ impl Change<'_> {
         let referred = rows.iter().flat_map(|row| E::REFERENCES.iter().map(|reference| row.get(reference.column)));
         let referred = referred.filter_map(|value| if let Value::Uuid(id) = value { id } else { None });
         self.db().changes_rows(self.tenant(), rows.iter().map(|row| E::id(row)).chain(referred));
+    }
+
+    /// The row is as it is here, once it is committed.
+    fn keeps<E: Published>(&self, row: &E::Model) {
+        if E::IS_STORED_AS_WRITTEN {
+            self.db().keeps::<E>(self.tenant(), E::id(row), row);
+        }
     }
 
     /// The new `updatedAt` of a row last changed at `before`: now, but always later than `before`.

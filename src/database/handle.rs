@@ -17,8 +17,8 @@ use super::{
     pool::Pool,
     position::Recency,
     probe,
+    read_cache::ReadCache,
     reader::{ReadSource, Reader, StandbyRead},
-    row_cache::RowCache,
     standby::{self, Standby},
     statements::Statements,
     steps::Steps,
@@ -78,7 +78,7 @@ impl Database {
         drop(writer.get(&Party::Service, deadline.for_statements()).await?);
         let mut wal_guard = WalGuard::new(Arc::clone(&file));
         wal_guard.open().await?;
-        let rows = Arc::new(RowCache::new(Arc::clone(&file), metrics.clone()));
+        let cache = Arc::new(ReadCache::new(Arc::clone(&file), metrics.clone()));
         let connector = Connector::SqliteReader(Arc::clone(&file));
         let readers = Pool::new(connector, SQLITE_READERS, &statements, &metrics.readers)?;
         let executor = SqliteExecutor::start(
@@ -87,10 +87,10 @@ impl Database {
             wal_guard,
             Arc::clone(&steps),
             Arc::clone(&health),
-            Arc::clone(&rows),
+            Arc::clone(&cache),
             metrics.clone(),
         );
-        let reads = ReadSource::sqlite(readers, file, rows, Arc::clone(&health));
+        let reads = ReadSource::sqlite(readers, file, cache, Arc::clone(&health));
         let executor = Executor::Sqlite(executor);
         Ok(Self { reads, standby: None, executor, time_limit, health, steps, statements, watches: Vec::new() })
     }

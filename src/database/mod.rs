@@ -10,7 +10,7 @@
 //! | [`executor`] | how a unit of work becomes a committed transaction |
 //! | [`transaction`], [`reader`] | what statements run through |
 //! | [`at_end`], [`template`] | what is written together, at the end of a transaction · statements whose text is built once |
-//! | [`row_cache`] | rows of SQLite that were read by their ids, in memory |
+//! | [`read_cache`] | what was read from SQLite, in memory: rows by their ids, pages of lists |
 //! | [`party`], [`fair_queue`], [`turns`] | for whom the database works · a queue served in turn · connections in turn |
 //! | [`connection`], [`raw`], [`pool`], [`connect`] | one connection and whether it is trusted · the driver's · the pool · how one is opened |
 //! | [`deadline`], [`fault`] | time limits · what an error means |
@@ -66,10 +66,10 @@ mod probe;
 mod raw;
 pub mod reach;
 pub mod read;
+mod read_cache;
 mod reader;
 mod retry;
 pub mod roles;
-mod row_cache;
 pub mod scratch;
 pub mod search;
 mod snapshot;

@@ -132,7 +132,8 @@ impl Manager for ConnectionManager {
 
     async fn create(&self) -> Result<Connection, sqlx::Error> {
         let generation = self.generation.load(Ordering::SeqCst);
-        let mut connection = self.connector.connect().await?;
+        // Whoever asks for a connection would else hold room for opening one, and copy it with each move.
+        let mut connection = Box::pin(self.connector.connect()).await?;
         connection.generation = generation;
         connection.statements = Arc::clone(&self.statements);
         connection.discarded = self.connector.is_remote().then(|| self.discarded.subscribe());
@@ -152,7 +153,7 @@ impl ConnectionManager {
             return Err(RecycleError::message("closed, or of an old generation"));
         }
         if self.connector.is_remote() && metrics.last_used() >= IDLE_BEFORE_PING {
-            let answered = connection.ping(Instant::now() + PING_TIMEOUT).await;
+            let answered = Box::pin(connection.ping(Instant::now() + PING_TIMEOUT)).await;
             answered.inspect_err(|_| retire(&self.generation, connection.generation))?;
         }
         Ok(())

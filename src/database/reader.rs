@@ -19,7 +19,7 @@ use super::{
     party::Party,
     pool::{Pool, PooledConnection},
     position::Recency,
-    row_cache::{Looked, RowCache},
+    read_cache::{Looked, ReadCache},
     span::database_span,
     standby::Standby,
     steps::Steps,
@@ -39,13 +39,13 @@ pub(super) struct ReadSource {
     pub(super) templates: Templates,
     pub(super) known: Known,
     /// Of SQLite.
-    pub(super) rows: Option<Arc<RowCache>>,
+    pub(super) cache: Option<Arc<ReadCache>>,
 }
 
 impl ReadSource {
     /// The readers of a file.
-    pub(super) fn sqlite(pool: Pool, file: Arc<DatabaseFile>, rows: Arc<RowCache>, health: Arc<Health>) -> Self {
-        Self { file: Some(file), rows: Some(rows), ..Self::new(pool, DbBackend::Sqlite, health) }
+    pub(super) fn sqlite(pool: Pool, file: Arc<DatabaseFile>, cache: Arc<ReadCache>, health: Arc<Health>) -> Self {
+        Self { file: Some(file), cache: Some(cache), ..Self::new(pool, DbBackend::Sqlite, health) }
     }
 
     /// The readers of a server.
@@ -62,7 +62,7 @@ impl ReadSource {
             health,
             templates: Templates::default(),
             known: Known::default(),
-            rows: None,
+            cache: None,
         }
     }
 }
@@ -128,13 +128,13 @@ impl Reader<'_> {
     /// # Errors
     /// [`Error::not_found`], or a fault of the database.
     pub async fn one<E: Listed>(&self, tenant: &Tenant, id: Uuid) -> Result<E::Model, Error> {
-        let Some(rows) = &self.source.rows else { return self.stored::<E>(tenant, id).await };
+        let Some(cache) = &self.source.cache else { return self.stored::<E>(tenant, id).await };
         self.may_read()?;
-        match rows.look::<E>(tenant, id) {
-            Looked::Kept(row) => Ok(*row),
+        match cache.look::<E>(tenant, id) {
+            Looked::Kept(row) => Ok(row),
             Looked::Missing(as_of) => {
                 let row = self.stored::<E>(tenant, id).await?;
-                rows.keep::<E>(as_of, tenant, id, &row);
+                cache.keep::<E>(as_of, tenant, id, &row);
                 Ok(row)
             }
         }
@@ -236,6 +236,12 @@ impl ConnectionTrait for Reader<'_> {
 impl ListSource for Reader<'_> {
     fn known(&self) -> Option<&Known> {
         self.standby.is_none().then_some(&self.source.known)
+    }
+
+    fn pages(&self) -> Result<Option<&ReadCache>, Error> {
+        let Some(cache) = &self.source.cache else { return Ok(None) };
+        self.may_read()?;
+        Ok(Some(cache))
     }
 }
 

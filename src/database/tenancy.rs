@@ -88,6 +88,10 @@ pub trait Listed: Tenanted<Model: Sync> {
     /// What lists can be sorted by.
     const SORTS: &'static [SortKey<Self::Column>] = &[];
 
+    /// Whether pages of its lists are kept in memory: of those that are, whatever the service writes by itself forgets all, unless it
+    /// [says](super::transaction::Transaction::changes_no_list) that it changes none.
+    const IS_KEPT: bool = true;
+
     /// The tenant's row with this id.
     #[must_use]
     fn one(tenant: &Tenant, id: Uuid) -> Select<Self> {

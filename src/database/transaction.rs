@@ -18,8 +18,9 @@ use super::{
     fault::db_error,
     list::known::{Known, ListSource},
     pool::PooledConnection,
-    row_cache::ChangedRows,
+    read_cache::{Changed, ReadCache, Writing},
     steps::{Failure, Steps},
+    tenancy::Listed,
 };
 use crate::values::Tenant;
 
@@ -31,7 +32,9 @@ pub struct Transaction {
     pub(super) deadline: Deadline,
     pub(super) steps: Arc<Steps>,
     pub(super) at_end: AtEnd,
-    changed: std::sync::Mutex<ChangedRows>,
+    changed: std::sync::Mutex<Changed>,
+    /// What is in memory, on SQLite.
+    writing: Option<Arc<Writing>>,
     /// Whether it is in a savepoint of its own, on SQLite.
     savepoint: AtomicBool,
     /// Whether anything was run that writes, on SQLite.
@@ -51,8 +54,25 @@ impl Transaction {
         steps: Arc<Steps>,
         at_end: AtEnd,
     ) -> Self {
-        let (changed, savepoint, written) = Default::default();
-        Self { connection, backend, deadline, steps, at_end, changed, savepoint, written }
+        let (changed, writing, savepoint, written) = Default::default();
+        Self { connection, backend, deadline, steps, at_end, changed, writing, savepoint, written }
+    }
+
+    /// The same, where it sees what is in memory.
+    pub(super) fn seeing(self, writing: Arc<Writing>) -> Self {
+        Self { writing: Some(writing), ..self }
+    }
+
+    /// The tenant's row of `E` with this id, if it is in memory; else it has to be read.
+    pub fn kept<E: Listed>(&self, tenant: &Tenant, id: Uuid) -> Option<E::Model> {
+        self.writing.as_ref()?.row::<E>(tenant, id, &self.changed())
+    }
+
+    /// The row is as it is here, once the transaction is committed: it is kept in memory.
+    pub fn keeps<E: Listed>(&self, tenant: &Tenant, id: Uuid, row: &E::Model) {
+        if self.writing.is_some() {
+            self.changed().say_whole::<E>(tenant, id, row);
+        }
     }
 
     /// The next statement changes the tenant's rows with these ids, and no others that are read by their ids. Where that is not
@@ -66,12 +86,17 @@ impl Transaction {
         self.changed().say_all(tenant);
     }
 
-    /// The rows that it changes.
-    pub(super) fn changed_rows(self) -> ChangedRows {
+    /// What the transaction writes is in no list whose pages are [kept](super::tenancy::Listed::IS_KEPT).
+    pub fn changes_no_list(&self) {
+        self.changed().say_no_list();
+    }
+
+    /// What it changes.
+    pub(super) fn into_changed(self) -> Changed {
         self.changed.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn changed(&self) -> std::sync::MutexGuard<'_, ChangedRows> {
+    fn changed(&self) -> std::sync::MutexGuard<'_, Changed> {
         self.changed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -257,5 +282,9 @@ impl ConnectionTrait for Transaction {
 impl ListSource for Transaction {
     fn known(&self) -> Option<&Known> {
         None
+    }
+
+    fn pages(&self) -> crate::error::Result<Option<&ReadCache>> {
+        Ok(None)
     }
 }

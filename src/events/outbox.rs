@@ -238,6 +238,7 @@ async fn forget_batch(transaction: &Transaction, tenants: &[String]) -> Result<b
 
 /// Several processes may do so concurrently: the lock on the head's row serializes them, and those of earlier releases.
 async fn assign_batch(transaction: &Transaction) -> Result<u64> {
+    transaction.changes_no_list();
     let backend = transaction.get_database_backend();
     lock_head(transaction).await?;
     let heads = heads(transaction).await?;

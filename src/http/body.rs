@@ -58,7 +58,7 @@ impl<T: DeserializeOwned> Body<T> {
         if declared.is_some_and(|declared| declared > limit) {
             return Err(ErrorResponse::payload_too_large(limit));
         }
-        let bytes = arrived(request, body.into_bytes_limit(limit)).await?.map_err(|error| match error {
+        let bytes = arrived(request, Box::pin(body.into_bytes_limit(limit))).await?.map_err(|error| match error {
             ReadBodyError::PayloadTooLarge => ErrorResponse::payload_too_large(limit),
             _ => Error::invalid("the body did not arrive whole").into(),
         })?;
@@ -73,9 +73,11 @@ impl<T: DeserializeOwned> Body<T> {
 }
 
 /// Waits for the body; one that is there already keeps the request's place.
-async fn arrived<T>(request: &Request, body: impl Future<Output = T>) -> std::result::Result<T, ErrorResponse> {
-    tokio::pin!(body);
-    match futures_util::poll!(body.as_mut()) {
+async fn arrived<T>(
+    request: &Request,
+    mut body: impl Future<Output = T> + Unpin,
+) -> std::result::Result<T, ErrorResponse> {
+    match futures_util::poll!(&mut body) {
         Poll::Ready(body) => Ok(body),
         Poll::Pending => in_flight::of(request)?.arrival(body).await,
     }

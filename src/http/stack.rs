@@ -183,7 +183,8 @@ impl<O: Endpoint> ServiceStack<O> {
         };
         request.extensions_mut().insert(in_flight.clone());
         let changes = !request.method().is_safe();
-        in_flight.answered(changes, self.operations.get_response(request)).await
+        // Boxed, because what is around it would copy it with each move.
+        in_flight.answered(changes, self.operations.get_response(request).boxed()).await
     }
 
     fn count(&self, error: &ErrorResponse) {

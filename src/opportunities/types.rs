@@ -141,6 +141,9 @@ impl Projection for Opportunity {
 impl Published for Entity {
     type Projection = Opportunity;
 
+    /// Triggers note when it was moved last, and since when nothing has happened to it.
+    const IS_STORED_AS_WRITTEN: bool = false;
+
     const ACTIONS: &'static [Action] =
         &[Action::Created, Action::Updated, Action::Closed, Action::Reopened, Action::Deleted];
 

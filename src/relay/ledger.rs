@@ -63,6 +63,7 @@ pub(super) enum DeliveryUpdate {
 pub(super) async fn take_lease(database: &Database, owner: Uuid) -> Result<Option<i64>> {
     database
         .transact(move |transaction| {
+            transaction.changes_no_list();
             Box::pin(async move {
                 let clock = clock(transaction.get_database_backend());
                 let sql = format!(
@@ -173,6 +174,7 @@ pub(super) async fn record(
     database
         .transact(move |transaction| {
             let updates = updates.clone();
+            transaction.changes_no_list();
             Box::pin(async move { record_in(transaction, owner, position, updates).await })
         })
         .await

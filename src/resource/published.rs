@@ -51,6 +51,9 @@ pub trait Published: Resource {
     /// The actions that can occur.
     const ACTIONS: &'static [Action] = &[Action::Created, Action::Updated, Action::Deleted];
 
+    /// Whether a row is stored as it is written: no trigger changes it.
+    const IS_STORED_AS_WRITTEN: bool = true;
+
     /// The actions between two versions of a row, where `None` stands for a missing row.
     fn actions(before: Option<&Self::Model>, _after: Option<&Self::Model>) -> Vec<Action> {
         vec![if before.is_none() { Action::Created } else { Action::Updated }]

@@ -22,7 +22,17 @@ use crate::{
 /// The total of the tenant's list of `E`.
 #[must_use]
 pub fn of_tenant<E: Resource>(backend: DbBackend, tenant: &Tenant) -> Total {
-    total::<E>(backend, tenant).map_or(Total::Counted, Total::Kept)
+    let Some((stored, with_owners)) = counter::<E>(None).zip(counters_by_owner::<E>()) else { return Total::Counted };
+    let tenant = tenant.clone();
+    Total::kept(move || {
+        let mut hidden = deleted_themselves::<E>(&tenant, |rows| rows);
+        // With what they belong to. Of what is deleted by itself besides, `deleted_themselves` leaves out.
+        for counter in &with_owners {
+            let owners = Condition::all().add(Expr::col("owner_id").in_subquery(deleted(&tenant)));
+            hidden = hidden.add(counter.stored_where(backend, &tenant, &owners));
+        }
+        stored.stored(backend, &tenant, None).sub(unless_nothing_is(&tenant, hidden))
+    })
 }
 
 /// The rows of `E` of one of the tenant's customers, if one is named, and their total.
@@ -51,22 +61,20 @@ pub fn of_owner<E: Resource, O: Listed>(
     (owner, id): (Select<O>, Uuid),
 ) -> Total {
     let Some(counter) = counter::<E>(Some(column)) else { return Total::Counted };
-    let is_seen = Expr::exists(owner.select_only().expr(Expr::val(1)).into_query());
-    let of_owner = |rows: Select<E>| rows.filter(hidden_from_planner::<E>(column).eq(id));
-    let total =
-        counter.stored(backend, tenant, Some(id)).sub(unless_nothing_is(tenant, deleted_themselves(tenant, of_owner)));
-    Total::Kept(Expr::case(is_seen, total).finally(0_i64).into())
+    let tenant = tenant.clone();
+    Total::kept(move || {
+        let is_seen = Expr::exists(owner.clone().select_only().expr(Expr::val(1)).into_query());
+        let of_owner = |rows: Select<E>| rows.filter(hidden_from_planner::<E>(column).eq(id));
+        let hidden = unless_nothing_is(&tenant, deleted_themselves(&tenant, of_owner));
+        let total = counter.stored(backend, &tenant, Some(id)).sub(hidden);
+        Expr::case(is_seen, total).finally(0_i64).into()
+    })
 }
 
-fn total<E: Resource>(backend: DbBackend, tenant: &Tenant) -> Option<Expr> {
-    let stored = counter::<E>(None)?.stored(backend, tenant, None);
-    let mut hidden = deleted_themselves::<E>(tenant, |rows| rows);
-    // With what they belong to. Of what is deleted by itself besides, `deleted_themselves` leaves out.
-    for reference in E::REFERENCES.iter().filter(|reference| reference.on_delete == OnDelete::Delete) {
-        let owners = Condition::all().add(Expr::col("owner_id").in_subquery(deleted(tenant)));
-        hidden = hidden.add(counter::<E>(Some(reference.column))?.stored_where(backend, tenant, &owners));
-    }
-    Some(stored.sub(unless_nothing_is(tenant, hidden)))
+/// The counters of the list of `E` by what its rows are deleted with.
+fn counters_by_owner<E: Resource>() -> Option<Vec<Counter>> {
+    let with_owners = E::REFERENCES.iter().filter(|reference| reference.on_delete == OnDelete::Delete);
+    with_owners.map(|reference| counter::<E>(Some(reference.column))).collect()
 }
 
 /// The counter of the list of `E`, or of those by its reference `owner`.

@@ -1,6 +1,6 @@
 //! The service as endpoints: the operations, wrapped in the service stack.
 
-use std::sync::Arc;
+use std::{future::ready, sync::Arc};
 
 use poem::{
     Endpoint, EndpointExt, IntoEndpoint, Request, Response, Route, endpoint::make_sync, get, http::header::ACCEPT,
@@ -67,17 +67,24 @@ fn stack(
 ) -> impl Endpoint<Output = Response> + 'static {
     let config = app.config();
     let probed = Probed { database: Arc::clone(app.database().health()), stopping: app.stopping().clone() };
-    let operations = operations
-        .data(BodyLimit(config.body_limit))
-        .data(Arc::new(contract.query_parameters()))
-        .data(authenticator(app))
-        .data(probed)
-        .data(Arc::clone(app.database()))
-        .data(Arc::clone(app.cipher()))
-        .data(Arc::clone(app.events()))
-        .data(Arc::clone(app.metrics()))
-        .data(Arc::new(RateLimits::new(config.tenant_rate, config.caller_rate, Arc::clone(app.metrics()))))
-        .data(app.clone());
+    let parameters = Arc::new(contract.query_parameters());
+    let rates = Arc::new(RateLimits::new(config.tenant_rate, config.caller_rate, Arc::clone(app.metrics())));
+    let (body_limit, authenticator, attached) = (BodyLimit(config.body_limit), authenticator(app), app.clone());
+    // In one step: each middleware would hold, and move, the request once more.
+    let operations = operations.before(move |mut request| {
+        let data = request.extensions_mut();
+        data.insert(body_limit);
+        data.insert(Arc::clone(&parameters));
+        data.insert(authenticator.clone());
+        data.insert(probed.clone());
+        data.insert(Arc::clone(attached.database()));
+        data.insert(Arc::clone(attached.cipher()));
+        data.insert(Arc::clone(attached.events()));
+        data.insert(Arc::clone(attached.metrics()));
+        data.insert(Arc::clone(&rates));
+        data.insert(attached.clone());
+        ready(Ok(request))
+    });
     let (trail, metrics) = (Arc::clone(app.refusals()), Arc::clone(app.metrics()));
     ServiceStack {
         routes: CountedRoutes::of(&contract, app.metrics()),

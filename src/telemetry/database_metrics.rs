@@ -37,6 +37,8 @@ pub struct DatabaseMetrics {
     works: Family<WorkLabels, Gauge>,
     /// Rows that were looked for in memory: there, and not there.
     row_cache: [Counter; 2],
+    /// Pages of lists, likewise.
+    page_cache: [Counter; 2],
 }
 
 /// Metrics of a pool of connections.
@@ -68,13 +70,13 @@ enum PoolName {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RowCacheLabels {
-    outcome: RowCacheOutcome,
+struct CacheLabels {
+    outcome: CacheOutcome,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
 #[expect(non_camel_case_types, reason = "label values are written as they are named")]
-enum RowCacheOutcome {
+enum CacheOutcome {
     hit,
     miss,
 }
@@ -116,10 +118,12 @@ impl DatabaseMetrics {
             replaced: new
                 .metric("database_connections_replaced", "Connections given up because they cannot be trusted"),
         };
-        let lookups: Family<RowCacheLabels, Counter> =
-            new.metric("row_cache_lookups", "Rows that were looked for in memory, on SQLite");
-        let row_cache = [RowCacheOutcome::hit, RowCacheOutcome::miss]
-            .map(|outcome| lookups.get_or_create_owned(&RowCacheLabels { outcome }));
+        let mut lookups = |name, help| {
+            let lookups: Family<CacheLabels, Counter> = new.metric(name, help);
+            [CacheOutcome::hit, CacheOutcome::miss].map(|outcome| lookups.get_or_create_owned(&CacheLabels { outcome }))
+        };
+        let row_cache = lookups("row_cache_lookups", "Rows that were looked for in memory, on SQLite");
+        let page_cache = lookups("page_cache_lookups", "Pages of lists that were looked for in memory, on SQLite");
         let metrics = Self {
             readers: pools.of(PoolName::read),
             writers: pools.of(PoolName::write),
@@ -132,6 +136,7 @@ impl DatabaseMetrics {
             write_failures: new.metric("write_failures", "Transactions that failed, other than by a refusal"),
             works: new.metric("database_works", "1 while the database can be read or written, else 0"),
             row_cache,
+            page_cache,
         };
         metrics.show_health(false, false);
         metrics
@@ -140,6 +145,12 @@ impl DatabaseMetrics {
     /// A row was looked for in memory.
     pub fn row_looked_for(&self, is_there: bool) {
         let [hit, miss] = &self.row_cache;
+        if is_there { hit } else { miss }.inc();
+    }
+
+    /// A page of a list was looked for in memory.
+    pub fn page_looked_for(&self, is_there: bool) {
+        let [hit, miss] = &self.page_cache;
         if is_there { hit } else { miss }.inc();
     }
 

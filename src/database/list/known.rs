@@ -10,18 +10,25 @@
 //! Of the tenants that leave ([`crate::privacy`]), rows go without entries: what is remembered is so for [`KEPT`] alone.
 //! A standby's snapshots are not those of the primary: what is read there is neither remembered nor answered from here.
 
-use std::time::Duration;
+use std::{fmt::Debug, time::Duration};
 
 use quick_cache::sync::Cache;
 use sea_orm::{
     Condition, ConnectionTrait, DbBackend,
-    sea_query::{Alias, Expr, Query},
+    sea_query::{Alias, Expr, Query, SelectStatement},
 };
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
 use super::{criterion::Criterion, total::Counted};
-use crate::{database::tenancy::Listed, values::Tenant};
+use crate::{
+    database::{
+        read_cache::{PageKey, ReadCache},
+        tenancy::Listed,
+    },
+    error::Result,
+    values::Tenant,
+};
 
 /// For how long anything is remembered.
 const KEPT: Duration = Duration::from_secs(5);
@@ -32,6 +39,12 @@ const LISTS: usize = 4096;
 pub trait ListSource: ConnectionTrait {
     /// What is remembered of lists that were read from here; none where that could be of another state.
     fn known(&self) -> Option<&Known>;
+
+    /// Where pages are kept, if they are.
+    ///
+    /// # Errors
+    /// Unavailable, where nothing may be read.
+    fn pages(&self) -> Result<Option<&ReadCache>>;
 }
 
 /// The rows of a tenant that meet some criteria.
@@ -44,15 +57,37 @@ pub(super) struct Key {
 
 impl Key {
     pub fn new<E: Listed>(backend: DbBackend, tenant: &Tenant, criteria: &[Criterion<E>]) -> Self {
-        let all = criteria.iter().fold(Condition::all(), |all, criterion| all.add(criterion.condition.clone()));
-        let mut rows = Query::select();
-        rows.expr(Expr::val(1_i32)).from(Alias::new(E::default().table_name())).cond_where(all);
-        let rows = backend.build(&rows);
-        let mut hash = Sha256::new_with_prefix(rows.sql.len().to_be_bytes());
-        hash.update(rows.sql);
-        hash.update(format!("{:?}", rows.values));
-        Self { tenant: tenant.clone(), criteria: hash.finalize().into() }
+        Self { tenant: tenant.clone(), criteria: hashed(backend, &selected(criteria)).finalize().into() }
     }
+}
+
+/// By what a page of a tenant's list is kept: which rows the list has, and what is asked of it.
+pub(super) fn page_key<E: Listed>(
+    backend: DbBackend,
+    tenant: &Tenant,
+    criteria: &[Criterion<E>],
+    asked: impl Debug,
+) -> PageKey {
+    let mut hash = match criteria {
+        [] => Sha256::new_with_prefix(E::default().table_name()),
+        criteria => hashed(backend, &selected(criteria)),
+    };
+    hash.update(format!("{asked:?}"));
+    PageKey::new(tenant, hash.finalize().into())
+}
+
+/// A query that says which rows meet the criteria.
+fn selected<E: Listed>(criteria: &[Criterion<E>]) -> SelectStatement {
+    let all = criteria.iter().fold(Condition::all(), |all, criterion| all.add(criterion.condition.clone()));
+    Query::select().expr(Expr::val(1_i32)).from(Alias::new(E::default().table_name())).cond_where(all).take()
+}
+
+fn hashed(backend: DbBackend, rows: &SelectStatement) -> Sha256 {
+    let rows = backend.build(rows);
+    let mut hash = Sha256::new_with_prefix(rows.sql.len().to_be_bytes());
+    hash.update(rows.sql);
+    hash.update(format!("{:?}", rows.values));
+    hash
 }
 
 /// What is remembered of the lists of all tenants.

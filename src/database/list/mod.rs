@@ -19,7 +19,7 @@
 //! | [`query`] | the statements |
 //! | [`filling`] | a page that is read in parts |
 //! | [`total`] | how many rows there are |
-//! | [`known`] | what is remembered of that for some seconds |
+//! | [`known`] | what is remembered of that for some seconds, and by what a page is kept in memory |
 
 pub mod criterion;
 mod filling;
@@ -45,12 +45,12 @@ pub use self::{
 use self::{
     criterion::Path,
     filling::Filling,
-    known::Known,
+    known::{Known, page_key},
     order::{Key, is_of_an_index, is_same},
     query::{Piece, Scope, Window},
     total::Counted,
 };
-use super::tenancy::Listed;
+use super::{read_cache::Looked, tenancy::Listed};
 use crate::{error::Result, values::Tenant};
 
 /// How many rows are gathered and sorted rather than looked for in the order of the list.
@@ -84,7 +84,7 @@ pub struct Slice {
 }
 
 /// A page of a list.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Rows<M> {
     /// The rows.
     pub data: Vec<M>,
@@ -98,11 +98,26 @@ impl<E> ListQuery<E>
 where
     E: Listed<Model: Send + Sync>,
 {
-    /// Reads the page.
+    /// Reads the page, unless it was read before and nothing has changed since.
     ///
     /// # Errors
     /// A fault of the database; internal, for a position of another order.
     pub async fn read<C: ListSource>(&self, db: &C, tenant: &Tenant) -> Result<Rows<E::Model>> {
+        let Some(pages) = db.pages()?.filter(|_| E::IS_KEPT) else { return self.read_stored(db, tenant).await };
+        // The total is the number of rows that meet the criteria, wherever it comes from.
+        let asked = (&self.order, &self.slice, matches!(self.total, Total::Unknown));
+        let key = page_key(db.get_database_backend(), tenant, &self.criteria, asked);
+        match pages.look_for_page(&key) {
+            Looked::Kept(page) => Ok(page),
+            Looked::Missing(as_of) => {
+                let page = self.read_stored(db, tenant).await?;
+                pages.keep_page::<E>(as_of, key, &page, &page.data);
+                Ok(page)
+            }
+        }
+    }
+
+    async fn read_stored<C: ListSource>(&self, db: &C, tenant: &Tenant) -> Result<Rows<E::Model>> {
         let Slice { offset, limit, ref after } = self.slice;
         let backend = db.get_database_backend();
         let keys = self.order.after(after.as_ref())?;
@@ -126,7 +141,7 @@ where
             (Total::Unknown, _) => None,
             _ if told => Some(Count::exact(offset + seen)),
             (Total::Kept(_), Some(total)) => Some(Count::exact(total.unsigned_abs())),
-            (Total::Kept(total), None) => Some(total::kept(db, &list.scope, total.clone()).await?),
+            (Total::Kept(total), None) => Some(total::kept(db, &list.scope, total).await?),
             (Total::Standing(standing), _) => match standing.count(db, tenant).await? {
                 Some(rows) => Some(Count::exact(rows)),
                 None => Some(total::counted(db, &list.scope).await?.count),
@@ -177,7 +192,7 @@ impl<'l, C: ListSource, E: Listed<Model: Send + Sync>> List<'l, C, E> {
             match keys.as_slice() {
                 keys if is_of_an_index(keys) => {
                     let beside = match self.total {
-                        Total::Kept(total) if is_all => Some(total.clone()),
+                        Total::Kept(total) if is_all => Some(total.expression()),
                         _ => self.counted.map(|_| total::age(self.scope.tenant)),
                     };
                     let beside = beside.as_ref();

@@ -1,5 +1,7 @@
 //! How many rows a list has.
 
+use std::{fmt, sync::Arc};
+
 use sea_orm::{
     Condition, ConnectionTrait, DbBackend, IdenStatic, QueryFilter, QueryResult, QuerySelect, QueryTrait, Select,
     sea_query::{Alias, CaseStatement, Expr, ExprTrait, Func, Query, SelectStatement},
@@ -32,13 +34,35 @@ pub enum Total {
     Unknown,
     /// The rows are counted, as far as they may be looked at.
     Counted,
-    /// The value of this expression, a whole number.
-    Kept(Expr),
+    /// The value of an expression, a whole number.
+    Kept(Kept),
     /// The totals of the pipeline, if they have all opportunities already; else they are counted.
     Standing(Standing),
 }
 
+/// An expression for a number of rows that is kept, made where it is wanted.
+#[derive(Clone)]
+pub struct Kept(Arc<dyn Fn() -> Expr + Send + Sync>);
+
+impl Kept {
+    pub(super) fn expression(&self) -> Expr {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Kept")
+    }
+}
+
 impl Total {
+    /// The value of this expression, a whole number.
+    #[must_use]
+    pub fn kept(expression: impl Fn() -> Expr + Send + Sync + 'static) -> Self {
+        Self::Kept(Kept(Arc::new(expression)))
+    }
+
     /// This total, where it is wanted; counted where the list is filtered by what it does not know.
     #[must_use]
     pub fn of_list(self, is_wanted: bool, is_filtered: bool) -> Self {
@@ -237,9 +261,9 @@ async fn among_some<E: Listed>(
     Ok(Counted { count: Count { rows: Ord::min(rows, BOUND), is_exact }, at_least: rows, age })
 }
 
-/// The value of an expression that is a number of rows.
-pub(super) async fn kept<E: Listed>(db: &impl ConnectionTrait, scope: &Scope<'_, E>, total: Expr) -> Result<Count> {
-    let row = db.query_one_raw(scope.backend.build(&Query::select().expr(total).take())).await?;
+/// The number of rows that is kept.
+pub(super) async fn kept<E: Listed>(db: &impl ConnectionTrait, scope: &Scope<'_, E>, total: &Kept) -> Result<Count> {
+    let row = db.query_one_raw(scope.backend.build(&Query::select().expr(total.expression()).take())).await?;
     let number: Option<i64> = row.map(|row| row.try_get_by_index(0)).transpose()?;
     Ok(Count::exact(number.and_then(|number| u64::try_from(number).ok()).unwrap_or_default()))
 }

@@ -33,6 +33,7 @@ const NOT_ZERO: &[&str] = &[
     "crm_database_works",
     "crm_write_wait_seconds",
     "crm_row_cache_lookups",
+    "crm_page_cache_lookups",
     "crm_write_group_size",
     "crm_write_commit_seconds",
     "crm_retention_finished_timestamp_seconds",

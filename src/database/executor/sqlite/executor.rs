@@ -15,7 +15,7 @@ use crate::{
         file::DatabaseFile,
         health::Health,
         pool::Pool,
-        row_cache::RowCache,
+        read_cache::ReadCache,
         steps::Steps,
         wal_guard::WalGuard,
     },
@@ -41,13 +41,13 @@ impl SqliteExecutor {
         wal_guard: WalGuard,
         steps: Arc<Steps>,
         health: Arc<Health>,
-        rows: Arc<RowCache>,
+        cache: Arc<ReadCache>,
         metrics: DatabaseMetrics,
     ) -> Self {
         let queue = Arc::new(WorkQueue::new(metrics.clone()));
         let (log_emptying, asked) = mpsc::channel(LOG_EMPTYINGS);
         let maintenance = Maintenance::new(pool, readers, file, wal_guard, health);
-        let writer = tokio::spawn(Writer::new(maintenance, steps, Arc::clone(&queue), asked, rows, metrics).run());
+        let writer = tokio::spawn(Writer::new(maintenance, steps, Arc::clone(&queue), asked, cache, metrics).run());
         Self { queue, log_emptying, writer: Some(writer).into() }
     }
 
@@ -58,7 +58,7 @@ impl SqliteExecutor {
         work: impl UnitOfWork<T>,
         sender: oneshot::Sender<Result<T>>,
     ) -> Result<()> {
-        self.queue.push(&scope.party, QueuedWork::new(scope.deadline, work, sender))
+        self.queue.push(&scope.party, QueuedWork::new(scope, work, sender))
     }
 
     /// Moves the whole write-ahead log into the database file; `false` where that is not possible now.

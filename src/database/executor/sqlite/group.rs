@@ -6,7 +6,7 @@
 use std::{
     panic::AssertUnwindSafe,
     sync::{
-        Arc, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -24,8 +24,9 @@ use crate::{
         at_end::AtEnd,
         deadline::Deadline,
         executor::unit_of_work::UnitOfWork,
+        party::Party,
         pool::PooledConnection,
-        row_cache::ChangedRows,
+        read_cache::Writing,
         statements::Statements,
         steps::Steps,
         transaction::{Transaction, UNDO},
@@ -42,7 +43,7 @@ pub(super) struct Group {
     statements: Arc<Statements>,
     steps: Arc<Steps>,
     /// What was changed by those that are kept.
-    changed: std::sync::Mutex<Vec<ChangedRows>>,
+    writing: Arc<Writing>,
     /// Whether each unit is in a savepoint from its beginning.
     careful: bool,
     /// Whether something is written of a unit that failed.
@@ -51,25 +52,30 @@ pub(super) struct Group {
 
 impl Group {
     /// The connection is in a transaction that was begun by [`BEGIN`].
-    pub(super) fn new(connection: PooledConnection, steps: Arc<Steps>) -> Self {
+    pub(super) fn new(connection: PooledConnection, steps: Arc<Steps>, writing: Arc<Writing>) -> Self {
         let statements = Arc::clone(&connection.statements);
-        let (changed, careful, spoilt) = Default::default();
-        Self { connection: Arc::new(Mutex::new(connection)), statements, steps, changed, careful, spoilt }
+        let (careful, spoilt) = Default::default();
+        Self { connection: Arc::new(Mutex::new(connection)), statements, steps, writing, careful, spoilt }
     }
 
     /// Runs a unit of work: all that it did is in the group, or nothing, or the group is spoilt. Whether one that returned is committed,
     /// the group decides.
-    pub(super) async fn run<T: Send + 'static>(&self, deadline: Deadline, work: &impl UnitOfWork<T>) -> Result<T> {
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        (party, deadline): (&Party, Deadline),
+        work: &impl UnitOfWork<T>,
+    ) -> Result<T> {
         if deadline.has_passed() {
             return Err(Error::unavailable("the change waited for too long"));
         }
         let (connection, steps) = (Arc::clone(&self.connection), Arc::clone(&self.steps));
         let (backend, at_end) = (DbBackend::Sqlite, AtEnd::new(&self.statements));
-        let transaction = Transaction::new(connection, backend, deadline, steps, at_end);
+        let transaction =
+            Transaction::new(connection, backend, deadline, steps, at_end).seeing(Arc::clone(&self.writing));
         let outcome = AssertUnwindSafe(self.to_its_end(work, &transaction)).catch_unwind().await;
         let outcome = outcome.unwrap_or_else(|_| Err(Error::internal("a change panicked")));
         if outcome.is_ok() {
-            self.changed.lock().unwrap_or_else(PoisonError::into_inner).push(transaction.changed_rows());
+            self.writing.note(party, transaction.into_changed());
         } else if transaction.has_savepoint() {
             let mut connection = self.connection().await;
             if connection.is_trusted() {
@@ -108,13 +114,14 @@ impl Group {
         }
         drop(connection);
         begun?;
-        (self.changed, self.careful, self.spoilt) = (std::sync::Mutex::default(), true, false.into());
+        self.writing.begin_again();
+        (self.careful, self.spoilt) = (true, false.into());
         Ok(())
     }
 
-    /// What was changed by the units of work in it.
-    pub(super) fn changed(self) -> Vec<ChangedRows> {
-        self.changed.into_inner().unwrap_or_else(PoisonError::into_inner)
+    /// It has ended, and was committed or not.
+    pub(super) fn end(&self, is_committed: bool) {
+        self.writing.end(is_committed);
     }
 
     /// Its connection, to commit it or roll it back.

@@ -10,7 +10,8 @@ use super::group::Group;
 use crate::{
     database::{
         deadline::Deadline,
-        executor::unit_of_work::{UnitOfWork, WAIT},
+        executor::unit_of_work::{Scope, UnitOfWork, WAIT},
+        party::Party,
         span::{database_part, not_committed},
     },
     error::{Error, Result},
@@ -34,6 +35,7 @@ trait Work: Send {
 
 /// What waits.
 struct Waiting<T, W> {
+    party: Party,
     deadline: Deadline,
     work: W,
     /// Where the caller waits.
@@ -54,7 +56,7 @@ impl<T: Send + 'static, W: UnitOfWork<T>> Work for Waiting<T, W> {
                 return;
             }
             let span = database_part(&self.parent, "transaction", DbBackend::Sqlite);
-            let outcome = span.around(group.run(self.deadline, &self.work)).await;
+            let outcome = span.around(group.run((&self.party, self.deadline), &self.work)).await;
             let commits = database_part(&span.as_parent(), "commit", DbBackend::Sqlite);
             self.outcome = Some((outcome, span, commits));
         }
@@ -86,13 +88,17 @@ impl<T: Send + 'static, W: UnitOfWork<T>> Work for Waiting<T, W> {
 
 impl QueuedWork {
     pub(super) fn new<T: Send + 'static>(
-        deadline: Deadline,
+        scope: &Scope,
         work: impl UnitOfWork<T>,
         sender: oneshot::Sender<Result<T>>,
     ) -> Self {
+        let (party, deadline) = (scope.party.clone(), scope.deadline);
         let parent = Parent::current();
         let waits = Some(parent.part(WAIT));
-        Self { since: Instant::now(), work: Box::new(Waiting { deadline, work, sender, parent, waits, outcome: None }) }
+        Self {
+            since: Instant::now(),
+            work: Box::new(Waiting { party, deadline, work, sender, parent, waits, outcome: None }),
+        }
     }
 
     /// How long it has been waiting.

@@ -15,7 +15,13 @@ use super::{
     queued_work::QueuedWork,
 };
 use crate::{
-    database::{fault::db_error, party::Party, pool::PooledConnection, row_cache::RowCache, steps::Steps},
+    database::{
+        fault::db_error,
+        party::Party,
+        pool::PooledConnection,
+        read_cache::{ReadCache, Writing},
+        steps::Steps,
+    },
     error::{Error, Result},
     telemetry::database_metrics::DatabaseMetrics,
 };
@@ -51,8 +57,8 @@ pub(super) struct Writer {
     work_is_next: bool,
     /// Taken from the queue, and waiting for a transaction to begin.
     first: Option<(Party, QueuedWork)>,
-    /// Told of the rows that change.
-    rows: Arc<RowCache>,
+    /// Told of what changes.
+    cache: Arc<ReadCache>,
     metrics: DatabaseMetrics,
 }
 
@@ -62,10 +68,10 @@ impl Writer {
         steps: Arc<Steps>,
         queue: Arc<WorkQueue>,
         log_emptying: mpsc::Receiver<oneshot::Sender<Result<bool>>>,
-        rows: Arc<RowCache>,
+        cache: Arc<ReadCache>,
         metrics: DatabaseMetrics,
     ) -> Self {
-        Self { maintenance, steps, queue, log_emptying, work_is_next: false, first: None, rows, metrics }
+        Self { maintenance, steps, queue, log_emptying, work_is_next: false, first: None, cache, metrics }
     }
 
     /// Runs until the queue is closed and empty.
@@ -136,8 +142,7 @@ impl Writer {
     /// One transaction: whether there was one, or everybody was refused waiting for it.
     async fn transaction(&mut self) -> Result<bool> {
         let Some(connection) = self.begin().await? else { return Ok(false) };
-        let writing = self.rows.begin();
-        let mut group = Group::new(connection, Arc::clone(&self.steps));
+        let mut group = Group::new(connection, Arc::clone(&self.steps), Writing::begin(&self.cache));
         let began = Instant::now();
         let (mut units, mut tenants) = (Vec::new(), Tenants::default());
         while units.len() < tenants.limit().size
@@ -160,10 +165,7 @@ impl Writer {
         self.metrics.commit.observe(ended.elapsed().as_secs_f64());
         self.metrics.group_size.observe(size as f64);
         // Who is answered reads what was committed.
-        match committed {
-            Ok(()) => writing.committed(group.changed()),
-            Err(_) => drop(writing),
-        }
+        group.end(committed.is_ok());
         for work in units {
             work.answer(committed.clone());
         }
