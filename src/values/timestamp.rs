@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use chrono::{DateTime, SecondsFormat, SubsecRound, Utc};
+use chrono::{DateTime, Datelike, SecondsFormat, SubsecRound, Timelike, Utc};
 use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
@@ -49,8 +49,59 @@ impl ContractValue for Timestamp {
 
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0.to_rfc3339_opts(SecondsFormat::Millis, true))
+        match self.written().as_ref().and_then(|text| str::from_utf8(text).ok()) {
+            Some(text) => serializer.serialize_str(text),
+            None => serializer.serialize_str(&self.0.to_rfc3339_opts(SecondsFormat::Millis, true)),
+        }
     }
 }
 
+impl Timestamp {
+    /// The text, of a year with four digits. A page of a list has dozens: what writes any format took a third of its time.
+    fn written(self) -> Option<[u8; 24]> {
+        let (date, time) = (self.0.date_naive(), self.0.time());
+        let year = u32::try_from(date.year()).ok().filter(|year| *year < 10_000)?;
+        let ([y1, y2, y3, y4], [o1, o2], [d1, d2]) = (digits(year), digits(date.month()), digits(date.day()));
+        let ([h1, h2], [m1, m2], [s1, s2]) = (digits(time.hour()), digits(time.minute()), digits(time.second()));
+        let [f1, f2, f3] = digits(time.nanosecond() / 1_000_000);
+        Some([
+            y1, y2, y3, y4, b'-', o1, o2, b'-', d1, d2, b'T', h1, h2, b':', m1, m2, b':', s1, s2, b'.', f1, f2, f3,
+            b'Z',
+        ])
+    }
+}
+
+/// The last `N` decimal digits of a number.
+fn digits<const N: usize>(mut number: u32) -> [u8; N] {
+    let mut digits = [b'0'; N];
+    for digit in digits.iter_mut().rev() {
+        *digit += (number % 10) as u8;
+        number /= 10;
+    }
+    digits
+}
+
 contract_type!(Timestamp);
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_timestamp_is_written_in_rfc_3339(millis in -99_999_999_999_999_i64..999_999_999_999_999) {
+            let instant = DateTime::from_timestamp_millis(millis).unwrap_or_default();
+            let text = serde_json::to_value(Timestamp(instant)).unwrap_or_default();
+            prop_assert_eq!(text, Value::from(instant.to_rfc3339_opts(SecondsFormat::Millis, true)));
+        }
+    }
+
+    #[test]
+    fn a_leap_second_is_written_as_it_was() {
+        let instant = DateTime::parse_from_rfc3339("2016-12-31T23:59:60.5Z").unwrap_or_default().to_utc();
+        let text = serde_json::to_value(Timestamp(instant)).unwrap_or_default();
+        assert_eq!(text, Value::from(instant.to_rfc3339_opts(SecondsFormat::Millis, true)));
+    }
+}
