@@ -57,6 +57,7 @@ use poem::{
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode},
 };
 use poem_openapi::{ApiExtractor, ExtractParamOptions};
+use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
 
 pub use contract::Contract;
@@ -179,6 +180,13 @@ impl Service {
             }
         }
         panic!("the removal does not come to an end");
+    }
+
+    /// What is in memory of the database is read anew, because somebody else has written.
+    pub async fn forget_what_is_kept(&self) {
+        // SQLite writes nothing where a row stays as it is.
+        let writes = "UPDATE outbox_head SET position = position + 1; UPDATE outbox_head SET position = position - 1";
+        self.database.connect().await.execute_unprepared(writes).await.unwrap();
     }
 
     /// Lets time pass, and the clock with it; where it is negative, sets the clock back.

@@ -143,6 +143,7 @@ pub async fn operations_of(service: &Service, watch: &Watch, with_lists: bool) -
     let ids = create_resources(service).await;
     for operation in operations(service) {
         let name = operation.definition["operationId"].as_str().unwrap();
+        service.forget_what_is_kept().await;
         watch.begin(name);
         let call = match operation.method == Method::PATCH {
             true => service.patch(&path(&operation, &ids), changing_body(service, &operation, &ids)),
