@@ -23,7 +23,7 @@ use crate::{
     values::Tenant,
 };
 
-/// About how many rows that is.
+/// About how many rows there are in [`CAPACITY`].
 const ROWS: usize = 16_384;
 
 /// Rows that were read by their ids, and pages of lists.

@@ -13,6 +13,8 @@ pub(in crate::database) struct Changed {
     pub(super) rows: Vec<RowKey>,
     /// Those that are as they were written here.
     pub(super) written_whole: Vec<(RowKey, Kept)>,
+    /// The tables that these are of.
+    pub(super) whole_in: HashSet<&'static str>,
     /// Those of whom any row may be hidden or changed.
     pub(super) tenants: Vec<Tenant>,
     /// The tables that were written to.
@@ -38,6 +40,7 @@ impl Changed {
 
     /// The tenant's row with this id is as it is here, once all is committed.
     pub(in crate::database) fn say_whole<E: Listed>(&mut self, tenant: &Tenant, id: Uuid, row: &E::Model) {
+        self.whole_in.insert(E::default().table_name());
         self.written_whole.push(((tenant.clone(), id), Kept::row::<E>(row)));
     }
 

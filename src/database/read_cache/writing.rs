@@ -67,6 +67,7 @@ impl Writing {
         state.writing = false;
         let now = self.cache.file.wal_header();
         let before = state.as_of.take();
+        state.tables.extend(changed.iter().flat_map(|(_, changed)| &changed.whole_in));
         let is_own = before.zip(now).is_some_and(|(before, now)| now == before || now.follows(&before));
         if is_committed && is_own && !changed.iter().any(|(_, changed)| changed.is_unknown(&state.tables)) {
             state.as_of = now;
