@@ -13,6 +13,8 @@ use crm::{
     audit::chain,
     database::{counts::fold, horizon},
     events::outbox,
+    privacy,
+    values::Tenant,
 };
 
 use crate::harness::{
@@ -196,6 +198,22 @@ async fn a_change_keeps_its_row_as_it_is_then_and_forgets_no_other() {
     }
     assert_eq!(hits(&service, "row") - before, if on_postgres() { 0 } else { 3 });
     assert_eq!(service.read(&changed).await, after);
+}
+
+#[tokio::test]
+async fn what_was_written_and_never_read_is_gone_with_its_tenant() {
+    let service = Service::start().await;
+    let tenant = Tenant::parse("acme").unwrap();
+    let mut paths = Vec::new();
+    for number in 0..3 {
+        let made = service.post("/customers", json!({ "name": format!("N{number}") })).tenant(tenant.as_str());
+        let made = made.send().await.expect(201);
+        paths.push(format!("/customers/{}", made.body["customerId"].as_str().unwrap()));
+    }
+    privacy::tenant::erase(&service.app, &tenant, &|_| {}).await.unwrap();
+    for path in paths {
+        service.get(&path).tenant(tenant.as_str()).send().await.expect(404);
+    }
 }
 
 #[tokio::test]
