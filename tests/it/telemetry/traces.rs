@@ -97,6 +97,7 @@ async fn a_write_has_parts_for_its_token_its_turn_and_its_transaction() {
     }
     assert_within(only(&spans, "create crm.events"), transaction);
 
+    service.forget_what_is_kept().await;
     let reply = service.get(&format!("/customers/{customer}")).send().await.expect(200);
     let (server, spans) = trace_of(&collector, "GET /customers/{customer_id}").await;
     assert_eq!(reply.header("traceparent"), format!("00-{}-{}-01", server.trace, server.id));
