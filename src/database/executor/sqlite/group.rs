@@ -42,7 +42,7 @@ pub(super) struct Group {
     connection: Arc<Mutex<PooledConnection>>,
     statements: Arc<Statements>,
     steps: Arc<Steps>,
-    /// What was changed by those that are kept.
+    /// What is in memory, and what of it those changed that are kept.
     writing: Arc<Writing>,
     /// Whether each unit is in a savepoint from its beginning.
     careful: bool,
