@@ -57,7 +57,7 @@ impl Serialize for Timestamp {
 }
 
 impl Timestamp {
-    /// The text, of a year with four digits. A page of a list has dozens: what writes any format took a third of its time.
+    /// The text, of a year with four digits. A page of a list has dozens, and what can write any format is slow at it.
     fn written(self) -> Option<[u8; 24]> {
         let (date, time) = (self.0.date_naive(), self.0.time());
         let year = u32::try_from(date.year()).ok().filter(|year| *year < 10_000)?;
