@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use chrono::{DateTime, Datelike, SecondsFormat, SubsecRound, Timelike, Utc};
+use chrono::{DateTime, Datelike, SecondsFormat, Timelike, Utc};
 use poem_openapi::registry::{MetaSchema, MetaSchemaRef};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
@@ -17,10 +17,11 @@ const MAX_LENGTH: usize = 64;
 pub struct Timestamp(pub DateTime<Utc>);
 
 impl Timestamp {
-    /// Truncates to milliseconds, so that stored, compared and returned values are equal.
+    /// Truncates to milliseconds, so that stored, compared and returned values are equal. Neither database has leap
+    /// seconds: as in POSIX time, one is the first second of the next day.
     #[must_use]
     pub fn new(instant: DateTime<Utc>) -> Self {
-        Self(instant.trunc_subsecs(3))
+        Self(DateTime::from_timestamp_millis(instant.timestamp_millis()).unwrap_or(instant))
     }
 }
 
@@ -57,13 +58,14 @@ impl Serialize for Timestamp {
 }
 
 impl Timestamp {
-    /// The text, of a year with four digits. A page of a list has dozens, and what can write any format is slow at it.
+    /// The text, of a year with four digits and no leap second. A page of a list has dozens, and what can write any format is slow at it.
     fn written(self) -> Option<[u8; 24]> {
         let (date, time) = (self.0.date_naive(), self.0.time());
         let year = u32::try_from(date.year()).ok().filter(|year| *year < 10_000)?;
+        let millis = Some(time.nanosecond() / 1_000_000).filter(|millis| *millis < 1_000)?;
         let ([y1, y2, y3, y4], [o1, o2], [d1, d2]) = (digits(year), digits(date.month()), digits(date.day()));
         let ([h1, h2], [m1, m2], [s1, s2]) = (digits(time.hour()), digits(time.minute()), digits(time.second()));
-        let [f1, f2, f3] = digits(time.nanosecond() / 1_000_000);
+        let [f1, f2, f3] = digits(millis);
         Some([
             y1, y2, y3, y4, b'-', o1, o2, b'-', d1, d2, b'T', h1, h2, b':', m1, m2, b':', s1, s2, b'.', f1, f2, f3,
             b'Z',
@@ -99,9 +101,16 @@ mod tests {
     }
 
     #[test]
-    fn a_leap_second_is_written_as_it_was() {
+    fn a_leap_second_is_the_first_of_the_next_day() {
+        let read = Timestamp::from_value(Value::from("2016-12-31T23:59:60.5Z"));
+        let text = read.map(|instant| serde_json::to_value(instant).unwrap_or_default());
+        assert_eq!(text, Ok(Value::from("2017-01-01T00:00:00.500Z")));
+    }
+
+    #[test]
+    fn a_leap_second_that_was_not_read_is_written_as_it_is() {
         let instant = DateTime::parse_from_rfc3339("2016-12-31T23:59:60.5Z").unwrap_or_default().to_utc();
         let text = serde_json::to_value(Timestamp(instant)).unwrap_or_default();
-        assert_eq!(text, Value::from(instant.to_rfc3339_opts(SecondsFormat::Millis, true)));
+        assert_eq!(text, Value::from("2016-12-31T23:59:60.500Z"));
     }
 }
