@@ -1,6 +1,6 @@
 //! Audit entries before they are written.
 
-use sea_orm::{EntityTrait, IntoActiveModel, QueryTrait};
+use sea_orm::IntoActiveModel;
 use uuid::Uuid;
 
 use super::{
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     auth::Actor,
-    database::Transaction,
+    database::{Rows, Transaction},
     error::{Error, Result},
     resource::{Kind, Resource},
     values::IdSource,
@@ -114,10 +114,10 @@ impl AuditEntry {
 pub fn write(transaction: &Transaction, entries: &[AuditEntry]) {
     for entries in entries.chunks(ROWS) {
         let rows = entries.iter().map(|AuditEntry { row, .. }| row.clone().into_active_model());
-        transaction.insert_at_end(logs::Entity::insert_many(rows).into_query());
+        transaction.insert_at_end(Rows::of(rows));
         let places = entries.iter().map(|AuditEntry { row, .. }| {
             queue::Model { tenant_id: row.tenant_id.clone(), audit_log_id: row.audit_log_id }.into_active_model()
         });
-        transaction.insert_at_end(queue::Entity::insert_many(places).into_query());
+        transaction.insert_at_end(Rows::of(places));
     }
 }

@@ -2,7 +2,7 @@
 //! of the change.
 
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryTrait, Set,
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, Set,
     sea_query::{Expr, ExprTrait, OnConflict, Query},
 };
 
@@ -12,7 +12,7 @@ use super::{
     open::Change,
 };
 use crate::{
-    database::{Database, horizon::Due, tenancy::Tenanted},
+    database::{Database, Rows, horizon::Due, tenancy::Tenanted},
     error::{Error, Result},
     resource::Action,
     values::IdempotencyKey,
@@ -47,7 +47,7 @@ fn claim_request(change: &Change<'_>, key: &IdempotencyKey, action: Action) {
         action: Set(Some(action.name().to_owned())),
         committed_at: Set(Some(change.now.0)),
     };
-    change.db().insert_at_end(idempotent::Entity::insert(claim).into_query());
+    change.db().insert_at_end(Rows::of([claim]));
 }
 
 /// An id counts within its sender and its tenant. What it said before, it must say again.

@@ -122,14 +122,10 @@ impl<'t> Change<'t> {
     /// # Errors
     /// A database error.
     pub async fn lock<E: Resource>(&self, id: Uuid, lock: LockType) -> Result<Option<E::Model>> {
-        // Nobody else writes while it is in memory.
-        if let Some(row) = self.db().kept::<E>(self.tenant(), id) {
-            return Ok(Some(row));
-        }
         let row = E::one(self.tenant(), id);
         // A change that waited for the lock sees what is in the row itself, but not what else was committed meanwhile.
         let row = row.apply_if(E::DELETED_AT, |row, deleted_at| row.filter(deleted_at.is_null()));
-        Ok(row.lock(lock).all(self.db()).await?.pop())
+        Ok(self.db().lock((self.tenant(), id), row, lock).await?)
     }
 
     /// The row of the changed resource, locked for update, in a version that the caller expects.

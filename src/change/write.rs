@@ -5,7 +5,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, Iterable, ModelTrait, QueryFilter,
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, IdenStatic, IntoActiveModel, Iterable, ModelTrait, QueryFilter,
     QueryTrait, Value,
 };
 
@@ -13,7 +13,7 @@ use super::open::Change;
 use crate::{
     audit::{AuditEntry, AuditedAction, reading::reading},
     auth::Actor,
-    database::{search::document, tenancy::Tenanted},
+    database::{RowUpdate, Rows, search::document, tenancy::Tenanted},
     error::Result,
     events::event::NewEvent,
     resource::{Action, Published, deletion},
@@ -35,7 +35,7 @@ impl Change<'_> {
         put_sort_key::<E>(&mut row)?;
         self.db().insert_at_end(document::insertion(self.tenant(), (E::KIND.name, E::id(&row)), E::text(&row)));
         self.changes_rows::<E>([&row]);
-        self.db().insert_at_end(E::insert(row.clone().into_active_model()).into_query());
+        self.db().insert_at_end(Rows::of([row.clone().into_active_model()]));
         self.keeps::<E>(&row);
         self.record::<E>(AuditedAction::created::<E>(&row), &row, &actions, 0)?;
         Ok(row)
@@ -107,7 +107,7 @@ impl Change<'_> {
             request_id,
             trace_id,
         };
-        self.db().insert_at_end(deletion::Entity::insert(deletion.into_active_model()).into_query());
+        self.db().insert_at_end(Rows::of([deletion.into_active_model()]));
         self.marked = true;
         Ok(())
     }
@@ -146,8 +146,8 @@ impl Change<'_> {
         let is_revised =
             is_other_text && new > old && document::revise(self.db(), self.tenant(), resource, texts, new).await?;
         self.changes_rows::<E>([before, row]);
-        let update = E::update_of(self.tenant()).set(changed).filter(E::ID.eq(E::id(row)));
-        self.db().change(update.build(self.db().get_database_backend()), Some(1)).await?;
+        let which = vec![(E::TENANT.as_str(), self.tenant().as_str().into()), (E::ID.as_str(), E::id(row).into())];
+        self.db().update(RowUpdate::of(&changed, which), Some(1)).await?;
         if is_other_text && !is_revised {
             document::insert_where_none_is(self.db(), self.tenant(), resource, E::text(row)).await?;
         }

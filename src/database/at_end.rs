@@ -1,16 +1,13 @@
 //! What a unit of work leaves to its end: what nothing in it reads. All of it takes one turn with the database.
 
-use std::{
-    fmt::Write as _,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use sea_orm::{
-    DbBackend, DbErr, ExecResult, Statement, Value, Values,
-    sea_query::{InsertStatement, PostgresQueryBuilder, SqlWriterValues},
-};
+use sea_orm::{DbBackend, DbErr, ExecResult, Statement, Value, Values};
 
-use super::statements::Statements;
+use super::{
+    rows::{RowUpdate, Rows, Text},
+    statements::Statements,
+};
 
 /// The most insertions that are one statement: PostgreSQL limits its parameters.
 const TOGETHER: usize = 8;
@@ -27,10 +24,23 @@ pub(super) struct AtEnd {
 
 /// What was left at once.
 pub(super) enum Piece {
-    Insertion(Box<InsertStatement>),
+    Insertion(Rows),
+    /// An update that changes one row. In a group of PostgreSQL alone.
+    Update(RowUpdate),
     /// A statement that changes so many rows, if that is known. SQLite's alone: the parts of a statement of PostgreSQL do not see what
     /// the others change.
     Change(Statement, Option<u64>),
+}
+
+impl Piece {
+    /// The statement for it alone.
+    pub(super) fn statement(&self, backend: DbBackend) -> Statement {
+        match self {
+            Self::Insertion(rows) => rows.statement(backend),
+            Self::Update(update) => update.statement(backend),
+            Self::Change(statement, _) => statement.clone(),
+        }
+    }
 }
 
 impl AtEnd {
@@ -40,10 +50,7 @@ impl AtEnd {
     }
 
     pub(super) fn push(&self, backend: DbBackend, piece: Piece) {
-        self.statements.tell_of(|| match &piece {
-            Piece::Insertion(insertion) => backend.build(&**insertion),
-            Piece::Change(statement, _) => statement.clone(),
-        });
+        self.statements.tell_of(|| piece.statement(backend));
         self.pieces().push(piece);
     }
 
@@ -71,7 +78,8 @@ pub(super) fn together(pieces: Vec<Piece>) -> Vec<Statement> {
     let (mut insertions, mut statements) = (Vec::new(), Vec::new());
     for piece in pieces {
         match piece {
-            Piece::Insertion(insertion) => insertions.push(*insertion),
+            Piece::Insertion(rows) => insertions.push(rows),
+            Piece::Update(update) => statements.push(update.statement(DbBackend::Postgres)),
             Piece::Change(statement, _) => statements.push(statement),
         }
     }
@@ -80,20 +88,19 @@ pub(super) fn together(pieces: Vec<Piece>) -> Vec<Statement> {
 }
 
 /// One insertion, of which the others are parts.
-fn parts_of_one(insertions: &[InsertStatement]) -> Statement {
-    let mut sql = SqlWriterValues::new("$", true);
+fn parts_of_one(insertions: &[Rows]) -> Statement {
+    let mut text = Text::new(DbBackend::Postgres);
     let last = insertions.len().saturating_sub(1);
-    for (index, insertion) in insertions.iter().enumerate() {
-        let _in_memory = match index {
-            0 if last == 0 => Ok(()),
-            0 => write!(sql, "WITH part_0 AS ("),
-            index if index == last => write!(sql, ") "),
-            index => write!(sql, "), part_{index} AS ("),
-        };
-        insertion.build_collect_any_into(&PostgresQueryBuilder, &mut sql);
+    for (index, rows) in insertions.iter().enumerate() {
+        match index {
+            0 if last == 0 => {}
+            0 => text.push("WITH part_0 AS ("),
+            index if index == last => text.push(") "),
+            index => text.push(&format!("), part_{index} AS (")),
+        }
+        rows.write(&mut text);
     }
-    let (sql, values) = sql.into_parts();
-    Statement { sql, values: Some(values), db_backend: DbBackend::Postgres }
+    text.statement()
 }
 
 /// Statements of SQLite that take one turn with its thread.
@@ -110,7 +117,8 @@ impl Turn {
     pub(super) fn add_left(&mut self, pieces: Vec<Piece>) {
         for piece in pieces {
             match piece {
-                Piece::Insertion(insertion) => self.add(DbBackend::Sqlite.build(&*insertion), None),
+                Piece::Insertion(rows) => self.add(rows.statement(DbBackend::Sqlite), None),
+                Piece::Update(update) => self.add(update.statement(DbBackend::Sqlite), Some(1)),
                 Piece::Change(statement, rows) => self.add(statement, rows),
             }
         }

@@ -17,6 +17,7 @@ use sea_orm::{
 use tokio::{sync::watch, time::Instant};
 
 use super::{
+    arrays::ArrayStatement,
     deadline::{answer_by, timed_out},
     fault::{Fault, db_error, driver_error},
     file::OpenConnection,
@@ -135,6 +136,17 @@ impl Connection {
         self.answered(Sql::Statement(statement), until).await.map_err(db_error)
     }
 
+    /// Runs a statement of PostgreSQL that writes arrays, and returns how many rows it updated. Of what it writes was told before.
+    pub(super) async fn write_arrays(&mut self, statement: ArrayStatement, until: Instant) -> Result<i64, DbErr> {
+        let (discarded, named) = (self.discarded(), self.named_statements);
+        let answer = match self.distrust() {
+            Ok(raw) => answer_by(until, raw.write_arrays(statement, named)),
+            Err(error) => return Err(db_error(error)),
+        };
+        let outcome = unless_discarded(discarded, answer).await;
+        self.judge(outcome).map_err(db_error)
+    }
+
     /// Runs statements of SQLite until one fails, and notes what came of each. Of these was told before.
     pub(super) async fn execute_each(
         &mut self,
@@ -210,6 +222,15 @@ impl Connection {
             self.execute_text(sql, until).await?;
         }
         self.fail(failure)
+    }
+
+    /// Counts one more step: how it is to fail once it is done. One that is not to be done fails here.
+    pub(super) fn take_step(&mut self, steps: &Steps) -> Result<Option<Failure>, DbErr> {
+        let failure = steps.take();
+        if failure == Some(Failure::NotDone) {
+            self.fail(failure)?;
+        }
+        Ok(failure)
     }
 
     /// Makes a step fail.

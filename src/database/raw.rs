@@ -7,6 +7,8 @@ use sea_orm::{
 };
 use sea_query_sqlx::SqlxValues;
 
+use super::arrays::ArrayStatement;
+
 /// A connection of a driver.
 pub(super) enum Raw {
     Sqlite(SqliteConnection),
@@ -51,6 +53,13 @@ impl Raw {
             }
             (Self::Closed, _) => return Err(untrusted()),
         })
+    }
+
+    /// Runs a statement of PostgreSQL that writes arrays, and returns how many rows it updated; `named` as for [`Self::execute`].
+    pub(super) async fn write_arrays(&mut self, statement: ArrayStatement, named: bool) -> Result<i64, sqlx::Error> {
+        let Self::Postgres(connection) = self else { return Err(untrusted()) };
+        let (sql, arguments) = statement.into_parts().map_err(sqlx::Error::Encode)?;
+        sqlx::query_scalar_with(sqlx::AssertSqlSafe(sql), arguments).persistent(named).fetch_one(connection).await
     }
 
     /// Runs statements of SQLite until one fails, and notes what came of each.

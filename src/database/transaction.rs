@@ -1,13 +1,18 @@
 //! The transaction that a unit of work runs in.
 
-use std::sync::{
-    Arc, PoisonError,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    any::TypeId,
+    sync::{
+        Arc, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use sea_orm::{
-    ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, Statement, prelude::async_trait::async_trait,
-    sea_query::InsertStatement,
+    ConnectionTrait, DbBackend, DbErr, ExecResult, FromQueryResult, QueryResult, QuerySelect, QueryTrait, Select,
+    Statement,
+    prelude::async_trait::async_trait,
+    sea_query::{LockBehavior, LockType},
 };
 use tokio::sync::{Mutex, MutexGuard};
 use uuid::Uuid;
@@ -19,6 +24,8 @@ use super::{
     list::known::{Known, ListSource},
     pool::PooledConnection,
     read_cache::{Changed, ReadCache, Writing},
+    rows::{RowUpdate, Rows},
+    seat::{RowKey, Seat},
     steps::{Failure, Steps},
     tenancy::Listed,
 };
@@ -27,7 +34,7 @@ use crate::values::Tenant;
 /// An open transaction for one unit of work: statements run in it until the deadline. Only the write executor
 /// ([`super::executor`]) begins and ends it.
 pub struct Transaction {
-    pub(super) connection: Arc<Mutex<PooledConnection>>,
+    place: Place,
     pub(super) backend: DbBackend,
     pub(super) deadline: Deadline,
     pub(super) steps: Arc<Steps>,
@@ -39,6 +46,13 @@ pub struct Transaction {
     savepoint: AtomicBool,
     /// Whether anything was run that writes, on SQLite.
     written: AtomicBool,
+}
+
+/// Where its statements run.
+enum Place {
+    Connection(Arc<Mutex<PooledConnection>>),
+    /// Nowhere by themselves: it has a place in a group of PostgreSQL.
+    Group(Arc<Seat>),
 }
 
 /// Begins what can be taken back by itself, keeps it, and takes it back.
@@ -54,8 +68,17 @@ impl Transaction {
         steps: Arc<Steps>,
         at_end: AtEnd,
     ) -> Self {
+        Self::at(Place::Connection(connection), backend, deadline, steps, at_end)
+    }
+
+    /// That of a unit of work in a group of PostgreSQL.
+    pub(super) fn in_group(seat: Arc<Seat>, deadline: Deadline, at_end: AtEnd) -> Self {
+        Self::at(Place::Group(seat), DbBackend::Postgres, deadline, Arc::default(), at_end)
+    }
+
+    fn at(place: Place, backend: DbBackend, deadline: Deadline, steps: Arc<Steps>, at_end: AtEnd) -> Self {
         let (changed, writing, savepoint, written) = Default::default();
-        Self { connection, backend, deadline, steps, at_end, changed, writing, savepoint, written }
+        Self { place, backend, deadline, steps, at_end, changed, writing, savepoint, written }
     }
 
     /// The same, where it sees what is in memory.
@@ -63,9 +86,26 @@ impl Transaction {
         Self { writing: Some(writing), ..self }
     }
 
-    /// The tenant's row of `E` with this id, if it is in memory; else it has to be read.
-    pub fn kept<E: Listed>(&self, tenant: &Tenant, id: Uuid) -> Option<E::Model> {
-        self.writing.as_ref()?.row::<E>(tenant, id, &self.changed())
+    /// The tenant's row of `E` with this id, which `select` finds, locked until the transaction ends.
+    ///
+    /// # Errors
+    /// A database error.
+    pub async fn lock<E: Listed>(
+        &self,
+        (tenant, id): (&Tenant, Uuid),
+        select: Select<E>,
+        lock: LockType,
+    ) -> Result<Option<E::Model>, DbErr> {
+        // On SQLite nobody else writes while it is in memory.
+        if let Some(row) = self.writing.as_ref().and_then(|writing| writing.row::<E>(tenant, id, &self.changed())) {
+            return Ok(Some(row));
+        }
+        let Place::Group(seat) = &self.place else { return Ok(select.lock(lock).all(self).await?.pop()) };
+        // A group waits for nobody's lock.
+        let select = select.lock_with_behavior(lock, LockBehavior::SkipLocked).build(self.backend);
+        let key = RowKey { entity: TypeId::of::<E>(), tenant: tenant.clone(), id };
+        let row = seat.lock(key, lock, select).await?;
+        E::Model::from_query_result(&row, "").map(Some)
     }
 
     /// The row is as it is here, once the transaction is committed: it is kept in memory.
@@ -102,9 +142,21 @@ impl Transaction {
 
     /// Inserts rows once the unit of work has returned, together with all that is left to its end. Nothing in the unit of work sees
     /// these rows, unless after [`Self::insert_now`].
-    pub fn insert_at_end(&self, rows: InsertStatement) {
+    pub fn insert_at_end(&self, rows: Rows) {
         self.changed().inserts();
-        self.at_end.push(self.backend, Piece::Insertion(Box::new(rows)));
+        self.at_end.push(self.backend, Piece::Insertion(rows));
+    }
+
+    /// Updates a row, like [`Self::change`]. In a group the unit of work runs by itself unless one row is updated.
+    ///
+    /// # Errors
+    /// As for [`Self::change`].
+    pub async fn update(&self, update: RowUpdate, rows: Option<u64>) -> Result<Option<u64>, DbErr> {
+        if let Place::Group(_) = self.place {
+            self.at_end.push(self.backend, Piece::Update(update));
+            return Ok(Some(1));
+        }
+        self.change(update.statement(self.backend), rows).await
     }
 
     /// Runs a statement that changes so many rows, if that is said: on SQLite, once the unit of work has returned, or before it reads
@@ -209,7 +261,8 @@ impl Transaction {
 
     /// Ends a snapshot, so that its connection can be used again. One on which this fails is closed.
     pub(super) async fn end(self) {
-        let mut connection = self.connection.lock().await;
+        let Place::Connection(connection) = self.place else { return };
+        let mut connection = connection.lock().await;
         if connection.is_trusted() {
             let _closed = connection.rollback(self.deadline.for_answer()).await;
         }
@@ -217,20 +270,17 @@ impl Transaction {
 
     /// The connection, unless it is too late for a statement.
     async fn in_time(&self) -> Result<MutexGuard<'_, PooledConnection>, DbErr> {
-        match self.deadline.has_passed() {
-            true => Err(db_error(timed_out())),
-            false => Ok(self.connection.lock().await),
+        match &self.place {
+            Place::Group(seat) => Err(seat.leave()),
+            Place::Connection(_) if self.deadline.has_passed() => Err(db_error(timed_out())),
+            Place::Connection(connection) => Ok(connection.lock().await),
         }
     }
 
     /// The connection for one more step, and how that is to fail once it is done.
     async fn step(&self) -> Result<(MutexGuard<'_, PooledConnection>, Option<Failure>), DbErr> {
         let mut connection = self.in_time().await?;
-        let failure = self.steps.take();
-        match failure {
-            Some(Failure::NotDone) => connection.fail(failure)?,
-            Some(Failure::AnswerLost) | None => {}
-        }
+        let failure = connection.take_step(&self.steps)?;
         Ok((connection, failure))
     }
 }

@@ -13,8 +13,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use chrono::TimeDelta;
 use sea_orm::{
     ActiveValue::{NotSet, Set},
-    ConnectionTrait, DbBackend, EntityTrait, QueryResult, QueryTrait, Statement,
-    sea_query::InsertStatement,
+    ConnectionTrait, DbBackend, QueryResult, Statement,
 };
 
 use super::{
@@ -24,7 +23,7 @@ use super::{
     signal::{EventSignal, FeedUpdate},
 };
 use crate::{
-    database::{Database, Transaction, horizon::Due},
+    database::{Database, Rows, Transaction, horizon::Due},
     error::{Error, Result},
     telemetry::spans,
 };
@@ -45,13 +44,13 @@ const TENANTS: usize = 50;
 /// Inserts events at the end of the transaction.
 pub fn write(transaction: &Transaction, events: Vec<NewEvent>) {
     events.iter().for_each(|event| spans::event(&event.event_type, event.id));
-    insertions(events).into_iter().for_each(|insertion| transaction.insert_at_end(insertion));
+    insertions(events).into_iter().for_each(|rows| transaction.insert_at_end(rows));
 }
 
-/// The statements that insert events.
+/// The rows of events, as many together as are inserted at once.
 #[expect(clippy::disallowed_methods, reason = "events are written by these and by nothing else")]
 #[must_use]
-pub fn insertions(events: Vec<NewEvent>) -> Vec<InsertStatement> {
+pub fn insertions(events: Vec<NewEvent>) -> Vec<Rows> {
     let rows: Vec<_> = events
         .into_iter()
         .map(|event| entity::ActiveModel {
@@ -67,7 +66,7 @@ pub fn insertions(events: Vec<NewEvent>) -> Vec<InsertStatement> {
             data: Set(event.data),
         })
         .collect();
-    rows.chunks(ROWS).map(|rows| entity::Entity::insert_many(rows.to_vec()).into_query()).collect()
+    rows.chunks(ROWS).map(|rows| Rows::of(rows.to_vec())).collect()
 }
 
 /// Assigns positions to the committed events that have none, and returns their number.

@@ -3,18 +3,16 @@
 use std::cmp::Reverse;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sea_orm::{
-    ConnectionTrait, EntityTrait, FromQueryResult, IntoActiveModel, QueryTrait, Statement, Value, sea_query::OnConflict,
-};
+use sea_orm::{ConnectionTrait, FromQueryResult, IntoActiveModel, Statement, Value};
 use uuid::Uuid;
 
 use super::{
-    entity::{Entity, Model},
+    entity::Model,
     kind::{TYPES, TimelineType, bits},
 };
 use crate::{
     database::{
-        Transaction,
+        Rows, Transaction,
         list::{BOUND, Position},
     },
     error::{Error, Result},
@@ -28,9 +26,8 @@ const ROWS: usize = 500;
 #[expect(clippy::disallowed_methods, reason = "items are written here and nowhere else")]
 pub(crate) fn write(transaction: &Transaction, items: &[Model]) {
     for items in items.chunks(ROWS) {
-        let rows = items.iter().map(|item| item.clone().into_active_model());
-        let kept = OnConflict::new().do_nothing().to_owned();
-        transaction.insert_at_end(Entity::insert_many(rows).on_conflict(kept).into_query());
+        let rows = Rows::of(items.iter().map(|item| item.clone().into_active_model()));
+        transaction.insert_at_end(rows.if_absent());
     }
 }
 

@@ -20,7 +20,7 @@ use crate::{
 pub(in crate::database) enum Executor {
     /// One writer, which commits what waits together.
     Sqlite(SqliteExecutor),
-    /// A transaction for each unit of work, on one of several connections.
+    /// Several connections, each of which commits what waits together, or a unit of work that needs a transaction of its own.
     Postgres(Arc<PostgresExecutor>),
 }
 
@@ -40,7 +40,7 @@ impl Executor {
                 let executor = Arc::clone(executor);
                 // A task of its own: a client that hangs up leaves all of it or nothing, and blocks nobody.
                 tokio::spawn(Parent::current().around(async move {
-                    let outcome = executor.transact(&scope, work).await;
+                    let outcome = executor.transact(scope, work).await;
                     // Where nobody waits any more, the change stands all the same.
                     let _gone = sender.send(outcome);
                 }));

@@ -2,15 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use sea_orm::{
-    ConnectionTrait, DbBackend, DbErr, Statement, Value,
-    sea_query::{Expr, InsertStatement, Query},
-};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement, Value};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::{
-    database::Transaction,
+    database::{RowUpdate, Rows, Transaction},
     values::{Tenant, grams::grams, normal_form::normal_form},
 };
 
@@ -72,14 +69,12 @@ fn joined<'g>(grams: impl IntoIterator<Item = &'g String>) -> String {
 
 /// The insertion of the document of a resource that has none. For a new resource it comes before that of the row: a row without is
 /// queued.
-pub fn insertion(tenant: &Tenant, resource: (&str, Uuid), text: &str) -> InsertStatement {
+pub fn insertion(tenant: &Tenant, resource: (&str, Uuid), text: &str) -> Rows {
     let Document { tag, sample, text, grams } = Document::of(tenant, resource, text);
-    let values: [Expr; 6] =
+    let values: [Value; 6] =
         [tenant.as_str().into(), resource.1.into(), tag.into(), sample.into(), text.into(), grams.into()];
     let columns = ["tenant_id", "resource_id", "tag", "sample", "text", "grams"];
-    let mut insertion = Query::insert();
-    insertion.into_table("search_documents").columns(columns).values_panic(values);
-    insertion
+    Rows::row("search_documents", columns.into_iter().zip(values))
 }
 
 /// Revises the document of a resource for another text than `before`. It comes before the row gets that text and this version: the
@@ -97,43 +92,35 @@ pub async fn revise(
     version: i64,
 ) -> Result<bool, DbErr> {
     let [before, after] = [before, text].map(|text| Document::of(tenant, resource, text));
-    let its = || -> [Value; 5] {
-        [
+    let its = || -> Vec<(&'static str, Value)> {
+        let values: [Value; 5] = [
             tenant.as_str().into(),
             resource.1.into(),
             before.tag.as_str().into(),
             before.sample.into(),
             before.grams.as_str().into(),
-        ]
+        ];
+        ITS.into_iter().zip(values).collect()
     };
     // PostgreSQL's index follows by itself; SQLite's has nothing to follow where the parts stay.
     if transaction.get_database_backend() == DbBackend::Sqlite && before.grams != after.grams {
         let (old, new) = (before.tokens(), after.tokens());
         for (sql, tokens) in [(UNINDEX, joined(old.difference(&new))), (INDEX, joined(new.difference(&old)))] {
-            change(transaction, sql, std::iter::once(tokens.into()).chain(its())).await?;
+            let values = std::iter::once(tokens.into()).chain(its().into_iter().map(|(_, value)| value));
+            transaction.change(Statement::from_sql_and_values(DbBackend::Sqlite, sql, values), None).await?;
         }
     }
-    let values: [Value; 4] = [after.sample.into(), after.text.into(), after.grams.into(), version.into()];
-    Ok(change(transaction, REVISE, values.into_iter().chain(its())).await? == Some(1))
+    let (sample, text, grams) = (after.sample.into(), after.text.into(), after.grams.into());
+    let set = vec![("sample", sample), ("text", text), ("grams", grams), ("version", version.into())];
+    Ok(transaction.update(RowUpdate::row("search_documents", set, its()), None).await? == Some(1))
 }
 
-/// Which document is to be revised, and what is done with it. Values are bound in the order in which these ask for them.
-const ITS: &str = "tenant_id = ? AND resource_id = ? AND tag = ? AND sample = ? AND grams = ?";
-const REVISE: &str = "UPDATE search_documents SET sample = ?, text = ?, grams = ?, version = ? WHERE ";
-const UNINDEX: &str =
-    "INSERT INTO search_index (search_index, rowid, tokens) SELECT 'delete', document, ? FROM search_documents WHERE ";
-const INDEX: &str = "INSERT INTO search_index (rowid, tokens) SELECT document, ? FROM search_documents WHERE ";
-
-/// Runs a statement about the document that is to be revised.
-async fn change(
-    transaction: &Transaction,
-    sql: &str,
-    values: impl IntoIterator<Item = Value>,
-) -> Result<Option<u64>, DbErr> {
-    let backend = transaction.get_database_backend();
-    let sql = placeholders(backend, &format!("{sql}{ITS}"));
-    transaction.change(Statement::from_sql_and_values(backend, sql, values), None).await
-}
+/// What tells which document is to be revised, in this order.
+const ITS: [&str; 5] = ["tenant_id", "resource_id", "tag", "sample", "grams"];
+const UNINDEX: &str = "INSERT INTO search_index (search_index, rowid, tokens) SELECT 'delete', document, ? \
+    FROM search_documents WHERE tenant_id = ? AND resource_id = ? AND tag = ? AND sample = ? AND grams = ?";
+const INDEX: &str = "INSERT INTO search_index (rowid, tokens) SELECT document, ? \
+    FROM search_documents WHERE tenant_id = ? AND resource_id = ? AND tag = ? AND sample = ? AND grams = ?";
 
 /// The statement with placeholders as the database takes them: PostgreSQL's have numbers.
 fn placeholders(backend: DbBackend, sql: &str) -> String {
@@ -176,7 +163,8 @@ pub async fn insert(
     resource: (&str, Uuid),
     text: &str,
 ) -> Result<(), DbErr> {
-    db.execute(&insertion(tenant, resource, text)).await.map(drop)
+    let insertion = insertion(tenant, resource, text).statement(db.get_database_backend());
+    db.execute_raw(insertion).await.map(drop)
 }
 
 /// Deletes the document of a resource.

@@ -40,7 +40,7 @@ pub fn instant(seconds: i64) -> DateTime<Utc> {
 /// Writes events that have no positions yet.
 pub async fn insert(db: &DatabaseConnection, events: Vec<NewEvent>) {
     for insertion in outbox::insertions(events) {
-        db.execute(&insertion).await.unwrap();
+        db.execute_raw(insertion.statement(db.get_database_backend())).await.unwrap();
     }
 }
 

@@ -1,83 +1,37 @@
-//! PostgreSQL: a transaction for each unit of work, run again where it gave way to another one or lost its connection.
+//! A transaction for a unit of work by itself, run again where it gave way to another one or lost its connection.
 
 use std::{sync::Arc, time::Duration};
 
 use sea_orm::{DbBackend, DbErr, sqlx};
 use tokio::{
-    sync::{Mutex, Semaphore},
-    time::{Instant, sleep, timeout_at},
+    sync::Mutex,
+    time::{sleep, timeout_at},
 };
 
-use super::{
-    resource_locks::ResourceLocks,
-    unit_of_work::{Scope, UnitOfWork, WAIT},
-};
+use super::executor::{PostgresExecutor, Waiting, in_time};
 use crate::{
     database::{
         at_end::AtEnd,
         connect::planning,
         deadline::Deadline,
+        executor::unit_of_work::{Scope, UnitOfWork},
         fault::driver_error,
-        health::Health,
-        pool::{Pool, PooledConnection},
-        span::{database_span, not_committed},
-        standby::Standby,
-        steps::Steps,
+        pool::PooledConnection,
+        span::{database_part, database_span, not_committed},
         transaction::Transaction,
     },
     error::{Error, Result},
-    telemetry::{database_metrics::DatabaseMetrics, span::Span},
+    telemetry::span::Span,
 };
 
 /// How long a first attempt waits for a lock.
-const FIRST_LOCK_TIMEOUT: Duration = Duration::from_millis(200);
+pub(super) const FIRST_LOCK_TIMEOUT: Duration = Duration::from_millis(200);
 /// How long each further one does.
 const FURTHER_LOCK_TIMEOUT: Duration = Duration::from_secs(1);
 /// The pause before work is run again, times the attempts so far.
 const BACKOFF: Duration = Duration::from_millis(5);
 /// The most attempts that are counted for it.
 const MAX_BACKOFF: u32 = 20;
-/// COMMIT. It waits for the disk, whatever somebody set since the start. The server must not cancel it, because it could
-/// have taken effect all the same. In a transaction that failed, COMMIT alone would be a ROLLBACK that succeeds; the settings
-/// are refused.
-const COMMIT: &str = "SELECT set_config('synchronous_commit', 'on', true) \
-                      WHERE current_setting('synchronous_commit') = 'off'; \
-                      SET LOCAL statement_timeout = 0; COMMIT";
-
-/// What commits changes on PostgreSQL.
-pub(in crate::database) struct PostgresExecutor {
-    pool: Pool,
-    resource_locks: ResourceLocks,
-    /// Bounds those who wait for long: a row that somebody else has locked must not use up all connections.
-    lock_waiters: Semaphore,
-    /// Where requests are read that need not be read here.
-    standby: Option<Arc<Standby>>,
-    steps: Arc<Steps>,
-    health: Arc<Health>,
-    metrics: DatabaseMetrics,
-}
-
-/// A change that waits for its transaction to begin, until this is dropped.
-struct Waiting<'m> {
-    metrics: &'m DatabaseMetrics,
-    since: Instant,
-    _span: Span,
-}
-
-impl<'m> Waiting<'m> {
-    fn new(metrics: &'m DatabaseMetrics) -> Self {
-        metrics.writes_waiting.inc();
-        Self { metrics, since: Instant::now(), _span: Span::of_current(WAIT) }
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.metrics.writes_waiting.dec();
-        self.metrics.write_wait.observe(self.since.elapsed().as_secs_f64());
-    }
-}
-
 /// Why an attempt did not succeed. Unless it is final, nothing was committed.
 enum AttemptError {
     /// It is refused, or cannot succeed, or its outcome is unknown.
@@ -89,31 +43,21 @@ enum AttemptError {
 }
 
 impl PostgresExecutor {
-    pub(in crate::database) fn new(
-        (pool, connections): (Pool, usize),
-        standby: Option<Arc<Standby>>,
-        steps: Arc<Steps>,
-        health: Arc<Health>,
-        metrics: DatabaseMetrics,
-    ) -> Self {
-        let lock_waiters = Semaphore::new(connections.div_ceil(4));
-        Self { pool, resource_locks: ResourceLocks::default(), lock_waiters, standby, steps, health, metrics }
-    }
-
     /// Runs work until it is committed or refused, or its time is over.
-    pub(super) async fn transact<T: Send + 'static>(&self, scope: &Scope, work: impl UnitOfWork<T>) -> Result<T> {
-        let Scope { resource, deadline, .. } = *scope;
+    pub(super) async fn alone<T: Send + 'static>(
+        &self,
+        scope: &Scope,
+        work: &impl UnitOfWork<T>,
+        waiting: Waiting,
+    ) -> Result<T> {
+        let deadline = scope.deadline;
         let until = deadline.for_statements();
-        let mut waiting = Some(Waiting::new(&self.metrics));
-        let _lock = match resource {
-            Some(resource) => Some(in_time(timeout_at(until, self.resource_locks.lock(resource)).await)?),
-            None => None,
-        };
+        let mut waiting = Some(waiting);
         let (mut attempts, mut reconnected, mut permit) = (0, false, None);
         loop {
             attempts += 1;
             let lock_timeout = if permit.is_some() { FURTHER_LOCK_TIMEOUT } else { FIRST_LOCK_TIMEOUT };
-            let error = match self.attempt(scope, lock_timeout, &mut waiting, &work).await {
+            let error = match self.attempt(scope, lock_timeout, &mut waiting, work).await {
                 Ok(value) => return Ok(value),
                 Err(error) => error,
             };
@@ -140,7 +84,7 @@ impl PostgresExecutor {
         &self,
         scope: &Scope,
         lock_timeout: Duration,
-        waiting: &mut Option<Waiting<'_>>,
+        waiting: &mut Option<Waiting>,
         work: &impl UnitOfWork<T>,
     ) -> std::result::Result<T, AttemptError> {
         let Scope { party, deadline, .. } = scope;
@@ -163,11 +107,8 @@ impl PostgresExecutor {
 
         let mut connection = connection.lock().await;
         let ended = match outcome {
-            Ok(value) => match span.around(self.commit(&mut connection, scope)).await {
-                Ok(()) => {
-                    self.health.writes_work();
-                    Ok(value)
-                }
+            Ok(value) => match self.commit_alone(&mut connection, scope, &span).await {
+                Ok(()) => Ok(value),
                 // The server answered, with a refusal: nothing is committed.
                 Err(error) if connection.is_trusted() => Err(AttemptError::of(error.into())),
                 Err(error) => Err(AttemptError::Final(Error::outcome_unknown(error))),
@@ -185,25 +126,14 @@ impl PostgresExecutor {
         ended
     }
 
-    async fn commit(&self, connection: &mut PooledConnection, scope: &Scope) -> std::result::Result<(), DbErr> {
-        let (ended, _span) = (Instant::now(), database_span("commit", DbBackend::Postgres));
-        let until = scope.deadline.for_answer();
-        let committed = connection.commit(COMMIT, until, &self.steps).await;
-        self.metrics.commit.observe(ended.elapsed().as_secs_f64());
-        self.metrics.group_size.observe(1.0);
-        let Some(standby) = &self.standby else { return committed };
-        // Also where it is not known whether it was committed.
-        standby.wrote(&scope.party);
-        if committed.is_ok()
-            && let Some(position) = standby.committed(connection, until).await
-        {
-            scope.recency.reach(position);
-        }
-        committed
-    }
-
-    pub(super) async fn close(&self) {
-        self.pool.close().await;
+    async fn commit_alone(
+        &self,
+        connection: &mut PooledConnection,
+        scope: &Scope,
+        span: &Span,
+    ) -> std::result::Result<(), DbErr> {
+        let _span = database_part(&span.as_parent(), "commit", DbBackend::Postgres);
+        self.commit(connection, &[scope], scope.deadline.for_answer()).await
     }
 }
 
@@ -244,7 +174,7 @@ fn no_connection(error: DbErr) -> Error {
 }
 
 /// BEGIN and its time limits: in one message, and local to the transaction, so that they hold through a pooler too.
-fn begin(deadline: Deadline, lock_timeout: Duration) -> String {
+pub(super) fn begin(deadline: Deadline, lock_timeout: Duration) -> String {
     let remaining = deadline.remaining().as_millis().max(1);
     let lock_timeout = lock_timeout.as_millis().min(remaining);
     format!(
@@ -252,8 +182,4 @@ fn begin(deadline: Deadline, lock_timeout: Duration) -> String {
          SET LOCAL idle_in_transaction_session_timeout = {remaining}; {}",
         planning("SET LOCAL")
     )
-}
-
-fn in_time<T>(outcome: std::result::Result<T, tokio::time::error::Elapsed>) -> Result<T> {
-    outcome.map_err(|_| Error::contention("another change took too long"))
 }

@@ -1,0 +1,203 @@
+//! Groups: several units of work, one transaction.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use sea_orm::{DbBackend, DbErr};
+use tokio::time::Instant;
+
+use super::{
+    alone::{FIRST_LOCK_TIMEOUT, begin},
+    executor::PostgresExecutor,
+    member::{Fate, Member},
+};
+use crate::{
+    database::{
+        arrays,
+        at_end::Piece,
+        fair_queue::FairQueue,
+        party::Party,
+        pool::PooledConnection,
+        seat::{RowKey, Wish},
+    },
+    error::Error,
+};
+
+/// The most units of work that wait. Beyond that, the last one of the tenant that has most of them is answered 503.
+const QUEUE_SIZE: usize = 4096;
+/// The most that share a transaction.
+const SIZE: usize = 16;
+/// How many groups there are at once: one writes while another one waits for the disk.
+const GROUPS: usize = 2;
+
+/// What waits for a group.
+pub(super) struct Groups(Mutex<State>);
+
+struct State {
+    waiting: FairQueue<Member>,
+    running: usize,
+}
+
+/// The rows that a group has locked: whether they are only kept from being deleted.
+type Held = HashMap<RowKey, bool>;
+
+impl Default for Groups {
+    fn default() -> Self {
+        Self(Mutex::new(State { waiting: FairQueue::new(QUEUE_SIZE), running: 0 }))
+    }
+}
+
+impl Groups {
+    /// Puts a unit of work into its party's line: whether a group more is to be run, and what has no place.
+    fn push(&self, member: Member) -> (bool, Option<Member>) {
+        let mut state = self.state();
+        let party = member.scope.party.clone();
+        let displaced = state.waiting.push(&party, member);
+        let begins = state.running < GROUPS && !state.waiting.is_empty();
+        state.running += usize::from(begins);
+        (begins, displaced)
+    }
+
+    /// The units of the next group. Where there are none, no group is run any more.
+    fn next(&self) -> Vec<Member> {
+        let mut state = self.state();
+        let members = std::iter::from_fn(|| state.waiting.pop_if(|_| true));
+        let members: Vec<Member> = members.take(SIZE).map(|(_, member)| member).collect();
+        state.running -= usize::from(members.is_empty());
+        members
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl PostgresExecutor {
+    /// Puts a unit of work into a group.
+    pub(super) fn join(self: &Arc<Self>, member: Member) {
+        let (begins, displaced) = self.groups.push(member);
+        if let Some(displaced) = displaced {
+            self.metrics.writers.turned_away.inc();
+            displaced.answer(Fate::Unknown(Error::contention("too many changes are waiting")));
+        }
+        if begins {
+            let executor = Arc::clone(self);
+            tokio::spawn(async move { executor.run_groups().await });
+        }
+    }
+
+    async fn run_groups(&self) {
+        loop {
+            let mut members = self.groups.next();
+            if members.is_empty() {
+                return;
+            }
+            // What nobody waits for any more has not happened yet: it is left so.
+            members.retain(Member::is_awaited);
+            let fate = self.commit_together(&mut members).await;
+            members.into_iter().for_each(|member| member.answer(fate.clone()));
+        }
+    }
+
+    /// One transaction for what of these can share one. Those who cannot, or are refused, are told so and are gone from here.
+    async fn commit_together(&self, members: &mut Vec<Member>) -> Fate {
+        let deadlines = members.iter().map(|member| member.scope.deadline);
+        let Some(deadline) = deadlines.min_by_key(|deadline| deadline.for_statements()) else { return Fate::Undone };
+        let until = deadline.for_statements();
+        let Ok(mut connection) = self.pool.get(&Party::Service, until).await else { return Fate::Undone };
+        let begun = connection.begin(&begin(deadline, FIRST_LOCK_TIMEOUT), until, &self.steps).await;
+        if begun.is_err() {
+            return Fate::Undone;
+        }
+        members.iter_mut().for_each(Member::begins);
+        let written = match self.lock_rows(&mut connection, members, until).await {
+            Ok(()) => self.write(&mut connection, members.iter().map(Member::pieces).collect(), until).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = &written {
+            tracing::debug!(%error, "the changes of a group are run by themselves");
+        }
+        if written.is_err() || members.is_empty() || deadline.has_passed() {
+            if connection.is_trusted() {
+                // A connection on which this fails is closed, which rolls back its transaction too.
+                let _closed = connection.rollback(deadline.for_answer()).await;
+            }
+            return Fate::Undone;
+        }
+        let _spans: Vec<_> = members.iter().map(Member::commits).collect();
+        let scopes: Vec<_> = members.iter().map(|member| &*member.scope).collect();
+        match self.commit(&mut connection, &scopes, deadline.for_answer()).await {
+            Ok(()) => Fate::Committed,
+            // The server answered, with a refusal: nothing is committed.
+            Err(_) if connection.is_trusted() => Fate::Undone,
+            Err(error) => {
+                self.metrics.write_failures.inc();
+                Fate::Unknown(Error::outcome_unknown(error))
+            }
+        }
+    }
+
+    /// Locks the rows that the units want, and lets them go on with these.
+    async fn lock_rows(
+        &self,
+        connection: &mut PooledConnection,
+        members: &mut Vec<Member>,
+        until: Instant,
+    ) -> Result<(), DbErr> {
+        let mut held = Held::new();
+        for member in members.iter_mut() {
+            while let Some(wish) = member.seat.wish() {
+                let row = match may_lock(&mut held, &wish) {
+                    true => {
+                        let failure = connection.take_step(&self.steps)?;
+                        let rows = connection.query(&wish.statement, until).await?;
+                        connection.fail(failure).map(|()| rows)?.pop()
+                    }
+                    false => None,
+                };
+                // Without it, the unit leaves as it goes on.
+                if let Some(row) = row {
+                    wish.grant(row);
+                }
+                member.advance().await;
+            }
+        }
+        *members = std::mem::take(members).into_iter().filter_map(|member| member.staying(false)).collect();
+        Ok(())
+    }
+
+    /// Writes what units left to their ends.
+    async fn write(
+        &self,
+        connection: &mut PooledConnection,
+        pieces: Vec<Vec<Piece>>,
+        until: Instant,
+    ) -> Result<(), DbErr> {
+        let told = &connection.statements;
+        pieces.iter().flatten().for_each(|piece| told.tell_of(|| piece.statement(DbBackend::Postgres)));
+        let statements = arrays::together(pieces).ok_or_else(|| DbErr::Type("a value without an array".to_owned()))?;
+        for statement in statements {
+            let (failure, wanted) = (connection.take_step(&self.steps)?, statement.updates);
+            let updated = connection.write_arrays(statement, until).await?;
+            connection.fail(failure)?;
+            if updated != wanted {
+                return Err(DbErr::RecordNotUpdated);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a unit may lock this row beside the others of its group: they do not wait for each other, as they would by themselves.
+fn may_lock(held: &mut Held, wish: &Wish) -> bool {
+    let is_shared = wish.is_shared();
+    match held.get(&wish.key) {
+        Some(others) => *others && is_shared,
+        None => {
+            held.insert(wish.key.clone(), is_shared);
+            true
+        }
+    }
+}
