@@ -107,12 +107,14 @@ pub(super) struct AssignPositions {
     database: Arc<Database>,
     signal: Arc<EventSignal>,
     commits: watch::Receiver<u64>,
+    /// How long the last step took.
+    took: Duration,
 }
 
 impl AssignPositions {
     pub fn new(app: &App) -> Self {
         let (database, signal) = (Arc::clone(app.database()), Arc::clone(app.events()));
-        Self { database, commits: signal.subscribe_commits(), signal }
+        Self { database, commits: signal.subscribe_commits(), signal, took: Duration::ZERO }
     }
 }
 
@@ -126,10 +128,15 @@ impl Task for AssignPositions {
     async fn step(&mut self) -> Result<()> {
         // Before looking: a commit after that ends the pause.
         self.commits.mark_unchanged();
-        outbox::assign_positions_and_wake(&self.database, &self.signal).await
+        let began = Instant::now();
+        let assigned = outbox::assign_positions_and_wake(&self.database, &self.signal).await;
+        self.took = began.elapsed();
+        assigned
     }
 
     async fn pause(&mut self) {
+        // While changes come without end, most of the time is theirs, and more events share what a step costs.
+        sleep((self.took * LEFT_TO_CHANGES).min(LONGEST_GATHERING)).await;
         let _woken_or_in_vain = timeout(POLL, self.commits.changed()).await;
     }
 
@@ -137,6 +144,10 @@ impl Task for AssignPositions {
         tracing::error!(cause = error.cause().unwrap_or_default(), "events cannot be put in order");
     }
 }
+
+/// How many times as long as a step the pause after it is, and the longest one.
+const LEFT_TO_CHANGES: u32 = 3;
+const LONGEST_GATHERING: Duration = Duration::from_millis(20);
 
 /// Publishes events as soon as they have positions.
 pub(super) struct Publish {

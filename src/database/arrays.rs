@@ -1,23 +1,21 @@
-//! What several units of work write alike, as one statement of PostgreSQL: an array for each column, with the values of all of them. So
+//! What several units of work write or read alike, as one statement of PostgreSQL: an array for each column, with the values of all of them. So
 //! its text is the same however many there are, and is planned once.
 
-use chrono::{DateTime, NaiveDate, Utc};
 use sea_orm::{
-    Value,
-    sqlx::{Arguments, error::BoxDynError, postgres::PgArguments},
+    Statement, Value,
+    sqlx::{error::BoxDynError, postgres::PgArguments},
 };
-use uuid::Uuid;
 
 use super::{
+    array::Array,
     at_end::Piece,
     rows::{RowUpdate, Rows, quoted},
 };
 
-/// How long the values of a statement become, in bytes, unless one unit writes more. With these it is sent in one record of TLS, of 16 kB: a
-/// second one would wait until the server acknowledges the first, because the driver leaves Nagle's algorithm on (RFC 896).
-const LONGEST: usize = 14_000;
-/// How long a value is that is no text, at most, with what the protocol adds to each.
-const FIXED: usize = 20;
+/// How long the message becomes that has the values of a statement, in bytes, unless one unit writes more: it is sent in one record of TLS,
+/// of 16 kB at most. A second one would wait until the server acknowledges the first, because the driver leaves Nagle's algorithm on
+/// (RFC 896).
+const LONGEST: usize = 16_000;
 
 /// A statement that writes rows and returns how many it updated.
 pub(super) struct ArrayStatement {
@@ -33,8 +31,6 @@ struct Part {
     kind: Kind,
     arrays: Vec<Array>,
     rows: i64,
-    /// How long its values are, in bytes.
-    bytes: usize,
 }
 
 /// What is written to the same columns of the same table, in the same way.
@@ -53,25 +49,13 @@ enum Does {
     Update(usize),
 }
 
-/// The values of a column.
-enum Array {
-    Bool(Vec<Option<bool>>),
-    SmallInt(Vec<Option<i16>>),
-    Int(Vec<Option<i32>>),
-    BigInt(Vec<Option<i64>>),
-    Text(Vec<Option<String>>),
-    Uuid(Vec<Option<Uuid>>),
-    Instant(Vec<Option<DateTime<Utc>>>),
-    Date(Vec<Option<NaiveDate>>),
-}
-
 /// The statements for what units of work left to their ends: one for as many of those that write alike as are not too long. `None` where a value has a type of which
 /// there are no arrays here.
 pub(super) fn together(units: impl IntoIterator<Item = Vec<Piece>>) -> Option<Vec<ArrayStatement>> {
     let mut alike = Vec::<Vec<Part>>::new();
     for pieces in units {
         let parts = parts(pieces)?;
-        let bytes = |parts: &[Part]| parts.iter().map(|part| part.bytes).sum::<usize>();
+        let bytes = |parts: &[Part]| parts.iter().map(Part::bytes).sum::<usize>();
         let takes = |others: &Vec<Part>| {
             others.iter().map(Part::kind).eq(parts.iter().map(Part::kind)) && bytes(others) + bytes(&parts) <= LONGEST
         };
@@ -81,6 +65,30 @@ pub(super) fn together(units: impl IntoIterator<Item = Vec<Piece>>) -> Option<Ve
         }
     }
     Some(alike.into_iter().map(ArrayStatement::of).collect())
+}
+
+/// One statement that reads what each of these does, which differ in nothing but their values; each row comes with the place of its
+/// statement among them, from 1, as `n`. `None` as for [`together`].
+pub(super) fn each_of(statements: &[&Statement]) -> Option<ArrayStatement> {
+    let (first, others) = statements.split_first()?;
+    let values = |statement: &Statement| statement.values.as_ref().map_or_else(Vec::new, |values| values.0.clone());
+    let mut arrays = values(first).into_iter().map(Array::of).collect::<Option<Vec<_>>>()?;
+    for statement in others {
+        arrays.iter_mut().zip(values(statement)).try_for_each(|(array, value)| array.push(value))?;
+    }
+    let names = (1..=arrays.len()).map(|n| format!("c{n}, ")).collect::<String>();
+    let sql = format!(
+        "SELECT v.n, r.* FROM {} WITH ORDINALITY AS v ({names}n), LATERAL ({}) AS r",
+        unnested(&arrays, 0),
+        first.sql.replace('$', "v.c")
+    );
+    Some(ArrayStatement { sql, arrays, updates: 0 })
+}
+
+/// The rows of arrays, which begin behind so many others.
+fn unnested(arrays: &[Array], behind: usize) -> String {
+    let arrays = arrays.iter().zip(behind + 1..).map(|(array, number)| format!("${number}::{}[]", array.name()));
+    format!("unnest({})", arrays.collect::<Vec<_>>().join(", "))
 }
 
 /// What one unit writes, by kind.
@@ -107,7 +115,6 @@ impl Part {
 
     fn insertion(Rows { table, columns, values, if_absent }: Rows) -> Option<Self> {
         let does = if if_absent { Does::InsertIfAbsent } else { Does::Insert };
-        let bytes = values.iter().map(length).sum();
         let mut arrays = Vec::<Array>::with_capacity(columns.len());
         for (index, value) in values.into_iter().enumerate() {
             match arrays.get_mut(index % columns.len()) {
@@ -116,20 +123,23 @@ impl Part {
             }
         }
         let rows = arrays.first().map_or(0, Array::len);
-        Some(Self { kind: Kind { table, columns, does }, arrays, rows, bytes })
+        Some(Self { kind: Kind { table, columns, does }, arrays, rows })
     }
 
     fn update(RowUpdate { table, set, which }: RowUpdate) -> Option<Self> {
         let does = Does::Update(which.len());
         let (columns, values): (_, Vec<Value>) = set.into_iter().chain(which).unzip();
-        let bytes = values.iter().map(length).sum();
         let arrays = values.into_iter().map(Array::of).collect::<Option<_>>()?;
-        Some(Self { kind: Kind { table, columns, does }, arrays, rows: 1, bytes })
+        Some(Self { kind: Kind { table, columns, does }, arrays, rows: 1 })
+    }
+
+    /// How long its values make a message.
+    fn bytes(&self) -> usize {
+        self.arrays.iter().map(Array::bytes).sum()
     }
 
     fn extend(&mut self, more: Self) -> Option<()> {
         self.rows += more.rows;
-        self.bytes += more.bytes;
         self.arrays.iter_mut().zip(more.arrays).try_for_each(|(array, more)| array.append(more))
     }
 
@@ -178,84 +188,5 @@ impl ArrayStatement {
         let mut arguments = PgArguments::default();
         self.arrays.into_iter().try_for_each(|array| array.bind(&mut arguments))?;
         Ok((self.sql, arguments))
-    }
-}
-
-/// How long a value is, in bytes.
-fn length(value: &Value) -> usize {
-    FIXED + if let Value::String(Some(text)) = value { text.len() } else { 0 }
-}
-
-/// Does the same with whatever array it is.
-macro_rules! each {
-    ($array:expr, $values:ident => $does:expr) => {
-        match $array {
-            Array::Bool($values) => $does,
-            Array::SmallInt($values) => $does,
-            Array::Int($values) => $does,
-            Array::BigInt($values) => $does,
-            Array::Text($values) => $does,
-            Array::Uuid($values) => $does,
-            Array::Instant($values) => $does,
-            Array::Date($values) => $does,
-        }
-    };
-}
-
-impl Array {
-    /// An array of one value.
-    fn of(value: Value) -> Option<Self> {
-        Some(match value {
-            Value::Bool(value) => Self::Bool(vec![value]),
-            Value::SmallInt(value) => Self::SmallInt(vec![value]),
-            Value::Int(value) => Self::Int(vec![value]),
-            Value::BigInt(value) => Self::BigInt(vec![value]),
-            Value::String(value) => Self::Text(vec![value]),
-            Value::Uuid(value) => Self::Uuid(vec![value]),
-            Value::ChronoDateTimeUtc(value) => Self::Instant(vec![value]),
-            Value::ChronoDate(value) => Self::Date(vec![value]),
-            _ => return None,
-        })
-    }
-
-    /// The type of its elements, in PostgreSQL.
-    fn name(&self) -> &'static str {
-        match self {
-            Self::Bool(_) => "bool",
-            Self::SmallInt(_) => "int2",
-            Self::Int(_) => "int4",
-            Self::BigInt(_) => "int8",
-            Self::Text(_) => "text",
-            Self::Uuid(_) => "uuid",
-            Self::Instant(_) => "timestamptz",
-            Self::Date(_) => "date",
-        }
-    }
-
-    fn push(&mut self, value: Value) -> Option<()> {
-        self.append(Self::of(value)?)
-    }
-
-    fn append(&mut self, more: Self) -> Option<()> {
-        match (self, more) {
-            (Self::Bool(values), Self::Bool(more)) => values.extend(more),
-            (Self::SmallInt(values), Self::SmallInt(more)) => values.extend(more),
-            (Self::Int(values), Self::Int(more)) => values.extend(more),
-            (Self::BigInt(values), Self::BigInt(more)) => values.extend(more),
-            (Self::Text(values), Self::Text(more)) => values.extend(more),
-            (Self::Uuid(values), Self::Uuid(more)) => values.extend(more),
-            (Self::Instant(values), Self::Instant(more)) => values.extend(more),
-            (Self::Date(values), Self::Date(more)) => values.extend(more),
-            _ => return None,
-        }
-        Some(())
-    }
-
-    fn len(&self) -> i64 {
-        i64::try_from(each!(self, values => values.len())).unwrap_or(i64::MAX)
-    }
-
-    fn bind(self, arguments: &mut PgArguments) -> Result<(), BoxDynError> {
-        each!(self, values => arguments.add(values))
     }
 }

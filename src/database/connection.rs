@@ -136,11 +136,15 @@ impl Connection {
         self.answered(Sql::Statement(statement), until).await.map_err(db_error)
     }
 
-    /// Runs a statement of PostgreSQL that writes arrays, and returns how many rows it updated. Of what it writes was told before.
-    pub(super) async fn write_arrays(&mut self, statement: ArrayStatement, until: Instant) -> Result<i64, DbErr> {
+    /// The rows of a statement of PostgreSQL whose values are arrays. Of what it does was told before.
+    pub(super) async fn query_arrays(
+        &mut self,
+        statement: ArrayStatement,
+        until: Instant,
+    ) -> Result<Vec<QueryResult>, DbErr> {
         let (discarded, named) = (self.discarded(), self.named_statements);
         let answer = match self.distrust() {
-            Ok(raw) => answer_by(until, raw.write_arrays(statement, named)),
+            Ok(raw) => answer_by(until, raw.query_arrays(statement, named)),
             Err(error) => return Err(db_error(error)),
         };
         let outcome = unless_discarded(discarded, answer).await;

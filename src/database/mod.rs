@@ -10,7 +10,7 @@
 //! | [`executor`] | how a unit of work becomes a committed transaction |
 //! | [`transaction`], [`reader`] | what statements run through |
 //! | [`at_end`], [`template`] | what is written together, at the end of a transaction · statements whose text is built once |
-//! | [`rows`], [`arrays`], [`seat`] | what is written of rows · on PostgreSQL, by several changes alike · the place of one among them |
+//! | [`rows`], [`arrays`], [`array`], [`seat`] | what is written of rows · on PostgreSQL, by several changes alike, as arrays · the place of one among them |
 //! | [`read_cache`] | what was read from SQLite, in memory: rows by their ids, pages of lists |
 //! | [`party`], [`fair_queue`], [`turns`] | for whom the database works · a queue served in turn · connections in turn |
 //! | [`connection`], [`raw`], [`pool`], [`connect`] | one connection and whether it is trusted · the driver's · the pool · how one is opened |
@@ -37,6 +37,7 @@
 //! | [`scratch`] | a database on PostgreSQL for a while |
 //! | [`tenancy`], [`read`], [`decode`] | how a query stays within its tenant · how a row is read · what may be damaged |
 
+mod array;
 mod arrays;
 mod at_end;
 pub mod backup;

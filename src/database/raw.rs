@@ -55,11 +55,16 @@ impl Raw {
         })
     }
 
-    /// Runs a statement of PostgreSQL that writes arrays, and returns how many rows it updated; `named` as for [`Self::execute`].
-    pub(super) async fn write_arrays(&mut self, statement: ArrayStatement, named: bool) -> Result<i64, sqlx::Error> {
+    /// The rows of a statement of PostgreSQL whose values are arrays; `named` as for [`Self::execute`].
+    pub(super) async fn query_arrays(
+        &mut self,
+        statement: ArrayStatement,
+        named: bool,
+    ) -> Result<Vec<QueryResult>, sqlx::Error> {
         let Self::Postgres(connection) = self else { return Err(untrusted()) };
         let (sql, arguments) = statement.into_parts().map_err(sqlx::Error::Encode)?;
-        sqlx::query_scalar_with(sqlx::AssertSqlSafe(sql), arguments).persistent(named).fetch_one(connection).await
+        let query = sqlx::query_with(sqlx::AssertSqlSafe(sql), arguments).persistent(named);
+        Ok(query.fetch_all(connection).await?.into_iter().map(QueryResult::from).collect())
     }
 
     /// Runs statements of SQLite until one fails, and notes what came of each.

@@ -115,7 +115,12 @@ async fn assign_all(database: &Database) -> Result<(u64, Heads)> {
         if !heads.more && heads.feed >= heads.outbox {
             return Ok((assigned, heads));
         }
-        assigned += database.transact(|transaction| Box::pin(assign_batch(transaction))).await?;
+        let (more, heads) = database.transact(|transaction| Box::pin(assign_batch(transaction))).await?;
+        assigned += more;
+        // What was committed meanwhile is for the next time.
+        if !heads.more && heads.feed >= heads.outbox {
+            return Ok((assigned, heads));
+        }
     }
 }
 
@@ -236,7 +241,7 @@ async fn forget_batch(transaction: &Transaction, tenants: &[String]) -> Result<b
 }
 
 /// Several processes may do so concurrently: the lock on the head's row serializes them, and those of earlier releases.
-async fn assign_batch(transaction: &Transaction) -> Result<u64> {
+async fn assign_batch(transaction: &Transaction) -> Result<(u64, Heads)> {
     transaction.changes_no_list();
     let backend = transaction.get_database_backend();
     lock_head(transaction).await?;
@@ -260,9 +265,11 @@ async fn assign_batch(transaction: &Transaction) -> Result<u64> {
     }
     // The positions of the outbox have no gaps. Events before these may be without a place in the feed, from a process of an
     // earlier release: those come first.
-    let head = heads.outbox + i64::try_from(assigned).unwrap_or_default();
-    put_into_feed(transaction, heads.feed, head.min(heads.feed + BATCH)).await?;
-    Ok(assigned)
+    let assigned_now = i64::try_from(assigned).unwrap_or_default();
+    let head = heads.outbox + assigned_now;
+    let feed = head.min(heads.feed + BATCH);
+    put_into_feed(transaction, heads.feed, feed).await?;
+    Ok((assigned, Heads { outbox: head, feed, more: assigned_now >= BATCH }))
 }
 
 /// On SQLite there is one writer in any case.

@@ -146,6 +146,11 @@ impl Span {
         }))
     }
 
+    /// Records nothing of it: what it was to tell of has not begun.
+    pub fn discard(mut self) {
+        self.0 = None;
+    }
+
     /// Puts under it what a future does.
     pub fn around<F: Future>(&self, future: F) -> impl Future<Output = F::Output> + use<F> {
         self.as_parent().around(future)

@@ -90,14 +90,14 @@ impl PostgresExecutor {
     ) -> Result<T> {
         let (scope, work) = (Arc::new(scope), Arc::new(work));
         let until = scope.deadline.for_statements();
-        let waiting = Waiting::new(&self.metrics);
+        let mut waiting = Some(Waiting::new(&self.metrics));
         let _lock = match scope.resource {
             Some(resource) => Some(in_time(timeout_at(until, self.resource_locks.lock(resource)).await)?),
             None => None,
         };
-        match self.together(&scope, &work, waiting).await {
+        match self.together(&scope, &work, &mut waiting).await {
             Some(outcome) => outcome,
-            None => self.alone(&scope, &*work, Waiting::new(&self.metrics)).await,
+            None => self.alone(&scope, &*work, waiting.unwrap_or_else(|| Waiting::new(&self.metrics))).await,
         }
     }
 
@@ -106,11 +106,12 @@ impl PostgresExecutor {
         self: &Arc<Self>,
         scope: &Arc<Scope>,
         work: &Arc<impl UnitOfWork<T>>,
-        waiting: Waiting,
+        waiting: &mut Option<Waiting>,
     ) -> Option<Result<T>> {
-        let (mut member, receiver) = Member::new(scope, work, waiting);
+        let (mut member, receiver) = Member::new(scope, work);
         member.advance().await;
-        if let Some(member) = member.staying(true) {
+        if let Some(mut member) = member.staying(true) {
+            waiting.take().into_iter().for_each(|waiting| member.waits(waiting));
             self.join(member);
         }
         match receiver.await {

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use sea_orm::{DbBackend, DbErr};
+use sea_orm::{DbBackend, DbErr, QueryResult};
 use tokio::time::Instant;
 
 use super::{
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     database::{
-        arrays,
+        arrays::{self, ArrayStatement},
         at_end::Piece,
         fair_queue::FairQueue,
         party::Party,
@@ -139,7 +139,7 @@ impl PostgresExecutor {
         }
     }
 
-    /// Locks the rows that the units want, and lets them go on with these.
+    /// Locks the rows that the units want, and lets them go on with these, until they want no more.
     async fn lock_rows(
         &self,
         connection: &mut PooledConnection,
@@ -147,24 +147,39 @@ impl PostgresExecutor {
         until: Instant,
     ) -> Result<(), DbErr> {
         let mut held = Held::new();
-        for member in members.iter_mut() {
-            while let Some(wish) = member.seat.wish() {
-                let row = match may_lock(&mut held, &wish) {
-                    true => {
-                        let failure = connection.take_step(&self.steps)?;
-                        let rows = connection.query(&wish.statement, until).await?;
-                        connection.fail(failure).map(|()| rows)?.pop()
-                    }
-                    false => None,
-                };
-                // Without it, the unit leaves as it goes on.
-                if let Some(row) = row {
-                    wish.grant(row);
-                }
+        loop {
+            let mut wishes: Vec<Wish> = members.iter().filter_map(|member| member.seat.wish()).collect();
+            if wishes.is_empty() {
+                break;
+            }
+            // Without its row, a unit leaves as it goes on.
+            wishes.retain(|wish| may_lock(&mut held, wish));
+            wishes.sort_by(|one, other| one.statement.sql.cmp(&other.statement.sql));
+            while let Some(first) = wishes.first() {
+                let alike = wishes.iter().take_while(|wish| wish.statement.sql == first.statement.sql).count();
+                let others = wishes.split_off(alike);
+                self.grant(connection, std::mem::replace(&mut wishes, others), until).await?;
+            }
+            for member in members.iter_mut() {
                 member.advance().await;
             }
         }
         *members = std::mem::take(members).into_iter().filter_map(|member| member.staying(false)).collect();
+        Ok(())
+    }
+
+    /// Locks rows that are wanted by statements which differ in their values alone.
+    async fn grant(&self, connection: &mut PooledConnection, wishes: Vec<Wish>, until: Instant) -> Result<(), DbErr> {
+        let statements: Vec<_> = wishes.iter().map(|wish| &wish.statement).collect();
+        statements.iter().for_each(|statement| connection.statements.tell(statement));
+        let statement = arrays::each_of(&statements).ok_or_else(without_array)?;
+        let mut wishes: Vec<_> = wishes.into_iter().map(Some).collect();
+        for row in self.query(connection, statement, until).await? {
+            let place = usize::try_from(row.try_get::<i64>("", "n")?).ok().and_then(|n| n.checked_sub(1));
+            if let Some(wish) = place.and_then(|place| wishes.get_mut(place)?.take()) {
+                wish.grant(row);
+            }
+        }
         Ok(())
     }
 
@@ -177,17 +192,32 @@ impl PostgresExecutor {
     ) -> Result<(), DbErr> {
         let told = &connection.statements;
         pieces.iter().flatten().for_each(|piece| told.tell_of(|| piece.statement(DbBackend::Postgres)));
-        let statements = arrays::together(pieces).ok_or_else(|| DbErr::Type("a value without an array".to_owned()))?;
-        for statement in statements {
-            let (failure, wanted) = (connection.take_step(&self.steps)?, statement.updates);
-            let updated = connection.write_arrays(statement, until).await?;
-            connection.fail(failure)?;
+        for statement in arrays::together(pieces).ok_or_else(without_array)? {
+            let wanted = statement.updates;
+            let rows = self.query(connection, statement, until).await?;
+            let updated = rows.first().map_or(Ok(0), |row| row.try_get_by_index::<i64>(0))?;
             if updated != wanted {
                 return Err(DbErr::RecordNotUpdated);
             }
         }
         Ok(())
     }
+
+    /// A step of the transaction.
+    async fn query(
+        &self,
+        connection: &mut PooledConnection,
+        statement: ArrayStatement,
+        until: Instant,
+    ) -> Result<Vec<QueryResult>, DbErr> {
+        let failure = connection.take_step(&self.steps)?;
+        let rows = connection.query_arrays(statement, until).await?;
+        connection.fail(failure).map(|()| rows)
+    }
+}
+
+fn without_array() -> DbErr {
+    DbErr::Type("a value of a type without arrays".to_owned())
 }
 
 /// Whether a unit may lock this row beside the others of its group: they do not wait for each other, as they would by themselves.

@@ -76,7 +76,6 @@ impl Member {
     pub(super) fn new<T: Send + 'static>(
         scope: &Arc<Scope>,
         work: &Arc<impl UnitOfWork<T>>,
-        waiting: Waiting,
     ) -> (Self, oneshot::Receiver<Answer<T>>) {
         let seat = Arc::<Seat>::default();
         // It is told of what it writes once that is written.
@@ -88,12 +87,17 @@ impl Member {
         let work = span.around(work.map(|done| done.unwrap_or_else(|_| Err(Error::internal("a change panicked")))));
         let (sender, receiver) = oneshot::channel();
         let unit = Box::new(Running { transaction, work: work.boxed(), outcome: None, sender });
-        (Self { scope: Arc::clone(scope), seat, waiting: Some(waiting), span, unit }, receiver)
+        (Self { scope: Arc::clone(scope), seat, waiting: None, span, unit }, receiver)
     }
 
     /// Lets it go on until it is done, or wants something of the group.
     pub(super) async fn advance(&mut self) {
         self.unit.advance().await;
+    }
+
+    /// It waits for the group's transaction to begin.
+    pub(super) fn waits(&mut self, waiting: Waiting) {
+        self.waiting = Some(waiting);
     }
 
     /// The group's transaction has begun.
@@ -168,10 +172,14 @@ impl<T: Send + 'static> Unit for Running<T> {
             (Fate::Unknown(error), Some(_)) => Answer::Outcome(Err(error)),
             (Fate::Undone, _) | (_, None) => Answer::Alone,
         };
-        if let Answer::Outcome(Err(error)) = &answer {
-            not_committed(&mut span, error);
+        match &answer {
+            Answer::Alone => span.discard(),
+            Answer::Outcome(Err(error)) => {
+                not_committed(&mut span, error);
+                drop(span);
+            }
+            Answer::Outcome(Ok(_)) => drop(span),
         }
-        drop(span);
         // Where nobody waits any more, the change stands all the same.
         let _gone = self.sender.send(answer);
     }
