@@ -5,8 +5,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, IdenStatic, IntoActiveModel, Iterable, ModelTrait, QueryFilter,
-    QueryTrait, Value,
+    ColumnTrait, ConnectionTrait, IdenStatic, IntoActiveModel, Iterable, ModelTrait, QueryFilter, QueryTrait, Value,
 };
 
 use super::open::Change;
@@ -132,13 +131,12 @@ impl Change<'_> {
         let mut stored = row.clone();
         put_sort_key::<E>(&mut stored)?;
         let row = &stored;
-        let mut changed = before.clone().into_active_model();
-        for column in E::Column::iter() {
-            changed.set_if_not_equals(column, row.get(column));
-        }
-        if E::REFERENCES.iter().any(|reference| before.get(reference.column) != row.get(reference.column)) {
-            E::REFERENCES.iter().for_each(|reference| changed.set(reference.column, row.get(reference.column)));
-        }
+        let is_same = |column: &E::Column| before.get(*column) == row.get(*column);
+        let refers_to_others = !E::REFERENCES.iter().all(|reference| is_same(&reference.column));
+        let is_reference =
+            |column: &E::Column| E::REFERENCES.iter().any(|known| known.column.as_str() == column.as_str());
+        let changed = E::Column::iter().filter(|column| !is_same(column) || refers_to_others && is_reference(column));
+        let set = changed.map(|column| (column.as_str(), row.get(column))).collect();
         let resource = (E::KIND.name, E::id(row));
         let is_other_text = E::text(before) != E::text(row);
         let [old, new] = [before, row].map(|row| *E::version(&mut row.clone()));
@@ -147,7 +145,7 @@ impl Change<'_> {
             is_other_text && new > old && document::revise(self.db(), self.tenant(), resource, texts, new).await?;
         self.changes_rows::<E>([before, row]);
         let which = vec![(E::TENANT.as_str(), self.tenant().as_str().into()), (E::ID.as_str(), E::id(row).into())];
-        self.db().update(RowUpdate::of(&changed, which), Some(1)).await?;
+        self.db().update(RowUpdate::of::<E>(set, which), Some(1)).await?;
         if is_other_text && !is_revised {
             document::insert_where_none_is(self.db(), self.tenant(), resource, E::text(row)).await?;
         }

@@ -1,6 +1,8 @@
 //! What several units of work write or read alike, as one statement of PostgreSQL: an array for each column, with the values of all of them. So
 //! its text is the same however many there are, and is planned once.
 
+use std::fmt::Write as _;
+
 use sea_orm::{
     Statement, Value,
     sqlx::{error::BoxDynError, postgres::PgArguments},
@@ -9,13 +11,16 @@ use sea_orm::{
 use super::{
     array::Array,
     at_end::Piece,
-    rows::{RowUpdate, Rows, quoted},
+    rows::{RowUpdate, Rows},
 };
 
 /// How long the message becomes that has the values of a statement, in bytes, unless one unit writes more: it is sent in one record of TLS,
 /// of 16 kB at most. A second one would wait until the server acknowledges the first, because the driver leaves Nagle's algorithm on
 /// (RFC 896).
 const LONGEST: usize = 16_000;
+
+/// How long a text becomes, about.
+const TEXT: usize = 4096;
 
 /// A statement that writes rows and returns how many it updated.
 pub(super) struct ArrayStatement {
@@ -49,8 +54,8 @@ enum Does {
     Update(usize),
 }
 
-/// The statements for what units of work left to their ends: one for as many of those that write alike as are not too long. `None` where a value has a type of which
-/// there are no arrays here.
+/// The statements for what units of work left to their ends: one for those that write alike, unless it becomes too long. `None` where a
+/// value has a type of which there are no arrays.
 pub(super) fn together(units: impl IntoIterator<Item = Vec<Piece>>) -> Option<Vec<ArrayStatement>> {
     let mut alike = Vec::<Vec<Part>>::new();
     for pieces in units {
@@ -76,19 +81,28 @@ pub(super) fn each_of(statements: &[&Statement]) -> Option<ArrayStatement> {
     for statement in others {
         arrays.iter_mut().zip(values(statement)).try_for_each(|(array, value)| array.push(value))?;
     }
-    let names = (1..=arrays.len()).map(|n| format!("c{n}, ")).collect::<String>();
-    let sql = format!(
-        "SELECT v.n, r.* FROM {} WITH ORDINALITY AS v ({names}n), LATERAL ({}) AS r",
-        unnested(&arrays, 0),
-        first.sql.replace('$', "v.c")
-    );
+    let mut sql = "SELECT v.n, r.* FROM ".to_owned();
+    unnest(&mut sql, &arrays, 0);
+    sql.push_str(" WITH ORDINALITY AS v (");
+    for number in 1..=arrays.len() {
+        let _in_memory = write!(sql, "c{number}, ");
+    }
+    let _in_memory = write!(sql, "n), LATERAL ({}) AS r", first.sql.replace('$', "v.c"));
     Some(ArrayStatement { sql, arrays, updates: 0 })
 }
 
-/// The rows of arrays, which begin behind so many others.
-fn unnested(arrays: &[Array], behind: usize) -> String {
-    let arrays = arrays.iter().zip(behind + 1..).map(|(array, number)| format!("${number}::{}[]", array.name()));
-    format!("unnest({})", arrays.collect::<Vec<_>>().join(", "))
+/// Writes the rows of arrays, which begin behind so many others.
+fn unnest(sql: &mut String, arrays: &[Array], behind: usize) {
+    sql.push_str("unnest(");
+    for (separator, (array, number)) in between(", ").zip(arrays.iter().zip(behind + 1..)) {
+        let _in_memory = write!(sql, "{separator}${number}::{}[]", array.name());
+    }
+    sql.push(')');
+}
+
+/// Nothing, and then this each time.
+fn between(separator: &str) -> impl Iterator<Item = &str> {
+    std::iter::once("").chain(std::iter::repeat(separator))
 }
 
 /// What one unit writes, by kind.
@@ -143,43 +157,56 @@ impl Part {
         self.arrays.iter_mut().zip(more.arrays).try_for_each(|(array, more)| array.append(more))
     }
 
-    /// Its statement, whose arrays begin behind so many others.
-    fn sql(&self, behind: usize) -> String {
+    /// Writes its statement, whose arrays begin behind so many others.
+    fn write(&self, sql: &mut String, behind: usize) -> std::fmt::Result {
         let Kind { table, columns, does } = &self.kind;
-        let arrays =
-            self.arrays.iter().zip(behind + 1..).map(|(array, number)| format!("${number}::{}[]", array.name()));
-        let unnested = format!("unnest({})", arrays.collect::<Vec<_>>().join(", "));
         let Does::Update(which) = does else {
-            let tail = if *does == Does::InsertIfAbsent { " ON CONFLICT DO NOTHING" } else { "" };
-            return format!(r#"INSERT INTO "{table}" ({}) SELECT * FROM {unnested}{tail}"#, quoted(columns));
-        };
-        let fields = |columns: &[&str], from: usize, table: &str, between: &str| {
-            let fields = columns.iter().zip(from..);
-            fields.map(|(column, n)| format!(r#"{table}"{column}" = v.c{n}"#)).collect::<Vec<_>>().join(between)
+            write!(sql, r#"INSERT INTO "{table}" ("#)?;
+            for (separator, column) in between(", ").zip(columns) {
+                write!(sql, r#"{separator}"{column}""#)?;
+            }
+            sql.push_str(") SELECT * FROM ");
+            unnest(sql, &self.arrays, behind);
+            sql.push_str(if *does == Does::InsertIfAbsent { " ON CONFLICT DO NOTHING" } else { "" });
+            return Ok(());
         };
         let (set, told) = columns.split_at(columns.len() - which);
-        let names = (0..columns.len()).map(|n| format!("c{n}")).collect::<Vec<_>>().join(", ");
-        format!(
-            r#"UPDATE "{table}" AS t SET {} FROM {unnested} AS v ({names}) WHERE {} RETURNING 1"#,
-            fields(set, 0, "", ", "),
-            fields(told, set.len(), "t.", " AND ")
-        )
+        write!(sql, r#"UPDATE "{table}" AS t SET "#)?;
+        for (number, (separator, column)) in between(", ").zip(set).enumerate() {
+            write!(sql, r#"{separator}"{column}" = v.c{number}"#)?;
+        }
+        sql.push_str(" FROM ");
+        unnest(sql, &self.arrays, behind);
+        sql.push_str(" AS v (");
+        for (number, (separator, _)) in between(", ").zip(columns).enumerate() {
+            write!(sql, "{separator}c{number}")?;
+        }
+        sql.push_str(") WHERE ");
+        for (number, (separator, column)) in (set.len()..).zip(between(" AND ").zip(told)) {
+            write!(sql, r#"{separator}t."{column}" = v.c{number}"#)?;
+        }
+        sql.push_str(" RETURNING 1");
+        Ok(())
     }
 }
 
 impl ArrayStatement {
     fn of(parts: Vec<Part>) -> Self {
-        let (mut written, mut counts, mut arrays, mut updates) = (Vec::new(), Vec::new(), Vec::new(), 0);
-        for (index, part) in parts.into_iter().enumerate() {
-            written.push(format!("part_{index} AS ({})", part.sql(arrays.len())));
+        let (mut sql, mut count) = (String::with_capacity(TEXT), "CAST(0 AS bigint)".to_owned());
+        let (mut arrays, mut updates) = (Vec::new(), 0);
+        for ((index, part), word) in
+            parts.into_iter().enumerate().zip(std::iter::once("WITH").chain(std::iter::repeat(",")))
+        {
+            let _in_memory = write!(sql, "{word} part_{index} AS (");
+            let _in_memory = part.write(&mut sql, arrays.len());
+            sql.push(')');
             if let Does::Update(_) = part.kind.does {
-                counts.push(format!("(SELECT count(*) FROM part_{index})"));
+                let _in_memory = write!(count, " + (SELECT count(*) FROM part_{index})");
                 updates += part.rows;
             }
             arrays.extend(part.arrays);
         }
-        counts.push("CAST(0 AS bigint)".to_owned());
-        let sql = format!("WITH {} SELECT {}", written.join(", "), counts.join(" + "));
+        let _in_memory = write!(sql, " SELECT {count}");
         Self { sql, arrays, updates }
     }
 

@@ -23,6 +23,7 @@ pub(super) struct AtEnd {
 }
 
 /// What was left at once.
+#[derive(Clone)]
 pub(super) enum Piece {
     Insertion(Rows),
     /// An update that changes one row. In a group of PostgreSQL alone.
@@ -34,11 +35,11 @@ pub(super) enum Piece {
 
 impl Piece {
     /// The statement for it alone.
-    pub(super) fn statement(&self, backend: DbBackend) -> Statement {
+    pub(super) fn statement(self, backend: DbBackend) -> Statement {
         match self {
             Self::Insertion(rows) => rows.statement(backend),
             Self::Update(update) => update.statement(backend),
-            Self::Change(statement, _) => statement.clone(),
+            Self::Change(statement, _) => statement,
         }
     }
 }
@@ -50,7 +51,7 @@ impl AtEnd {
     }
 
     pub(super) fn push(&self, backend: DbBackend, piece: Piece) {
-        self.statements.tell_of(|| piece.statement(backend));
+        self.statements.tell_of(|| piece.clone().statement(backend));
         self.pieces().push(piece);
     }
 
@@ -83,15 +84,18 @@ pub(super) fn together(pieces: Vec<Piece>) -> Vec<Statement> {
             Piece::Change(statement, _) => statements.push(statement),
         }
     }
-    statements.extend(insertions.chunks(TOGETHER).map(parts_of_one));
+    while !insertions.is_empty() {
+        let others = insertions.split_off(insertions.len().min(TOGETHER));
+        statements.push(parts_of_one(std::mem::replace(&mut insertions, others)));
+    }
     statements
 }
 
 /// One insertion, of which the others are parts.
-fn parts_of_one(insertions: &[Rows]) -> Statement {
+fn parts_of_one(insertions: Vec<Rows>) -> Statement {
     let mut text = Text::new(DbBackend::Postgres);
     let last = insertions.len().saturating_sub(1);
-    for (index, rows) in insertions.iter().enumerate() {
+    for (index, rows) in insertions.into_iter().enumerate() {
         match index {
             0 if last == 0 => {}
             0 => text.push("WITH part_0 AS ("),

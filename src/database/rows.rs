@@ -3,7 +3,11 @@
 
 use std::fmt::Write as _;
 
-use sea_orm::{ActiveModelTrait, ActiveValue, DbBackend, EntityTrait, IdenStatic, Iterable, Statement, Value};
+use sea_orm::{ActiveModelTrait, DbBackend, EntityTrait, IdenStatic, Iterable, Statement, Value};
+
+/// How many columns most rows have, and how long a text with all of them becomes, at most.
+const MANY: usize = 16;
+const LONG: usize = 512;
 
 /// A column and a value in it.
 pub type Field = (&'static str, Value);
@@ -33,11 +37,15 @@ impl Rows {
     /// Rows of an entity. What is not set is left to the database, in all of them.
     #[must_use]
     pub fn of<A: ActiveModelTrait>(rows: impl IntoIterator<Item = A>) -> Self {
-        let (mut columns, mut values) = (Vec::new(), Vec::new());
-        for row in rows {
-            let fields: Vec<Field> = fields(&row, |value| value.into_value());
-            columns = fields.iter().map(|(column, _)| *column).collect();
-            values.extend(fields.into_iter().map(|(_, value)| value));
+        let (mut columns, mut values) = (Vec::with_capacity(MANY), Vec::with_capacity(MANY));
+        for mut row in rows {
+            columns.clear();
+            for column in <A::Entity as EntityTrait>::Column::iter() {
+                if let Some(value) = row.take(column).into_value() {
+                    columns.push(column.as_str());
+                    values.push(value);
+                }
+            }
         }
         Self { table: table::<A::Entity>(), columns, values, if_absent: false }
     }
@@ -57,47 +65,38 @@ impl Rows {
 
     /// The statement that inserts them.
     #[must_use]
-    pub fn statement(&self, backend: DbBackend) -> Statement {
+    pub fn statement(self, backend: DbBackend) -> Statement {
         let mut text = Text::new(backend);
         self.write(&mut text);
         text.statement()
     }
 
     /// Writes the statement into a text, which may hold others.
-    pub(super) fn write(&self, text: &mut Text) {
-        text.push(&self.head());
-        text.push(" VALUES ");
-        for (index, row) in self.values.chunks(self.columns.len().max(1)).enumerate() {
-            text.push(if index == 0 { "(" } else { ", (" });
-            for (index, value) in row.iter().enumerate() {
-                text.push(if index == 0 { "" } else { ", " });
-                text.value(value.clone());
-            }
-            text.push(")");
+    pub(super) fn write(self, text: &mut Text) {
+        text.push(&format!(r#"INSERT INTO "{}" ("#, self.table));
+        for (separator, column) in std::iter::once("").chain(std::iter::repeat(", ")).zip(&self.columns) {
+            text.push(separator);
+            text.quoted(column);
         }
-        text.push(self.tail());
-    }
-
-    /// What comes before the values.
-    pub(super) fn head(&self) -> String {
-        format!(r#"INSERT INTO "{}" ({})"#, self.table, quoted(&self.columns))
-    }
-
-    /// What comes behind them.
-    pub(super) fn tail(&self) -> &'static str {
-        if self.if_absent { " ON CONFLICT DO NOTHING" } else { "" }
+        text.push(") VALUES ");
+        for (index, value) in self.values.into_iter().enumerate() {
+            text.push(match index % self.columns.len() {
+                0 if index == 0 => "(",
+                0 => "), (",
+                _ => ", ",
+            });
+            text.value(value);
+        }
+        text.push(")");
+        text.push(if self.if_absent { " ON CONFLICT DO NOTHING" } else { "" });
     }
 }
 
 impl RowUpdate {
-    /// Sets what is set in `changed` in the row of which these values are known.
+    /// Sets these values in the row of an entity of which those are known.
     #[must_use]
-    pub fn of<A: ActiveModelTrait>(changed: &A, which: Vec<Field>) -> Self {
-        let set = fields(changed, |value| match value {
-            ActiveValue::Set(value) => Some(value),
-            ActiveValue::Unchanged(_) | ActiveValue::NotSet => None,
-        });
-        Self { table: table::<A::Entity>(), set, which }
+    pub fn of<E: EntityTrait>(set: Vec<Field>, which: Vec<Field>) -> Self {
+        Self { table: table::<E>(), set, which }
     }
 
     /// Sets these values in the row of a table of which those are known.
@@ -108,16 +107,20 @@ impl RowUpdate {
 
     /// The statement that updates it.
     #[must_use]
-    pub fn statement(&self, backend: DbBackend) -> Statement {
+    pub fn statement(self, backend: DbBackend) -> Statement {
         let mut text = Text::new(backend);
         text.push(&format!(r#"UPDATE "{}" SET "#, self.table));
-        for (separator, (column, value)) in std::iter::once("").chain(std::iter::repeat(", ")).zip(&self.set) {
-            text.push(&format!(r#"{separator}"{column}" = "#));
-            text.value(value.clone());
+        for (separator, (column, value)) in std::iter::once("").chain(std::iter::repeat(", ")).zip(self.set) {
+            text.push(separator);
+            text.quoted(column);
+            text.push(" = ");
+            text.value(value);
         }
-        for (word, (column, value)) in std::iter::once(" WHERE ").chain(std::iter::repeat(" AND ")).zip(&self.which) {
-            text.push(&format!(r#"{word}"{column}" = "#));
-            text.value(value.clone());
+        for (word, (column, value)) in std::iter::once(" WHERE ").chain(std::iter::repeat(" AND ")).zip(self.which) {
+            text.push(word);
+            text.quoted(column);
+            text.push(" = ");
+            text.value(value);
         }
         text.statement()
     }
@@ -132,11 +135,16 @@ pub(super) struct Text {
 
 impl Text {
     pub(super) fn new(backend: DbBackend) -> Self {
-        Self { backend, sql: String::new(), values: Vec::new() }
+        Self { backend, sql: String::with_capacity(LONG), values: Vec::with_capacity(MANY) }
     }
 
     pub(super) fn push(&mut self, sql: &str) {
         self.sql.push_str(sql);
+    }
+
+    /// The name of a column.
+    fn quoted(&mut self, column: &str) {
+        self.sql.extend(["\"", column, "\""]);
     }
 
     /// A place for a value: PostgreSQL's have numbers.
@@ -155,17 +163,6 @@ impl Text {
     }
 }
 
-/// The fields of a row that have values, by the columns of its entity.
-fn fields<A: ActiveModelTrait>(row: &A, value: impl Fn(ActiveValue<Value>) -> Option<Value>) -> Vec<Field> {
-    let columns = <A::Entity as EntityTrait>::Column::iter();
-    columns.filter_map(|column| Some((column.as_str(), value(row.get(column))?))).collect()
-}
-
 fn table<E: EntityTrait>() -> &'static str {
     E::default().table_name()
-}
-
-/// Names of columns, in quotes.
-pub(super) fn quoted(columns: &[&str]) -> String {
-    columns.iter().map(|column| format!(r#""{column}""#)).collect::<Vec<_>>().join(", ")
 }

@@ -1,10 +1,11 @@
 //! Changes that are committed together: what is wrong with one of them, the others do not notice.
 
+use crm::database::Failure;
 use futures_util::future::join_all;
-use sea_orm::ConnectionTrait;
+use sea_orm::{ConnectionTrait, TransactionTrait};
 use serde_json::json;
 
-use crate::harness::{Service, on_postgres, sql::scalar};
+use crate::harness::{Service, metrics::Scrape, on_postgres, sql::scalar};
 
 /// How many changes wait at once: enough for some of them to be committed together.
 const CHANGES: usize = 48;
@@ -113,4 +114,81 @@ async fn a_repeated_request_is_a_duplicate_whatever_else_is_wrong_with_it_by_now
     change().send().await.expect(409);
     contact().send().await.expect(409);
     change().request_id("a-third").send().await.expect(404);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_waits_at_once_shares_transactions() {
+    let service = Service::start().await;
+    let counted = |name: &str| Scrape::of(&service).sum(&format!("crm_write_group_size_{name}"), &[]);
+    let before = [counted("sum"), counted("count")];
+    let create = |number: usize| {
+        let tenant = format!("tenant{}", number % 5);
+        service.post("/customers", json!({ "name": "Acme" })).tenant(&tenant).request_id(&number.to_string()).send()
+    };
+    for reply in join_all((0..CHANGES).map(create)).await {
+        reply.expect(201);
+    }
+    let [changes, commits] = [counted("sum") - before[0], counted("count") - before[1]];
+    assert!(changes >= CHANGES as f64 && commits < changes / 2.0, "{changes} changes took {commits} commits");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn whatever_step_fails_each_change_is_done_once() {
+    for failure in [Failure::NotDone, Failure::AnswerLost] {
+        let service = Service::start().await;
+        let customers: Vec<String> = join_all((0..CHANGES / 2).map(|_| service.customer())).await;
+        for step in 1..24 {
+            let change = |number: usize| {
+                let call = match customers.get(number) {
+                    Some(customer) => {
+                        service.patch(&format!("/customers/{customer}"), json!({ "name": step.to_string() }))
+                    }
+                    None => service.post("/customers", json!({ "name": step.to_string() })),
+                };
+                call.request_id(&format!("{step}-{number}")).send_unchecked()
+            };
+            let before = rows(&service).await;
+            service.app.database().steps().fail(step..=step, failure);
+            let first = join_all((0..CHANGES).map(change)).await;
+            service.app.database().steps().stop_failing();
+            for (number, reply) in first.into_iter().enumerate() {
+                let again = change(number).await;
+                match reply.status.as_u16() {
+                    200 | 201 => again.expect(409),
+                    503 if again.status == 409 => again,
+                    503 => again.expect(if number < customers.len() { 200 } else { 201 }),
+                    _ => reply.expect(503),
+                };
+            }
+            let written: Vec<i64> =
+                rows(&service).await.iter().zip(before).map(|(after, before)| after - before).collect();
+            let (all, new) = (CHANGES as i64, (CHANGES - customers.len()) as i64);
+            assert_eq!(written, [new, all, all, all, all, new], "step {step} {failure:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_change_whose_row_somebody_else_has_locked_keeps_no_other_one_waiting() {
+    if !on_postgres() {
+        return;
+    }
+    let service = Service::start().await;
+    let customers: Vec<String> = join_all((0..CHANGES).map(|_| service.customer())).await;
+    let elsewhere = service.database.connect().await;
+    let held = elsewhere.begin().await.unwrap();
+    held.execute_unprepared(&format!("SELECT 1 FROM customers WHERE customer_id = '{}' FOR UPDATE", customers[0]))
+        .await
+        .unwrap();
+    let change =
+        |number: usize| service.patch(&format!("/customers/{}", customers[number]), json!({ "name": "other" })).send();
+    let waiting = change(0);
+    let others = async {
+        for reply in join_all((1..CHANGES).map(change)).await {
+            reply.expect(200);
+        }
+        held.rollback().await.unwrap();
+    };
+    let (waited, ()) = tokio::join!(waiting, others);
+    waited.expect(200);
 }

@@ -33,13 +33,13 @@ const COSTS: [Cost; 11] = [
     Cost::new("get again", [0, 1], [118, 152]),
     Cost::new("list", [1, 1], [904, 792]),
     Cost::new("list again", [0, 1], [232, 792]),
-    Cost::new("create", [9, 9], [585, 539]),
-    Cost::new("change the name", [11, 10], [862, 838]),
-    Cost::new("change the name again", [10, 10], [630, 838]),
-    Cost::new("change the phone number", [9, 9], [818, 793]),
-    Cost::new("create a contact", [10, 10], [746, 708]),
+    Cost::new("create", [9, 9], [496, 465]),
+    Cost::new("change the name", [11, 10], [748, 696]),
+    Cost::new("change the name again", [10, 10], [645, 695]),
+    Cost::new("change the phone number", [9, 9], [726, 760]),
+    Cost::new("create a contact", [10, 10], [667, 690]),
     Cost::new("search", [8, 8], [2743, 2734]),
-    Cost::new("delete a contact", [10, 11], [995, 1271]),
+    Cost::new("delete a contact", [10, 11], [1058, 1436]),
 ];
 
 const LIST: &str = "/customers?pageSize=20";

@@ -191,7 +191,7 @@ impl PostgresExecutor {
         until: Instant,
     ) -> Result<(), DbErr> {
         let told = &connection.statements;
-        pieces.iter().flatten().for_each(|piece| told.tell_of(|| piece.statement(DbBackend::Postgres)));
+        pieces.iter().flatten().for_each(|piece| told.tell_of(|| piece.clone().statement(DbBackend::Postgres)));
         for statement in arrays::together(pieces).ok_or_else(without_array)? {
             let wanted = statement.updates;
             let rows = self.query(connection, statement, until).await?;
