@@ -47,7 +47,7 @@ fn claim_request(change: &Change<'_>, key: &IdempotencyKey, action: Action) {
         action: Set(Some(action.name().to_owned())),
         committed_at: Set(Some(change.now.0)),
     };
-    change.db().insert_at_end(Rows::of([claim]));
+    change.db().claim_at_end(id, Rows::of([claim]));
 }
 
 /// An id counts within its sender and its tenant. What it said before, it must say again.

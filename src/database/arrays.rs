@@ -72,6 +72,17 @@ pub(super) fn together(units: impl IntoIterator<Item = Vec<Piece>>) -> Option<Ve
     Some(alike.into_iter().map(ArrayStatement::of).collect())
 }
 
+/// The statement for claims, which returns the resources of those that were not there already. `None` as for [`together`], or where they
+/// are not alike.
+pub(super) fn claims(claims: Vec<Rows>) -> Option<ArrayStatement> {
+    let mut parts = parts(claims.into_iter().map(|rows| Piece::Insertion(rows.if_absent())).collect())?;
+    let part = parts.pop().filter(|_| parts.is_empty())?;
+    let mut sql = String::with_capacity(TEXT);
+    let _in_memory = part.write(&mut sql, 0);
+    sql.push_str(r#" RETURNING "resource_id""#);
+    Some(ArrayStatement { sql, arrays: part.arrays, updates: 0 })
+}
+
 /// One statement that reads what each of these does, which differ in nothing but their values; each row comes with the place of its
 /// statement among them, from 1, as `n`. `None` as for [`together`].
 pub(super) fn each_of(statements: &[&Statement]) -> Option<ArrayStatement> {
@@ -110,7 +121,7 @@ fn parts(pieces: Vec<Piece>) -> Option<Vec<Part>> {
     let mut parts = Vec::<Part>::new();
     for piece in pieces {
         let part = match piece {
-            Piece::Insertion(rows) => Part::insertion(rows)?,
+            Piece::Insertion(rows) | Piece::Claim(_, rows) => Part::insertion(rows)?,
             Piece::Update(update) => Part::update(update)?,
             Piece::Change(..) => return None,
         };

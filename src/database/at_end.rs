@@ -4,6 +4,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sea_orm::{DbBackend, DbErr, ExecResult, Statement, Value, Values};
 
+use uuid::Uuid;
+
 use super::{
     rows::{RowUpdate, Rows, Text},
     statements::Statements,
@@ -26,6 +28,8 @@ pub(super) struct AtEnd {
 #[derive(Clone)]
 pub(super) enum Piece {
     Insertion(Rows),
+    /// The claim of the unit of work, which names this resource: where the row is there already, the unit is refused.
+    Claim(Uuid, Rows),
     /// An update that changes one row. In a group of PostgreSQL alone.
     Update(RowUpdate),
     /// A statement that changes so many rows, if that is known. SQLite's alone: the parts of a statement of PostgreSQL do not see what
@@ -37,7 +41,7 @@ impl Piece {
     /// The statement for it alone.
     pub(super) fn statement(self, backend: DbBackend) -> Statement {
         match self {
-            Self::Insertion(rows) => rows.statement(backend),
+            Self::Insertion(rows) | Self::Claim(_, rows) => rows.statement(backend),
             Self::Update(update) => update.statement(backend),
             Self::Change(statement, _) => statement,
         }
@@ -65,6 +69,19 @@ impl AtEnd {
         self.pieces().iter().any(|piece| matches!(piece, Piece::Change(..)))
     }
 
+    /// The claim, if that is the first that was left.
+    pub(super) fn take_claim(&self) -> Option<(Uuid, Rows)> {
+        let mut pieces = self.pieces();
+        match pieces.first() {
+            Some(Piece::Claim(resource, rows)) => {
+                let claim = (*resource, rows.clone());
+                pieces.remove(0);
+                Some(claim)
+            }
+            _ => None,
+        }
+    }
+
     pub(super) fn take(&self) -> Vec<Piece> {
         std::mem::take(&mut self.pieces())
     }
@@ -79,7 +96,7 @@ pub(super) fn together(pieces: Vec<Piece>) -> Vec<Statement> {
     let (mut insertions, mut statements) = (Vec::new(), Vec::new());
     for piece in pieces {
         match piece {
-            Piece::Insertion(rows) => insertions.push(rows),
+            Piece::Insertion(rows) | Piece::Claim(_, rows) => insertions.push(rows),
             Piece::Update(update) => statements.push(update.statement(DbBackend::Postgres)),
             Piece::Change(statement, _) => statements.push(statement),
         }
@@ -121,7 +138,7 @@ impl Turn {
     pub(super) fn add_left(&mut self, pieces: Vec<Piece>) {
         for piece in pieces {
             match piece {
-                Piece::Insertion(rows) => self.add(rows.statement(DbBackend::Sqlite), None),
+                Piece::Insertion(rows) | Piece::Claim(_, rows) => self.add(rows.statement(DbBackend::Sqlite), None),
                 Piece::Update(update) => self.add(update.statement(DbBackend::Sqlite), Some(1)),
                 Piece::Change(statement, rows) => self.add(statement, rows),
             }

@@ -7,6 +7,8 @@ use crate::values::Tenant;
 pub enum Party {
     /// A tenant's request, or an event of the platform for it.
     Tenant(Tenant),
+    /// Several of these, whose changes share a transaction.
+    Several,
     /// The service itself: background tasks and commands.
     Service,
 }

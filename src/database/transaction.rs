@@ -147,6 +147,13 @@ impl Transaction {
         self.at_end.push(self.backend, Piece::Insertion(rows));
     }
 
+    /// Inserts the claim of the unit of work at its end: before all that is left to that. It names a resource, and the unit is refused
+    /// where it is there already.
+    pub fn claim_at_end(&self, resource: Uuid, claim: Rows) {
+        self.changed().inserts();
+        self.at_end.push(self.backend, Piece::Claim(resource, claim));
+    }
+
     /// Updates a row, like [`Self::change`]. In a group the unit of work runs by itself unless one row is updated.
     ///
     /// # Errors

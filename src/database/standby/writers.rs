@@ -33,7 +33,7 @@ impl Writers {
         self.turn(now);
         match party {
             Party::Tenant(tenant) => self.present.contains(tenant) || self.former.contains(tenant),
-            Party::Service => true,
+            Party::Several | Party::Service => true,
         }
     }
 

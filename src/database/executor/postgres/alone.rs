@@ -4,16 +4,17 @@ use std::{sync::Arc, time::Duration};
 
 use sea_orm::{DbBackend, DbErr, sqlx};
 use tokio::{
-    sync::Mutex,
+    sync::{Mutex, Semaphore},
     time::{sleep, timeout_at},
 };
 
-use super::executor::{PostgresExecutor, Waiting, in_time};
+use super::{
+    committer::{Committer, FIRST_LOCK_TIMEOUT, begin, in_time},
+    waiting::Waiting,
+};
 use crate::{
     database::{
         at_end::AtEnd,
-        connect::planning,
-        deadline::Deadline,
         executor::unit_of_work::{Scope, UnitOfWork},
         fault::driver_error,
         pool::PooledConnection,
@@ -24,8 +25,6 @@ use crate::{
     telemetry::span::Span,
 };
 
-/// How long a first attempt waits for a lock.
-pub(super) const FIRST_LOCK_TIMEOUT: Duration = Duration::from_millis(200);
 /// How long each further one does.
 const FURTHER_LOCK_TIMEOUT: Duration = Duration::from_secs(1);
 /// The pause before work is run again, times the attempts so far.
@@ -42,9 +41,20 @@ enum AttemptError {
     ConnectionLost(Error),
 }
 
-impl PostgresExecutor {
+/// Runs units of work by themselves.
+pub(super) struct Alone {
+    committer: Arc<Committer>,
+    /// Bounds those who wait for long: a row that somebody else has locked must not use up all connections.
+    lock_waiters: Semaphore,
+}
+
+impl Alone {
+    pub(super) fn new(committer: Arc<Committer>, connections: usize) -> Self {
+        Self { committer, lock_waiters: Semaphore::new(connections.div_ceil(4)) }
+    }
+
     /// Runs work until it is committed or refused, or its time is over.
-    pub(super) async fn alone<T: Send + 'static>(
+    pub(super) async fn run<T: Send + 'static>(
         &self,
         scope: &Scope,
         work: &impl UnitOfWork<T>,
@@ -62,7 +72,7 @@ impl PostgresExecutor {
                 Err(error) => error,
             };
             permit = None;
-            self.metrics.write_failures.inc_by(u64::from(error.is_fault()));
+            self.committer.metrics.write_failures.inc_by(u64::from(error.is_fault()));
             match error {
                 AttemptError::Final(error) => return Err(error),
                 AttemptError::ConnectionLost(error) | AttemptError::Contention(error) if deadline.has_passed() => {
@@ -90,15 +100,15 @@ impl PostgresExecutor {
         let Scope { party, deadline, .. } = scope;
         let (deadline, until) = (*deadline, deadline.for_statements());
         let mut connection =
-            self.pool.get(party, until).await.map_err(|error| AttemptError::Final(no_connection(error)))?;
-        let begun = connection.begin(&begin(deadline, lock_timeout), until, &self.steps).await;
+            self.committer.pool.get(party, until).await.map_err(|error| AttemptError::Final(no_connection(error)))?;
+        let begun = connection.begin(&begin(deadline, lock_timeout), until, &self.committer.steps).await;
         begun.map_err(|error| AttemptError::ConnectionLost(error.into()))?;
         drop(waiting.take());
         let mut span = database_span("transaction", DbBackend::Postgres);
 
         let at_end = AtEnd::new(&connection.statements);
         let connection = Arc::new(Mutex::new(connection));
-        let (backend, steps) = (DbBackend::Postgres, Arc::clone(&self.steps));
+        let (backend, steps) = (DbBackend::Postgres, Arc::clone(&self.committer.steps));
         let transaction = Transaction::new(Arc::clone(&connection), backend, deadline, steps, at_end);
         let outcome = match span.around(to_its_end(work, &transaction)).await {
             Ok(_) if deadline.has_passed() => Err(Error::unavailable("the change took too long")),
@@ -133,7 +143,7 @@ impl PostgresExecutor {
         span: &Span,
     ) -> std::result::Result<(), DbErr> {
         let _span = database_part(&span.as_parent(), "commit", DbBackend::Postgres);
-        self.commit(connection, &[scope], scope.deadline.for_answer()).await
+        self.committer.commit(connection, &[scope], scope.deadline.for_answer()).await
     }
 }
 
@@ -171,15 +181,4 @@ fn no_connection(error: DbErr) -> Error {
         Some(sqlx::Error::PoolTimedOut) => Error::contention("too many changes are waiting"),
         _ => error.into(),
     }
-}
-
-/// BEGIN and its time limits: in one message, and local to the transaction, so that they hold through a pooler too.
-pub(super) fn begin(deadline: Deadline, lock_timeout: Duration) -> String {
-    let remaining = deadline.remaining().as_millis().max(1);
-    let lock_timeout = lock_timeout.as_millis().min(remaining);
-    format!(
-        "BEGIN; SET LOCAL statement_timeout = {remaining}; SET LOCAL lock_timeout = {lock_timeout}; \
-         SET LOCAL idle_in_transaction_session_timeout = {remaining}; {}",
-        planning("SET LOCAL")
-    )
 }

@@ -1,25 +1,25 @@
 //! Groups: several units of work, one transaction.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use sea_orm::{DbBackend, DbErr, QueryResult};
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use super::{
-    alone::{FIRST_LOCK_TIMEOUT, begin},
-    executor::PostgresExecutor,
+    committer::{Committer, FIRST_LOCK_TIMEOUT, begin},
     member::{Fate, Member},
 };
 use crate::{
     database::{
         arrays::{self, ArrayStatement},
-        at_end::Piece,
         fair_queue::FairQueue,
         party::Party,
         pool::PooledConnection,
+        rows::Rows,
         seat::{RowKey, Wish},
     },
     error::Error,
@@ -32,8 +32,11 @@ const SIZE: usize = 16;
 /// How many groups there are at once: one writes while another one waits for the disk.
 const GROUPS: usize = 2;
 
-/// What waits for a group.
-pub(super) struct Groups(Mutex<State>);
+/// Runs units of work in groups.
+pub(super) struct Groups {
+    committer: Arc<Committer>,
+    state: Mutex<State>,
+}
 
 struct State {
     waiting: FairQueue<Member>,
@@ -43,13 +46,12 @@ struct State {
 /// The rows that a group has locked: whether they are only kept from being deleted.
 type Held = HashMap<RowKey, bool>;
 
-impl Default for Groups {
-    fn default() -> Self {
-        Self(Mutex::new(State { waiting: FairQueue::new(QUEUE_SIZE), running: 0 }))
-    }
-}
-
 impl Groups {
+    pub(super) fn new(committer: Arc<Committer>) -> Self {
+        let state = State { waiting: FairQueue::new(QUEUE_SIZE), running: 0 };
+        Self { committer, state: Mutex::new(state) }
+    }
+
     /// Puts a unit of work into its party's line: whether a group more is to be run, and what has no place.
     fn push(&self, member: Member) -> (bool, Option<Member>) {
         let mut state = self.state();
@@ -70,32 +72,28 @@ impl Groups {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-impl PostgresExecutor {
     /// Puts a unit of work into a group.
     pub(super) fn join(self: &Arc<Self>, member: Member) {
-        let (begins, displaced) = self.groups.push(member);
+        let (begins, displaced) = self.push(member);
         if let Some(displaced) = displaced {
-            self.metrics.writers.turned_away.inc();
-            displaced.answer(Fate::Unknown(Error::contention("too many changes are waiting")));
+            self.committer.metrics.writers.turned_away.inc();
+            displaced.answer(Fate::Failed(Error::contention("too many changes are waiting")));
         }
         if begins {
-            let executor = Arc::clone(self);
-            tokio::spawn(async move { executor.run_groups().await });
+            let groups = Arc::clone(self);
+            tokio::spawn(async move { groups.run().await });
         }
     }
 
-    async fn run_groups(&self) {
+    async fn run(&self) {
         loop {
-            let mut members = self.groups.next();
+            let mut members = self.next();
             if members.is_empty() {
                 return;
             }
-            // What nobody waits for any more has not happened yet: it is left so.
-            members.retain(Member::is_awaited);
             let fate = self.commit_together(&mut members).await;
             members.into_iter().for_each(|member| member.answer(fate.clone()));
         }
@@ -106,16 +104,13 @@ impl PostgresExecutor {
         let deadlines = members.iter().map(|member| member.scope.deadline);
         let Some(deadline) = deadlines.min_by_key(|deadline| deadline.for_statements()) else { return Fate::Undone };
         let until = deadline.for_statements();
-        let Ok(mut connection) = self.pool.get(&Party::Service, until).await else { return Fate::Undone };
-        let begun = connection.begin(&begin(deadline, FIRST_LOCK_TIMEOUT), until, &self.steps).await;
+        let Ok(mut connection) = self.committer.pool.get(&Party::Several, until).await else { return Fate::Undone };
+        let begun = connection.begin(&begin(deadline, FIRST_LOCK_TIMEOUT), until, &self.committer.steps).await;
         if begun.is_err() {
             return Fate::Undone;
         }
         members.iter_mut().for_each(Member::begins);
-        let written = match self.lock_rows(&mut connection, members, until).await {
-            Ok(()) => self.write(&mut connection, members.iter().map(Member::pieces).collect(), until).await,
-            Err(error) => Err(error),
-        };
+        let written = self.write(&mut connection, members, until).await;
         if let Err(error) = &written {
             tracing::debug!(%error, "the changes of a group are run by themselves");
         }
@@ -128,15 +123,68 @@ impl PostgresExecutor {
         }
         let _spans: Vec<_> = members.iter().map(Member::commits).collect();
         let scopes: Vec<_> = members.iter().map(|member| &*member.scope).collect();
-        match self.commit(&mut connection, &scopes, deadline.for_answer()).await {
+        match self.committer.commit(&mut connection, &scopes, deadline.for_answer()).await {
             Ok(()) => Fate::Committed,
             // The server answered, with a refusal: nothing is committed.
             Err(_) if connection.is_trusted() => Fate::Undone,
             Err(error) => {
-                self.metrics.write_failures.inc();
-                Fate::Unknown(Error::outcome_unknown(error))
+                self.committer.metrics.write_failures.inc();
+                Fate::Failed(Error::outcome_unknown(error))
             }
         }
+    }
+
+    /// Does what the units want, and refuses those who cannot have it.
+    async fn write(
+        &self,
+        connection: &mut PooledConnection,
+        members: &mut Vec<Member>,
+        until: Instant,
+    ) -> Result<(), DbErr> {
+        self.lock_rows(connection, members, until).await?;
+        // One by itself is judged by the insertion of its claim.
+        if members.len() > 1 {
+            self.claim(connection, members, until).await?;
+        }
+        let pieces: Vec<_> = members.iter().map(Member::pieces).collect();
+        let told = &connection.statements;
+        pieces.iter().flatten().for_each(|piece| told.tell_of(|| piece.clone().statement(DbBackend::Postgres)));
+        for statement in arrays::together(pieces).ok_or_else(without_array)? {
+            let wanted = statement.updates;
+            let rows = self.query(connection, statement, until).await?;
+            let updated = rows.first().map_or(Ok(0), |row| row.try_get_by_index::<i64>(0))?;
+            if updated != wanted {
+                return Err(DbErr::RecordNotUpdated);
+            }
+        }
+        Ok(())
+    }
+
+    /// Inserts the claims of the units. Whose claim is there already is refused, and takes no other one with it.
+    async fn claim(
+        &self,
+        connection: &mut PooledConnection,
+        members: &mut Vec<Member>,
+        until: Instant,
+    ) -> Result<(), DbErr> {
+        let (resources, claims): (Vec<Option<Uuid>>, Vec<Option<Rows>>) =
+            members.iter().map(|member| member.claim().unzip()).unzip();
+        let claims: Vec<Rows> = claims.into_iter().flatten().collect();
+        if claims.is_empty() {
+            return Ok(());
+        }
+        let told = &connection.statements;
+        claims.iter().for_each(|claim| told.tell_of(|| claim.clone().statement(DbBackend::Postgres)));
+        let statement = arrays::claims(claims).ok_or_else(without_array)?;
+        let rows = self.query(connection, statement, until).await?;
+        let claimed = rows.iter().map(|row| row.try_get_by_index(0)).collect::<Result<HashSet<Uuid>, _>>()?;
+        for (member, resource) in std::mem::take(members).into_iter().zip(resources) {
+            match resource.is_none_or(|resource| claimed.contains(&resource)) {
+                true => members.push(member),
+                false => member.answer(Fate::Failed(Error::claimed())),
+            }
+        }
+        Ok(())
     }
 
     /// Locks the rows that the units want, and lets them go on with these, until they want no more.
@@ -183,26 +231,6 @@ impl PostgresExecutor {
         Ok(())
     }
 
-    /// Writes what units left to their ends.
-    async fn write(
-        &self,
-        connection: &mut PooledConnection,
-        pieces: Vec<Vec<Piece>>,
-        until: Instant,
-    ) -> Result<(), DbErr> {
-        let told = &connection.statements;
-        pieces.iter().flatten().for_each(|piece| told.tell_of(|| piece.clone().statement(DbBackend::Postgres)));
-        for statement in arrays::together(pieces).ok_or_else(without_array)? {
-            let wanted = statement.updates;
-            let rows = self.query(connection, statement, until).await?;
-            let updated = rows.first().map_or(Ok(0), |row| row.try_get_by_index::<i64>(0))?;
-            if updated != wanted {
-                return Err(DbErr::RecordNotUpdated);
-            }
-        }
-        Ok(())
-    }
-
     /// A step of the transaction.
     async fn query(
         &self,
@@ -210,7 +238,7 @@ impl PostgresExecutor {
         statement: ArrayStatement,
         until: Instant,
     ) -> Result<Vec<QueryResult>, DbErr> {
-        let failure = connection.take_step(&self.steps)?;
+        let failure = connection.take_step(&self.committer.steps)?;
         let rows = connection.query_arrays(statement, until).await?;
         connection.fail(failure).map(|()| rows)
     }

@@ -5,11 +5,13 @@ use std::{panic::AssertUnwindSafe, sync::Arc, task::Poll};
 use futures_util::{FutureExt, future::BoxFuture, poll};
 use sea_orm::DbBackend;
 use tokio::sync::oneshot;
+use uuid::Uuid;
 
 use crate::{
     database::{
         at_end::{AtEnd, Piece},
         executor::unit_of_work::{Scope, UnitOfWork},
+        rows::Rows,
         seat::Seat,
         span::{database_part, not_committed},
         transaction::Transaction,
@@ -18,7 +20,7 @@ use crate::{
     telemetry::span::{Parent, Span},
 };
 
-use super::executor::Waiting;
+use super::waiting::Waiting;
 
 /// What a group says to a caller.
 pub(super) enum Answer<T> {
@@ -28,14 +30,14 @@ pub(super) enum Answer<T> {
     Alone,
 }
 
-/// What became of a group's transaction.
+/// What became of a unit in a group.
 #[derive(Clone)]
 pub(super) enum Fate {
     Committed,
     /// Nothing of it is committed.
     Undone,
-    /// It is not known whether it is committed.
-    Unknown(Error),
+    /// It is refused, or it is not known whether it is committed.
+    Failed(Error),
 }
 
 /// A unit of work with a place in a group, of whatever type its outcome is.
@@ -54,11 +56,11 @@ trait Unit: Send {
     /// What it has done: whether it was refused, once that is known.
     fn is_refused(&self) -> Option<bool>;
 
-    /// What it left to its end.
-    fn pieces(&self) -> Vec<Piece>;
+    /// Its claim, and the resource that it names.
+    fn claim(&self) -> Option<(Uuid, Rows)>;
 
-    /// Whether anybody waits for it.
-    fn is_awaited(&self) -> bool;
+    /// What else it left to its end.
+    fn pieces(&self) -> Vec<Piece>;
 
     /// Answers the caller.
     fn answer(self: Box<Self>, fate: Fate, span: Span);
@@ -120,12 +122,12 @@ impl Member {
         None
     }
 
-    /// Whether anybody waits for it.
-    pub(super) fn is_awaited(&self) -> bool {
-        self.unit.is_awaited()
+    /// The claim that it writes, and the resource that this names.
+    pub(super) fn claim(&self) -> Option<(Uuid, Rows)> {
+        self.unit.claim()
     }
 
-    /// What it writes.
+    /// What it writes otherwise.
     pub(super) fn pieces(&self) -> Vec<Piece> {
         self.unit.pieces()
     }
@@ -158,19 +160,19 @@ impl<T: Send + 'static> Unit for Running<T> {
         self.outcome.as_ref().map(Result::is_err)
     }
 
-    fn pieces(&self) -> Vec<Piece> {
-        self.transaction.at_end.take()
+    fn claim(&self) -> Option<(Uuid, Rows)> {
+        self.transaction.at_end.take_claim()
     }
 
-    fn is_awaited(&self) -> bool {
-        !self.sender.is_closed()
+    fn pieces(&self) -> Vec<Piece> {
+        self.transaction.at_end.take()
     }
 
     fn answer(self: Box<Self>, fate: Fate, mut span: Span) {
         let answer = match (fate, self.outcome) {
             (Fate::Committed, Some(outcome)) => Answer::Outcome(outcome),
-            (Fate::Unknown(error), Some(_)) => Answer::Outcome(Err(error)),
-            (Fate::Undone, _) | (_, None) => Answer::Alone,
+            (Fate::Failed(error), _) => Answer::Outcome(Err(error)),
+            (Fate::Undone, _) | (Fate::Committed, None) => Answer::Alone,
         };
         match &answer {
             Answer::Alone => span.discard(),

@@ -7,13 +7,15 @@
 //!
 //! Every other unit runs [`alone`], in a transaction of its own, which is run again where it gave way to another one or lost its
 //! connection. So does each of a group of which anything failed before COMMIT was sent: that nothing was committed is known then. Who
-//! is refused by the group's transaction, or finds a row locked or missing, is so judged by itself.
+//! finds a row locked or missing is so judged by itself. Whose claim is there already is refused, and the group goes on.
 //!
-//! In reading order: [`executor`] · [`member`] · [`group`] · [`alone`].
+//! In reading order: [`executor`] · [`member`] · [`group`] · [`alone`] · [`committer`] · [`waiting`].
 
 mod alone;
+mod committer;
 mod executor;
 mod group;
 mod member;
+mod waiting;
 
 pub(in crate::database) use executor::PostgresExecutor;
