@@ -37,9 +37,16 @@ pub(super) struct Wish {
 pub(super) struct Seat {
     wish: Mutex<Option<Wish>>,
     leaves: AtomicBool,
+    /// Whether the group has taken it up, or its caller has given it up, whichever came first.
+    is_settled: AtomicBool,
 }
 
 impl Seat {
+    /// The group takes the unit up, or its caller gives it up: `false` where the other one has done so.
+    pub(super) fn settle(&self) -> bool {
+        !self.is_settled.swap(true, Ordering::SeqCst)
+    }
+
     /// Asks the group for a row. Where it is not there, or somebody else has it, this never returns: the unit leaves the group.
     pub(super) async fn lock(&self, key: RowKey, lock: LockType, statement: Statement) -> Result<QueryResult, DbErr> {
         let (row, receiver) = oneshot::channel();

@@ -25,12 +25,13 @@ use crate::{
     telemetry::span::Span,
 };
 
-/// How long each further one does.
+/// How long each attempt but the first waits for a lock.
 const FURTHER_LOCK_TIMEOUT: Duration = Duration::from_secs(1);
 /// The pause before work is run again, times the attempts so far.
 const BACKOFF: Duration = Duration::from_millis(5);
 /// The most attempts that are counted for it.
 const MAX_BACKOFF: u32 = 20;
+
 /// Why an attempt did not succeed. Unless it is final, nothing was committed.
 enum AttemptError {
     /// It is refused, or cannot succeed, or its outcome is unknown.

@@ -43,7 +43,7 @@ impl PostgresExecutor {
         metrics: DatabaseMetrics,
     ) -> Self {
         let committer = Arc::new(Committer { pool, standby, steps, health, metrics });
-        let groups = Arc::new(Groups::new(Arc::clone(&committer)));
+        let groups = Arc::new(Groups::new(Arc::clone(&committer), connections));
         let alone = Alone::new(Arc::clone(&committer), connections);
         Self { groups, alone, committer, resource_locks: ResourceLocks::default() }
     }
@@ -76,13 +76,20 @@ impl PostgresExecutor {
         work: &Arc<impl UnitOfWork<T>>,
         waiting: &mut Option<Waiting>,
     ) -> Option<Result<T>> {
-        let (mut member, receiver) = Member::new(scope, work);
+        let (mut member, mut receiver) = Member::new(scope, work);
+        let seat = Arc::clone(&member.seat);
         member.advance().await;
         if let Some(mut member) = member.staying(true) {
             waiting.take().into_iter().for_each(|waiting| member.waits(waiting));
             self.groups.join(member);
         }
-        match receiver.await {
+        let answer = match timeout_at(scope.deadline.for_statements(), &mut receiver).await {
+            Ok(answer) => answer,
+            Err(_) if seat.settle() => return Some(Err(Error::unavailable("the change waited for too long"))),
+            // Its group knows what becomes of it.
+            Err(_) => receiver.await,
+        };
+        match answer {
             Ok(Answer::Outcome(outcome)) => Some(outcome),
             Ok(Answer::Alone) => None,
             Err(_) => Some(Err(Error::internal("a group panicked"))),

@@ -29,12 +29,15 @@ use crate::{
 const QUEUE_SIZE: usize = 4096;
 /// The most that share a transaction.
 const SIZE: usize = 16;
-/// How many groups there are at once: one writes while another one waits for the disk.
-const GROUPS: usize = 2;
+/// Of how many connections one is for a group: one group writes while others wait for the disk, and some connections are left to those
+/// who need one for themselves.
+const CONNECTIONS: usize = 8;
 
 /// Runs units of work in groups.
 pub(super) struct Groups {
     committer: Arc<Committer>,
+    /// How many there are at once.
+    most: usize,
     state: Mutex<State>,
 }
 
@@ -47,9 +50,9 @@ struct State {
 type Held = HashMap<RowKey, bool>;
 
 impl Groups {
-    pub(super) fn new(committer: Arc<Committer>) -> Self {
+    pub(super) fn new(committer: Arc<Committer>, connections: usize) -> Self {
         let state = State { waiting: FairQueue::new(QUEUE_SIZE), running: 0 };
-        Self { committer, state: Mutex::new(state) }
+        Self { committer, most: (connections / CONNECTIONS).max(1), state: Mutex::new(state) }
     }
 
     /// Puts a unit of work into its party's line: whether a group more is to be run, and what has no place.
@@ -57,7 +60,7 @@ impl Groups {
         let mut state = self.state();
         let party = member.scope.party.clone();
         let displaced = state.waiting.push(&party, member);
-        let begins = state.running < GROUPS && !state.waiting.is_empty();
+        let begins = state.running < self.most && !state.waiting.is_empty();
         state.running += usize::from(begins);
         (begins, displaced)
     }
@@ -65,8 +68,8 @@ impl Groups {
     /// The units of the next group. Where there are none, no group is run any more.
     fn next(&self) -> Vec<Member> {
         let mut state = self.state();
-        let members = std::iter::from_fn(|| state.waiting.pop_if(|_| true));
-        let members: Vec<Member> = members.take(SIZE).map(|(_, member)| member).collect();
+        let members = std::iter::from_fn(|| state.waiting.pop_if(|_| true)).map(|(_, member)| member);
+        let members: Vec<Member> = members.filter(Member::is_taken_up).take(SIZE).collect();
         state.running -= usize::from(members.is_empty());
         members
     }

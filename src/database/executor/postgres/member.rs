@@ -102,6 +102,11 @@ impl Member {
         self.waiting = Some(waiting);
     }
 
+    /// Whether a group takes it up: its caller has not given it up yet.
+    pub(super) fn is_taken_up(&self) -> bool {
+        self.seat.settle()
+    }
+
     /// The group's transaction has begun.
     pub(super) fn begins(&mut self) {
         self.waiting = None;
