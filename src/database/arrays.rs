@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use sea_orm::{
-    Statement, Value,
+    DbErr, QueryResult, Statement, Value,
     sqlx::{error::BoxDynError, postgres::PgArguments},
 };
 
@@ -100,6 +100,12 @@ pub(super) fn each_of(statements: &[&Statement]) -> Option<ArrayStatement> {
     }
     let _in_memory = write!(sql, "n), LATERAL ({}) AS r", first.sql.replace('$', "v.c"));
     Some(ArrayStatement { sql, arrays, updates: 0 })
+}
+
+/// The place of the statement by which [`each_of`] has found a row, from 0.
+pub(super) fn place(row: &QueryResult) -> Result<Option<usize>, DbErr> {
+    let number = row.try_get::<i64>("", "n")?;
+    Ok(usize::try_from(number).ok().and_then(|number| number.checked_sub(1)))
 }
 
 /// Writes the rows of arrays, which begin behind so many others.
@@ -226,5 +232,70 @@ impl ArrayStatement {
         let mut arguments = PgArguments::default();
         self.arrays.into_iter().try_for_each(|array| array.bind(&mut arguments))?;
         Ok((self.sql, arguments))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    /// What a unit writes that creates something with a text of this length, and changes something else.
+    fn unit(length: usize) -> Vec<Piece> {
+        let text = "x".repeat(length);
+        let row = Rows::row("things", [("id", Uuid::max().into()), ("text", text.into()), ("at", None::<i64>.into())]);
+        let update = RowUpdate::row("others", vec![("number", 1_i32.into())], vec![("id", Uuid::max().into())]);
+        vec![Piece::Insertion(row.clone()), Piece::Update(update), Piece::Insertion(row)]
+    }
+
+    fn texts(units: usize, length: usize) -> Vec<(String, i64)> {
+        let statements = together((0..units).map(|_| unit(length))).unwrap_or_default();
+        statements.into_iter().map(|statement| (statement.sql, statement.updates)).collect()
+    }
+
+    #[test]
+    fn what_is_written_alike_is_one_statement_with_one_text() {
+        let [(one, of_one)] = texts(1, 10).try_into().expect("one statement");
+        let [(many, of_many)] = texts(40, 10).try_into().expect("one statement");
+        assert_eq!((one.as_str(), of_one, of_many), (many.as_str(), 1, 40));
+        assert_eq!(
+            one,
+            "WITH part_0 AS (INSERT INTO \"things\" (\"id\", \"text\", \"at\") \
+             SELECT * FROM unnest($1::uuid[], $2::text[], $3::int8[])), \
+             part_1 AS (UPDATE \"others\" AS t SET \"number\" = v.c0 FROM unnest($4::int4[], $5::uuid[]) AS v (c0, c1) \
+             WHERE t.\"id\" = v.c1 RETURNING 1) SELECT CAST(0 AS bigint) + (SELECT count(*) FROM part_1)"
+        );
+    }
+
+    #[test]
+    fn a_statement_fits_into_one_record_unless_one_unit_is_longer() {
+        let statements = together((0..40).map(|_| unit(1000))).unwrap_or_default();
+        let bytes = |statement: &ArrayStatement| statement.arrays.iter().map(Array::bytes).sum::<usize>();
+        assert!((2..=10).contains(&statements.len()) && statements.iter().all(|statement| bytes(statement) <= LONGEST));
+        assert_eq!(statements.iter().map(|statement| statement.updates).sum::<i64>(), 40);
+        assert_eq!(texts(3, LONGEST).len(), 3);
+    }
+
+    #[test]
+    fn what_is_not_written_alike_is_a_statement_of_its_own() {
+        let other = vec![Piece::Insertion(Rows::row("things", [("id", Uuid::max().into())]).if_absent())];
+        let statements = together([unit(1), other, unit(1)]).unwrap_or_default();
+        assert_eq!(statements.iter().map(|statement| statement.updates).collect::<Vec<_>>(), [2, 0]);
+        let mixed = [Uuid::max().into(), 1_i32.into()].map(|id: Value| Rows::row("things", [("resource_id", id)]));
+        assert!(claims(mixed.to_vec()).is_none() && claims(vec![mixed[0].clone(); 2]).is_some());
+    }
+
+    #[test]
+    fn reads_that_differ_in_their_values_are_one() {
+        let read = |id: Uuid| {
+            Statement::from_sql_and_values(sea_orm::DbBackend::Postgres, "SELECT a FROM b WHERE c = $1", [id.into()])
+        };
+        let statement = each_of(&[&read(Uuid::max()), &read(Uuid::nil())]).expect("values of one type");
+        assert_eq!(
+            statement.sql,
+            "SELECT v.n, r.* FROM unnest($1::uuid[]) WITH ORDINALITY AS v (c1, n), \
+             LATERAL (SELECT a FROM b WHERE c = v.c1) AS r"
+        );
     }
 }

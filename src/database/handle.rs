@@ -131,7 +131,7 @@ impl Database {
             Arc::clone(&health),
             metrics.clone(),
         );
-        let reads = ReadSource::postgres(readers, pooler, Arc::clone(&health));
+        let reads = ReadSource::postgres((readers, reading), pooler, Arc::clone(&health));
         let executor = Executor::Postgres(Arc::new(executor));
         Ok(Self { reads, standby, executor, time_limit, health, steps, statements, watches })
     }

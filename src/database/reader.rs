@@ -6,7 +6,10 @@ use sea_orm::{
     ConnectionTrait, DbBackend, DbErr, ExecResult, FromQueryResult, QueryResult, Statement,
     prelude::async_trait::async_trait,
 };
-use tokio::{sync::Mutex, time::Instant};
+use tokio::{
+    sync::Mutex,
+    time::{Instant, timeout_at},
+};
 use uuid::Uuid;
 
 use super::{
@@ -16,6 +19,7 @@ use super::{
     file::{DatabaseFile, not_in_place},
     health::Health,
     list::known::{Known, ListSource},
+    lookups::{Lookups, Place},
     party::Party,
     pool::{Pool, PooledConnection},
     position::Recency,
@@ -40,6 +44,8 @@ pub(super) struct ReadSource {
     pub(super) known: Known,
     /// Of SQLite.
     pub(super) cache: Option<Arc<ReadCache>>,
+    /// Of PostgreSQL, unless a pooler shares out its sessions.
+    lookups: Option<Arc<Lookups>>,
 }
 
 impl ReadSource {
@@ -49,8 +55,9 @@ impl ReadSource {
     }
 
     /// The readers of a server.
-    pub(super) fn postgres(pool: Pool, pooler: Pooler, health: Arc<Health>) -> Self {
-        Self { pooler, ..Self::new(pool, DbBackend::Postgres, health) }
+    pub(super) fn postgres((pool, connections): (Pool, usize), pooler: Pooler, health: Arc<Health>) -> Self {
+        let lookups = (!pooler.shares_sessions()).then(|| Lookups::new(pool.clone(), connections));
+        Self { pooler, lookups, ..Self::new(pool, DbBackend::Postgres, health) }
     }
 
     fn new(pool: Pool, backend: DbBackend, health: Arc<Health>) -> Self {
@@ -63,6 +70,7 @@ impl ReadSource {
             templates: Templates::default(),
             known: Known::default(),
             cache: None,
+            lookups: None,
         }
     }
 }
@@ -142,8 +150,35 @@ impl Reader<'_> {
 
     async fn stored<E: Listed>(&self, tenant: &Tenant, id: Uuid) -> Result<E::Model, Error> {
         let statement = self.source.templates.one::<E>(self.source.backend, tenant, id);
-        let row = self.query(&statement).await?.pop().ok_or_else(Error::not_found)?;
+        let row = self.row(&statement).await?.ok_or_else(Error::not_found)?;
         Ok(E::Model::from_query_result(&row, "")?)
+    }
+
+    /// What a statement finds that reads one row at most: together with others, where many read.
+    async fn row(&self, statement: &Statement) -> Result<Option<QueryResult>, DbErr> {
+        let until = self.deadline.for_statements();
+        let place = match (&self.source.lookups, &self.standby) {
+            (Some(lookups), None) => Some(lookups.place(&self.party, statement, until)),
+            _ => None,
+        };
+        // While this one reads, others wait.
+        let _running = match place {
+            Some(Place::Waiting(found)) => {
+                let mut span = database_span("read", self.source.backend);
+                match timeout_at(until, found).await {
+                    Ok(Ok(row)) => return Ok(row),
+                    Ok(Err(_)) => span.discard(),
+                    Err(_) => {
+                        span.fails("failed");
+                        return Err(db_error(timed_out()));
+                    }
+                }
+                None
+            }
+            Some(Place::First(running)) => Some(running),
+            None => None,
+        };
+        Ok(self.query(statement).await?.pop())
     }
 
     /// Fails where it is too late, or the file is not in place.

@@ -136,7 +136,7 @@ impl State {
     }
 
     fn note(&mut self, party: &Party, now: Instant) {
-        if *party == Party::Service {
+        if !matches!(party, Party::Tenant(_)) {
             return;
         }
         if let Some(last) = self.last.take_if(|(last, _)| last != party) {
@@ -150,7 +150,7 @@ impl State {
         let now = Instant::now();
         let mut tenants = self.last.iter().chain(&self.other);
         let others_read = tenants.any(|(other, at)| other != party && now.duration_since(*at) < READING);
-        match self.paced && *party != Party::Service && taken > UNPACED && others_read {
+        match self.paced && matches!(party, Party::Tenant(_)) && taken > UNPACED && others_read {
             true => (taken * PAUSE).min(MAX_PAUSE),
             false => Duration::ZERO,
         }

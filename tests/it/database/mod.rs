@@ -8,6 +8,7 @@ mod fairness;
 mod files;
 mod horizon;
 mod hot_rows;
+mod lookups;
 mod migrations;
 mod new_files;
 mod outages;

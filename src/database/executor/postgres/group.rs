@@ -226,8 +226,7 @@ impl Groups {
         let statement = arrays::each_of(&statements).ok_or_else(without_array)?;
         let mut wishes: Vec<_> = wishes.into_iter().map(Some).collect();
         for row in self.query(connection, statement, until).await? {
-            let place = usize::try_from(row.try_get::<i64>("", "n")?).ok().and_then(|n| n.checked_sub(1));
-            if let Some(wish) = place.and_then(|place| wishes.get_mut(place)?.take()) {
+            if let Some(wish) = arrays::place(&row)?.and_then(|place| wishes.get_mut(place)?.take()) {
                 wish.grant(row);
             }
         }
