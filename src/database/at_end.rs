@@ -3,7 +3,6 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sea_orm::{DbBackend, DbErr, ExecResult, Statement, Value, Values};
-
 use uuid::Uuid;
 
 use super::{
