@@ -3,7 +3,10 @@
 //!
 //! Each row is found by its own tenant and id, and later than it was asked for. Whatever fails, everybody in it reads by himself.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use sea_orm::{DbErr, QueryResult, Statement};
 use tokio::{runtime::Handle, sync::oneshot, time::Instant};
@@ -16,6 +19,10 @@ const QUEUE_SIZE: usize = 4096;
 const SIZE: usize = 32;
 /// Of how many connections for reading one may be used at once by those who read a row.
 const CONNECTIONS: usize = 3;
+
+/// How long a row is waited for. Those who read may have to wait for somebody's lock on another table: who waits for them for so long reads
+/// by himself.
+pub(super) const PATIENCE: Duration = Duration::from_millis(250);
 
 /// Who looks up rows.
 pub(super) struct Lookups {

@@ -19,7 +19,7 @@ use super::{
     file::{DatabaseFile, not_in_place},
     health::Health,
     list::known::{Known, ListSource},
-    lookups::{Lookups, Place},
+    lookups::{Lookups, PATIENCE, Place},
     party::Party,
     pool::{Pool, PooledConnection},
     position::Recency,
@@ -164,15 +164,11 @@ impl Reader<'_> {
         // While this one reads, others wait.
         let _running = match place {
             Some(Place::Waiting(found)) => {
-                let mut span = database_span("read", self.source.backend);
-                match timeout_at(until, found).await {
-                    Ok(Ok(row)) => return Ok(row),
-                    Ok(Err(_)) => span.discard(),
-                    Err(_) => {
-                        span.fails("failed");
-                        return Err(db_error(timed_out()));
-                    }
+                let span = database_span("read", self.source.backend);
+                if let Ok(Ok(row)) = timeout_at(until.min(Instant::now() + PATIENCE), found).await {
+                    return Ok(row);
                 }
+                span.discard();
                 None
             }
             Some(Place::First(running)) => Some(running),

@@ -1,7 +1,7 @@
 //! Rows that several requests look up at once: each is answered with its own.
 
 use futures_util::future::join_all;
-use sea_orm::ConnectionTrait;
+use sea_orm::{ConnectionTrait, TransactionTrait};
 use serde_json::json;
 
 use crate::harness::{Service, on_postgres};
@@ -75,6 +75,33 @@ async fn where_rows_cannot_be_read_everybody_is_told_so() {
     }
     connection.execute_unprepared("ALTER TABLE away RENAME TO customers").await.unwrap();
     for reply in join_all((0..40).map(|_| get())).await {
+        reply.expect(200);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn who_waits_for_a_locked_table_keeps_no_other_tenant_waiting() {
+    if !on_postgres() {
+        return;
+    }
+    let service = Service::start().await;
+    let customer = create(&service, 0, 0).await;
+    let body = json!({ "customerId": create(&service, 1, 0).await, "name": "Li Lei" });
+    let contact = service.post("/contacts", body).tenant("tenant1").send().await.expect(201);
+    let contact = contact.body["contactId"].as_str().unwrap();
+    let connection = service.database.connect().await;
+    let held = connection.begin().await.unwrap();
+    held.execute_unprepared("LOCK TABLE customers IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let (customer, contact) = (format!("/customers/{customer}"), format!("/contacts/{contact}"));
+    let blocked = join_all((0..8).map(|_| service.get(&customer).tenant("tenant0").send()));
+    let others = async {
+        for reply in join_all((0..8).map(|_| service.get(&contact).tenant("tenant1").send())).await {
+            reply.expect(200);
+        }
+        held.rollback().await.unwrap();
+    };
+    let (blocked, ()) = tokio::join!(blocked, others);
+    for reply in blocked {
         reply.expect(200);
     }
 }
