@@ -10,7 +10,7 @@
 //! | [`executor`] | how a unit of work becomes a committed transaction |
 //! | [`transaction`], [`reader`] | what statements run through |
 //! | [`at_end`], [`template`] | what is written together, at the end of a transaction · statements whose text is built once |
-//! | [`rows`], [`arrays`], [`array`], [`seat`] | what is written of rows · on PostgreSQL, by several changes alike, as arrays · the place of one among them |
+//! | [`rows`], [`arrays`], [`array`](mod@array), [`seat`] | what is written of rows · on PostgreSQL, by several changes alike, as arrays · the place of one among them |
 //! | [`lookups`] | rows by their ids on PostgreSQL, for several requests at once |
 //! | [`read_cache`] | what was read from SQLite, in memory: rows by their ids, pages of lists |
 //! | [`party`], [`fair_queue`], [`turns`] | for whom the database works · a queue served in turn · connections in turn |
