@@ -47,7 +47,10 @@ impl Seat {
         !self.is_settled.swap(true, Ordering::SeqCst)
     }
 
-    /// Asks the group for a row. Where it is not there, or somebody else has it, this never returns: the unit leaves the group.
+    /// Asks the group for a row.
+    ///
+    /// # Errors
+    /// It is not there, or somebody else has it: the unit leaves the group.
     pub(super) async fn lock(&self, key: RowKey, lock: LockType, statement: Statement) -> Result<QueryResult, DbErr> {
         let (row, receiver) = oneshot::channel();
         *self.wish.lock().unwrap_or_else(PoisonError::into_inner) = Some(Wish { key, lock, statement, row });

@@ -2,7 +2,7 @@
 //!
 //! **A 2xx of a write means that COMMIT returned.** Why:
 //!
-//! 1. A unit of work is answered `Ok` in one place for each database, in [`sqlite`] and [`postgres`], behind the `Ok` of
+//! 1. A unit of work is answered `Ok` in [`sqlite`], and in [`postgres`] by its group or by itself, always behind the `Ok` of
 //!    `Connection::commit`. Nothing else makes an `Ok` of it.
 //! 2. What the database says is what holds: no count of open transactions decides, ours or the driver's. SQLite's
 //!    `BEGIN IMMEDIATE` fails where one is open, and its `COMMIT` where none is. PostgreSQL's `COMMIT` of a transaction that
