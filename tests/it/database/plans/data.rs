@@ -91,8 +91,8 @@ async fn in_the_way(db: &DatabaseConnection) -> Vec<[String; 2]> {
     dropped.into_iter().zip(made).map(|(dropped, made)| [dropped, made]).collect()
 }
 
-/// Fills the tables of a database that has just been migrated, but for a customer of each tenant. What triggers would do is done for all rows at once, and indexes
-/// are made afterwards. Statistics are not made before they are asked for.
+/// Fills the tables of a database that has just been migrated, but for a customer of each tenant. What triggers would do is done
+/// for all rows at once, and indexes are made afterwards.
 pub async fn fill_tables(db: &DatabaseConnection) {
     let in_the_way = in_the_way(db).await;
     let mut statements: Vec<String> = in_the_way.iter().map(|[dropped, _]| dropped.clone()).collect();
@@ -119,10 +119,6 @@ pub async fn fill_tables(db: &DatabaseConnection) {
     statements.extend(indexes);
     statements.extend(summaries());
     statements.extend(triggers);
-    if !on_postgres() {
-        // A migration makes statistics.
-        statements.push("DELETE FROM sqlite_stat1".to_owned());
-    }
     statements.push(if on_postgres() { "SET session_replication_role = origin" } else { "COMMIT" }.to_owned());
     // One session, for what is set in it.
     db.execute_unprepared(&statements.join(";\n")).await.unwrap();

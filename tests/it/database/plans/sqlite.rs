@@ -38,8 +38,13 @@ pub struct Sqlite {
 }
 
 impl Sqlite {
+    /// Opens the file of a service that is closed, without statistics: a migration makes some, and the service while it is idle.
     pub async fn open(url: &str, tables: Vec<String>) -> Self {
         let options: SqliteConnectOptions = url.parse().unwrap();
+        // A session of its own: one reads them when it begins.
+        let mut forgetful = SqliteConnection::connect_with(&options).await.unwrap();
+        forgetful.execute("DELETE FROM sqlite_stat1").await.unwrap();
+        forgetful.close().await.unwrap();
         let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
         let instructions = Arc::<AtomicU64>::default();
         let counted = Arc::clone(&instructions);
