@@ -67,10 +67,14 @@ fn meta(status: StatusCode, description: &'static str, schema: Option<MetaSchema
     }
 }
 
+/// How much memory a body gets before it is written: that of one resource need not grow.
+const BODY: usize = 1024;
+
 /// A JSON response. A value that cannot be serialized is a bug, and a 500.
-fn json(status: StatusCode, body: &impl Serialize) -> Response {
-    match serde_json::to_vec(body) {
-        Ok(body) => Response::builder().status(status).content_type("application/json").body(body),
+fn json(status: StatusCode, value: &impl Serialize) -> Response {
+    let mut body = Vec::with_capacity(BODY);
+    match serde_json::to_writer(&mut body, value) {
+        Ok(()) => Response::builder().status(status).content_type("application/json").body(body),
         Err(error) => poem::Error::from(Error::internal(error)).into_response(),
     }
 }

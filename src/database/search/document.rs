@@ -105,10 +105,9 @@ pub async fn revise(
     // PostgreSQL's index follows by itself; SQLite's has nothing to follow where the parts stay.
     if transaction.get_database_backend() == DbBackend::Sqlite && before.grams != after.grams {
         let (old, new) = (before.tokens(), after.tokens());
-        for (sql, tokens) in [(UNINDEX, joined(old.difference(&new))), (INDEX, joined(new.difference(&old)))] {
-            let values = std::iter::once(tokens.into()).chain(its().into_iter().map(|(_, value)| value));
-            transaction.change(Statement::from_sql_and_values(DbBackend::Sqlite, sql, values), None).await?;
-        }
+        let tokens = [joined(old.difference(&new)), joined(new.difference(&old))].map(Value::from);
+        let values = tokens.into_iter().chain(its().into_iter().map(|(_, value)| value));
+        transaction.change(Statement::from_sql_and_values(DbBackend::Sqlite, REINDEX, values), None).await?;
     }
     let (sample, text, grams) = (after.sample.into(), after.text.into(), after.grams.into());
     let set = vec![("sample", sample), ("text", text), ("grams", grams), ("version", version.into())];
@@ -117,10 +116,11 @@ pub async fn revise(
 
 /// What tells which document is to be revised, in this order.
 const ITS: [&str; 5] = ["tenant_id", "resource_id", "tag", "sample", "grams"];
-const UNINDEX: &str = "INSERT INTO search_index (search_index, rowid, tokens) SELECT 'delete', document, ? \
-    FROM search_documents WHERE tenant_id = ? AND resource_id = ? AND tag = ? AND sample = ? AND grams = ?";
-const INDEX: &str = "INSERT INTO search_index (rowid, tokens) SELECT document, ? \
-    FROM search_documents WHERE tenant_id = ? AND resource_id = ? AND tag = ? AND sample = ? AND grams = ?";
+/// Takes tokens of the document out of the index, and puts others in: in one statement, because with each the index writes to its
+/// tables what it holds of the one before.
+const REINDEX: &str = "INSERT INTO search_index (search_index, rowid, tokens) SELECT command, document, tokens \
+    FROM search_documents CROSS JOIN (SELECT 'delete' AS command, ? AS tokens UNION ALL SELECT NULL, ?) \
+    WHERE tenant_id = ? AND resource_id = ? AND tag = ? AND sample = ? AND grams = ?";
 
 /// The statement with placeholders as the database takes them: PostgreSQL's have numbers.
 fn placeholders(backend: DbBackend, sql: &str) -> String {
