@@ -373,7 +373,7 @@ bench-growth: ## Measure the same requests among 1,000, 100,000 and 1,000,000 cu
 	  TEST_DATABASE=postgres FLOOR=0.2 tests/bench/speed target/release/crm@1000 target/release/crm@100000 target/release/crm@1000000
 
 .PHONY: bench-limits
-bench-limits: ## Measure how near gets and creates are to what bare poem, SQLite and PostgreSQL can do at most (needs wrk, jq, sqlite3, python3 and, for PostgreSQL, pgbench; builds two releases)
+bench-limits: ## Measure how near gets, lists and creates are to what bare poem, SQLite and PostgreSQL can do at most (needs wrk, jq, sqlite3, python3 and, for PostgreSQL, pgbench; builds two releases)
 	command -v wrk >/dev/null && command -v jq >/dev/null && command -v sqlite3 >/dev/null && command -v python3 >/dev/null || { echo "missing: apt-get install wrk jq sqlite3 python3" >&2; exit 1; }
 	cargo build --release $(FEATURES) --bin crm
 	tests/bench/limits/run

@@ -1,5 +1,5 @@
-//! Answers `GET /customers/{id}` with one customer that is written as JSON each time: what is left of a request where there is no
-//! token, no tenant, no database and no contract. Usage: `limits PORT`.
+//! Answers `GET /customers/{id}` with one customer and `GET /customers` with twenty, written as JSON each time: what is left of a
+//! request where there is no token, no tenant, no database and no contract. Usage: `limits PORT`.
 
 use poem::{Body, Response, Route, Server, get, handler, listener::TcpListener, web::Path};
 use serde::Serialize;
@@ -17,10 +17,18 @@ struct Customer<'c> {
     version: i64,
 }
 
-#[handler]
-fn customer(Path(id): Path<String>) -> Response {
-    let customer = Customer {
-        customer_id: &id,
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Page<'c> {
+    data: Vec<Customer<'c>>,
+    total: u64,
+    total_exact: bool,
+    next_cursor: String,
+}
+
+fn of(customer_id: &str) -> Customer<'_> {
+    Customer {
+        customer_id,
         name: "Acme",
         contact_phone: "138****5678",
         contact_email: "l***@example.com",
@@ -28,13 +36,31 @@ fn customer(Path(id): Path<String>) -> Response {
         created_at: "2026-01-31T09:30:00.125Z",
         updated_at: "2026-01-31T09:30:00.125Z",
         version: 1,
-    };
-    let body = serde_json::to_vec(&customer).unwrap_or_default();
+    }
+}
+
+fn json(value: &impl Serialize) -> Response {
+    let body = serde_json::to_vec(value).unwrap_or_default();
     Response::builder().content_type("application/json").body(Body::from_vec(body))
+}
+
+#[handler]
+fn customer(Path(id): Path<String>) -> Response {
+    json(&of(&id))
+}
+
+#[handler]
+fn customers() -> Response {
+    let data = (0..20).map(|_| of("019c0f1e-5c3a-7d62-9a41-3d0b6a9b7e55")).collect();
+    json(&Page { data, total: 1000, total_exact: true, next_cursor: "x".repeat(112) })
+}
+
+fn routes() -> Route {
+    Route::new().at("/customers", get(customers)).at("/customers/:id", get(customer))
 }
 
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
     let port = std::env::args().nth(1).unwrap_or_else(|| "18123".to_owned());
-    Server::new(TcpListener::bind(format!("127.0.0.1:{port}"))).run(Route::new().at("/customers/:id", get(customer))).await
+    Server::new(TcpListener::bind(format!("127.0.0.1:{port}"))).run(routes()).await
 }
