@@ -134,6 +134,14 @@ impl DatabaseFile {
         self.in_place.load(Ordering::Relaxed)
     }
 
+    /// Whether the write-ahead log can be opened for writing, or is not there. SQLite has no locks on it, which closing it would
+    /// take away.
+    pub(super) fn log_opens(&self) -> bool {
+        let [log, _] = &self.sidecars;
+        let opened = File::options().write(true).open(log);
+        opened.is_ok() || !log.exists()
+    }
+
     /// Checks what became of the files.
     pub(super) fn check(&self) -> FileState {
         let state = self.inspect();

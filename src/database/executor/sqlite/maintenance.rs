@@ -181,8 +181,9 @@ impl Maintenance {
             false if self.file.is_in_place() => "changes cannot be committed",
             false => NOT_IN_PLACE,
         });
-        if is_read_only(&error) {
-            // In a process that found its file system read-only SQLite keeps to that for as long as a connection is open.
+        if is_read_only(&error) && self.file.log_opens() {
+            // In a process that found its file system read-only SQLite keeps to that for as long as a connection is open. Before
+            // it can be written again they stay: others could not be opened.
             self.readers.close_idle().await;
             self.wal_guard.close().await;
         }
