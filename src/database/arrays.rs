@@ -128,8 +128,8 @@ fn parts(pieces: Vec<Piece>) -> Option<Vec<Part>> {
     for piece in pieces {
         let part = match piece {
             Piece::Insertion(rows) | Piece::Claim(_, rows) => Part::insertion(rows)?,
-            Piece::Update(update) => Part::update(update)?,
-            Piece::Change(..) => return None,
+            Piece::Update(update, _) => Part::update(update)?,
+            Piece::ForEach(_) | Piece::Change(..) => return None,
         };
         match parts.iter_mut().find(|known| known.kind == part.kind) {
             Some(known) => known.extend(part)?,

@@ -6,7 +6,7 @@ use sea_orm::{DbBackend, DbErr, ExecResult, Statement, Value, Values};
 use uuid::Uuid;
 
 use super::{
-    rows::{RowUpdate, Rows, Text},
+    rows::{ForEach, RowUpdate, Rows, Text},
     statements::Statements,
 };
 
@@ -29,8 +29,10 @@ pub(super) enum Piece {
     Insertion(Rows),
     /// The claim of the unit of work, which names this resource: where the row is there already, the unit is refused.
     Claim(Uuid, Rows),
-    /// An update that changes one row. In a group of PostgreSQL alone.
-    Update(RowUpdate),
+    /// An update that changes so many rows, if that is known: one, in a group of PostgreSQL.
+    Update(RowUpdate, Option<u64>),
+    /// A statement about a row of values. SQLite's alone.
+    ForEach(ForEach),
     /// A statement that changes so many rows, if that is known. SQLite's alone: the parts of a statement of PostgreSQL do not see what
     /// the others change.
     Change(Statement, Option<u64>),
@@ -41,7 +43,8 @@ impl Piece {
     pub(super) fn statement(self, backend: DbBackend) -> Statement {
         match self {
             Self::Insertion(rows) | Self::Claim(_, rows) => rows.statement(backend),
-            Self::Update(update) => update.statement(backend),
+            Self::Update(update, _) => update.statement(backend),
+            Self::ForEach(statement) => statement.statement(),
             Self::Change(statement, _) => statement,
         }
     }
@@ -65,20 +68,17 @@ impl AtEnd {
 
     /// Whether anything was left that is more than rows to insert.
     pub(super) fn has_changes(&self) -> bool {
+        self.pieces().iter().any(|piece| !matches!(piece, Piece::Insertion(_) | Piece::Claim(..)))
+    }
+
+    /// Whether anything was left that cannot be written together with what others left.
+    pub(super) fn is_by_itself(&self) -> bool {
         self.pieces().iter().any(|piece| matches!(piece, Piece::Change(..)))
     }
 
     /// The claim, if that is the first that was left.
     pub(super) fn take_claim(&self) -> Option<(Uuid, Rows)> {
-        let mut pieces = self.pieces();
-        match pieces.first() {
-            Some(Piece::Claim(resource, rows)) => {
-                let claim = (*resource, rows.clone());
-                pieces.remove(0);
-                Some(claim)
-            }
-            _ => None,
-        }
+        take_claim(&mut self.pieces())
     }
 
     pub(super) fn take(&self) -> Vec<Piece> {
@@ -90,14 +90,21 @@ impl AtEnd {
     }
 }
 
+/// The claim, if that is the first of these.
+pub(super) fn take_claim(pieces: &mut Vec<Piece>) -> Option<(Uuid, Rows)> {
+    let Some(Piece::Claim(resource, rows)) = pieces.first() else { return None };
+    let claim = (*resource, rows.clone());
+    pieces.remove(0);
+    Some(claim)
+}
+
 /// The statements of PostgreSQL for what was left: one for several insertions that do not depend on each other.
 pub(super) fn together(pieces: Vec<Piece>) -> Vec<Statement> {
     let (mut insertions, mut statements) = (Vec::new(), Vec::new());
     for piece in pieces {
         match piece {
             Piece::Insertion(rows) | Piece::Claim(_, rows) => insertions.push(rows),
-            Piece::Update(update) => statements.push(update.statement(DbBackend::Postgres)),
-            Piece::Change(statement, _) => statements.push(statement),
+            piece => statements.push(piece.statement(DbBackend::Postgres)),
         }
     }
     while !insertions.is_empty() {
@@ -136,11 +143,11 @@ impl Turn {
     /// Adds the statements for what was left.
     pub(super) fn add_left(&mut self, pieces: Vec<Piece>) {
         for piece in pieces {
-            match piece {
-                Piece::Insertion(rows) | Piece::Claim(_, rows) => self.add(rows.statement(DbBackend::Sqlite), None),
-                Piece::Update(update) => self.add(update.statement(DbBackend::Sqlite), Some(1)),
-                Piece::Change(statement, rows) => self.add(statement, rows),
-            }
+            let rows = match &piece {
+                Piece::Update(_, rows) | Piece::Change(_, rows) => *rows,
+                Piece::Insertion(_) | Piece::Claim(..) | Piece::ForEach(_) => None,
+            };
+            self.add(piece.statement(DbBackend::Sqlite), rows);
         }
     }
 

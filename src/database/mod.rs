@@ -11,6 +11,7 @@
 //! | [`transaction`], [`reader`] | what statements run through |
 //! | [`at_end`], [`template`] | what is written together, at the end of a transaction · statements whose text is built once |
 //! | [`rows`], [`arrays`], [`array`](mod@array), [`seat`] | what is written of rows · on PostgreSQL, by several changes alike, as arrays · the place of one among them |
+//! | [`together`], [`merge`] | on SQLite, what changes that are committed together write at once · the statements for those that write alike |
 //! | [`lookups`] | rows by their ids on PostgreSQL, for several requests at once |
 //! | [`read_cache`] | what was read from SQLite, in memory: rows by their ids, pages of lists |
 //! | [`party`], [`fair_queue`], [`turns`] | for whom the database works · a queue served in turn · connections in turn |
@@ -58,6 +59,7 @@ mod health;
 pub mod horizon;
 pub mod list;
 mod lookups;
+mod merge;
 pub mod migrate;
 mod new_file;
 mod on_disk;
@@ -87,6 +89,7 @@ mod statistics;
 mod steps;
 mod template;
 pub mod tenancy;
+mod together;
 mod transaction;
 mod turns;
 mod vacuum;
@@ -98,7 +101,7 @@ pub use handle::Database;
 pub use health::{Cause, Health};
 pub use position::{Position, Recency};
 pub use reader::Reader;
-pub use rows::{RowUpdate, Rows};
+pub use rows::{ForEach, RowUpdate, Rows};
 pub use statements::Statements;
 pub use steps::{Failure, Steps};
 pub use transaction::Transaction;

@@ -23,6 +23,17 @@ pub struct Rows {
     pub(super) if_absent: bool,
 }
 
+/// A statement of SQLite about a row of values, which can be about any number of them.
+#[derive(Debug, Clone)]
+pub struct ForEach {
+    /// Before and behind the rows, whose columns are `column1`, `column2`, …
+    pub(super) sql: [&'static str; 2],
+    /// One row after the other.
+    pub(super) values: Vec<Value>,
+    /// How many rows these are.
+    pub(super) rows: usize,
+}
+
 /// A row to update.
 #[derive(Debug, Clone)]
 pub struct RowUpdate {
@@ -63,6 +74,18 @@ impl Rows {
         Self { if_absent: true, ..self }
     }
 
+    /// Whether others are as many, and have values for the same columns, in the same way.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        (self.table, self.if_absent, self.values.len()) == (other.table, other.if_absent, other.values.len())
+            && self.columns == other.columns
+    }
+
+    /// These, and more that are [like](Self::is_like) them.
+    pub(super) fn and(mut self, more: Self) -> Self {
+        self.values.extend(more.values);
+        self
+    }
+
     /// The statement that inserts them.
     #[must_use]
     pub fn statement(self, backend: DbBackend) -> Statement {
@@ -78,17 +101,35 @@ impl Rows {
             text.push(separator);
             text.quoted(column);
         }
-        text.push(") VALUES ");
-        for (index, value) in self.values.into_iter().enumerate() {
-            text.push(match index % self.columns.len() {
-                0 if index == 0 => "(",
-                0 => "), (",
-                _ => ", ",
-            });
-            text.value(value);
-        }
-        text.push(")");
+        text.push(") ");
+        text.rows(self.values, self.columns.len());
         text.push(if self.if_absent { " ON CONFLICT DO NOTHING" } else { "" });
+    }
+}
+
+impl ForEach {
+    /// It, about one row.
+    #[must_use]
+    pub fn of(sql: [&'static str; 2], values: impl IntoIterator<Item = Value>) -> Self {
+        Self { sql, values: values.into_iter().collect(), rows: 1 }
+    }
+
+    /// It, about more rows.
+    pub(super) fn and(mut self, more: Self) -> Self {
+        self.values.extend(more.values);
+        Self { rows: self.rows + more.rows, ..self }
+    }
+
+    /// It, as a statement.
+    #[must_use]
+    pub fn statement(self) -> Statement {
+        let Self { sql: [before, behind], values, rows } = self;
+        let mut text = Text::new(DbBackend::Sqlite);
+        text.push(before);
+        let columns = values.len() / rows.max(1);
+        text.rows(values, columns);
+        text.push(behind);
+        text.statement()
     }
 }
 
@@ -124,6 +165,37 @@ impl RowUpdate {
         }
         text.statement()
     }
+
+    /// Whether another one sets and is told by the same columns.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        let columns = |fields: &[Field], others: &[Field]| {
+            fields.iter().map(|(column, _)| column).eq(others.iter().map(|(column, _)| column))
+        };
+        self.table == other.table && columns(&self.set, &other.set) && columns(&self.which, &other.which)
+    }
+
+    /// The statement of SQLite for updates that are [alike](Self::is_like).
+    pub(super) fn all(updates: Vec<Self>) -> Option<Statement> {
+        let (mut text, first) = (Text::new(DbBackend::Sqlite), updates.first()?);
+        text.push(&format!(r#"UPDATE "{}" AS t SET "#, first.table));
+        for (number, (column, _)) in first.set.iter().enumerate() {
+            text.push(if number == 0 { "" } else { ", " });
+            text.quoted(column);
+            text.push(&format!(" = v.column{}", number + 1));
+        }
+        let columns = first.set.len() + first.which.len();
+        let told: Vec<_> = first.which.iter().map(|(column, _)| *column).zip(first.set.len() + 1..).collect();
+        text.push(" FROM (");
+        let values = updates.into_iter().flat_map(|update| update.set.into_iter().chain(update.which));
+        text.rows(values.map(|(_, value)| value).collect(), columns);
+        text.push(") AS v");
+        for (word, (column, number)) in std::iter::once(" WHERE t.").chain(std::iter::repeat(" AND t.")).zip(told) {
+            text.push(word);
+            text.quoted(column);
+            text.push(&format!(" = v.column{number}"));
+        }
+        Some(text.statement())
+    }
 }
 
 /// The text of one or more statements, with their values.
@@ -142,8 +214,22 @@ impl Text {
         self.sql.push_str(sql);
     }
 
+    /// Rows of so many values.
+    pub(super) fn rows(&mut self, values: Vec<Value>, columns: usize) {
+        self.push("VALUES ");
+        for (index, value) in values.into_iter().enumerate() {
+            self.push(match index % columns {
+                0 if index == 0 => "(",
+                0 => "), (",
+                _ => ", ",
+            });
+            self.value(value);
+        }
+        self.push(")");
+    }
+
     /// The name of a column.
-    fn quoted(&mut self, column: &str) {
+    pub(super) fn quoted(&mut self, column: &str) {
         self.sql.extend(["\"", column, "\""]);
     }
 

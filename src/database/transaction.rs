@@ -23,11 +23,12 @@ use super::{
     fault::db_error,
     list::known::{Known, ListSource},
     pool::PooledConnection,
-    read_cache::{Changed, ReadCache, Writing},
-    rows::{RowUpdate, Rows},
+    read_cache::{Changed, ReadCache},
+    rows::{ForEach, RowUpdate, Rows},
     seat::{RowKey, Seat},
     steps::{Failure, Steps},
     tenancy::Listed,
+    together::Together,
 };
 use crate::values::Tenant;
 
@@ -40,8 +41,8 @@ pub struct Transaction {
     pub(super) steps: Arc<Steps>,
     pub(super) at_end: AtEnd,
     changed: std::sync::Mutex<Changed>,
-    /// What is in memory, on SQLite.
-    writing: Option<Arc<Writing>>,
+    /// What it shares with those that are committed together with it, on SQLite.
+    together: Option<Arc<Together>>,
     /// Whether it is in a savepoint of its own, on SQLite.
     savepoint: AtomicBool,
     /// Whether anything was run that writes, on SQLite.
@@ -77,13 +78,13 @@ impl Transaction {
     }
 
     fn at(place: Place, backend: DbBackend, deadline: Deadline, steps: Arc<Steps>, at_end: AtEnd) -> Self {
-        let (changed, writing, savepoint, written) = Default::default();
-        Self { place, backend, deadline, steps, at_end, changed, writing, savepoint, written }
+        let (changed, together, savepoint, written) = Default::default();
+        Self { place, backend, deadline, steps, at_end, changed, together, savepoint, written }
     }
 
-    /// The same, where it sees what is in memory.
-    pub(super) fn seeing(self, writing: Arc<Writing>) -> Self {
-        Self { writing: Some(writing), ..self }
+    /// The same, of a unit of work that is committed with others.
+    pub(super) fn with(self, together: Arc<Together>) -> Self {
+        Self { together: Some(together), ..self }
     }
 
     /// The tenant's row of `E` with this id, which `select` finds, locked until the transaction ends.
@@ -96,9 +97,18 @@ impl Transaction {
         select: Select<E>,
         lock: LockType,
     ) -> Result<Option<E::Model>, DbErr> {
-        // On SQLite nobody else writes while it is in memory.
-        if let Some(row) = self.writing.as_ref().and_then(|writing| writing.row::<E>(tenant, id, &self.changed())) {
-            return Ok(Some(row));
+        if let Some(Together { writing, .. }) = self.together.as_deref()
+            && !writing.may_change::<E>(tenant, id, &self.changed())
+        {
+            // On SQLite nobody else writes, so it is locked, and stays as it is in memory.
+            return match writing.row::<E>(tenant, id) {
+                Some(row) => Ok(Some(row)),
+                None => self
+                    .read_as_before(&select.build(self.backend))
+                    .await?
+                    .map(|row| E::Model::from_query_result(&row, ""))
+                    .transpose(),
+            };
         }
         let Place::Group(seat) = &self.place else { return Ok(select.lock(lock).all(self).await?.pop()) };
         // A group waits for nobody's lock.
@@ -110,7 +120,7 @@ impl Transaction {
 
     /// The row is as it is here, once the transaction is committed: it is kept in memory.
     pub fn keeps<E: Listed>(&self, tenant: &Tenant, id: Uuid, row: &E::Model) {
-        if self.writing.is_some() {
+        if self.together.is_some() {
             self.changed().say_whole::<E>(tenant, id, row);
         }
     }
@@ -131,9 +141,9 @@ impl Transaction {
         self.changed().say_no_list();
     }
 
-    /// What it changes.
-    pub(super) fn into_changed(self) -> Changed {
-        self.changed.into_inner().unwrap_or_else(PoisonError::into_inner)
+    /// What is left of it, and what it changes.
+    pub(super) fn into_parts(self) -> (Vec<Piece>, Changed) {
+        (self.at_end.take(), self.changed.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn changed(&self) -> std::sync::MutexGuard<'_, Changed> {
@@ -159,11 +169,36 @@ impl Transaction {
     /// # Errors
     /// As for [`Self::change`].
     pub async fn update(&self, update: RowUpdate, rows: Option<u64>) -> Result<Option<u64>, DbErr> {
-        if let Place::Group(_) = self.place {
-            self.at_end.push(self.backend, Piece::Update(update));
-            return Ok(Some(1));
+        match self.place {
+            Place::Group(_) => {
+                self.at_end.push(self.backend, Piece::Update(update, Some(1)));
+                Ok(Some(1))
+            }
+            Place::Connection(_) if self.backend == DbBackend::Sqlite => {
+                self.changed().note_table(update.table);
+                self.leave(Piece::Update(update, rows)).await
+            }
+            Place::Connection(_) => self.change(update.statement(self.backend), rows).await,
         }
-        self.change(update.statement(self.backend), rows).await
+    }
+
+    /// Runs a statement of SQLite about a row of values, like [`Self::change`].
+    ///
+    /// # Errors
+    /// As for [`Self::change`].
+    pub async fn for_each(&self, statement: ForEach) -> Result<(), DbErr> {
+        let [text, _] = statement.sql;
+        self.changed().note(text);
+        self.leave(Piece::ForEach(statement)).await.map(drop)
+    }
+
+    /// Leaves what changes rows, on SQLite: how many is not known yet.
+    async fn leave(&self, piece: Piece) -> Result<Option<u64>, DbErr> {
+        self.at_end.push(self.backend, piece);
+        if self.at_end.is_full() {
+            self.run_left(None).await?;
+        }
+        Ok(None)
     }
 
     /// Runs a statement that changes so many rows, if that is said: on SQLite, once the unit of work has returned, or before it reads
@@ -182,11 +217,7 @@ impl Transaction {
             };
         }
         self.changed().note(&statement.sql);
-        self.at_end.push(self.backend, Piece::Change(statement, rows));
-        if self.at_end.is_full() {
-            self.run_left(None).await?;
-        }
-        Ok(None)
+        self.leave(Piece::Change(statement, rows)).await
     }
 
     /// Inserts the rows that were left to the end so far, because what follows depends on them.
@@ -229,6 +260,11 @@ impl Transaction {
         self.run(turn).await.map(drop)
     }
 
+    /// Whether all that it writes was left to its end, and can be written together with what others left, on SQLite.
+    pub(super) fn leaves_all(&self) -> bool {
+        !self.has_savepoint() && !self.has_written() && !self.at_end.is_by_itself()
+    }
+
     /// Whether what it wrote can be taken back by itself.
     pub(super) fn has_savepoint(&self) -> bool {
         self.savepoint.load(Ordering::Relaxed)
@@ -266,6 +302,14 @@ impl Transaction {
         Ok(done.pop())
     }
 
+    /// Reads a row that nobody in the transaction has changed, on SQLite.
+    async fn read_as_before(&self, statement: &Statement) -> Result<Option<QueryResult>, DbErr> {
+        let mut connection = self.in_time().await?;
+        let failure = connection.take_step(&self.steps)?;
+        let mut rows = connection.query(statement, self.deadline.for_statements()).await?;
+        connection.fail(failure).map(|()| rows.pop())
+    }
+
     /// Ends a snapshot, so that its connection can be used again. One on which this fails is closed.
     pub(super) async fn end(self) {
         let Place::Connection(connection) = self.place else { return };
@@ -284,9 +328,18 @@ impl Transaction {
         }
     }
 
+    /// The same, after what others left is written.
+    async fn after_others(&self) -> Result<MutexGuard<'_, PooledConnection>, DbErr> {
+        let mut connection = self.in_time().await?;
+        if let Some(together) = &self.together {
+            together.write(&mut connection).await?;
+        }
+        Ok(connection)
+    }
+
     /// The connection for one more step, and how that is to fail once it is done.
     async fn step(&self) -> Result<(MutexGuard<'_, PooledConnection>, Option<Failure>), DbErr> {
-        let mut connection = self.in_time().await?;
+        let mut connection = self.after_others().await?;
         let failure = connection.take_step(&self.steps)?;
         Ok((connection, failure))
     }
@@ -314,7 +367,7 @@ impl ConnectionTrait for Transaction {
         if self.backend == DbBackend::Sqlite {
             self.run_left(None).await?;
         }
-        self.in_time().await?.execute_text(sql, self.deadline.for_statements()).await
+        self.after_others().await?.execute_text(sql, self.deadline.for_statements()).await
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {

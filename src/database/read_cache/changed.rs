@@ -63,9 +63,14 @@ impl Changed {
 
     /// This statement writes.
     pub(in crate::database) fn note(&mut self, sql: &str) {
+        self.note_table(written_table(sql).unwrap_or_default());
+    }
+
+    /// This table is written to.
+    pub(in crate::database) fn note_table(&mut self, table: &str) {
         self.written = true;
         if !std::mem::take(&mut self.said) {
-            self.tables.push(written_table(sql).unwrap_or_default().to_owned());
+            self.tables.push(table.to_owned());
         }
     }
 
@@ -77,6 +82,11 @@ impl Changed {
     /// Whether this row of one of these tables may be changed.
     pub(super) fn may_change(&self, row: &RowKey, tables: &HashSet<&'static str>) -> bool {
         self.is_unknown(tables) || self.rows.contains(row) || self.tenants.contains(&row.0)
+    }
+
+    /// Whether any row of this table may be changed.
+    pub(super) fn writes_to(&self, table: &str) -> bool {
+        self.tables.iter().any(|written| written == table)
     }
 
     /// Whether it is not known which of the rows of these tables are changed.

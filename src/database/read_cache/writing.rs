@@ -33,25 +33,38 @@ impl Writing {
         Arc::new(Self { cache: Arc::clone(cache), changed: Some(Vec::new()).into() })
     }
 
-    /// The tenant's row of `E` with this id, if it is in memory and was not changed in this transaction: neither by those units of work
-    /// that are noted nor by one that has changed this by now.
-    pub(in crate::database) fn row<E: Listed>(&self, tenant: &Tenant, id: Uuid, own: &Changed) -> Option<E::Model> {
-        let key = (tenant.clone(), id);
-        let changed = self.changed();
-        let mut all = changed.as_ref()?.iter().map(|(_, changed)| changed).chain([own]);
+    /// The tenant's row of `E` with this id, if it is in memory and was not [changed](Self::may_change) in this transaction.
+    pub(in crate::database) fn row<E: Listed>(&self, tenant: &Tenant, id: Uuid) -> Option<E::Model> {
         let state = self.cache.state();
-        if state.as_of.is_none() || all.any(|changed| changed.may_change(&key, &state.tables)) {
-            return None;
-        }
-        let kept = state.rows.get(&key).map(|kept| Arc::clone(&kept.read));
+        state.as_of?;
+        let kept = state.rows.get(&(tenant.clone(), id)).map(|kept| Arc::clone(&kept.read));
         drop(state);
         kept?.downcast_ref::<E::Model>().cloned()
     }
 
-    /// Notes what a unit of work has changed.
-    pub(in crate::database) fn note(&self, party: &Party, unit: Changed) {
-        if let Some(changed) = self.changed().as_mut() {
-            changed.push((party.clone(), unit));
+    /// Whether the tenant's row of `E` with this id may have been changed in this transaction: by those units of work that are noted, or by
+    /// one that has changed this by now.
+    pub(in crate::database) fn may_change<E: Listed>(&self, tenant: &Tenant, id: Uuid, own: &Changed) -> bool {
+        let (row, table) = ((tenant.clone(), id), E::default().table_name());
+        let changed = self.changed();
+        let Some(noted) = changed.as_ref() else { return true };
+        let state = self.cache.state();
+        let may_change = |changed: &Changed| changed.may_change(&row, &state.tables) || changed.writes_to(table);
+        noted.iter().map(|(_, changed)| changed).chain([own]).any(may_change)
+    }
+
+    /// Notes what a unit of work has changed: the number of the note.
+    pub(in crate::database) fn note(&self, party: &Party, unit: Changed) -> usize {
+        let mut changed = self.changed();
+        let noted = changed.get_or_insert_default();
+        noted.push((party.clone(), unit));
+        noted.len() - 1
+    }
+
+    /// The unit of work of this note has changed nothing after all.
+    pub(in crate::database) fn take_back(&self, note: usize) {
+        if let Some((_, changed)) = self.changed().as_mut().and_then(|noted| noted.get_mut(note)) {
+            *changed = Changed::default();
         }
     }
 

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::{
-    database::{RowUpdate, Rows, Transaction},
+    database::{ForEach, RowUpdate, Rows, Transaction},
     values::{Tenant, grams::grams, normal_form::normal_form},
 };
 
@@ -107,7 +107,7 @@ pub async fn revise(
         let (old, new) = (before.tokens(), after.tokens());
         let tokens = [joined(old.difference(&new)), joined(new.difference(&old))].map(Value::from);
         let values = tokens.into_iter().chain(its().into_iter().map(|(_, value)| value));
-        transaction.change(Statement::from_sql_and_values(DbBackend::Sqlite, REINDEX, values), None).await?;
+        transaction.for_each(ForEach::of(REINDEX, values)).await?;
     }
     let (sample, text, grams) = (after.sample.into(), after.text.into(), after.grams.into());
     let set = vec![("sample", sample), ("text", text), ("grams", grams), ("version", version.into())];
@@ -118,19 +118,12 @@ pub async fn revise(
 const ITS: [&str; 5] = ["tenant_id", "resource_id", "tag", "sample", "grams"];
 /// Takes tokens of the document out of the index, and puts others in: in one statement, because with each the index writes to its
 /// tables what it holds of the one before.
-const REINDEX: &str = "INSERT INTO search_index (search_index, rowid, tokens) SELECT command, document, tokens \
-    FROM search_documents CROSS JOIN (SELECT 'delete' AS command, ? AS tokens UNION ALL SELECT NULL, ?) \
-    WHERE tenant_id = ? AND resource_id = ? AND tag = ? AND sample = ? AND grams = ?";
-
-/// The statement with placeholders as the database takes them: PostgreSQL's have numbers.
-fn placeholders(backend: DbBackend, sql: &str) -> String {
-    if backend != DbBackend::Postgres {
-        return sql.to_owned();
-    }
-    let mut parts = sql.split('?');
-    let first = parts.next().unwrap_or_default().to_owned();
-    parts.zip(1..).fold(first, |sql, (part, number)| format!("{sql}${number}{part}"))
-}
+const REINDEX: [&str; 2] = [
+    "INSERT INTO search_index (search_index, rowid, tokens) \
+     SELECT command, document, CASE WHEN command IS NULL THEN column2 ELSE column1 END FROM (",
+    ") CROSS JOIN search_documents CROSS JOIN (SELECT 'delete' AS command UNION ALL SELECT NULL) \
+     WHERE tenant_id = column3 AND resource_id = column4 AND tag = column5 AND sample = column6 AND grams = column7",
+];
 
 /// Writes the document of a resource whose row has got its text, if it has none.
 ///
@@ -142,15 +135,13 @@ pub async fn insert_where_none_is(
     resource: (&str, Uuid),
     text: &str,
 ) -> Result<(), DbErr> {
-    const INSERT: &str = "INSERT INTO search_documents (tenant_id, resource_id, tag, sample, text, grams) \
-        SELECT ?, ?, ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM search_documents WHERE tenant_id = ? AND resource_id = ?)";
-    let Document { tag, sample, text, grams } = Document::of(tenant, resource, text);
-    let its = || -> [Value; 2] { [tenant.as_str().into(), resource.1.into()] };
-    let others: [Value; 4] = [tag.into(), sample.into(), text.into(), grams.into()];
-    let backend = transaction.get_database_backend();
-    let values = its().into_iter().chain(others).chain(its());
-    let statement = Statement::from_sql_and_values(backend, placeholders(backend, INSERT), values);
-    transaction.change(statement, None).await.map(drop)
+    let document = insertion(tenant, resource, text).if_absent();
+    match transaction.get_database_backend() {
+        DbBackend::Sqlite => transaction.insert_at_end(document),
+        // There, what is left to the end comes in no order, and a trigger may delete the document of the text before.
+        backend => drop(transaction.change(document.statement(backend), None).await?),
+    }
+    Ok(())
 }
 
 /// Writes the document of a resource that has none.

@@ -1,15 +1,10 @@
 //! A group commit: one transaction for several units of work.
 //!
-//! What a unit of work leaves to its end is written without a savepoint, for which SQLite would copy each page that is changed. Where it
-//! fails all the same after it has begun, the group is spoilt: it is begun again, and each unit is run once more, in a savepoint of its own.
+//! What units of work leave to their ends is written together, and without a savepoint, for which SQLite would copy each page that is
+//! changed. Where it fails all the same after it has begun, the group is spoilt: it is begun again, and each unit is run once more, in a
+//! savepoint of its own.
 
-use std::{
-    panic::AssertUnwindSafe,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use futures_util::FutureExt;
 use sea_orm::DbBackend;
@@ -29,6 +24,7 @@ use crate::{
         read_cache::Writing,
         statements::Statements,
         steps::Steps,
+        together::{Left, Together},
         transaction::{Transaction, UNDO},
     },
     error::{Error, Result},
@@ -42,26 +38,25 @@ pub(super) struct Group {
     connection: Arc<Mutex<PooledConnection>>,
     statements: Arc<Statements>,
     steps: Arc<Steps>,
-    /// What is in memory, and what of it those changed that are kept.
-    writing: Arc<Writing>,
-    /// Whether each unit is in a savepoint from its beginning.
+    /// What the units have of each other.
+    together: Arc<Together>,
+    /// Whether each unit is in a savepoint from its beginning, and written by itself.
     careful: bool,
-    /// Whether something is written of a unit that failed.
-    spoilt: AtomicBool,
 }
 
 impl Group {
     /// The connection is in a transaction that was begun by [`BEGIN`].
     pub(super) fn new(connection: PooledConnection, steps: Arc<Steps>, writing: Arc<Writing>) -> Self {
         let statements = Arc::clone(&connection.statements);
-        let (careful, spoilt) = Default::default();
-        Self { connection: Arc::new(Mutex::new(connection)), statements, steps, writing, careful, spoilt }
+        let together = Arc::new(Together::new(writing, Arc::clone(&steps)));
+        Self { connection: Arc::new(Mutex::new(connection)), statements, steps, together, careful: false }
     }
 
-    /// Runs a unit of work: all that it did is in the group, or nothing, or the group is spoilt. Whether one that returned is committed,
-    /// the group decides.
+    /// Runs the unit of work with this number: all that it did is in the group, or nothing, or the group is spoilt, or it is left to be
+    /// written. Whether one that returned is committed, the group decides.
     pub(super) async fn run<T: Send + 'static>(
         &self,
+        unit: usize,
         (party, deadline): (&Party, Deadline),
         work: &impl UnitOfWork<T>,
     ) -> Result<T> {
@@ -71,18 +66,20 @@ impl Group {
         let (connection, steps) = (Arc::clone(&self.connection), Arc::clone(&self.steps));
         let (backend, at_end) = (DbBackend::Sqlite, AtEnd::new(&self.statements));
         let transaction =
-            Transaction::new(connection, backend, deadline, steps, at_end).seeing(Arc::clone(&self.writing));
+            Transaction::new(connection, backend, deadline, steps, at_end).with(Arc::clone(&self.together));
         let outcome = AssertUnwindSafe(self.to_its_end(work, &transaction)).catch_unwind().await;
         let outcome = outcome.unwrap_or_else(|_| Err(Error::internal("a change panicked")));
         if outcome.is_ok() {
-            self.writing.note(party, transaction.into_changed());
+            let (pieces, changed) = transaction.into_parts();
+            let note = self.together.writing.note(party, changed);
+            self.together.leave(Left { unit, note, pieces, until: deadline.for_statements() });
         } else if transaction.has_savepoint() {
             let mut connection = self.connection().await;
             if connection.is_trusted() {
                 connection.execute_text(UNDO, Instant::now() + DISK_TIMEOUT).await?;
             }
         } else if transaction.has_written() {
-            self.spoilt.store(true, Ordering::Relaxed);
+            self.together.spoil();
         }
         outcome
     }
@@ -92,13 +89,29 @@ impl Group {
             transaction.begin_savepoint().await?;
         }
         let value = work(transaction).await?;
-        transaction.finish().await?;
+        if self.careful || !transaction.leaves_all() {
+            transaction.finish().await?;
+        }
         Ok(value)
+    }
+
+    /// Writes what its units have left.
+    pub(super) async fn finish(&self) {
+        let mut connection = self.connection().await;
+        // Where that fails, the group is spoilt or no longer sound.
+        if let Err(error) = self.together.write(&mut connection).await {
+            tracing::debug!(%error, "what changes have left together is not written");
+        }
     }
 
     /// Whether its units are to be run again.
     pub(super) fn is_spoilt(&self) -> bool {
-        self.spoilt.load(Ordering::Relaxed)
+        self.together.is_spoilt()
+    }
+
+    /// Why a unit was refused after it had returned, if it was.
+    pub(super) fn refusal(&self, unit: usize) -> Option<Error> {
+        self.together.refusal(unit)
     }
 
     /// Undoes all, and begins again, with each unit in a savepoint. Where that fails, nothing can be committed.
@@ -114,14 +127,14 @@ impl Group {
         }
         drop(connection);
         begun?;
-        self.writing.begin_again();
-        (self.careful, self.spoilt) = (true, false.into());
+        self.together.begin_again();
+        self.careful = true;
         Ok(())
     }
 
     /// It has ended, and was committed or not.
     pub(super) fn end(&self, is_committed: bool) {
-        self.writing.end(is_committed);
+        self.together.writing.end(is_committed);
     }
 
     /// Its connection, to commit it or roll it back.

@@ -26,8 +26,8 @@ pub(super) struct QueuedWork {
 
 /// What waits, of whatever type its outcome is.
 trait Work: Send {
-    /// Runs it in a group.
-    fn run<'g>(&'g mut self, group: &'g Group) -> BoxFuture<'g, ()>;
+    /// Runs it in a group, as the unit with this number.
+    fn run<'g>(&'g mut self, group: &'g Group, unit: usize) -> BoxFuture<'g, ()>;
 
     /// Answers the caller, given the outcome of the group's commit.
     fn answer(self: Box<Self>, committed: Result<()>);
@@ -48,7 +48,7 @@ struct Waiting<T, W> {
 }
 
 impl<T: Send + 'static, W: UnitOfWork<T>> Work for Waiting<T, W> {
-    fn run<'g>(&'g mut self, group: &'g Group) -> BoxFuture<'g, ()> {
+    fn run<'g>(&'g mut self, group: &'g Group, unit: usize) -> BoxFuture<'g, ()> {
         async move {
             (self.waits, self.outcome) = (None, None);
             // Nobody waits any more and nothing has happened yet: leave it so.
@@ -56,7 +56,7 @@ impl<T: Send + 'static, W: UnitOfWork<T>> Work for Waiting<T, W> {
                 return;
             }
             let span = database_part(&self.parent, "transaction", DbBackend::Sqlite);
-            let outcome = span.around(group.run((&self.party, self.deadline), &self.work)).await;
+            let outcome = span.around(group.run(unit, (&self.party, self.deadline), &self.work)).await;
             let commits = database_part(&span.as_parent(), "commit", DbBackend::Sqlite);
             self.outcome = Some((outcome, span, commits));
         }
@@ -106,9 +106,9 @@ impl QueuedWork {
         self.since.elapsed()
     }
 
-    /// Runs the work in a group; again, if it has been run in one that was spoilt.
-    pub(super) async fn run(&mut self, group: &Group) {
-        self.work.run(group).await;
+    /// Runs the work in a group, as the unit with this number; again, if it has been run in one that was spoilt.
+    pub(super) async fn run(&mut self, group: &Group, unit: usize) {
+        self.work.run(group, unit).await;
     }
 
     /// Answers the caller, once the group's commit is decided.

@@ -154,9 +154,10 @@ impl Writer {
             self.maintenance.health().writer_is_busy(true);
             tenants.note(party);
             self.metrics.write_wait.observe(work.waited().as_secs_f64());
-            work.run(&group).await;
+            work.run(&group, units.len()).await;
             units.push(work);
         }
+        group.finish().await;
         if group.is_spoilt() {
             self.run_again(&mut group, &mut units).await;
         }
@@ -166,8 +167,9 @@ impl Writer {
         self.metrics.group_size.observe(size as f64);
         // Who is answered reads what was committed.
         group.end(committed.is_ok());
-        for work in units {
-            work.answer(committed.clone());
+        for (unit, work) in units.into_iter().enumerate() {
+            let refused = committed.is_ok().then(|| group.refusal(unit)).flatten();
+            work.answer(refused.map_or_else(|| committed.clone(), Err));
         }
         committed.map(|()| true)
     }
@@ -178,10 +180,10 @@ impl Writer {
             tracing::debug!(cause = error.cause(), "a transaction cannot be begun again");
             return;
         }
-        for work in units {
+        for (unit, work) in units.iter_mut().enumerate() {
             if group.is_sound().await {
                 self.maintenance.health().writer_is_busy(true);
-                work.run(group).await;
+                work.run(group, unit).await;
             }
         }
     }
