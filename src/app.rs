@@ -4,6 +4,7 @@
 
 use std::{error::Error as StdError, sync::Arc, time::Duration};
 
+use serde::Serialize;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -16,19 +17,19 @@ use crate::{
     auth::TokenVerifier,
     change::{Changes, Removal},
     config::Config,
-    database::{Database, horizon::HorizonKeeper, list::Rows},
+    database::{Database, horizon::HorizonKeeper, list::KeptPage},
     error::Result,
     events::{EventSignal, WaiterLimits},
     http::{
         caller::{Caller, CanRead},
         pages::Page,
         precondition::IfNoneMatch,
-        reply::Current,
+        reply::{Current, FoundList},
     },
-    pii::{PiiCipher, PiiView, key_registry},
+    pii::{PiiCipher, PiiView, PiiVisibility, key_registry},
     resource::{Projection, Resource, entity_tag, is_being_cleared},
     telemetry::{metrics::Metrics, spans::Spans},
-    values::{Clock, IdSource, Timestamp, page::List},
+    values::{Clock, IdSource, Timestamp},
 };
 
 /// The application state. Cheap to clone.
@@ -235,38 +236,48 @@ impl App {
         Ok(Current::Read(projected))
     }
 
-    /// Projects the page that a caller requests.
+    /// The page that a caller requests.
     ///
     /// # Errors
     /// Internal, if personal data in a row cannot be decrypted: a page is never returned in part.
-    pub fn project_page<V: Projection>(
+    pub fn project_page<V: Projection + Serialize>(
         &self,
         caller: &Caller<CanRead>,
         page: &Page,
-        rows: Rows<Row<V>>,
-    ) -> Result<List<V>> {
+        rows: KeptPage<Row<V>>,
+    ) -> Result<FoundList<V>> {
         self.project_found(caller, &[], page, rows)
     }
 
-    /// Projects the page that a caller requests of what a search by these fields found.
+    /// The page that a caller requests of what a search by these fields found. Of a page that is kept, so is the reply to those
+    /// who see personal data masked: nothing is recorded of that.
     ///
     /// # Errors
     /// As for [`Self::project_page`].
-    pub fn project_found<V: Projection>(
+    pub fn project_found<V: Projection + Serialize>(
         &self,
         caller: &Caller<CanRead>,
         searched: &[&'static str],
         page: &Page,
-        rows: Rows<Row<V>>,
-    ) -> Result<List<V>> {
+        rows: KeptPage<Row<V>>,
+    ) -> Result<FoundList<V>> {
+        let is_kept = searched.is_empty() && caller.visibility == PiiVisibility::Masked;
+        let kept = rows.reply().clone();
+        if is_kept && let Some(body) = kept.to(page.asked()) {
+            return Ok(FoundList::again(body));
+        }
         let entry = match searched {
-            [] => self.reading::<V::Entity>(caller, &rows.data),
-            searched => search::<V::Entity>(self.ids(), &caller.actor, searched, &rows),
+            [] => self.reading::<V::Entity>(caller, &rows.rows().data),
+            searched => search::<V::Entity>(self.ids(), &caller.actor, searched, rows.rows()),
         };
         let view = PiiView::new(self.cipher(), caller.visibility);
-        let projected = page.answer(self.cipher(), rows, |row| V::project(row, &view))?;
+        let list = page.answer(self.cipher(), rows.into_rows(), |row| V::project(row, &view))?;
+        let found = FoundList::of(&list)?;
+        if is_kept {
+            kept.keep(page.asked(), found.body());
+        }
         self.audit_queue().record(entry);
-        Ok(projected)
+        Ok(found)
     }
 
     /// What the audit trail is to say of these rows, which are shown to the caller: that personal data was seen unmasked, if any was.

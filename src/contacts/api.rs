@@ -19,14 +19,13 @@ use crate::{
         listing::Listing,
         precondition::{IfMatch, IfNoneMatch},
         query::Query,
-        reply::{Created, Current, Found, NoContent, Tagged},
+        reply::{Created, Current, Found, FoundList, NoContent, Tagged},
     },
     pii::{EmailRule, PhoneRule, PiiFilter, search::Searched},
     resource::searching::{fields, holding},
     values::{
         IdempotencyKey,
         id::PathId,
-        page::List,
         query::{BooleanFilter, IdFilter},
     },
 };
@@ -68,7 +67,7 @@ impl ContactsApi {
         /// direction of the last key. Without it, the newest come first.
         #[oai(name = "sort")]
         listing: Listing<Entity>,
-    ) -> Result<Found<List<Contact>>> {
+    ) -> Result<FoundList<Contact>> {
         let (cipher, tenant) = (app.cipher(), caller.tenant());
         let page = listing.page(cipher, tenant)?;
         let database = app.database().read_recent(tenant, &caller.recency);
@@ -81,7 +80,7 @@ impl ContactsApi {
             criteria.extend(holding(&database, tenant, q.text.as_ref(), also).await?);
         }
         let rows = store::list(&database, tenant, (customer.0, criteria), &listing, page.slice.clone()).await?;
-        Ok(Found(app.project_found(&caller, &searched, &page, rows)?))
+        app.project_found(&caller, &searched, &page, rows)
     }
 
     /// Create a contact

@@ -14,7 +14,7 @@ use crate::{
     change::Change,
     customers,
     database::{
-        list::{Criterion, ListQuery, ListSource, Order, Rows, Slice},
+        list::{Criterion, KeptPage, ListQuery, ListSource, Order, Rows, Slice},
         tenancy::Tenanted,
     },
     error::Result,
@@ -52,9 +52,9 @@ pub async fn list(
     (customer, criteria): (Option<Uuid>, Vec<Criterion<Entity>>),
     listing: &Listing<Entity>,
     slice: Slice,
-) -> Result<Rows<Model>> {
+) -> Result<KeptPage<Model>> {
     let kept = totals::of_customer::<Entity, customers::Entity>(db.get_database_backend(), tenant, customer);
-    listing.query(kept, criteria, Column::UpdatedAt, slice).read(db, tenant).await
+    listing.query(kept, criteria, Column::UpdatedAt, slice).page(db, tenant).await
 }
 
 /// The customer's contacts, the primary one first and then the newest, at most so many, and how many there are.

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     change::Change,
-    database::list::{Criterion, ListSource, Rows, Slice},
+    database::list::{Criterion, KeptPage, ListSource, Slice},
     error::Result,
     http::listing::Listing,
     pii::Lookup,
@@ -72,9 +72,9 @@ pub async fn list(
     criteria: Vec<Criterion<Entity>>,
     listing: &Listing<Entity>,
     slice: Slice,
-) -> Result<Rows<Model>> {
+) -> Result<KeptPage<Model>> {
     let total = totals::of_tenant::<Entity>(db.get_database_backend(), tenant);
-    listing.query((Vec::new(), total), criteria, Column::UpdatedAt, slice).read(db, tenant).await
+    listing.query((Vec::new(), total), criteria, Column::UpdatedAt, slice).page(db, tenant).await
 }
 
 /// Inserts a new customer with the id of the change.

@@ -19,13 +19,12 @@ use crate::{
         listing::Listing,
         precondition::{IfMatch, IfNoneMatch},
         query::Query,
-        reply::{Created, Current, Found, NoContent, Tagged},
+        reply::{Created, Current, Found, FoundList, NoContent, Tagged},
     },
     resource::searching::holding,
     values::{
         IdempotencyKey, SearchText,
         id::PathId,
-        page::List,
         query::{IdFilter, TextsFilter},
     },
 };
@@ -64,13 +63,13 @@ impl FollowUpsApi {
         /// direction of the last key. Without it, the newest come first.
         #[oai(name = "sort")]
         listing: Listing<Entity>,
-    ) -> Result<Found<List<FollowUp>>> {
+    ) -> Result<FoundList<FollowUp>> {
         let database = app.database().read_recent(caller.tenant(), &caller.recency);
         let words = holding(&database, caller.tenant(), q.0.as_ref(), Vec::new()).await?;
         let filter = store::Filter { customer: customer.0, opportunity: opportunity.0, types: types.0, words };
         let page = listing.page(app.cipher(), caller.tenant())?;
         let rows = store::list(&database, caller.tenant(), filter, &listing, page.slice.clone()).await?;
-        Ok(Found(app.project_page(&caller, &page, rows)?))
+        app.project_page(&caller, &page, rows)
     }
 
     /// Create a follow-up

@@ -11,7 +11,7 @@ use crate::{
     change::Change,
     contacts, customers,
     database::{
-        list::{Criterion, ListQuery, ListSource, Order, Rows, Slice, Total},
+        list::{Criterion, KeptPage, ListQuery, ListSource, Order, Rows, Slice, Total},
         tenancy::Listed,
     },
     error::{Error, ErrorKind, Result},
@@ -44,10 +44,10 @@ pub async fn list(
     Filter { customer, opportunity, types, words }: Filter,
     listing: &Listing<Entity>,
     slice: Slice,
-) -> Result<Rows<Model>> {
+) -> Result<KeptPage<Model>> {
     let kept = kept(db.get_database_backend(), tenant, (customer, opportunity));
     let filters = Criterion::one_of(Column::FollowUpType, types).into_iter().chain(words).collect();
-    listing.query(kept, filters, Column::UpdatedAt, slice).read(db, tenant).await
+    listing.query(kept, filters, Column::UpdatedAt, slice).page(db, tenant).await
 }
 
 /// The newest follow-ups of the customer, or of the opportunity, at most so many, and how many there are.

@@ -90,6 +90,12 @@ pub struct Page {
 }
 
 impl Page {
+    /// Whose list it is of, and what was asked of that: what its cursors are bound to.
+    #[must_use]
+    pub fn asked(&self) -> &[u8] {
+        &self.bound
+    }
+
     /// The page with these rows, each of which is converted.
     ///
     /// # Errors

@@ -1,6 +1,9 @@
-//! Successful responses: [`Created`], [`Found`], [`NoContent`]. Each operation has one 2xx status. A reply that shows one
+//! Successful responses: [`Created`], [`Found`], [`FoundList`], [`NoContent`]. Each operation has one 2xx status. A reply that shows one
 //! resource carries its entity tag ([`Tagged`]), and one that reads it may be empty ([`Current`]).
 
+use std::marker::PhantomData;
+
+use bytes::Bytes;
 use poem::{
     IntoResponse, Response,
     http::{HeaderValue, StatusCode, header},
@@ -13,7 +16,10 @@ use poem_openapi::{
 use serde::Serialize;
 
 use super::precondition::EntityTag;
-use crate::error::Error;
+use crate::{
+    error::{Error, Result},
+    values::page::List,
+};
 
 /// 201 with the new resource, and its URL in `Location`.
 #[derive(Debug)]
@@ -27,6 +33,13 @@ pub struct Created<T> {
 /// 200 with the requested data, or with the resource after a change.
 #[derive(Debug)]
 pub struct Found<T>(pub T);
+
+/// 200 with a page of a list of `V`.
+#[derive(Debug)]
+pub struct FoundList<V> {
+    body: Bytes,
+    of: PhantomData<fn() -> V>,
+}
 
 /// One resource, as a caller sees it.
 #[derive(Debug)]
@@ -62,19 +75,50 @@ fn meta(status: StatusCode, description: &'static str, schema: Option<MetaSchema
         description,
         status: Some(status.as_u16()),
         status_range: None,
-        content: schema.into_iter().map(|schema| MetaMediaType { content_type: "application/json", schema }).collect(),
+        content: schema.into_iter().map(|schema| MetaMediaType { content_type: JSON, schema }).collect(),
         headers: Vec::new(),
     }
 }
 
+const JSON: &str = "application/json";
+
 /// How much memory a body gets before it is written: that of one resource need not grow.
 const BODY: usize = 1024;
+
+/// The same, of each item of a list.
+const ITEM: usize = 512;
+
+impl<V: Serialize> FoundList<V> {
+    /// A page.
+    ///
+    /// # Errors
+    /// Internal, for a value that cannot be serialized, which is a bug.
+    pub fn of(list: &List<V>) -> Result<Self> {
+        let mut body = Vec::with_capacity(BODY + list.data.len() * ITEM);
+        serde_json::to_writer(&mut body, list).map_err(Error::internal)?;
+        Ok(Self::again(body.into()))
+    }
+}
+
+impl<V> FoundList<V> {
+    /// The page with this [body](Self::body).
+    #[must_use]
+    pub fn again(body: Bytes) -> Self {
+        Self { body, of: PhantomData }
+    }
+
+    /// Its body.
+    #[must_use]
+    pub fn body(&self) -> Bytes {
+        self.body.clone()
+    }
+}
 
 /// A JSON response. A value that cannot be serialized is a bug, and a 500.
 fn json(status: StatusCode, value: &impl Serialize) -> Response {
     let mut body = Vec::with_capacity(BODY);
     match serde_json::to_writer(&mut body, value) {
-        Ok(()) => Response::builder().status(status).content_type("application/json").body(body),
+        Ok(()) => Response::builder().status(status).content_type(JSON).body(body),
         Err(error) => poem::Error::from(Error::internal(error)).into_response(),
     }
 }
@@ -157,6 +201,22 @@ impl<T: Type + Serialize> ApiResponse for Found<T> {
 impl<T: Serialize + Send> IntoResponse for Found<T> {
     fn into_response(self) -> Response {
         json(StatusCode::OK, &self.0)
+    }
+}
+
+impl<V: Type + Serialize> ApiResponse for FoundList<V> {
+    fn meta() -> MetaResponses {
+        Found::<List<V>>::meta()
+    }
+
+    fn register(registry: &mut Registry) {
+        Found::<List<V>>::register(registry);
+    }
+}
+
+impl<V: Send> IntoResponse for FoundList<V> {
+    fn into_response(self) -> Response {
+        Response::builder().content_type(JSON).body(self.body)
     }
 }
 

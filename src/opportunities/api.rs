@@ -23,13 +23,13 @@ use crate::{
         pages::After,
         precondition::{IfMatch, IfNoneMatch},
         query::Query,
-        reply::{Created, Current, Found, NoContent, Tagged},
+        reply::{Created, Current, Found, FoundList, NoContent, Tagged},
     },
     resource::searching::holding,
     values::{
         IdempotencyKey, SearchText,
         id::PathId,
-        page::{List, PageNumber, PageSize},
+        page::{PageNumber, PageSize},
         query::{AmountFilter, CurrencyFilter, DaysFilter, EnumFilter, IdFilter},
     },
 };
@@ -76,7 +76,7 @@ impl OpportunitiesApi {
         /// direction of the last key. Without it, the newest come first.
         #[oai(name = "sort")]
         listing: Listing<Entity>,
-    ) -> Result<Found<List<Opportunity>>> {
+    ) -> Result<FoundList<Opportunity>> {
         let database = app.database().read_recent(caller.tenant(), &caller.recency);
         let words = holding(&database, caller.tenant(), q.0.as_ref(), Vec::new()).await?;
         // To the second: who asks again within it asks the same, and what was counted is remembered.
@@ -92,7 +92,7 @@ impl OpportunitiesApi {
         };
         let page = listing.page(app.cipher(), caller.tenant())?;
         let rows = store::list(&database, caller.tenant(), filter, &listing, page.slice.clone()).await?;
-        Ok(Found(app.project_page(&caller, &page, rows)?))
+        app.project_page(&caller, &page, rows)
     }
 
     /// Create an opportunity

@@ -19,7 +19,7 @@ use crate::{
     change::Change,
     customers,
     database::{
-        list::{Criterion, Direction, ListQuery, ListSource, Order, Rows, Slice, Total},
+        list::{Criterion, Direction, KeptPage, ListQuery, ListSource, Order, Rows, Slice, Total},
         pipeline::standing::Standing,
         tenancy::{SortKey, Tenanted},
     },
@@ -112,14 +112,14 @@ pub async fn list(
     filter: Filter,
     listing: &Listing<Entity>,
     slice: Slice,
-) -> Result<Rows<Model>> {
+) -> Result<KeptPage<Model>> {
     let (customer, standing) = (filter.customer, filter.standing());
     let (mut kept, total) =
         totals::of_customer::<Entity, customers::Entity>(db.get_database_backend(), tenant, customer);
     let (by_standing, others) = filter.criteria(tenant);
     kept.extend(by_standing);
     let total = standing.map_or(total, Total::Standing);
-    listing.query((kept, total), others, Column::UpdatedAt, slice).read(db, tenant).await
+    listing.query((kept, total), others, Column::UpdatedAt, slice).page(db, tenant).await
 }
 
 /// The customer's opportunities: those that are open, the furthest ones first, and then the others; the newest first of those that

@@ -19,10 +19,12 @@
 //! | [`query`] | the statements |
 //! | [`filling`] | a page that is read in parts |
 //! | [`total`] | how many rows there are |
+//! | [`kept`] | a page in memory, with the reply that shows it |
 //! | [`known`] | what is remembered of that for some seconds, and by what a page is kept in memory |
 
 pub mod criterion;
 mod filling;
+mod kept;
 pub mod known;
 pub mod order;
 pub mod position;
@@ -36,6 +38,7 @@ use sea_orm::{Condition, IdenStatic, ModelTrait, Value, sea_query::SelectStateme
 
 pub use self::{
     criterion::Criterion,
+    kept::{KeptPage, KeptReply},
     known::ListSource,
     order::{Direction, Order},
     position::Position,
@@ -98,20 +101,30 @@ impl<E> ListQuery<E>
 where
     E: Listed<Model: Send + Sync>,
 {
+    /// Reads the rows of the page, as [`Self::page`] does.
+    ///
+    /// # Errors
+    /// As for [`Self::page`].
+    pub async fn read<C: ListSource>(&self, db: &C, tenant: &Tenant) -> Result<Rows<E::Model>> {
+        self.page(db, tenant).await.map(KeptPage::into_rows)
+    }
+
     /// Reads the page, unless it was read before and nothing has changed since.
     ///
     /// # Errors
     /// A fault of the database; internal, for a position of another order.
-    pub async fn read<C: ListSource>(&self, db: &C, tenant: &Tenant) -> Result<Rows<E::Model>> {
-        let Some(pages) = db.pages()?.filter(|_| E::IS_KEPT) else { return self.read_stored(db, tenant).await };
+    pub async fn page<C: ListSource>(&self, db: &C, tenant: &Tenant) -> Result<KeptPage<E::Model>> {
+        let Some(pages) = db.pages()?.filter(|_| E::IS_KEPT) else {
+            return self.read_stored(db, tenant).await.map(KeptPage::from);
+        };
         // The total is the number of rows that meet the criteria, wherever it comes from.
         let asked = (&self.order, &self.slice, matches!(self.total, Total::Unknown));
         let key = page_key(db.get_database_backend(), tenant, &self.criteria, asked);
         match pages.look_for_page(&key) {
             Looked::Kept(page) => Ok(page),
             Looked::Missing(as_of) => {
-                let page = self.read_stored(db, tenant).await?;
-                pages.keep_page::<E>(as_of, key, &page, &page.data);
+                let page = KeptPage::from(self.read_stored(db, tenant).await?);
+                pages.keep_page::<E>(as_of, key, &page, &page.rows().data);
                 Ok(page)
             }
         }

@@ -95,6 +95,54 @@ async fn a_change_whose_row_is_not_changed_leaves_nothing_and_takes_none_with_it
     assert_eq!(service.read("/customers?q=Refused").await["total"], CHANGES as i64 - accepted);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn requests_that_are_repeated_at_once_are_done_once_and_take_none_with_them() {
+    let service = Service::start().await;
+    let mut customers = Vec::new();
+    for _ in 0..CHANGES / 4 {
+        customers.push(service.customer().await);
+    }
+    let before = rows(&service).await;
+    // Each key by a create and by three changes, of which two are of the same customer.
+    let request = |number: usize| {
+        let (key, name) = (format!("key-{}", number % (CHANGES / 4)), json!({ "name": format!("name {number}") }));
+        let call = match number * 4 / CHANGES {
+            0 => service.post("/customers", name),
+            round => service.patch(&format!("/customers/{}", customers[(number + round / 2) % customers.len()]), name),
+        };
+        call.request_id(&key).send()
+    };
+    let replies = join_all((0..CHANGES).map(request)).await;
+    let mut done = vec![0; CHANGES / 4];
+    let mut made = 0;
+    for (number, reply) in replies.iter().enumerate() {
+        match reply.status.as_u16() {
+            201 => (made, done[number % (CHANGES / 4)]) = (made + 1, done[number % (CHANGES / 4)] + 1),
+            200 => done[number % (CHANGES / 4)] += 1,
+            status => assert_eq!(status, 409, "{}", reply.text),
+        }
+    }
+    assert_eq!(done, vec![1; CHANGES / 4]);
+    let accepted = i64::try_from(CHANGES / 4).unwrap();
+    let written: Vec<i64> = rows(&service).await.iter().zip(before).map(|(after, before)| after - before).collect();
+    assert_eq!(written, [made, accepted, accepted, accepted, accepted, made]);
+    for reply in replies.iter().filter(|reply| reply.status.is_success()) {
+        let path = format!("/customers/{}", reply.body["customerId"].as_str().unwrap());
+        let shown = service.read(&path).await;
+        assert!(shown["updatedAt"].as_str() >= reply.body["updatedAt"].as_str(), "{shown}");
+        assert_eq!(
+            service.read(&format!("/search?q={}", shown["name"].as_str().unwrap().replace(' ', "+"))).await["data"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .filter(|hit| hit["id"] == shown["customerId"])
+                .count(),
+            1,
+            "{shown}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn a_repeated_request_is_a_duplicate_whatever_else_is_wrong_with_it_by_now() {
     let service = Service::start().await;

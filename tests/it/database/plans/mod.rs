@@ -90,6 +90,7 @@ async fn every_statement_has_a_plan_that_stays_cheap() {
     walk::customers_to_compare(&few).await;
     watch.observe(few.app.database());
     let ids = walk::operations_of(&few, &watch, false).await;
+    walk::changes_at_once(&few, &watch).await;
     walk::tasks(&few, &watch).await;
     walk::commands(&few, &watch).await;
     walk::retention(&few, &watch).await;

@@ -22,6 +22,7 @@ use crm::{
     timeline,
     values::Tenant,
 };
+use futures_util::future::join_all;
 use poem::http::Method;
 use sea_orm::ConnectionTrait;
 use serde_json::json;
@@ -34,12 +35,15 @@ use super::{
     watch::Watch,
 };
 use crate::harness::{
-    DAY, Service,
+    DAY, Reply, Service,
     broker::{MemoryBroker, relay_to},
     contract::Operation,
     contract_walk::{ResourceIds, changing_body, create_resources, operations, path, request},
     on_postgres,
 };
+
+/// How many changes are made at once.
+const AT_ONCE: usize = 32;
 
 /// A value of a parameter: as it is written in a query.
 fn values(list: &str, name: &str) -> Vec<String> {
@@ -165,6 +169,26 @@ pub async fn operations_of(service: &Service, watch: &Watch, with_lists: bool) -
     ids
 }
 
+/// Changes at once, so that what they write alike is written together.
+pub async fn changes_at_once(service: &Service, watch: &Watch) {
+    let create = |number: usize| {
+        let body = json!({ "name": "Customer", "contactPhone": format!("138{number:08}") });
+        service.post("/customers", body).send()
+    };
+    watch.begin("creating customers at once");
+    let customers = join_all((0..AT_ONCE).map(create)).await;
+    let change = |(number, created): (usize, &Reply)| {
+        let path = format!("/customers/{}", created.body["customerId"].as_str().unwrap());
+        let change = match number % 2 {
+            0 => json!({ "name": format!("Customer {number}") }),
+            _ => json!({ "contactEmail": format!("{number}@example.com") }),
+        };
+        service.patch(&path, change).send()
+    };
+    watch.begin("changing customers at once");
+    join_all(customers.iter().enumerate().map(change)).await.into_iter().for_each(|reply| drop(reply.expect(200)));
+}
+
 /// All of a timeline, some types of it, and the next pages.
 async fn timeline(service: &Service, watch: &Watch, path: &str) {
     for query in ["limit=1", "limit=1&types=created,contactAdded"] {
@@ -236,7 +260,7 @@ pub async fn tasks(service: &Service, watch: &Watch) {
         outbox::assign_positions_and_wake(database, app.events()).await.unwrap();
     };
     let readers = waits.iter().map(|wait| service.get(wait).send_unchecked());
-    futures_util::join!(futures_util::future::join_all(readers), wakes);
+    futures_util::join!(join_all(readers), wakes);
     watch.begin("publish events");
     let broker = MemoryBroker::default();
     broker.state().refused.push("crm.opportunity.created".to_owned());
