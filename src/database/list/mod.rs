@@ -19,14 +19,14 @@
 //! | [`query`] | the statements |
 //! | [`filling`] | a page that is read in parts |
 //! | [`total`] | how many rows there are |
-//! | [`kept`] | a page in memory, with the reply that shows it |
+//! | [`page`] | a page, and as it is kept in memory: with the reply that shows it |
 //! | [`known`] | what is remembered of that for some seconds, and by what a page is kept in memory |
 
 pub mod criterion;
 mod filling;
-mod kept;
 pub mod known;
 pub mod order;
+mod page;
 pub mod position;
 mod query;
 pub mod total;
@@ -38,9 +38,9 @@ use sea_orm::{Condition, IdenStatic, ModelTrait, Value, sea_query::SelectStateme
 
 pub use self::{
     criterion::Criterion,
-    kept::{KeptPage, KeptReply},
     known::ListSource,
     order::{Direction, Order},
+    page::{KeptPage, KeptReply, Rows},
     position::Position,
     query::BOUND,
     total::{Count, Total},
@@ -84,17 +84,6 @@ pub struct Slice {
     pub limit: u64,
     /// Only those behind this place.
     pub after: Option<Position>,
-}
-
-/// A page of a list.
-#[derive(Debug, Clone)]
-pub struct Rows<M> {
-    /// The rows.
-    pub data: Vec<M>,
-    /// How many there are on all pages, if that was asked.
-    pub total: Option<Count>,
-    /// Where the next page begins; none at the end of the list.
-    pub next: Option<Position>,
 }
 
 impl<E> ListQuery<E>

@@ -30,7 +30,7 @@ use crate::{
 const ALONE: GroupLimit = GroupLimit { size: 64, time: Duration::from_millis(100) };
 /// The same where several tenants are in the group. One with little work is not to wait for another's that has much: neither
 /// for its commit, nor behind the answers to all of it, which keep the cores busy.
-const SHARED: GroupLimit = GroupLimit { size: 16, time: Duration::from_millis(10) };
+const SHARED: GroupLimit = GroupLimit { size: 32, time: Duration::from_millis(10) };
 /// How long work waits for another process's lock before it is refused.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an emptying of the log waits for readers, while all work waits for it.

@@ -1,10 +1,21 @@
-//! A page of a list as it is kept in memory: its rows, and what was replied with them.
+//! A page of a list, and as it is kept in memory: with what was replied to show it.
 
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
-use super::Rows;
+use super::{position::Position, total::Count};
+
+/// A page of a list.
+#[derive(Debug, Clone)]
+pub struct Rows<M> {
+    /// The rows.
+    pub data: Vec<M>,
+    /// How many there are on all pages, if that was asked.
+    pub total: Option<Count>,
+    /// Where the next page begins; none at the end of the list.
+    pub next: Option<Position>,
+}
 
 /// A page that was read, shared by all who read it until anything in it changes.
 #[derive(Debug, Clone)]
