@@ -38,15 +38,27 @@ pub(super) enum Piece {
     Change(Statement, Option<u64>),
 }
 
+/// A statement, and how many rows it changes, if that is known.
+pub(super) type Judged = (Statement, Option<u64>);
+
 impl Piece {
     /// The statement for it alone.
     pub(super) fn statement(self, backend: DbBackend) -> Statement {
         match self {
             Self::Insertion(rows) | Self::Claim(_, rows) => rows.statement(backend),
             Self::Update(update, _) => update.statement(backend),
-            Self::ForEach(statement) => statement.statement(),
+            Self::ForEach(statement) => statement.statement(1),
             Self::Change(statement, _) => statement,
         }
+    }
+
+    /// The same, with how many rows it changes, if that is known.
+    pub(super) fn judged(self, backend: DbBackend) -> Judged {
+        let rows = match &self {
+            Self::Update(_, rows) | Self::Change(_, rows) => *rows,
+            Self::Insertion(_) | Self::Claim(..) | Self::ForEach(_) => None,
+        };
+        (self.statement(backend), rows)
     }
 }
 
@@ -143,16 +155,12 @@ impl Turn {
     /// Adds the statements for what was left.
     pub(super) fn add_left(&mut self, pieces: Vec<Piece>) {
         for piece in pieces {
-            let rows = match &piece {
-                Piece::Update(_, rows) | Piece::Change(_, rows) => *rows,
-                Piece::Insertion(_) | Piece::Claim(..) | Piece::ForEach(_) => None,
-            };
-            self.add(piece.statement(DbBackend::Sqlite), rows);
+            self.add(piece.judged(DbBackend::Sqlite));
         }
     }
 
-    /// Adds a statement, which changes so many rows, if that is known.
-    pub(super) fn add(&mut self, statement: Statement, rows: Option<u64>) {
+    /// Adds a statement.
+    pub(super) fn add(&mut self, (statement, rows): Judged) {
         let values = statement.values.map(|values| values.0).unwrap_or_default();
         let (sql, values) = in_order(statement.sql, values);
         if !self.rows.is_empty() {
@@ -165,7 +173,7 @@ impl Turn {
 
     /// Adds a statement without values.
     pub(super) fn add_text(&mut self, sql: &str) {
-        self.add(Statement::from_string(DbBackend::Sqlite, sql), None);
+        self.add((Statement::from_string(DbBackend::Sqlite, sql), None));
     }
 
     /// All of them, where there are any.
@@ -226,10 +234,10 @@ mod tests {
             Statement::from_sql_and_values(DbBackend::Sqlite, sql, values.iter().map(|value| Value::from(*value)))
         };
         let mut turn = Turn::default();
-        turn.add(of("UPDATE a SET b = ? WHERE c = ?", &[1, 2]), Some(1));
+        turn.add((of("UPDATE a SET b = ? WHERE c = ?", &[1, 2]), Some(1)));
         turn.add_text("RELEASE d");
-        turn.add(of("UPDATE e SET f = $2, g = $1 WHERE f <> $2 AND h = '$'", &[3, 4]), None);
-        turn.add(of("DELETE FROM i WHERE j = ?", &[5]), None);
+        turn.add((of("UPDATE e SET f = $2, g = $1 WHERE f <> $2 AND h = '$'", &[3, 4]), None));
+        turn.add((of("DELETE FROM i WHERE j = ?", &[5]), None));
         let statement = turn.statement().expect("there are statements in it");
         assert_eq!(
             statement.sql,

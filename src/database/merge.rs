@@ -1,14 +1,12 @@
 //! What several units of work of SQLite write alike, as statements with the rows of all of them.
 
 use sea_orm::{DbBackend, Statement};
+use uuid::Uuid;
 
 use super::{
-    at_end::Piece,
+    at_end::{Judged, Piece},
     rows::{ForEach, RowUpdate, Rows, Text},
 };
-
-/// A statement, and how many rows it changes, if that is known.
-type Judged = (Statement, Option<u64>);
 
 /// The statements for what units of work left, which do not depend on each other: those that are run at once, for units that write alike.
 pub(super) fn merged(units: impl IntoIterator<Item = Vec<Piece>>) -> Vec<Vec<Judged>> {
@@ -20,27 +18,64 @@ pub(super) fn merged(units: impl IntoIterator<Item = Vec<Piece>>) -> Vec<Vec<Jud
             None => alike.push(vec![pieces]),
         }
     }
-    alike.into_iter().flat_map(by_powers_of_two).map(statements).collect()
+    alike.into_iter().flat_map(Among::powers_of_two).map(statements).collect()
 }
 
-/// The statements for claims, which return the resources of those that were not there already.
-pub(super) fn claims(claims: Vec<Rows>) -> impl Iterator<Item = Statement> {
-    by_powers_of_two(claims).into_iter().filter_map(|claims| {
-        let mut text = Text::new(DbBackend::Sqlite);
-        claims.into_iter().reduce(Rows::and)?.if_absent().write(&mut text);
-        text.push(r#" RETURNING "resource_id""#);
-        Some(text.statement())
+/// The statements for claims: each fails where one of them is there already.
+pub(super) fn claims(claims: Vec<(Uuid, Rows)>) -> impl Iterator<Item = Claims> {
+    Among::powers_of_two(claims).into_iter().filter_map(|Among { all, places }| {
+        let (resources, rows): (Vec<_>, Vec<_>) = all.into_iter().unzip();
+        Some(Claims { resources, rows: rows.into_iter().reduce(Rows::and)?, places })
     })
 }
 
-/// These, in parts of which there are few lengths: each makes a text, and those are kept prepared.
-fn by_powers_of_two<T>(mut all: Vec<T>) -> Vec<Vec<T>> {
-    let mut parts = Vec::new();
-    while let Some(power) = all.len().checked_ilog2() {
-        let others = all.split_off(1 << power);
-        parts.push(std::mem::replace(&mut all, others));
+/// Claims that are written by one statement.
+pub(super) struct Claims {
+    /// The resources that they name.
+    pub(super) resources: Vec<Uuid>,
+    rows: Rows,
+    places: usize,
+}
+
+impl Claims {
+    /// The statement that inserts all of them.
+    pub(super) fn all(&self) -> Statement {
+        self.written(self.rows.clone()).statement()
     }
-    parts
+
+    /// The statement that inserts those that are not there already, and returns the resources that these name.
+    pub(super) fn absent(&self) -> Statement {
+        let mut text = self.written(self.rows.clone().if_absent());
+        text.push(r#" RETURNING "resource_id""#);
+        text.statement()
+    }
+
+    fn written(&self, rows: Rows) -> Text {
+        let mut text = Text::new(DbBackend::Sqlite);
+        rows.write_among(&mut text, self.places);
+        text
+    }
+}
+
+/// What has places in one statement, and how many places that has.
+struct Among<T> {
+    all: Vec<T>,
+    places: usize,
+}
+
+impl<T> Among<T> {
+    /// Distributes all among statements of 1, 2, 4, 8 … places: each of these is a text, and those are kept prepared. Where more than a quarter of
+    /// the places would be empty, fewer are taken.
+    fn powers_of_two(mut all: Vec<T>) -> Vec<Self> {
+        let mut parts = Vec::new();
+        while !all.is_empty() {
+            let enough = all.len().next_power_of_two();
+            let places = if all.len() * 4 >= enough * 3 { enough } else { enough / 2 };
+            let others = all.split_off(places.min(all.len()));
+            parts.push(Self { all: std::mem::replace(&mut all, others), places });
+        }
+        parts
+    }
 }
 
 /// Whether two units differ in nothing but values.
@@ -59,17 +94,16 @@ enum Merged {
     Insertion(Rows),
     Updates(Vec<RowUpdate>, Option<u64>),
     ForEach(ForEach),
-    /// What one unit writes that is not like others.
-    Alone(Piece),
 }
 
 impl Merged {
-    fn of(piece: Piece) -> Self {
+    /// `None` of what is [like](are_alike) nothing.
+    fn of(piece: Piece) -> Option<Self> {
         match piece {
-            Piece::Insertion(rows) => Self::Insertion(rows),
-            Piece::Update(update, rows) => Self::Updates(vec![update], rows),
-            Piece::ForEach(statement) => Self::ForEach(statement),
-            other => Self::Alone(other),
+            Piece::Insertion(rows) => Some(Self::Insertion(rows)),
+            Piece::Update(update, rows) => Some(Self::Updates(vec![update], rows)),
+            Piece::ForEach(statement) => Some(Self::ForEach(statement)),
+            Piece::Claim(..) | Piece::Change(..) => None,
         }
     }
 
@@ -86,27 +120,32 @@ impl Merged {
         }
     }
 
-    fn statement(self) -> Option<Judged> {
+    /// The statement for what so many units write, with places for more.
+    fn statement(self, units: usize, places: usize) -> Option<Judged> {
         match self {
-            Self::Insertion(rows) => Some((rows.statement(DbBackend::Sqlite), None)),
-            Self::ForEach(statement) => Some((statement.statement(), None)),
-            Self::Updates(mut updates, rows) if updates.len() == 1 => {
-                Some((updates.pop()?.statement(DbBackend::Sqlite), rows))
+            Self::Insertion(rows) => {
+                let mut text = Text::new(DbBackend::Sqlite);
+                let rows_of_each = rows.count() / units.max(1);
+                rows.write_among(&mut text, rows_of_each * places);
+                Some((text.statement(), None))
             }
+            Self::ForEach(statement) => Some((statement.statement(places), None)),
             Self::Updates(updates, rows) => {
                 let rows = rows.map(|rows| rows * updates.len() as u64);
-                Some((RowUpdate::all(updates)?, rows))
+                Some((RowUpdate::all(updates, places)?, rows))
             }
-            Self::Alone(piece) => Some((piece.statement(DbBackend::Sqlite), None)),
         }
     }
 }
 
-/// The statements for units that are alike.
-fn statements(units: Vec<Vec<Piece>>) -> Vec<Judged> {
-    let mut units = units.into_iter();
-    let first: Vec<Merged> = units.next().into_iter().flatten().map(Merged::of).collect();
+/// The statements for units that are alike, or for one by itself.
+fn statements(Among { all, places }: Among<Vec<Piece>>) -> Vec<Judged> {
+    if places == 1 {
+        return all.into_iter().flatten().map(|piece| piece.judged(DbBackend::Sqlite)).collect();
+    }
+    let (count, mut units) = (all.len(), all.into_iter());
+    let first: Vec<Merged> = units.next().into_iter().flatten().filter_map(Merged::of).collect();
     let add =
         |all: Vec<Merged>, pieces: Vec<Piece>| all.into_iter().zip(pieces).map(|(all, piece)| all.and(piece)).collect();
-    units.fold(first, add).into_iter().filter_map(Merged::statement).collect()
+    units.fold(first, add).into_iter().filter_map(|merged| merged.statement(count, places)).collect()
 }

@@ -80,10 +80,34 @@ impl Rows {
             && self.columns == other.columns
     }
 
+    /// How many these are.
+    pub(super) fn count(&self) -> usize {
+        self.values.len() / self.columns.len().max(1)
+    }
+
     /// These, and more that are [like](Self::is_like) them.
     pub(super) fn and(mut self, more: Self) -> Self {
         self.values.extend(more.values);
         self
+    }
+
+    /// Writes the statement that inserts them, with places for so many, into a text of SQLite's. Places that are left are empty.
+    pub(super) fn write_among(self, text: &mut Text, places: usize) {
+        let columns = self.columns.len();
+        text.push(&format!(r#"INSERT INTO "{}" ("#, self.table));
+        text.list(&self.columns, |text, _, column| text.quoted(column));
+        text.push(") SELECT ");
+        text.list(&self.columns, |text, number, _| text.column(number + 1));
+        text.push(" FROM (");
+        let mut values = Vec::with_capacity((columns + 1) * places);
+        let mut rows = self.values.into_iter().peekable();
+        while rows.peek().is_some() {
+            values.push(Value::from(true));
+            values.extend(rows.by_ref().take(columns));
+        }
+        text.places(values, columns + 1, places);
+        text.push(") WHERE column1");
+        text.push(if self.if_absent { " ON CONFLICT DO NOTHING" } else { "" });
     }
 
     /// The statement that inserts them.
@@ -97,10 +121,7 @@ impl Rows {
     /// Writes the statement into a text, which may hold others.
     pub(super) fn write(self, text: &mut Text) {
         text.push(&format!(r#"INSERT INTO "{}" ("#, self.table));
-        for (separator, column) in std::iter::once("").chain(std::iter::repeat(", ")).zip(&self.columns) {
-            text.push(separator);
-            text.quoted(column);
-        }
+        text.list(&self.columns, |text, _, column| text.quoted(column));
         text.push(") ");
         text.rows(self.values, self.columns.len());
         text.push(if self.if_absent { " ON CONFLICT DO NOTHING" } else { "" });
@@ -120,14 +141,14 @@ impl ForEach {
         Self { rows: self.rows + more.rows, ..self }
     }
 
-    /// It, as a statement.
+    /// It, as a statement with places for so many rows. Those that are left are empty.
     #[must_use]
-    pub fn statement(self) -> Statement {
+    pub fn statement(self, places: usize) -> Statement {
         let Self { sql: [before, behind], values, rows } = self;
         let mut text = Text::new(DbBackend::Sqlite);
         text.push(before);
         let columns = values.len() / rows.max(1);
-        text.rows(values, columns);
+        text.places(values, columns, places);
         text.push(behind);
         text.statement()
     }
@@ -174,25 +195,26 @@ impl RowUpdate {
         self.table == other.table && columns(&self.set, &other.set) && columns(&self.which, &other.which)
     }
 
-    /// The statement of SQLite for updates that are [alike](Self::is_like).
-    pub(super) fn all(updates: Vec<Self>) -> Option<Statement> {
+    /// The statement of SQLite for updates that are [alike](Self::is_like), with places for so many. Those that are left are empty.
+    pub(super) fn all(updates: Vec<Self>, places: usize) -> Option<Statement> {
         let (mut text, first) = (Text::new(DbBackend::Sqlite), updates.first()?);
         text.push(&format!(r#"UPDATE "{}" AS t SET "#, first.table));
-        for (number, (column, _)) in first.set.iter().enumerate() {
-            text.push(if number == 0 { "" } else { ", " });
+        text.list(&first.set, |text, number, (column, _)| {
             text.quoted(column);
-            text.push(&format!(" = v.column{}", number + 1));
-        }
+            text.push(" = v.");
+            text.column(number);
+        });
         let columns = first.set.len() + first.which.len();
-        let told: Vec<_> = first.which.iter().map(|(column, _)| *column).zip(first.set.len() + 1..).collect();
+        let told: Vec<_> = first.which.iter().map(|(column, _)| *column).zip(first.set.len()..).collect();
         text.push(" FROM (");
         let values = updates.into_iter().flat_map(|update| update.set.into_iter().chain(update.which));
-        text.rows(values.map(|(_, value)| value).collect(), columns);
+        text.places(values.map(|(_, value)| value).collect(), columns, places);
         text.push(") AS v");
         for (word, (column, number)) in std::iter::once(" WHERE t.").chain(std::iter::repeat(" AND t.")).zip(told) {
             text.push(word);
             text.quoted(column);
-            text.push(&format!(" = v.column{number}"));
+            text.push(" = v.");
+            text.column(number);
         }
         Some(text.statement())
     }
@@ -228,8 +250,27 @@ impl Text {
         self.push(")");
     }
 
+    /// Rows of so many values, and empty ones behind them, so many in all.
+    fn places(&mut self, mut values: Vec<Value>, columns: usize, places: usize) {
+        values.resize(columns * places, Value::Bool(None));
+        self.rows(values, columns);
+    }
+
+    /// The column of rows with this number, from 0.
+    fn column(&mut self, number: usize) {
+        let _in_memory = write!(self.sql, "column{}", number + 1);
+    }
+
+    /// Items separated by commas.
+    fn list<T>(&mut self, items: &[T], write: impl Fn(&mut Self, usize, &T)) {
+        for (number, item) in items.iter().enumerate() {
+            self.push(if number == 0 { "" } else { ", " });
+            write(self, number, item);
+        }
+    }
+
     /// The name of a column.
-    pub(super) fn quoted(&mut self, column: &str) {
+    fn quoted(&mut self, column: &str) {
         self.sql.extend(["\"", column, "\""]);
     }
 

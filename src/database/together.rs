@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use super::{
     at_end::{Piece, Turn, take_claim},
-    merge,
+    merge::{self, Claims},
     pool::PooledConnection,
     read_cache::Writing,
     steps::Steps,
@@ -96,9 +96,9 @@ impl Together {
             self.claim(connection, &mut left, until).await?;
             for statements in merge::merged(left.into_iter().map(|left| left.pieces)) {
                 let mut turn = Turn::default();
-                for (statement, rows) in statements {
-                    connection.statements.tell(&statement);
-                    turn.add(statement, rows);
+                for judged in statements {
+                    connection.statements.tell(&judged.0);
+                    turn.add(judged);
                 }
                 self.run(connection, turn, until).await.1?;
             }
@@ -136,21 +136,11 @@ impl Together {
         left: &mut Vec<Left>,
         until: Instant,
     ) -> Result<(), DbErr> {
-        let mut resources = Vec::with_capacity(left.len());
-        let mut claims = Vec::with_capacity(left.len());
-        for left in left.iter_mut() {
-            let claim = take_claim(&mut left.pieces);
-            resources.push(claim.as_ref().map(|(resource, _)| *resource));
-            claims.extend(claim.map(|(_, rows)| rows));
-        }
-        let mut claimed = HashSet::<Uuid>::with_capacity(claims.len());
-        for statement in merge::claims(claims) {
-            let failure = connection.take_step(&self.steps)?;
-            let rows = connection.query(&statement, until).await?;
-            connection.fail(failure)?;
-            for row in rows {
-                claimed.insert(row.try_get_by_index(0)?);
-            }
+        let of_units: Vec<_> = left.iter_mut().map(|left| take_claim(&mut left.pieces)).collect();
+        let resources: Vec<_> = of_units.iter().map(|claim| claim.as_ref().map(|(resource, _)| *resource)).collect();
+        let mut claimed = HashSet::<Uuid>::with_capacity(left.len());
+        for claims in merge::claims(of_units.into_iter().flatten().collect()) {
+            claimed.extend(self.insert(connection, &claims, until).await?);
         }
         let mut resources = resources.into_iter();
         left.retain(|left| {
@@ -161,6 +151,29 @@ impl Together {
             is_claimed
         });
         Ok(())
+    }
+
+    /// Inserts claims: the resources of those that were not there already.
+    async fn insert(
+        &self,
+        connection: &mut PooledConnection,
+        claims: &Claims,
+        until: Instant,
+    ) -> Result<Vec<Uuid>, DbErr> {
+        let all = claims.all();
+        connection.statements.tell(&all);
+        let mut turn = Turn::default();
+        turn.add((all, None));
+        // It returns no rows, each of which would be handed over by itself.
+        match self.run(connection, turn, until).await {
+            (_, Ok(())) => return Ok(claims.resources.clone()),
+            (false, Err(_)) if connection.is_trusted() => {}
+            (_, Err(error)) => return Err(error),
+        }
+        let failure = connection.take_step(&self.steps)?;
+        let rows = connection.query(&claims.absent(), until).await?;
+        connection.fail(failure)?;
+        rows.iter().map(|row| row.try_get_by_index(0)).collect()
     }
 
     fn refuse(&self, unit: usize, note: usize, error: Error) {

@@ -284,7 +284,7 @@ impl Transaction {
         }
         turn.add_left(self.at_end.take());
         if let Some(last) = last {
-            turn.add(last, None);
+            turn.add((last, None));
         }
         self.run(turn).await
     }

@@ -1,5 +1,7 @@
 //! Changes that are committed together: what is wrong with one of them, the others do not notice.
 
+use std::sync::{Arc, Mutex};
+
 use crm::database::Failure;
 use futures_util::future::join_all;
 use sea_orm::{ConnectionTrait, TransactionTrait};
@@ -157,6 +159,39 @@ async fn a_repeated_request_is_a_duplicate_whatever_else_is_wrong_with_it_by_now
     change().send().await.expect(409);
     contact().send().await.expect(409);
     change().request_id("a-third").send().await.expect(404);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_is_changed_at_once_is_written_by_the_same_statements() {
+    let service = Service::start().await;
+    let mut customers = Vec::new();
+    for _ in 0..CHANGES {
+        customers.push(service.customer().await);
+    }
+    let observed = Arc::<Mutex<Vec<String>>>::default();
+    let noted = Arc::clone(&observed);
+    service.app.database().statements().observe(move |statement| noted.lock().unwrap().push(statement.sql.clone()));
+    for round in 0..2 {
+        observed.lock().unwrap().clear();
+        let change = |customer: &String| {
+            let path = format!("/customers/{customer}");
+            service.patch(&path, json!({ "name": format!("name {round}") })).send()
+        };
+        for reply in join_all(customers.iter().map(change)).await {
+            reply.expect(200);
+        }
+    }
+    let run = observed.lock().unwrap().clone();
+    let count = |begin: &str| run.iter().filter(|sql| sql.starts_with(begin)).count();
+    let commits = count("COMMIT");
+    assert!(commits < CHANGES / 2, "{CHANGES} changes took {commits} commits");
+    if !on_postgres() {
+        // What is written has been kept in memory, and each is told by itself and as a part of what is written for several.
+        assert_eq!(count("SELECT"), 0, "{run:?}");
+        assert_eq!(count(r#"UPDATE "customers" SET"#), CHANGES);
+        let together = count(r#"UPDATE "customers" AS t SET"#);
+        assert!((1..=2 * commits).contains(&together), "{CHANGES} changes took {together} updates, {commits} commits");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
