@@ -146,7 +146,7 @@ impl Task for AssignPositions {
 }
 
 /// How many times as long as a step the pause after it is, and the longest one.
-const LEFT_TO_CHANGES: u32 = 3;
+const LEFT_TO_CHANGES: u32 = 10;
 const LONGEST_GATHERING: Duration = Duration::from_millis(20);
 
 /// Publishes events as soon as they have positions.
