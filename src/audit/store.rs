@@ -77,11 +77,7 @@ pub async fn list(
         Criterion::within(logs::Column::OccurredAt, from, to),
     ];
     let criteria: Vec<_> = criteria.into_iter().flatten().collect();
-    let total = Total::kept({
-        let tenant = tenant.clone();
-        move || number_of_entries(&tenant)
-    });
-    let total = total.of_list(has_total, !criteria.is_empty());
+    let total = Total::kept(number_of_entries).of_list(has_total, !criteria.is_empty());
     let query = ListQuery { criteria, order: Order::default(), slice, total };
     let Rows { data, total, next } = query.read(db, tenant).await?;
     Ok(Rows { data: chained(db, tenant, data).await?, total, next })

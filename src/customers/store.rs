@@ -73,7 +73,7 @@ pub async fn list(
     listing: &Listing<Entity>,
     slice: Slice,
 ) -> Result<KeptPage<Model>> {
-    let total = totals::of_tenant::<Entity>(db.get_database_backend(), tenant);
+    let total = totals::of_tenant::<Entity>(db.get_database_backend());
     listing.query((Vec::new(), total), criteria, Column::UpdatedAt, slice).page(db, tenant).await
 }
 

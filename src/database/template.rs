@@ -12,66 +12,74 @@ use uuid::Uuid;
 use super::tenancy::Listed;
 use crate::values::Tenant;
 
-/// The statements that read the row of an entity by its id.
+/// The statements that read what entities are asked for most, by the entity and by what is asked of it.
 #[derive(Default)]
-pub(super) struct Templates(RwLock<HashMap<TypeId, Arc<Template>>>);
+pub(super) struct Templates(RwLock<HashMap<(TypeId, String), Arc<Template>>>);
 
-/// A statement about a tenant's row.
+/// A statement with places for values.
 struct Template {
+    backend: DbBackend,
     sql: String,
     values: Vec<Value>,
-    /// Which of the values are the tenant, and which the id.
-    slots: Vec<(usize, Slot)>,
+    /// Which of the values is replaced by which one.
+    places: Vec<(usize, usize)>,
 }
 
-#[derive(Clone, Copy)]
-enum Slot {
-    Tenant,
-    Id,
+/// The tenant that stands for others in a statement that becomes a template.
+pub(super) fn any_tenant() -> Option<Tenant> {
+    Tenant::parse("the-tenant-of-the-template")
 }
 
 impl Templates {
     /// The statement of [`Listed::one`].
     pub(super) fn one<E: Listed>(&self, backend: DbBackend, tenant: &Tenant, id: Uuid) -> Statement {
-        let entity = TypeId::of::<E>();
-        let known = self.0.read().unwrap_or_else(PoisonError::into_inner).get(&entity).map(Arc::clone);
-        if let Some(template) = known {
-            return template.fill(backend, tenant, id);
-        }
-        let Some(template) = Template::of_one::<E>(backend).map(Arc::new) else {
-            return E::one(tenant, id).build(backend);
+        let standing = || {
+            let any = any_tenant()?;
+            Some((E::one(&any, Uuid::max()).build(backend), [any.as_str().into(), Uuid::max().into()]))
         };
-        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(entity, Arc::clone(&template));
-        template.fill(backend, tenant, id)
+        let filled = self.filled::<E, 2>(String::new(), [tenant.as_str().into(), id.into()], standing);
+        filled.unwrap_or_else(|| E::one(tenant, id).build(backend))
+    }
+
+    /// The statement by which `E` is asked for something, with these values. `standing` makes it once, with others in their places, which
+    /// are none of its values otherwise.
+    pub(super) fn filled<E: Listed, const N: usize>(
+        &self,
+        asked: String,
+        values: [Value; N],
+        standing: impl FnOnce() -> Option<(Statement, [Value; N])>,
+    ) -> Option<Statement> {
+        let key = (TypeId::of::<E>(), asked);
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner).get(&key).map(Arc::clone);
+        let template = match known {
+            Some(template) => template,
+            None => {
+                let (statement, standing) = standing()?;
+                let template = Arc::new(Template::of(statement, &standing));
+                self.0.write().unwrap_or_else(PoisonError::into_inner).insert(key, Arc::clone(&template));
+                template
+            }
+        };
+        Some(template.fill(&values))
     }
 }
 
 impl Template {
-    fn of_one<E: Listed>(backend: DbBackend) -> Option<Self> {
-        // No other of its values is one of these.
-        let (tenant, id) = (Tenant::parse("the-tenant-of-the-template")?, Uuid::max());
-        let statement = E::one(&tenant, id).build(backend);
-        let values = statement.values.map(|values| values.0).unwrap_or_default();
-        let (is_tenant, is_id) = (Value::from(tenant.as_str()), Value::from(id));
-        let slot = |value: &Value| match value {
-            value if *value == is_tenant => Some(Slot::Tenant),
-            value if *value == is_id => Some(Slot::Id),
-            _ => None,
-        };
-        let slots = values.iter().enumerate().filter_map(|(index, value)| Some((index, slot(value)?))).collect();
-        Some(Self { sql: statement.sql, values, slots })
+    fn of(statement: Statement, standing: &[Value]) -> Self {
+        let Statement { sql, values, db_backend: backend } = statement;
+        let values = values.map(|values| values.0).unwrap_or_default();
+        let place = |value: &Value| standing.iter().position(|standing| standing == value);
+        let places = values.iter().enumerate().filter_map(|(index, value)| Some((index, place(value)?))).collect();
+        Self { backend, sql, values, places }
     }
 
-    fn fill(&self, backend: DbBackend, tenant: &Tenant, id: Uuid) -> Statement {
+    fn fill(&self, with: &[Value]) -> Statement {
         let mut values = self.values.clone();
-        for (index, slot) in &self.slots {
-            if let Some(value) = values.get_mut(*index) {
-                *value = match slot {
-                    Slot::Tenant => tenant.as_str().into(),
-                    Slot::Id => id.into(),
-                };
+        for (index, place) in &self.places {
+            if let (Some(value), Some(with)) = (values.get_mut(*index), with.get(*place)) {
+                value.clone_from(with);
             }
         }
-        Statement::from_sql_and_values(backend, self.sql.as_str(), values)
+        Statement::from_sql_and_values(self.backend, self.sql.as_str(), values)
     }
 }

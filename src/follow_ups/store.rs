@@ -79,7 +79,7 @@ fn kept(
     let of = opportunities::Entity::CUSTOMER;
     let opportunity = opportunities::Entity::one(tenant, id);
     let owner = (opportunity.apply_if(customer, |rows, customer| rows.filter(of.eq(customer))), id);
-    let total = totals::of_owner::<Entity, _>(backend, tenant, column, owner);
+    let total = totals::of_owner::<Entity, _>(backend, column, owner);
     (std::iter::once(of_opportunity).chain(of_customer.0).collect(), total)
 }
 

@@ -21,17 +21,16 @@ use crate::{
 
 /// The total of the tenant's list of `E`.
 #[must_use]
-pub fn of_tenant<E: Resource>(backend: DbBackend, tenant: &Tenant) -> Total {
+pub fn of_tenant<E: Resource>(backend: DbBackend) -> Total {
     let Some((stored, with_owners)) = counter::<E>(None).zip(counters_by_owner::<E>()) else { return Total::Counted };
-    let tenant = tenant.clone();
-    Total::kept(move || {
-        let mut hidden = deleted_themselves::<E>(&tenant, |rows| rows);
+    Total::kept(move |tenant| {
+        let mut hidden = deleted_themselves::<E>(tenant, |rows| rows);
         // With what they belong to. Of what is deleted by itself besides, `deleted_themselves` leaves out.
         for counter in &with_owners {
-            let owners = Condition::all().add(Expr::col("owner_id").in_subquery(deleted(&tenant)));
-            hidden = hidden.add(counter.stored_where(backend, &tenant, &owners));
+            let owners = Condition::all().add(Expr::col("owner_id").in_subquery(deleted(tenant)));
+            hidden = hidden.add(counter.stored_where(backend, tenant, &owners));
         }
-        stored.stored(backend, &tenant, None).sub(unless_nothing_is(&tenant, hidden))
+        stored.stored(backend, tenant, None).sub(unless_nothing_is(tenant, hidden))
     })
 }
 
@@ -43,9 +42,9 @@ pub fn of_customer<E: OfCustomer, C: Listed>(
     customer: Option<Uuid>,
 ) -> (Vec<Criterion<E>>, Total) {
     match customer {
-        None => (Vec::new(), of_tenant::<E>(backend, tenant)),
+        None => (Vec::new(), of_tenant::<E>(backend)),
         Some(id) => {
-            let total = of_owner::<E, C>(backend, tenant, E::CUSTOMER, (C::one(tenant, id), id));
+            let total = of_owner::<E, C>(backend, E::CUSTOMER, (C::one(tenant, id), id));
             (vec![Criterion::equal(E::CUSTOMER, id)], total)
         }
     }
@@ -56,17 +55,15 @@ pub fn of_customer<E: OfCustomer, C: Listed>(
 #[must_use]
 pub fn of_owner<E: Resource, O: Listed>(
     backend: DbBackend,
-    tenant: &Tenant,
     column: E::Column,
     (owner, id): (Select<O>, Uuid),
 ) -> Total {
     let Some(counter) = counter::<E>(Some(column)) else { return Total::Counted };
-    let tenant = tenant.clone();
-    Total::kept(move || {
+    Total::kept(move |tenant| {
         let is_seen = Expr::exists(owner.clone().select_only().expr(Expr::val(1)).into_query());
         let of_owner = |rows: Select<E>| rows.filter(hidden_from_planner::<E>(column).eq(id));
-        let hidden = unless_nothing_is(&tenant, deleted_themselves(&tenant, of_owner));
-        let total = counter.stored(backend, &tenant, Some(id)).sub(hidden);
+        let hidden = unless_nothing_is(tenant, deleted_themselves(tenant, of_owner));
+        let total = counter.stored(backend, tenant, Some(id)).sub(hidden);
         Expr::case(is_seen, total).finally(0_i64).into()
     })
 }

@@ -24,6 +24,7 @@ use super::{criterion::Criterion, total::Counted};
 use crate::{
     database::{
         read_cache::{PageKey, ReadCache},
+        template::Templates,
         tenancy::Listed,
     },
     error::Result,
@@ -96,11 +97,13 @@ pub struct Known {
     /// Of which more rows are found by each criterion than are gathered: that is looked for again after a while, because it says
     /// only which way is the shorter one.
     large: Cache<Key, Instant>,
+    /// The statements that read pages of whole lists.
+    pub(super) templates: Templates,
 }
 
 impl Default for Known {
     fn default() -> Self {
-        Self { counted: Cache::new(LISTS), large: Cache::new(LISTS) }
+        Self { counted: Cache::new(LISTS), large: Cache::new(LISTS), templates: Templates::default() }
     }
 }
 

@@ -34,7 +34,10 @@ pub mod total;
 use std::{ops::Bound, sync::OnceLock};
 
 use futures_util::{FutureExt, future::BoxFuture};
-use sea_orm::{Condition, IdenStatic, ModelTrait, Value, sea_query::SelectStatement};
+use sea_orm::{
+    Condition, IdenStatic, ModelTrait, Statement, Value,
+    sea_query::{Expr, SelectStatement},
+};
 
 pub use self::{
     criterion::Criterion,
@@ -53,7 +56,7 @@ use self::{
     query::{Piece, Scope, Window},
     total::Counted,
 };
-use super::{read_cache::Looked, tenancy::Listed};
+use super::{read_cache::Looked, template::any_tenant, tenancy::Listed};
 use crate::{error::Result, values::Tenant};
 
 /// How many rows are gathered and sorted rather than looked for in the order of the list.
@@ -193,24 +196,53 @@ impl<'l, C: ListSource, E: Listed<Model: Send + Sync>> List<'l, C, E> {
             }
             match keys.as_slice() {
                 keys if is_of_an_index(keys) => {
-                    let beside = match self.total {
-                        Total::Kept(total) if is_all => Some(total.expression()),
-                        _ => self.counted.map(|_| total::age(self.scope.tenant)),
-                    };
-                    let beside = beside.as_ref();
                     if is_all {
-                        let plain = self.scope.plain(self.db, driving.clone(), keys, wanted, beside).await?;
+                        let (plain, has_beside) = self.plain(&driving, keys, wanted);
+                        let plain = self.scope.read_plain(self.db, plain, has_beside).await?;
                         if !plain.rows.is_empty() {
                             return Ok(plain);
                         }
                     }
-                    self.scope.walk(self.db, driving, keys, wanted, beside).await
+                    let beside = self.beside(is_all);
+                    self.scope.walk(self.db, driving, keys, wanted, beside.as_ref()).await
                 }
                 [first, rest @ ..] if !first.values.is_empty() => self.value_by_value(first, rest, wanted).await,
                 keys => self.group_by_group(driving, keys, wanted).await,
             }
         }
         .boxed()
+    }
+
+    /// What is read beside the rows: the total, if all of the criteria are a range of an index, or what tells whether it is still true.
+    fn beside(&self, is_all: bool) -> Option<Expr> {
+        match self.total {
+            Total::Kept(total) if is_all => Some(total.expression(self.scope.tenant)),
+            _ => self.counted.map(|_| total::age(self.scope.tenant)),
+        }
+    }
+
+    /// The statement for the rows of a range of an index, and whether it has a number beside them. Its text is built once for a page of a
+    /// whole list that is reached by its number.
+    fn plain(&self, driving: &Condition, keys: &[Key<E>], wanted: Window) -> (Statement, bool) {
+        let tenant = self.scope.tenant;
+        let is_whole = self.scope.criteria.is_empty() && self.counted.is_none();
+        let total = if let Total::Kept(total) = self.total { Some(total) } else { None };
+        if let Some(known) = self.known.filter(|_| is_whole && keys.iter().all(|key| key.after.is_none())) {
+            let standing = || {
+                let (tenant, window) = (any_tenant()?, Window::any());
+                let scope = Scope::<E> { tenant: &tenant, backend: self.scope.backend, criteria: &[] };
+                let beside = total.map(|total| total.expression(&tenant));
+                let statement = scope.plain(Condition::all(), keys, window, beside.as_ref());
+                Some((statement, [tenant.as_str().into(), window.offset.into(), window.limit.into()]))
+            };
+            let asked = format!("{keys:?} {}", total.is_some());
+            let values = [tenant.as_str().into(), wanted.offset.into(), wanted.limit.into()];
+            if let Some(statement) = known.templates.filled::<E, 3>(asked, values, standing) {
+                return (statement, total.is_some());
+            }
+        }
+        let beside = self.beside(true);
+        (self.scope.plain(driving.clone(), keys, wanted, beside.as_ref()), beside.is_some())
     }
 
     /// The rows behind those that are to be skipped, in an order by several keys: how many of them each part of it has is not

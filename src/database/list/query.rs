@@ -5,7 +5,7 @@
 
 use sea_orm::{
     Condition, ConnectionTrait, DbBackend, FromQueryResult, IdenStatic, Iterable, QueryFilter, QueryOrder, QueryResult,
-    QuerySelect, QueryTrait, Select, Value,
+    QuerySelect, QueryTrait, Select, Statement, Value,
     sea_query::{
         Alias, Expr, ExprTrait, Func, IntoCondition, JoinType, Order as SqlOrder, Query, SelectStatement, UnionType,
     },
@@ -56,6 +56,13 @@ pub(super) struct Window {
     pub bound: u64,
 }
 
+impl Window {
+    /// One that stands for others, by numbers that nothing else in a statement is.
+    pub fn any() -> Self {
+        Self { offset: 987_654_321, limit: 987_654_322, bound: 0 }
+    }
+}
+
 /// Of whom and what.
 pub(super) struct Scope<'l, E: Listed> {
     pub backend: DbBackend,
@@ -102,16 +109,15 @@ impl<E: Listed> Scope<'_, E> {
         stored::<E>(self.tenant).filter(is_among::<E>(self.backend, ids)).limit(2 * BOUND).into_query()
     }
 
-    /// The rows of a range of an index, in its order, if nothing is hidden: then as many are looked at as are read. None of
-    /// them otherwise.
-    pub async fn plain(
+    /// The statement for the rows of a range of an index, in its order, if nothing is hidden: then as many are looked at as are read. None
+    /// of them otherwise.
+    pub fn plain(
         &self,
-        db: &impl ConnectionTrait,
         driving: Condition,
         keys: &[Key<E>],
         Window { offset, limit, .. }: Window,
         beside: Option<&Expr>,
-    ) -> Result<Piece<E::Model>> {
+    ) -> Statement {
         let rows = stored::<E>(self.tenant).filter(driving);
         let rows = behind(keys).into_iter().fold(rows, QueryFilter::filter);
         let rows = beside.into_iter().fold(rows, |rows, beside| rows.expr_as(beside.clone(), BESIDE));
@@ -121,10 +127,20 @@ impl<E: Listed> Scope<'_, E> {
             rows = all_of(rows);
             rows.and_where(hides.not());
         }
+        self.backend.build(&rows)
+    }
+
+    /// Reads these rows, and the number `beside` them, if there is one.
+    pub async fn read_plain(
+        &self,
+        db: &impl ConnectionTrait,
+        statement: Statement,
+        beside: bool,
+    ) -> Result<Piece<E::Model>> {
         let mut piece = Piece::default();
-        for row in db.query_all_raw(self.backend.build(&rows)).await? {
+        for row in db.query_all_raw(statement).await? {
             piece.rows.push(E::Model::from_query_result(&row, "")?);
-            if beside.is_some() {
+            if beside {
                 piece.beside = row.try_get("", BESIDE)?;
             }
         }

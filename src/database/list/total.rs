@@ -40,13 +40,13 @@ pub enum Total {
     Standing(Standing),
 }
 
-/// An expression for a number of rows that is kept, made where it is wanted.
+/// An expression for a number of a tenant's rows that is kept, made where it is wanted.
 #[derive(Clone)]
-pub struct Kept(Arc<dyn Fn() -> Expr + Send + Sync>);
+pub struct Kept(Arc<dyn Fn(&Tenant) -> Expr + Send + Sync>);
 
 impl Kept {
-    pub(super) fn expression(&self) -> Expr {
-        (self.0)()
+    pub(super) fn expression(&self, tenant: &Tenant) -> Expr {
+        (self.0)(tenant)
     }
 }
 
@@ -57,9 +57,9 @@ impl fmt::Debug for Kept {
 }
 
 impl Total {
-    /// The value of this expression, a whole number.
+    /// The value of this expression for the tenant whose list it is, a whole number.
     #[must_use]
-    pub fn kept(expression: impl Fn() -> Expr + Send + Sync + 'static) -> Self {
+    pub fn kept(expression: impl Fn(&Tenant) -> Expr + Send + Sync + 'static) -> Self {
         Self::Kept(Kept(Arc::new(expression)))
     }
 
@@ -263,7 +263,8 @@ async fn among_some<E: Listed>(
 
 /// The number of rows that is kept.
 pub(super) async fn kept<E: Listed>(db: &impl ConnectionTrait, scope: &Scope<'_, E>, total: &Kept) -> Result<Count> {
-    let row = db.query_one_raw(scope.backend.build(&Query::select().expr(total.expression()).take())).await?;
+    let row =
+        db.query_one_raw(scope.backend.build(&Query::select().expr(total.expression(scope.tenant)).take())).await?;
     let number: Option<i64> = row.map(|row| row.try_get_by_index(0)).transpose()?;
     Ok(Count::exact(number.and_then(|number| u64::try_from(number).ok()).unwrap_or_default()))
 }
