@@ -246,7 +246,7 @@ mod tests {
         let text = "x".repeat(length);
         let row = Rows::row("things", [("id", Uuid::max().into()), ("text", text.into()), ("at", None::<i64>.into())]);
         let update = RowUpdate::row("others", vec![("number", 1_i32.into())], vec![("id", Uuid::max().into())]);
-        vec![Piece::Insertion(row.clone()), Piece::Update(update), Piece::Insertion(row)]
+        vec![Piece::Insertion(row.clone()), Piece::Update(update, Some(1)), Piece::Insertion(row)]
     }
 
     fn texts(units: usize, length: usize) -> Vec<(String, i64)> {

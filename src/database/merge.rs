@@ -149,3 +149,65 @@ fn statements(Among { all, places }: Among<Vec<Piece>>) -> Vec<Judged> {
         |all: Vec<Merged>, pieces: Vec<Piece>| all.into_iter().zip(pieces).map(|(all, piece)| all.and(piece)).collect();
     units.fold(first, add).into_iter().filter_map(|merged| merged.statement(count, places)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use sea_orm::Value;
+
+    use super::*;
+
+    fn row(id: i64) -> Piece {
+        Piece::Insertion(Rows::row("a", [("id", id.into()), ("b", Value::from("x"))]))
+    }
+
+    fn update(id: i64) -> Piece {
+        Piece::Update(RowUpdate::row("c", vec![("d", "y".into())], vec![("id", id.into())]), Some(1))
+    }
+
+    fn texts(units: Vec<Vec<Piece>>) -> Vec<Vec<(String, usize, Option<u64>)>> {
+        let text =
+            |(statement, rows): Judged| (statement.sql, statement.values.map_or(0, |values| values.0.len()), rows);
+        merged(units).into_iter().map(|statements| statements.into_iter().map(text).collect()).collect()
+    }
+
+    #[test]
+    fn units_that_write_alike_share_statements_with_a_place_for_each() {
+        let other = || vec![Piece::ForEach(ForEach::of(["DELETE FROM e WHERE f IN (", ")"], [1_i64.into()]))];
+        let units = vec![vec![row(1), update(1)], other(), vec![row(2), update(2)], vec![row(3), update(3)], other()];
+        let insert = r#"INSERT INTO "a" ("id", "b") SELECT column2, column3 FROM (VALUES (?, ?, ?), (?, ?, ?), (?, ?, ?), (?, ?, ?)) WHERE column1"#;
+        let change = r#"UPDATE "c" AS t SET "d" = v.column1 FROM (VALUES (?, ?), (?, ?), (?, ?), (?, ?)) AS v WHERE t."id" = v.column2"#;
+        let delete = "DELETE FROM e WHERE f IN (VALUES (?), (?))";
+        // The fourth place is empty.
+        let first = vec![(insert.to_owned(), 12, None), (change.to_owned(), 8, Some(3))];
+        assert_eq!(texts(units), [first, vec![(delete.to_owned(), 2, None)]]);
+    }
+
+    #[test]
+    fn what_one_writes_by_itself_is_written_as_it_was_left() {
+        let insert = r#"INSERT INTO "a" ("id", "b") VALUES (?, ?)"#;
+        let change = r#"UPDATE "c" SET "d" = ? WHERE "id" = ?"#;
+        let expected = [vec![(insert.to_owned(), 2, None), (change.to_owned(), 2, Some(1))]];
+        assert_eq!(texts(vec![vec![row(1), update(1)]]), expected);
+    }
+
+    #[test]
+    fn no_more_than_a_quarter_of_the_places_is_empty() {
+        for count in 1..100 {
+            let parts = Among::powers_of_two((0..count).collect());
+            assert_eq!(parts.iter().flat_map(|part| &part.all).copied().collect::<Vec<_>>(), Vec::from_iter(0..count));
+            for Among { all, places } in parts {
+                assert!(places.is_power_of_two() && all.len() <= places && all.len() * 4 >= places * 3, "{count}");
+            }
+        }
+    }
+
+    #[test]
+    fn claims_are_inserted_all_or_those_that_are_absent() {
+        let claim = |id: i64| (Uuid::max(), Rows::row("k", [("id", id.into())]));
+        let claims: Vec<_> = claims(vec![claim(1), claim(2)]).collect();
+        let [claims] = claims.as_slice() else { panic!("one statement is enough") };
+        let insert = r#"INSERT INTO "k" ("id") SELECT column2 FROM (VALUES (?, ?), (?, ?)) WHERE column1"#;
+        assert_eq!(claims.all().sql, insert);
+        assert_eq!(claims.absent().sql, format!(r#"{insert} ON CONFLICT DO NOTHING RETURNING "resource_id""#));
+    }
+}

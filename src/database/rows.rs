@@ -237,7 +237,7 @@ impl Text {
     }
 
     /// Rows of so many values.
-    pub(super) fn rows(&mut self, values: Vec<Value>, columns: usize) {
+    fn rows(&mut self, values: Vec<Value>, columns: usize) {
         self.push("VALUES ");
         for (index, value) in values.into_iter().enumerate() {
             self.push(match index % columns {

@@ -69,6 +69,38 @@ async fn a_create_that_fails_half_way_leaves_nothing_and_takes_none_with_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_create_that_fails_half_way_takes_none_with_it_that_reads() {
+    let service = Service::start().await;
+    let customer = service.customer().await;
+    let mut contacts = Vec::new();
+    for _ in 0..CHANGES {
+        contacts.push(service.contact(&customer).await);
+    }
+    run(&service, REFUSE_NEW).await;
+    let create = async |number: usize| {
+        let name = if fails(number) { "Refused" } else { "Acme" };
+        service.post("/customers", json!({ "name": name })).send().await.expect(if fails(number) { 500 } else { 201 });
+    };
+    // These look into the database for what they change.
+    let make_primary = async |contact: &String| {
+        service.patch(&format!("/contacts/{contact}"), json!({ "isPrimary": true })).send().await.expect(200);
+    };
+    let delete =
+        async |contact: &String| drop(service.delete(&format!("/contacts/{contact}")).send().await.expect(204));
+    let (primary, deleted) = contacts.split_at(CHANGES / 2);
+    futures_util::join!(
+        join_all((0..CHANGES).map(create)),
+        join_all(primary.iter().map(make_primary)),
+        join_all(deleted.iter().map(delete)),
+    );
+    let accepted = i64::try_from((0..CHANGES).filter(|number| !fails(*number)).count()).unwrap();
+    assert_eq!(service.read("/customers").await["total"], accepted + 1);
+    assert_eq!(service.read("/contacts").await["total"], primary.len());
+    assert_eq!(service.read("/contacts?isPrimary=true").await["total"], 1);
+    run(&service, ACCEPT_NEW).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_change_whose_row_is_not_changed_leaves_nothing_and_takes_none_with_it() {
     let service = Service::start().await;
     let mut customers = Vec::new();

@@ -73,7 +73,7 @@ impl Group {
             let (pieces, changed) = transaction.into_parts();
             let note = self.together.writing.note(party, changed);
             self.together.leave(Left { unit, note, pieces, until: deadline.for_statements() });
-        } else if transaction.has_savepoint() {
+        } else if transaction.has_savepoint() && !self.is_spoilt() {
             let mut connection = self.connection().await;
             if connection.is_trusted() {
                 connection.execute_text(UNDO, Instant::now() + DISK_TIMEOUT).await?;
