@@ -11,7 +11,7 @@
 //!   shows it;
 //! - otherwise another process has written, or it is not known what a commit came to: all is forgotten.
 //!
-//! Rows are kept as they are stored, so personal data in them is sealed. While the disk cannot be read, they are still answered.
+//! Rows are kept as they are stored, so personal data in them is sealed; in the reply that is kept with a page it is masked. While the disk cannot be read, they are still answered.
 //!
 //! In reading order: [`kept`] · [`changed`] · [`cache`] · [`writing`].
 
