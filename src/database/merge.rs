@@ -78,10 +78,13 @@ impl<T> Among<T> {
     }
 }
 
-/// Whether two units differ in nothing but values.
+/// How many values of a unit have places among those of others: a statement of SQLite takes 32,766 in all, and a group has 64 units.
+const MOST: usize = 256;
+
+/// Whether two units differ in nothing but values, of which they have few.
 fn are_alike(one: &[Piece], other: &[Piece]) -> bool {
     let is_like = |(one, other): (&Piece, &Piece)| match (one, other) {
-        (Piece::Insertion(one), Piece::Insertion(other)) => one.is_like(other),
+        (Piece::Insertion(one), Piece::Insertion(other)) => one.is_like(other) && one.values.len() <= MOST,
         (Piece::Update(one, rows), Piece::Update(other, others)) => rows == others && one.is_like(other),
         (Piece::ForEach(one), Piece::ForEach(other)) => one.sql == other.sql,
         _ => false,
@@ -188,6 +191,17 @@ mod tests {
         let change = r#"UPDATE "c" SET "d" = ? WHERE "id" = ?"#;
         let expected = [vec![(insert.to_owned(), 2, None), (change.to_owned(), 2, Some(1))]];
         assert_eq!(texts(vec![vec![row(1), update(1)]]), expected);
+    }
+
+    #[test]
+    fn many_rows_of_one_unit_are_written_by_themselves() {
+        let rows = |rows: usize| {
+            let values = (0..rows as i64).flat_map(|id| [id.into(), Value::from("x")]).collect();
+            let row = Rows::row("a", [("id", 0_i64.into()), ("b", Value::from("x"))]);
+            vec![Piece::Insertion(Rows { values, ..row })]
+        };
+        assert_eq!(merged([rows(MOST / 2), rows(MOST / 2)]).len(), 1);
+        assert_eq!(merged([rows(MOST / 2 + 1), rows(MOST / 2 + 1)]).len(), 2);
     }
 
     #[test]

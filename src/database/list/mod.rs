@@ -222,7 +222,7 @@ impl<'l, C: ListSource, E: Listed<Model: Send + Sync>> List<'l, C, E> {
     }
 
     /// The statement for the rows of a range of an index, and whether it has a number beside them. Its text is built once for a page of a
-    /// whole list that is reached by its number.
+    /// whole list that is reached by its number: such a list has no other total that is kept than that of the tenant.
     fn plain(&self, driving: &Condition, keys: &[Key<E>], wanted: Window) -> (Statement, bool) {
         let tenant = self.scope.tenant;
         let is_whole = self.scope.criteria.is_empty() && self.counted.is_none();
