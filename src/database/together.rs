@@ -55,6 +55,13 @@ impl Together {
         Self { writing, steps, left, refused, spoilt }
     }
 
+    /// Whether the claim among these pieces names a resource that another one names which was left: which of the two is there already, and is
+    /// refused, could not be told. One of them changes nothing, because what one has changed is asked of the database by the other.
+    pub(super) fn is_named(&self, pieces: &[Piece]) -> bool {
+        let named = resource(pieces);
+        named.is_some() && self.left().iter().any(|left| resource(&left.pieces) == named)
+    }
+
     /// Leaves this to be written with what others leave, if it is anything.
     pub(super) fn leave(&self, left: Left) {
         if !left.pieces.is_empty() {
@@ -206,5 +213,13 @@ impl Together {
 
     fn refused(&self) -> MutexGuard<'_, Vec<(usize, Error)>> {
         self.refused.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The resource that the claim names, if there is one.
+fn resource(pieces: &[Piece]) -> Option<Uuid> {
+    match pieces.first() {
+        Some(Piece::Claim(resource, _)) => Some(*resource),
+        _ => None,
     }
 }

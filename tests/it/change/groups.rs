@@ -172,6 +172,21 @@ async fn requests_that_are_repeated_at_once_are_done_once_and_take_none_with_the
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_changes_nothing_is_done_once_too_however_often_it_is_repeated_at_once() {
+    let service = Service::start().await;
+    let path = format!("/customers/{}", service.customer().await);
+    let change = |number: usize| {
+        let key = format!("key-{}", number % (CHANGES / 2));
+        service.patch(&path, json!({ "name": "Acme" })).request_id(&key).send()
+    };
+    change(0).await.expect(200);
+    let replies = join_all((0..CHANGES).map(change)).await;
+    let done = replies.iter().filter(|reply| reply.status == 200).count();
+    assert_eq!(done, CHANGES / 2 - 1, "one key was accepted before");
+    assert!(replies.iter().all(|reply| reply.status == 200 || reply.status == 409));
+}
+
 #[tokio::test]
 async fn a_repeated_request_is_a_duplicate_whatever_else_is_wrong_with_it_by_now() {
     let service = Service::start().await;

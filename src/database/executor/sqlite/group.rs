@@ -71,6 +71,9 @@ impl Group {
         let outcome = outcome.unwrap_or_else(|_| Err(Error::internal("a change panicked")));
         if outcome.is_ok() {
             let (pieces, changed) = transaction.into_parts();
+            if self.together.is_named(&pieces) {
+                self.finish().await;
+            }
             let note = self.together.writing.note(party, changed);
             self.together.leave(Left { unit, note, pieces, until: deadline.for_statements() });
         } else if transaction.has_savepoint() && !self.is_spoilt() {
@@ -95,7 +98,7 @@ impl Group {
         Ok(value)
     }
 
-    /// Writes what its units have left.
+    /// Writes what its units have left so far.
     pub(super) async fn finish(&self) {
         let mut connection = self.connection().await;
         // Where that fails, the group is spoilt or no longer sound.
