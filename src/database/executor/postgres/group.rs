@@ -97,13 +97,18 @@ impl Groups {
             if members.is_empty() {
                 return;
             }
-            let fate = self.commit_together(&mut members).await;
+            let mut claimed = Vec::new();
+            let fate = self.commit_together(&mut members, &mut claimed).await;
             members.into_iter().for_each(|member| member.answer(fate.clone()));
+            // Whose claim is there already may owe that to another unit of the group, and looks for it once it is committed.
+            let refused = if let Fate::Committed = fate { Fate::Failed(Error::claimed()) } else { fate };
+            claimed.into_iter().for_each(|member| member.answer(refused.clone()));
         }
     }
 
-    /// One transaction for what of these can share one. Those who cannot, or are refused, are told so and are gone from here.
-    async fn commit_together(&self, members: &mut Vec<Member>) -> Fate {
+    /// One transaction for what of these can share one. Those who cannot, or are refused by what they read, are told so and are gone from
+    /// here. Those whose claims are there already are `claimed` in the end.
+    async fn commit_together(&self, members: &mut Vec<Member>, claimed: &mut Vec<Member>) -> Fate {
         let deadlines = members.iter().map(|member| member.scope.deadline);
         let Some(deadline) = deadlines.min_by_key(|deadline| deadline.for_statements()) else { return Fate::Undone };
         let until = deadline.for_statements();
@@ -113,7 +118,7 @@ impl Groups {
             return Fate::Undone;
         }
         members.iter_mut().for_each(Member::begins);
-        let written = self.write(&mut connection, members, until).await;
+        let written = self.write(&mut connection, (members, claimed), until).await;
         if let Err(error) = &written {
             tracing::debug!(%error, "the changes of a group are run by themselves");
         }
@@ -122,7 +127,9 @@ impl Groups {
                 // A connection on which this fails is closed, which rolls back its transaction too.
                 let _closed = connection.rollback(deadline.for_answer()).await;
             }
-            return Fate::Undone;
+            // Nobody else of the group can have the claims of those that are left.
+            let all_are_claimed = written.is_ok() && members.is_empty();
+            return if all_are_claimed { Fate::Committed } else { Fate::Undone };
         }
         let _spans: Vec<_> = members.iter().map(Member::commits).collect();
         let scopes: Vec<_> = members.iter().map(|member| &*member.scope).collect();
@@ -141,13 +148,13 @@ impl Groups {
     async fn write(
         &self,
         connection: &mut PooledConnection,
-        members: &mut Vec<Member>,
+        (members, claimed): (&mut Vec<Member>, &mut Vec<Member>),
         until: Instant,
     ) -> Result<(), DbErr> {
         self.lock_rows(connection, members, until).await?;
         // One by itself is judged by the insertion of its claim.
         if members.len() > 1 {
-            self.claim(connection, members, until).await?;
+            *claimed = self.claim(connection, members, until).await?;
         }
         let pieces: Vec<_> = members.iter().map(Member::pieces).collect();
         let told = &connection.statements;
@@ -163,31 +170,29 @@ impl Groups {
         Ok(())
     }
 
-    /// Inserts the claims of the units. Whose claim is there already is refused, and takes no other one with it.
+    /// Inserts the claims of the units, and takes out those whose claims are there already.
     async fn claim(
         &self,
         connection: &mut PooledConnection,
         members: &mut Vec<Member>,
         until: Instant,
-    ) -> Result<(), DbErr> {
+    ) -> Result<Vec<Member>, DbErr> {
         let (resources, claims): (Vec<Option<Uuid>>, Vec<Option<Rows>>) =
             members.iter().map(|member| member.claim().unzip()).unzip();
         let claims: Vec<Rows> = claims.into_iter().flatten().collect();
         if claims.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let told = &connection.statements;
         claims.iter().for_each(|claim| told.tell_of(|| claim.clone().statement(DbBackend::Postgres)));
         let statement = arrays::claims(claims).ok_or_else(without_array)?;
         let rows = self.query(connection, statement, until).await?;
         let claimed = rows.iter().map(|row| row.try_get_by_index(0)).collect::<Result<HashSet<Uuid>, _>>()?;
-        for (member, resource) in std::mem::take(members).into_iter().zip(resources) {
-            match resource.is_none_or(|resource| claimed.contains(&resource)) {
-                true => members.push(member),
-                false => member.answer(Fate::Failed(Error::claimed())),
-            }
-        }
-        Ok(())
+        let all = std::mem::take(members).into_iter().zip(resources);
+        let (accepted, refused): (Vec<_>, Vec<_>) =
+            all.partition(|(_, resource)| resource.is_none_or(|resource| claimed.contains(&resource)));
+        members.extend(accepted.into_iter().map(|(member, _)| member));
+        Ok(refused.into_iter().map(|(member, _)| member).collect())
     }
 
     /// Locks the rows that the units want, and lets them go on with these, until they want no more.
