@@ -31,8 +31,8 @@ impl Cost {
 const COSTS: [Cost; 11] = [
     Cost::new("get", [1, 1], [162, 152]),
     Cost::new("get again", [0, 1], [118, 152]),
-    Cost::new("list", [1, 1], [904, 792]),
-    Cost::new("list again", [0, 1], [232, 792]),
+    Cost::new("list", [1, 1], [485, 356]),
+    Cost::new("list again", [0, 1], [232, 356]),
     Cost::new("create", [9, 9], [496, 465]),
     Cost::new("change the name", [12, 10], [856, 696]),
     Cost::new("change the name again", [11, 10], [729, 695]),
