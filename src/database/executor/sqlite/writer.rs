@@ -1,6 +1,6 @@
 //! The one task that writes.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tokio::{
     sync::{mpsc, oneshot},
@@ -31,6 +31,8 @@ const ALONE: GroupLimit = GroupLimit { size: 64, time: Duration::from_millis(100
 /// The same where several tenants are in the group. One with little work is not to wait for another's that has much: neither
 /// for its commit, nor behind the answers to all of it, which keep the cores busy.
 const SHARED: GroupLimit = GroupLimit { size: 32, time: Duration::from_millis(10) };
+/// How much more of it one tenant may have than another.
+const AHEAD: usize = 3;
 /// How long work waits for another process's lock before it is refused.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an emptying of the log waits for readers, while all work waits for it.
@@ -145,8 +147,7 @@ impl Writer {
         let mut group = Group::new(connection, Arc::clone(&self.steps), Writing::begin(&self.cache));
         let began = Instant::now();
         let (mut units, mut tenants) = (Vec::new(), Tenants::default());
-        while units.len() < tenants.limit().size
-            && began.elapsed() < tenants.limit().time
+        while !tenants.have_enough(units.len(), began.elapsed())
             && group.is_sound().await
             && !group.is_spoilt()
             && let Some((party, mut work)) = self.first.take().or_else(|| self.queue.try_next())
@@ -246,24 +247,23 @@ impl Writer {
     }
 }
 
-/// Whether a group has work of more than one tenant.
+/// How much work each tenant has in a group.
 #[derive(Default)]
-struct Tenants {
-    first: Option<Party>,
-    several: bool,
-}
+struct Tenants(HashMap<Party, usize>);
 
 impl Tenants {
     /// Work of this party is in the group. The service's own is waited for by nobody.
     fn note(&mut self, party: Party) {
-        match (&self.first, party) {
-            (_, Party::Service) => {}
-            (None, tenant) => self.first = Some(tenant),
-            (Some(first), tenant) => self.several |= *first != tenant,
+        if party != Party::Service {
+            *self.0.entry(party).or_default() += 1;
         }
     }
 
-    fn limit(&self) -> &'static GroupLimit {
-        if self.several { &SHARED } else { &ALONE }
+    /// Whether the group takes in no further work, with so many units after this time.
+    fn have_enough(&self, units: usize, time: Duration) -> bool {
+        let (most, least) = (self.0.values().max(), self.0.values().min());
+        let one_is_ahead = most.zip(least).is_some_and(|(most, least)| most - least >= AHEAD);
+        let limit = if self.0.len() > 1 { SHARED } else { ALONE };
+        units >= limit.size || one_is_ahead || time >= limit.time
     }
 }
